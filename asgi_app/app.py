@@ -1,0 +1,46 @@
+"""The composition root: settings, routes and lifespan become an application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from asgi_app.db import Database
+from asgi_app.errors import ServiceError
+from asgi_app.middleware import RequestContextMiddleware
+from asgi_app.responses import answer_http_exception, answer_service_error
+from asgi_app.routes import OPERATIONS, SPECIES, USERS
+from asgi_app.settings import Settings
+from asgi_app.state import started
+from asgi_app.tables import TABLES
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """An application that connects to Cassandra while its lifespan runs and does nothing before.
+
+    Without `settings` they are read from the environment and `.env` when the lifespan starts, which raises
+    SettingsError with everything that is wrong with them.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        chosen = settings or Settings.load()
+        async with Database.open(chosen) as database:
+            with started(app, chosen, database, TABLES):
+                yield
+
+    app = Starlette(
+        routes=[*OPERATIONS, *USERS, *SPECIES],
+        middleware=[Middleware(RequestContextMiddleware)],
+        exception_handlers={ServiceError: answer_service_error, HTTPException: answer_http_exception},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+app = create_app()

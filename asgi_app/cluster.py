@@ -1,0 +1,256 @@
+"""From settings to a configured driver `Cluster` that has not connected yet.
+
+`cassandra.cluster` is imported inside `build_cluster`: on a Python for which the driver has no event loop the import
+fails, and that must become a sentence for the operator, not a traceback wherever this package is imported.
+"""
+
+import platform
+import ssl
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
+from zlib import error as ZlibError  # noqa: N812 - the name says that it is an exception
+
+import msgspec
+from cassandra import ConsistencyLevel, DependencyException, DriverException, UnresolvableContactPoints
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.policies import (
+    ConstantReconnectionPolicy,
+    ConstantSpeculativeExecutionPolicy,
+    DCAwareRoundRobinPolicy,
+    RetryPolicy,
+    TokenAwarePolicy,
+)
+from cassandra.query import tuple_factory
+
+import asgi_app
+from asgi_app.settings import ContactPoint, Secret, Settings
+
+if TYPE_CHECKING:
+    from cassandra.cluster import Cluster, ExecutionProfile
+
+RowFactory = Callable[[Sequence[str], Sequence[tuple[Any, ...]]], Any]
+RetryDecision = tuple[int, int | None]
+
+_RECONNECTION_DELAY = 1.0  # seconds; a node that comes back is to be used again within two
+_SPECULATIVE_ATTEMPTS = 1  # with three replicas a quorum survives one hung node, so a second node is all it takes
+_MOST_RETRIES = 2  # three nodes tried; more would only add load to a cluster that is failing
+
+
+class ClusterConfigError(Exception):
+    """The cluster cannot be set up as configured; the sentence names the variable. Trying again is no use."""
+
+
+class ClusterUnreachableError(Exception):
+    """No host name resolves, or Astra's metadata service does not answer. Trying again later may succeed."""
+
+
+def build_cluster(settings: Settings, row_factory: RowFactory = tuple_factory) -> "Cluster":
+    """A driver `Cluster` for these settings, without any connection to Cassandra.
+
+    Blocks, so call it in a worker thread: the driver looks up the host names here, and for Astra it fetches the node
+    list over HTTPS (bounded by CASSANDRA_CONNECTION_TIMEOUT). It also starts a thread: whoever calls this calls the
+    cluster's `shutdown()`, connected or not.
+
+    `row_factory` makes the rows of every statement that brings no other.
+
+    Raises `ClusterConfigError` when the driver cannot run on this Python or a TLS file or the bundle cannot be used,
+    and `ClusterUnreachableError` when no node can be found now.
+    """
+    driver = _driver()
+    profile = _execution_profile(driver, settings, row_factory)
+    arguments = {**_connection_arguments(settings), "execution_profiles": {driver.EXEC_PROFILE_DEFAULT: profile}}
+    if settings.astra_db_secure_bundle_path is not None:
+        return _astra_cluster(driver, settings, settings.astra_db_secure_bundle_path, arguments)
+    return _plain_cluster(driver, settings, arguments)
+
+
+class IdempotentRetryPolicy(RetryPolicy):  # type: ignore[misc]  # the driver has no types
+    """The driver's retries, for idempotent statements alone, and never more than two.
+
+    The driver's own policy sends any statement to the next host after a lost connection or a server error
+    (`cassandra/policies.py`, `RetryPolicy.on_request_error`), although the first host may have carried it out: a
+    counter would count twice, a condition would find its own work. Here:
+
+    - read timeout: once more on the same host if enough replicas answered and only the data was missing
+    - write timeout: once more on the same host if the batch log was not written (`BATCH_LOG`)
+    - unavailable: the next host, once
+    - connection lost, overloaded, bootstrapping, server error: the next host, twice
+
+    A statement that is not marked `is_idempotent`, or none at all, is never repeated. A batch carries its own mark.
+    See https://docs.datastax.com/en/datastax-drivers/developing/query-idempotence.html
+    """
+
+    def on_read_timeout(self, query: Any, *args: Any, **kwargs: Any) -> RetryDecision:
+        return self._if_idempotent(query, super().on_read_timeout(query, *args, **kwargs))
+
+    def on_write_timeout(self, query: Any, *args: Any, **kwargs: Any) -> RetryDecision:
+        return self._if_idempotent(query, super().on_write_timeout(query, *args, **kwargs))
+
+    def on_unavailable(self, query: Any, *args: Any, **kwargs: Any) -> RetryDecision:
+        return self._if_idempotent(query, super().on_unavailable(query, *args, **kwargs))
+
+    def on_request_error(self, query: Any, consistency: int | None, error: Any, retry_num: int) -> RetryDecision:
+        if retry_num >= _MOST_RETRIES:
+            return self.RETHROW, None
+        return self._if_idempotent(query, super().on_request_error(query, consistency, error, retry_num))
+
+    def _if_idempotent(self, query: Any, decision: RetryDecision) -> RetryDecision:
+        return decision if getattr(query, "is_idempotent", False) else (self.RETHROW, None)
+
+
+def _driver() -> ModuleType:
+    try:
+        import cassandra.cluster
+    except (DependencyException, ImportError) as error:
+        raise ClusterConfigError(
+            f"The Cassandra driver has no usable event loop on Python {platform.python_version()}; install a build of "
+            "cassandra-driver with its libev extension (the wheels for CPython have it; from source, install the "
+            "libev headers and a C compiler first)."
+        ) from error
+    module: ModuleType = cassandra.cluster
+    return module
+
+
+def _execution_profile(driver: ModuleType, settings: Settings, row_factory: RowFactory) -> "ExecutionProfile":
+    # Without a data centre the driver takes that of the first contact point it reaches.
+    balancing = TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.cassandra_local_dc or ""))
+    return driver.ExecutionProfile(
+        load_balancing_policy=balancing,
+        retry_policy=IdempotentRetryPolicy(),
+        consistency_level=ConsistencyLevel.name_to_value[settings.cassandra_consistency],
+        serial_consistency_level=ConsistencyLevel.name_to_value[settings.serial_consistency],
+        request_timeout=settings.request_timeout,
+        row_factory=row_factory,
+        speculative_execution_policy=_speculative_policy(settings.speculative_delay),
+    )
+
+
+def _speculative_policy(delay: float) -> ConstantSpeculativeExecutionPolicy | None:
+    """Asks another node when the first hangs. The driver applies it to idempotent statements only."""
+    return ConstantSpeculativeExecutionPolicy(delay, _SPECULATIVE_ATTEMPTS) if delay else None
+
+
+def _connection_arguments(settings: Settings) -> dict[str, Any]:
+    return {
+        "protocol_version": settings.protocol_version,
+        "allow_beta_protocol_version": False,
+        "connect_timeout": settings.cassandra_connection_timeout,
+        "control_connection_timeout": settings.cassandra_connection_timeout,
+        "idle_heartbeat_interval": settings.cassandra_idle_heartbeat_interval,
+        "idle_heartbeat_timeout": _heartbeat_timeout(settings),
+        "reconnection_policy": ConstantReconnectionPolicy(_RECONNECTION_DELAY, max_attempts=None),
+        "compression": False,
+        "prepare_on_all_hosts": False,  # a hung node must not delay a prepare; UNPREPARED makes the driver repeat it
+        "metrics_enabled": False,
+        "monitor_reporting_enabled": False,  # reports to DataStax Insights, which only DSE has
+        "executor_threads": 2,
+        "application_name": "asgi-cassandra",
+        "application_version": asgi_app.__version__,
+    }
+
+
+def _heartbeat_timeout(settings: Settings) -> float:
+    """At most one interval, so that a round of heartbeats ends before the next is due."""
+    timeout, interval = settings.cassandra_connection_timeout, settings.cassandra_idle_heartbeat_interval
+    return min(timeout, interval) if interval else timeout
+
+
+def _plain_cluster(driver: ModuleType, settings: Settings, arguments: dict[str, Any]) -> "Cluster":
+    try:
+        return driver.Cluster(
+            contact_points=[_address(point, settings.cassandra_port) for point in settings.cassandra_hosts],
+            port=settings.cassandra_port,
+            auth_provider=_login(settings.cassandra_username, settings.cassandra_password),
+            ssl_context=_tls_context(settings),
+            **arguments,
+        )
+    except UnresolvableContactPoints as error:
+        raise ClusterUnreachableError("CASSANDRA_HOSTS: none of the host names resolves to an address.") from error
+
+
+def _address(point: ContactPoint, default_port: int) -> tuple[str, int]:
+    return point.host, default_port if point.port is None else point.port
+
+
+def _login(username: str | None, password: Secret | None) -> PlainTextAuthProvider | None:
+    return PlainTextAuthProvider(username, password.reveal()) if username and password else None
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.cassandra_ssl_enabled:
+        return None
+    context = _context_trusting(settings.cassandra_ssl_ca_certs)
+    # The driver hands the node's address to the handshake exactly when the context checks host names.
+    context.check_hostname = settings.ssl_check_hostname
+    if settings.cassandra_ssl_certfile is not None:
+        _load_client_certificate(context, settings.cassandra_ssl_certfile, settings.cassandra_ssl_keyfile)
+    return context
+
+
+def _context_trusting(ca_certs: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_certs)
+    except OSError as error:  # ssl.SSLError is one
+        raise ClusterConfigError("CASSANDRA_SSL_CA_CERTS: no PEM certificate can be read from this file.") from error
+
+
+def _load_client_certificate(context: ssl.SSLContext, certfile: Path, keyfile: Path | None) -> None:
+    try:
+        context.load_cert_chain(certfile, keyfile, password=_no_pass_phrase)
+    except OSError as error:
+        raise ClusterConfigError(
+            "CASSANDRA_SSL_CERTFILE and CASSANDRA_SSL_KEYFILE: these two files are not a PEM certificate and its key "
+            "without a pass phrase."
+        ) from error
+
+
+def _no_pass_phrase() -> str:
+    """Given to OpenSSL, which would otherwise ask for one on the terminal and wait."""
+    return ""
+
+
+def _astra_cluster(driver: ModuleType, settings: Settings, bundle: Path, arguments: dict[str, Any]) -> "Cluster":
+    _check_bundle(bundle)
+    cloud = {
+        "secure_connect_bundle": str(bundle),
+        "use_default_tempdir": True,  # by default the driver unpacks beside the bundle, which may be read-only
+        "connect_timeout": settings.cassandra_connection_timeout,
+    }
+    by_token = _login("token", settings.astra_db_token)
+    login = by_token or _login(settings.astra_db_client_id, settings.astra_db_client_secret)
+    try:
+        return driver.Cluster(cloud=cloud, auth_provider=login, **arguments)
+    except DriverException as error:
+        raise ClusterUnreachableError(
+            "ASTRA_DB_SECURE_BUNDLE_PATH: the metadata service named in the bundle does not answer; the database may "
+            "be hibernated, or the bundle out of date."
+        ) from error
+    except (OSError, ValueError, KeyError) as error:  # what the driver lets through from ssl, json and dictionaries
+        raise _bundle_error("its certificates or its database's node list cannot be used") from error
+
+
+class _BundleConfig(msgspec.Struct):
+    """The part of a bundle's config.json without which the driver would look for a host called None."""
+
+    host: str
+    port: int | str
+
+
+def _check_bundle(bundle: Path) -> None:
+    """The driver's own errors for a wrong file are a KeyError, a FileNotFoundError or a wait for nothing."""
+    try:
+        with ZipFile(bundle) as archive:
+            for name in ("ca.crt", "cert", "key"):
+                archive.getinfo(name)
+            msgspec.json.decode(archive.read("config.json"), type=_BundleConfig)
+    except (OSError, BadZipFile, ZlibError, RuntimeError) as error:
+        raise _bundle_error("it cannot be read as a zip file") from error
+    except (KeyError, msgspec.DecodeError) as error:
+        raise _bundle_error("it lacks ca.crt, cert, key or a config.json with host and port") from error
+
+
+def _bundle_error(reason: str) -> ClusterConfigError:
+    return ClusterConfigError(f"ASTRA_DB_SECURE_BUNDLE_PATH: this is no secure connect bundle, {reason}.")

@@ -1,0 +1,526 @@
+"""The bytes of a CQL cell → the value a client gets, for every CQL type, and never an exception.
+
+The driver's own decoders raise on cells that Cassandra stores without complaint, such as a timestamp after year 9999.
+Raised in the driver's reactor, that closes the connection which all requests share. The decoders here answer every
+sequence of bytes: a cell that is not a value of its type becomes the text of its bytes, `0x…`.
+
+The values are None, bool, int of at most 64 bits, float (finite), str, list and dict with str keys: what msgspec writes
+as JSON and as MessagePack. `docs/types.md` has the table; the binary forms follow section 6 of Cassandra's
+`native_protocol_v5.spec` and, for `vector`, its class `VectorType`.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import struct
+from binascii import hexlify
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from functools import cache, lru_cache
+from itertools import chain
+from struct import Struct, pack, unpack
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+from cassandra import cqltypes
+
+Cell = bytes | None
+"""One encoded value. None is null; no bytes at all is Cassandra's "empty", which most types accept."""
+
+_NOT_A_VALUE = (ArithmeticError, IndexError, ValueError, struct.error)
+"""What reading bytes with `struct`, slices, `int`, `Decimal`, `datetime` and msgspec raises when they do not fit."""
+
+_FEW = 3
+"""Cells. Below this many, reading them one by one is faster than preparing to read them together (measured)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How the cells of one CQL type are read. Immutable, and so safe in any number of threads.
+
+    `cell` turns the bytes of one cell that is not null into its value. `whole`, if there is one, does the same for many
+    cells in one go, several times faster; it raises one of `_NOT_A_VALUE` unless all of them are perfect. `names` says
+    that a value can be the name of a member of a JSON object. `width` is the size in bytes of every value, for types
+    that Cassandra packs into a vector without a length before each.
+    """
+
+    cell: Callable[[bytes], Any]
+    whole: Callable[[Sequence[bytes]], Sequence[Any]] | None = None
+    names: bool = True
+    width: int | None = None
+
+    def column(self, cells: Sequence[Cell]) -> Sequence[Any]:
+        """The values of many cells of this type, in their order; null is None. Never raises."""
+        if self.whole is None or len(cells) < _FEW:
+            return self._one_by_one(cells)
+        try:
+            return self._together(cells, self.whole)
+        except _NOT_A_VALUE:
+            return self._one_by_one(cells)
+
+    def _one_by_one(self, cells: Sequence[Cell]) -> Sequence[Any]:
+        read = self.cell
+        return [None if cell is None else read(cell) for cell in cells]
+
+    @staticmethod
+    def _together(cells: Sequence[Cell], whole: Callable[[Sequence[bytes]], Sequence[Any]]) -> Sequence[Any]:
+        present = [cell for cell in cells if cell is not None]
+        values = whole(present)
+        if len(present) == len(cells):
+            return values
+        following = iter(values)
+        return [None if cell is None else next(following) for cell in cells]
+
+
+def codec_for(cql_type: Any) -> Codec:
+    """The codec of a type as the driver describes it, a class of `cassandra.cqltypes`.
+
+    A type that is not known here, such as a custom one, is read as its bytes, `0x…`. Never raises.
+    """
+    for known in getattr(cql_type, "__mro__", ()):
+        if known in _SCALARS:
+            return _SCALARS[known]
+        if known in _NESTED:
+            return _NESTED[known](cql_type)
+    return _OPAQUE
+
+
+# --- cells that are not what their type says
+
+
+def _hex(cell: bytes) -> str:
+    return "0x" + cell.hex()
+
+
+def _safely(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """`read`, but an empty cell is null, and one that `read` refuses is its bytes as text."""
+
+    def value(cell: bytes) -> Any:
+        if not cell:
+            return None
+        try:
+            return read(cell)
+        except _NOT_A_VALUE:
+            return _hex(cell)
+
+    return value
+
+
+def _joined(cells: Sequence[bytes], width: int) -> bytes:
+    if set(map(len, cells)) - {width}:
+        raise ValueError("a cell has not the width of its type")
+    return b"".join(cells)
+
+
+# --- text
+
+
+def _text(cell: bytes) -> str:
+    return cell.decode("utf-8", "replace")
+
+
+def _texts(cells: Sequence[bytes]) -> Sequence[str]:
+    return [cell.decode() for cell in cells]
+
+
+# --- numbers
+
+
+def _number(code: str, width: int, *, packed: bool = True) -> Codec:
+    read = Struct(f">{code}").unpack
+
+    def together(cells: Sequence[bytes]) -> Sequence[Any]:
+        return unpack(f">{len(cells)}{code}", _joined(cells, width))
+
+    return Codec(_safely(lambda cell: read(cell)[0]), together, width=width if packed else None)
+
+
+def _in_json(number: float) -> float | str:
+    """JSON has no NaN and no infinity, and msgspec would write null for them."""
+    if math.isfinite(number):
+        return number
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def _all_in_json(numbers: Sequence[float]) -> Sequence[float | str]:
+    return numbers if all(map(math.isfinite, numbers)) else [_in_json(number) for number in numbers]
+
+
+def _doubles(cells: Sequence[bytes]) -> Sequence[float | str]:
+    return _all_in_json(unpack(f">{len(cells)}d", _joined(cells, 8)))
+
+
+def _singles(cells: Sequence[bytes]) -> Sequence[float | str]:
+    return _all_in_json(_shortest(unpack(f">{len(cells)}f", _joined(cells, 4))))
+
+
+def _shortest(singles: Sequence[float]) -> Sequence[float]:
+    """Each 32 bit float as the 64 bit float with the fewest digits that rounds to it: 0.1, not 0.10000000149011612.
+
+    Six digits survive a 32 bit float and nine name it (IEEE 754-2019 section 5.12.2), so it takes six to nine; most take
+    seven or eight, which decides the order here. All at once, because a vector may have thousands.
+    """
+    found = list(singles)
+    seven, more = _name_with(7, range(len(found)), singles, found)
+    _name_with(6, seven, singles, found)
+    _, nine = _name_with(8, more, singles, found)
+    _name_with(9, nine, singles, found)
+    return found
+
+
+def _name_with(
+    digits: int, places: Sequence[int], singles: Sequence[float], found: list[float]
+) -> tuple[list[int], list[int]]:
+    """Puts into `found` the singles at `places` that so many digits name; the places where they do and do not."""
+    guesses = list(map(float, map(f"%.{digits}g".__mod__, [singles[place] for place in places])))
+    rounded = unpack(f">{len(guesses)}f", pack(f">{len(guesses)}f", *guesses))
+    named, unnamed = [], []
+    for place, guess, single in zip(places, guesses, rounded, strict=True):
+        if single == singles[place]:
+            found[place] = guess
+            named.append(place)
+        else:
+            unnamed.append(place)
+    return named, unnamed
+
+
+def _varint(cell: bytes) -> str:
+    return _digits(int.from_bytes(cell, "big", signed=True))
+
+
+def _digits(number: int) -> str:
+    """`str(number)` without its limit of 4,300 digits, and in much less than its quadratic time."""
+    if number.bit_length() < 10_000:
+        return str(number)
+    exact = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
+    sign = "-" if number < 0 else ""
+    return sign + str(_as_decimal(abs(number), exact, cache(lambda bits: exact.power(2, bits))))
+
+
+def _as_decimal(number: int, exact: Context, power_of_two: Callable[[int], Decimal]) -> Decimal:
+    """Halved until small: the conversion itself is quadratic, `Decimal`'s multiplication is nearly linear."""
+    bits = number.bit_length()
+    if bits < 10_000:
+        return Decimal(number)
+    low_bits = 1 << ((bits - 1).bit_length() - 1)
+    high, low = number >> low_bits, number & ((1 << low_bits) - 1)
+    shifted = exact.multiply(_as_decimal(high, exact, power_of_two), power_of_two(low_bits))
+    return exact.add(shifted, _as_decimal(low, exact, power_of_two))
+
+
+def _decimal(cell: bytes) -> str:
+    """The text that Java's `BigDecimal` and Python's `Decimal` agree on: trailing zeros kept, `1E+10` when shorter."""
+    if len(cell) < 5:
+        raise ValueError("a scale without digits")
+    scale = int.from_bytes(cell[:4], "big", signed=True)
+    return str(Decimal(f"{_varint(cell[4:])}E{-scale}"))
+
+
+# --- identifiers, addresses, bytes
+
+_UUID_PARTS = Struct("8s4s4s4s12s")
+
+
+def _uuid(cell: bytes) -> str:
+    return b"-".join(_UUID_PARTS.unpack(hexlify(cell))).decode()
+
+
+def _uuids(cells: Sequence[bytes]) -> Sequence[str]:
+    parts = _UUID_PARTS.iter_unpack(hexlify(_joined(cells, 16)))
+    return b"\n".join(map(b"-".join, parts)).decode().split("\n")
+
+
+_FAMILIES: Final[Mapping[int, int]] = MappingProxyType({4: socket.AF_INET, 16: socket.AF_INET6})
+
+
+def _inet(cell: bytes) -> str:
+    if len(cell) not in _FAMILIES:
+        raise ValueError("neither an IPv4 nor an IPv6 address")
+    return socket.inet_ntop(_FAMILIES[len(cell)], cell)
+
+
+# --- days and times
+
+_DAYS_TO_EPOCH = date(1970, 1, 1).toordinal() - 1  # from 0001-01-01
+_DAYS_IN_CYCLE = 146_097  # the Gregorian calendar repeats after 400 years
+_DAY_IN_MS = 86_400_000
+_LAST_DAY = date.max.toordinal()
+
+
+@lru_cache(maxsize=2048)  # some years of days: neighbouring timestamps share theirs
+def _day(days: int) -> str:
+    """Days since 1970-01-01 as ISO 8601, with a signed year outside 0001 to 9999 (proleptic Gregorian)."""
+    ordinal = days + _DAYS_TO_EPOCH
+    if 0 <= ordinal < _LAST_DAY:
+        return date.fromordinal(ordinal + 1).isoformat()
+    cycles, within = divmod(ordinal, _DAYS_IN_CYCLE)
+    stand_in = date.fromordinal(within + 1)
+    return f"{stand_in.year + 400 * cycles:+05d}{stand_in.isoformat()[4:]}"
+
+
+def _date(cell: bytes) -> str:
+    return _day(unpack(">I", cell)[0] - 2**31)
+
+
+def timestamp_text(milliseconds: int) -> str:
+    """Milliseconds since 1970-01-01T00:00Z as every answer writes them: `2026-11-21T22:35:19.795Z`. Any int will do."""
+    days, milliseconds = divmod(milliseconds, _DAY_IN_MS)
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{_day(days)}T{hours:02d}:{minutes:02d}:{seconds:02d}.{milliseconds:03d}Z"
+
+
+def _timestamp(cell: bytes) -> str:
+    return timestamp_text(unpack(">q", cell)[0])
+
+
+_Moments = list[datetime]
+_MOMENT_SIZE = len('"1970-01-01T00:00:00.000Z"\n')
+
+
+def _timestamps(cells: Sequence[bytes]) -> Sequence[str]:
+    """Written by msgspec in C, which leaves out a fraction that is zero and else writes microseconds.
+
+    So half a millisecond is added, and the `500` that it puts at the end of each text is cut off. Where rounding made
+    another number of it, or the year has not four digits, the length tells, and the cells are read one by one.
+    """
+    seconds = [ms / 1000 + 0.0005 for ms in unpack(f">{len(cells)}q", _joined(cells, 8))]
+    moments = msgspec.convert(seconds, _Moments, strict=False)
+    lines = msgspec.json.Encoder().encode_lines(moments).replace(b'500Z"\n', b'Z"\n')
+    if len(lines) != len(cells) * _MOMENT_SIZE:
+        raise ValueError("a moment that has no exact text here")
+    return lines.decode()[1:-2].split('"\n"')
+
+
+def _time(cell: bytes) -> str:
+    nanoseconds = unpack(">q", cell)[0]
+    seconds, fraction = divmod(abs(nanoseconds), 1_000_000_000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{'-' if nanoseconds < 0 else ''}{hours:02d}:{minutes:02d}:{seconds:02d}.{fraction:09d}"
+
+
+_DURATION_UNITS: Final = (
+    ((12, "y"), (1, "mo")),
+    ((1, "d"),),
+    (
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "m"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+        (1, "ns"),
+    ),
+)
+"""The units of a duration's three numbers: months, days and nanoseconds."""
+
+
+def _duration(cell: bytes) -> str:
+    numbers, at = [], 0
+    for _ in _DURATION_UNITS:
+        number, at = _signed_vint(cell, at)
+        numbers.append(number)
+    if at != len(cell):
+        raise ValueError("more than the three numbers of a duration")
+    sign = "-" if min(numbers) < 0 else ""
+    parts = chain.from_iterable(map(_in_units, map(abs, numbers), _DURATION_UNITS))
+    return sign + ("".join(parts) or "0s")
+
+
+def _in_units(amount: int, units: Iterable[tuple[int, str]]) -> Iterable[str]:
+    for size, unit in units:
+        count, amount = divmod(amount, size)
+        if count:
+            yield f"{count}{unit}"
+
+
+def _signed_vint(cell: bytes, at: int) -> tuple[int, int]:
+    folded, end = _vint(cell, at)
+    return (folded >> 1) ^ -(folded & 1), end
+
+
+def _vint(cell: bytes, at: int) -> tuple[int, int]:
+    """A number of one to nine bytes, and where it ends. The leading ones of its first byte count the others."""
+    first = cell[at]
+    more = 8 - (first ^ 0xFF).bit_length()
+    end = at + 1 + more
+    if end > len(cell):
+        raise ValueError("a number goes on after the end of its cell")
+    return int.from_bytes(cell[at + 1 : end], "big") | (first & (0xFF >> more)) << 8 * more, end
+
+
+# --- values in values
+
+
+def _sequence(cql_type: Any) -> Codec:
+    inner = codec_for(_subtypes(cql_type, 1)[0])
+    return Codec(_safely(lambda cell: list(inner.column(_counted(cell, 1)))), names=False)
+
+
+def _map(cql_type: Any) -> Codec:
+    keys, values = map(codec_for, _subtypes(cql_type, 2))
+    assemble = _object if keys.names else _pairs
+
+    def read(cell: bytes) -> Any:
+        parts = _counted(cell, 2)
+        return assemble(keys.column(parts[0::2]), values.column(parts[1::2]))
+
+    return Codec(_safely(read), names=False)
+
+
+def _object(keys: Iterable[Any], values: Iterable[Any]) -> dict[str, Any]:
+    return dict(zip(map(_name, keys), values, strict=True))
+
+
+def _name(key: Any) -> str:
+    """A key as the name of a member: text as it is, else its JSON, such as 1 or true."""
+    return key if isinstance(key, str) else msgspec.json.encode(key).decode()
+
+
+def _pairs(keys: Iterable[Any], values: Iterable[Any]) -> list[list[Any]]:
+    return [[key, value] for key, value in zip(keys, values, strict=True)]
+
+
+def _tuple(cql_type: Any) -> Codec:
+    return Codec(_safely(_fields(cql_type)), names=False)
+
+
+def _udt(cql_type: Any) -> Codec:
+    names, fields = tuple(getattr(cql_type, "fieldnames", ())), _fields(cql_type)
+    return Codec(_safely(lambda cell: dict(zip(names, fields(cell), strict=False))), names=False)
+
+
+def _fields(cql_type: Any) -> Callable[[bytes], list[Any]]:
+    """Reads one field after another. Fields that the value does not have, as it was written before they were, are null.
+
+    Bytes after the last field are those of fields that the type got since its description was read: passed over.
+    """
+    inner = tuple(map(codec_for, cql_type.subtypes))
+
+    def read(cell: bytes) -> list[Any]:
+        parts, _ = _framed(cell, 0, len(inner))
+        values = [None if part is None else codec.cell(part) for codec, part in zip(inner, parts, strict=False)]
+        return values + [None] * (len(inner) - len(parts))
+
+    return read
+
+
+def _vector(cql_type: Any) -> Codec:
+    inner, size = codec_for(cql_type.subtype), int(cql_type.vector_size)
+    split = _lengthy if inner.width is None else _packed
+    width = None if inner.width is None else inner.width * size
+    return Codec(_safely(lambda cell: list(inner.column(split(cell, size, inner.width)))), names=False, width=width)
+
+
+def _inside(cql_type: Any) -> Codec:
+    return codec_for(_subtypes(cql_type, 1)[0])
+
+
+def _subtypes(cql_type: Any, count: int) -> Sequence[Any]:
+    """The types inside, or as many unknown ones when the description lacks them."""
+    return cql_type.subtypes if len(cql_type.subtypes) == count else (None,) * count
+
+
+def _counted(cell: bytes, parts_each: int) -> list[Cell]:
+    """The parts of a list, set (one for each element) or map (two for each entry), which start with their number."""
+    count = int.from_bytes(cell[:4], "big") * parts_each
+    if len(cell) < 4 * (1 + count):
+        raise ValueError("more elements than bytes")
+    parts, end = _framed(cell, 4, count)
+    if end != len(cell) or len(parts) != count:
+        raise ValueError("not as many elements as announced")
+    return parts
+
+
+def _framed(cell: bytes, at: int, count: int) -> tuple[list[Cell], int]:
+    """Up to `count` parts that each follow their length, as many as the cell has, and where they end."""
+    parts: list[Cell] = []
+    while len(parts) < count and at < len(cell):
+        part, at = _part(cell, at)
+        parts.append(part)
+    return parts, at
+
+
+def _part(cell: bytes, at: int) -> tuple[Cell, int]:
+    start = at + 4
+    length = _LENGTH.unpack_from(cell, at)[0]
+    if length < 0:
+        return None, start
+    if start + length > len(cell):
+        raise ValueError("a part goes on after the end of its cell")
+    return cell[start : start + length], start + length
+
+
+_LENGTH = Struct(">i")
+
+
+def _packed(cell: bytes, count: int, width: int | None) -> list[bytes]:
+    """The elements of a vector whose sizes are all the same."""
+    if width is None or len(cell) != count * width:
+        raise ValueError("not the size of this vector")
+    return [cell[at : at + width] for at in range(0, len(cell), width)]
+
+
+def _lengthy(cell: bytes, count: int, _: int | None) -> list[bytes]:
+    """The elements of a vector that each follow their length."""
+    elements, at = [], 0
+    for _ in range(count):
+        length, start = _vint(cell, at)
+        at = start + length
+        elements.append(cell[start:at])
+    if at != len(cell):
+        raise ValueError("not the size of this vector")
+    return elements
+
+
+# --- the tables
+
+_OPAQUE = Codec(_hex)
+_UUID = Codec(_safely(_uuid), _uuids, width=16)
+_TEXT = Codec(_text, _texts)
+_TIMESTAMP = Codec(_safely(_timestamp), _timestamps, width=8)
+
+_SCALARS: Final[Mapping[type, Codec]] = MappingProxyType(
+    {
+        cqltypes.AsciiType: _TEXT,
+        cqltypes.BooleanType: _number("?", 1),
+        cqltypes.BytesType: _OPAQUE,
+        cqltypes.ByteType: _number("b", 1, packed=False),
+        cqltypes.CounterColumnType: _number("q", 8),
+        cqltypes.DateType: _TIMESTAMP,
+        cqltypes.DecimalType: Codec(_safely(_decimal)),
+        cqltypes.DoubleType: Codec(_safely(lambda cell: _doubles([cell])[0]), _doubles, width=8),
+        cqltypes.DurationType: Codec(_safely(_duration)),
+        cqltypes.FloatType: Codec(_safely(lambda cell: _singles([cell])[0]), _singles, width=4),
+        cqltypes.InetAddressType: Codec(_safely(_inet)),
+        cqltypes.Int32Type: _number("i", 4),
+        cqltypes.IntegerType: Codec(_safely(_varint)),
+        cqltypes.LongType: _number("q", 8),
+        cqltypes.ShortType: _number("h", 2, packed=False),
+        cqltypes.SimpleDateType: Codec(_safely(_date)),
+        cqltypes.TimeType: Codec(_safely(_time)),
+        cqltypes.TimeUUIDType: _UUID,
+        cqltypes.UTF8Type: _TEXT,
+        cqltypes.UUIDType: _UUID,
+    }
+)
+"""The types with nothing inside. A subclass that is not listed (varchar of text) is read as its nearest ancestor."""
+
+_NESTED: Final[Mapping[type, Callable[[Any], Codec]]] = MappingProxyType(
+    {
+        cqltypes.FrozenType: _inside,
+        cqltypes.ListType: _sequence,
+        cqltypes.MapType: _map,
+        cqltypes.ReversedType: _inside,
+        cqltypes.SetType: _sequence,
+        cqltypes.TupleType: _tuple,
+        cqltypes.UserType: _udt,
+        cqltypes.VectorType: _vector,
+    }
+)
+"""What makes the codec of a type with other types inside."""

@@ -1,0 +1,85 @@
+"""One driver session: connected in the background for as long as it takes, closed inside out."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import anyio
+from anyio.abc import TaskStatus
+
+from asgi_app.bridge import Bridge
+from asgi_app.cluster import ClusterConfigError, build_cluster
+from asgi_app.errors import NotConnected
+from asgi_app.rows import RawProtocolHandler, keep_page
+from asgi_app.settings import Settings
+
+logger = logging.getLogger("asgi_app.db")
+
+FIRST_RETRY = 0.25
+LONGEST_RETRY = 1.0
+"""Seconds between attempts to connect: short, since readiness is promised within two seconds of Cassandra's return."""
+
+
+class Connection:
+    """Connects and closes in worker threads of the bridge."""
+
+    def __init__(self, settings: Settings, bridge: Bridge) -> None:
+        self._settings = settings
+        self._bridge = bridge
+        self._session: Any = None
+
+    @property
+    def session(self) -> Any:
+        """The driver's session. Raises NotConnected where there is none yet, or none any more."""
+        if self._session is None:
+            raise NotConnected
+        return self._session
+
+    async def connect(self, *, task_status: TaskStatus[None]) -> None:
+        """Try until it works; report started after the first attempt, whatever came of it.
+
+        Raises ClusterConfigError where the settings cannot make a cluster, whatever Cassandra does. Cancelling takes
+        effect after the attempt under way, which `CASSANDRA_CONNECTION_TIMEOUT` bounds for each host.
+        """
+        pause = FIRST_RETRY
+        while not await self._attempt():
+            task_status.started()
+            task_status = anyio.TASK_STATUS_IGNORED
+            await anyio.sleep(pause)
+            pause = min(pause * 2, LONGEST_RETRY)
+        task_status.started()
+
+    async def close(self) -> None:
+        """Close the session, then its cluster. Calls still under way end with an error of the driver's."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            await self._bridge.run(_close, session)
+
+    async def _attempt(self) -> bool:
+        try:
+            self._session = await self._bridge.run(_open, self._settings)
+        except ClusterConfigError:
+            raise
+        except Exception as error:
+            logger.warning("Cassandra is not reached yet, trying again: %s", error)
+            return False
+        logger.info("connected to Cassandra")
+        return True
+
+
+def _open(settings: Settings) -> Any:
+    """Whole in one worker thread: a cluster that did not connect is shut down here, so that no thread of it stays."""
+    cluster = build_cluster(settings, row_factory=keep_page)
+    try:
+        session = cluster.connect()
+    except BaseException:
+        cluster.shutdown()
+        raise
+    session.client_protocol_handler = RawProtocolHandler
+    return session
+
+
+def _close(session: Any) -> None:
+    session.shutdown()
+    session.cluster.shutdown()

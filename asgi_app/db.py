@@ -1,0 +1,215 @@
+"""The database as the routes see it: one session, opened in the background, and statements run over the bridge."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+from cassandra.query import BatchStatement, BatchType, PreparedStatement
+
+from asgi_app.bridge import Bridge, BridgeLimits, Done, Start
+from asgi_app.connection import Connection
+from asgi_app.cql import Statement
+from asgi_app.deadline import Deadline
+from asgi_app.driver_errors import translate, translate_prepare
+from asgi_app.errors import (
+    BatchTooLarge,
+    DeadlineExceeded,
+    RejectedByCassandra,
+    SchemaMissing,
+    ServiceError,
+)
+from asgi_app.prepared import PreparedStatements
+from asgi_app.rows import RowPage
+from asgi_app.settings import Settings
+from asgi_app.table import Table
+from asgi_app.tasks import background_tasks
+
+_PING = Statement("SELECT key FROM system.local WHERE key = 'local'", idempotent=True, writes=False)
+_COLUMNS = Statement(
+    "SELECT column_name FROM system_schema.columns WHERE keyspace_name = ? AND table_name = ?",
+    idempotent=True,
+    writes=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a statement gave: its page of rows, None for a statement that has none, and the way to the next page."""
+
+    page: RowPage | None
+    paging_state: bytes | None
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """The page's rows by column name."""
+        return self.page.dicts() if self.page else []
+
+    def json_rows(self) -> bytes:
+        """The page's rows as JSON objects with commas between them: what stands inside an array."""
+        return self.page.json_rows() if self.page else b""
+
+    @property
+    def row_count(self) -> int:
+        """How many rows the page holds."""
+        return self.page.row_count if self.page else 0
+
+    @property
+    def applied(self) -> bool:
+        """Whether a lightweight transaction's condition held; true for every other statement."""
+        rows = self.dicts() if self.page and "[applied]" in self.page.column_names else []
+        return bool(rows[0]["[applied]"]) if rows else True
+
+
+class Database:
+    """Runs statements on one driver session, for the event loop it was opened on.
+
+    Every method that runs a statement raises NotConnected until Cassandra has been reached, the bridge's errors where
+    a bound or the deadline is passed, and the driver's errors translated; see `asgi_app.errors` for the tree. On
+    cancellation the waiter leaves at once and the driver finishes the call by itself within its timeout.
+    """
+
+    def __init__(self, settings: Settings, bridge: Bridge, connection: Connection, tasks: TaskGroup) -> None:
+        self.settings = settings
+        self.bridge = bridge
+        self._connection = connection
+        self._prepared = PreparedStatements(self._prepare_in_thread, tasks, settings.max_prepared)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator[Database]:
+        """A database that connects in the background for as long as it takes, and closes what it opened.
+
+        Waits for the first attempt, so that a service whose Cassandra is there is ready when it starts to serve.
+        Raises ClusterConfigError where the settings cannot make a cluster, whatever Cassandra does.
+        """
+        limits = BridgeLimits(
+            max_in_flight=settings.max_in_flight, max_waiting=settings.max_waiting, max_wait=settings.max_wait
+        )
+        async with Bridge.open(limits) as bridge:
+            connection = Connection(settings, bridge)
+            try:
+                async with background_tasks() as tasks:
+                    await tasks.start(connection.connect)
+                    yield cls(settings, bridge, connection, tasks)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await connection.close()
+
+    @property
+    def session(self) -> Any:
+        """The driver's session, for what this class does not do. Raises NotConnected where there is none yet."""
+        return self._connection.session
+
+    async def execute(
+        self,
+        statement: Statement,
+        values: Sequence[Any] = (),
+        *,
+        deadline: Deadline,
+        fetch_size: int = 100,
+        paging_state: bytes | None = None,
+    ) -> Result:
+        """Run `statement` with `values` bound, and return its first page of at most `fetch_size` rows.
+
+        With `paging_state`, the page that follows the one which gave it: the caller vouches that it belongs to this
+        statement with these values, because Cassandra does not check.
+        """
+        prepared = await self._prepared.get(statement, deadline)
+
+        def bind() -> Any:
+            bound = prepared.bind(values)
+            bound.fetch_size = fetch_size
+            return bound
+
+        return await self._run(bind, statement.writes, statement.table, deadline, paging_state)
+
+    async def execute_batch(self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline) -> Result:
+        """Run `statement` once for each of `rows` as one logged batch: all of it is applied, or nothing.
+
+        Raises BatchTooLarge where Cassandra refuses it, as it does by the batch's size.
+        """
+        prepared = await self._prepared.get(statement, deadline)
+
+        def bind() -> Any:
+            batch = BatchStatement(BatchType.LOGGED)
+            batch.is_idempotent = statement.idempotent
+            for values in rows:
+                batch.add(prepared, values)
+            return batch
+
+        try:
+            return await self._run(bind, statement.writes, statement.table, deadline)
+        except RejectedByCassandra as error:
+            raise BatchTooLarge from error
+
+    async def ping(self, deadline: Deadline) -> None:
+        """Ask the nearest node for a row of its own; raises what any statement raises."""
+        await self.execute(_PING, deadline=deadline)
+
+    async def missing_columns(self, table: Table, deadline: Deadline) -> set[str]:
+        """The columns of a served table that are not in Cassandra; all of them where the table is not."""
+        found: set[str] = set()
+        values = (self.settings.keyspace, table.name)
+        result = await self.execute(_COLUMNS, values, deadline=deadline, fetch_size=1000)
+        found.update(row["column_name"] for row in result.dicts())
+        return {name for name in table.column_names if name not in found}
+
+    async def _run(
+        self,
+        bind: Callable[[], Any],
+        writes: bool,
+        table: Table | None,
+        deadline: Deadline,
+        paging_state: bytes | None = None,
+    ) -> Result:
+        attempt = _Attempt(self.session, bind, paging_state)
+        try:
+            return await self.bridge.call(attempt, deadline)
+        except DeadlineExceeded as error:
+            if writes and attempt.sent:
+                error.outcome = "unknown"
+            raise
+        except ServiceError:
+            raise
+        except Exception as error:
+            translated = translate(error, unknown_if_lost=writes and attempt.sent)
+            if isinstance(translated, RejectedByCassandra) and await self._is_missing(table, deadline):
+                translated = SchemaMissing()
+            raise translated from error
+
+    async def _is_missing(self, table: Table | None, deadline: Deadline) -> bool:
+        return table is not None and bool(await self.missing_columns(table, deadline))
+
+    async def _prepare_in_thread(self, statement: Statement) -> PreparedStatement:
+        try:
+            prepared = await self.bridge.run(self.session.prepare, statement.cql)
+        except ServiceError:
+            raise
+        except Exception as error:
+            raise translate_prepare(error, of_served_table=statement.table is not None) from error
+        prepared.is_idempotent = statement.idempotent
+        return prepared
+
+
+class _Attempt(Start[Result]):
+    """One run of a bound statement; `sent` tells whether a node was handed it."""
+
+    __slots__ = ("_bind", "_paging_state", "_session", "sent")
+
+    def __init__(self, session: Any, bind: Callable[[], Any], paging_state: bytes | None) -> None:
+        self._session = session
+        self._bind = bind
+        self._paging_state = paging_state
+        self.sent = False
+
+    def __call__(self, timeout: float, done: Done[Result]) -> None:
+        future = self._session.execute_async(self._bind(), timeout=timeout, paging_state=self._paging_state)
+        self.sent = bool(future.attempted_hosts)
+        future.add_callbacks(
+            lambda page: done(Result(page, future._paging_state), None),
+            lambda error: done(None, error),
+        )

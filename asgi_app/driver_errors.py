@@ -1,0 +1,144 @@
+"""The driver's exceptions → the service's: the one place that knows both.
+
+Forty of the driver's sixty exception classes do not derive from its `DriverException`, and `NoHostAvailable` hides
+what the nodes said. So the map names classes, the nearest class in an exception's method resolution order decides, and
+a test walks through the driver and fails on a class that the map does not reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+import cassandra
+from cassandra import connection, metadata, pool, protocol, query, segment
+
+from asgi_app.driver import cluster
+from asgi_app.errors import (
+    CassandraUnavailable,
+    ConsistencyUnavailable,
+    DeadlineExceeded,
+    InternalError,
+    ReadFailed,
+    ReadTimeout,
+    RejectedByCassandra,
+    SchemaMissing,
+    ServiceError,
+    WriteFailed,
+    WriteTimeout,
+)
+
+CAS_WRITE_UNKNOWN = 0x1700
+"""Error code of native protocol v5 section 9: a lightweight transaction whose outcome the coordinator does not know."""
+
+TRANSLATIONS: Mapping[type[BaseException], type[ServiceError]] = MappingProxyType(
+    {
+        # No node took the request, or the connection to it broke.
+        cassandra.AuthenticationFailed: CassandraUnavailable,
+        cassandra.Unauthorized: CassandraUnavailable,
+        cassandra.UnresolvableContactPoints: CassandraUnavailable,
+        cluster.NoHostAvailable: CassandraUnavailable,
+        connection.ConnectionBusy: CassandraUnavailable,
+        connection.ConnectionException: CassandraUnavailable,
+        connection.ProtocolError: CassandraUnavailable,
+        pool.NoConnectionsAvailable: CassandraUnavailable,
+        protocol.BadCredentials: CassandraUnavailable,
+        protocol.IsBootstrappingErrorMessage: CassandraUnavailable,
+        protocol.OverloadedErrorMessage: CassandraUnavailable,
+        protocol.ServerError: CassandraUnavailable,
+        protocol.TruncateError: CassandraUnavailable,
+        protocol.UnauthorizedErrorMessage: CassandraUnavailable,
+        segment.CrcException: CassandraUnavailable,
+        # A node took it and its replicas did not carry it out.
+        cassandra.OperationTimedOut: DeadlineExceeded,
+        cassandra.ReadFailure: ReadFailed,
+        cassandra.ReadTimeout: ReadTimeout,
+        cassandra.Unavailable: ConsistencyUnavailable,
+        cassandra.WriteFailure: WriteFailed,
+        cassandra.WriteTimeout: WriteTimeout,
+        protocol.CDCWriteException: WriteFailed,
+        protocol.ClientWriteError: WriteFailed,
+        protocol.ReadFailureMessage: ReadFailed,
+        protocol.ReadTimeoutErrorMessage: ReadTimeout,
+        protocol.UnavailableErrorMessage: ConsistencyUnavailable,
+        protocol.WriteFailureMessage: WriteFailed,
+        protocol.WriteTimeoutErrorMessage: WriteTimeout,
+        # The value bound was one that Cassandra does not take.
+        cassandra.InvalidRequest: RejectedByCassandra,
+        protocol.InvalidRequestException: RejectedByCassandra,
+        # What is left can only come of a mistake in the code that asked.
+        cassandra.AlreadyExists: InternalError,
+        cassandra.DependencyException: InternalError,
+        cassandra.DriverException: InternalError,
+        cassandra.FunctionFailure: InternalError,
+        cassandra.UnsupportedOperation: InternalError,
+        cluster.QueryExhausted: InternalError,
+        cluster.UserTypeDoesNotExist: InternalError,
+        metadata.NoMurmur3: InternalError,
+        protocol.ErrorMessage: InternalError,
+        protocol.InternalError: InternalError,
+        protocol.NotSupportedError: InternalError,
+        query.TraceUnavailable: InternalError,
+    }
+)
+
+_TELLING = (
+    ConsistencyUnavailable,
+    ReadFailed,
+    WriteFailed,
+    DeadlineExceeded,
+    RejectedByCassandra,
+    CassandraUnavailable,
+)
+"""Of what several nodes said, the first of these says most; a bug that one node answered is not the whole story."""
+
+
+def translation(error: BaseException) -> type[ServiceError]:
+    """The class of the service's error for the driver's, `NoHostAvailable` unwrapped."""
+    if isinstance(error, cluster.NoHostAvailable):
+        return _most_telling(_causes(error))
+    if isinstance(error, protocol.ErrorMessage) and error.code == CAS_WRITE_UNKNOWN:
+        return WriteTimeout
+    for ancestor in type(error).__mro__:
+        if ancestor in TRANSLATIONS:
+            return TRANSLATIONS[ancestor]
+    return InternalError
+
+
+def translate_prepare(error: Exception, *, of_served_table: bool) -> ServiceError:
+    """The error of preparing a statement.
+
+    The text of a served table's statement comes from its description alone, so that Cassandra can refuse it only
+    because table or column are not there. Where the node fails a prepare, the driver 3.30 stumbles over the retry
+    policy that it did not give it, and all that is left to see is an AttributeError.
+    """
+    kind = CassandraUnavailable if isinstance(error, AttributeError) else translation(error)
+    if issubclass(kind, RejectedByCassandra):
+        kind = SchemaMissing if of_served_table else InternalError
+    return kind()
+
+
+def translate(error: Exception, *, unknown_if_lost: bool) -> ServiceError:
+    """The error of running a statement; `unknown_if_lost` for a write that had been handed to a node.
+
+    A write that failed in any way but by the coordinator's own refusal may have been applied: its outcome is unknown.
+    """
+    translated = translation(error)()
+    refused = (ConsistencyUnavailable, RejectedByCassandra)
+    if unknown_if_lost and not isinstance(translated, refused):
+        translated.outcome = "unknown"
+    return translated
+
+
+def _causes(error: cluster.NoHostAvailable) -> Iterable[BaseException]:
+    errors = error.errors
+    return errors.values() if isinstance(errors, Mapping) else errors or ()
+
+
+def _most_telling(causes: Iterable[BaseException]) -> type[ServiceError]:
+    kinds = {translation(cause) for cause in causes}
+    for telling in _TELLING:
+        for kind in kinds:
+            if issubclass(kind, telling):
+                return kind
+    return InternalError if kinds else CassandraUnavailable

@@ -1,0 +1,308 @@
+"""Every error the service raises, as a tree; each class is one line of meaning.
+
+    ServiceError
+    ├── RequestError                    the client asked wrongly
+    │   ├── MalformedJSON           400
+    │   ├── InvalidHeader           400
+    │   ├── NotFound                404
+    │   ├── MethodNotAllowed        405
+    │   ├── BodyTooLarge            413
+    │   ├── BatchTooLarge           413
+    │   ├── UnsupportedMediaType    415
+    │   ├── InvalidInput            422
+    │   │   └── InvalidPageState    422
+    │   └── RejectedByCassandra     422
+    ├── Unavailable                     ask again later: always with Retry-After
+    │   ├── Overloaded              503
+    │   │   ├── QueueFull           503
+    │   │   └── QueueTimeout        503
+    │   ├── NotConnected            503
+    │   ├── LifespanNotStarted      503
+    │   ├── ShuttingDown            503
+    │   ├── CassandraUnavailable    503
+    │   ├── ConsistencyUnavailable  503
+    │   ├── ReadFailed              503
+    │   ├── WriteFailed             503
+    │   └── SchemaMissing           503
+    ├── DeadlineExceeded            504 our deadline passed
+    │   ├── ReadTimeout             504 the replicas' answer did not come in the server's time
+    │   └── WriteTimeout            504
+    └── InternalError               500 a bug, here or in the handler that used us
+
+A class carries its HTTP `status`, its stable `code` and its public `title`. The text of an error (`detail`) is written
+for the client: it never holds a driver message, a host address or CQL. What the operator needs is the chained cause.
+"""
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+Outcome = Literal["unknown"]
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """One wrong value of a request.
+
+    `field` is a JSON pointer into the body (`/age`, `/3/email`), or `query.<name>`, `path.<name>`, `header.<name>`.
+    """
+
+    field: str
+    message: str
+
+
+class ServiceError(Exception):
+    """Base of all: `detail` is the sentence the client reads, `errors` names each wrong field.
+
+    `outcome` is "unknown" when a write may or may not have been applied, else None.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+    default_detail: ClassVar[str] = "The service could not answer this request."
+
+    def __init__(self, detail: str | None = None, *, errors: tuple[FieldError, ...] = ()) -> None:
+        self.detail = detail or self.default_detail
+        self.errors = errors
+        self.outcome: Outcome | None = None
+        super().__init__(self.detail)
+
+    def headers(self) -> dict[str, str]:
+        """Header fields this error adds to its response."""
+        return {}
+
+
+class RequestError(ServiceError):
+    """The client's mistake: the same request will fail again."""
+
+    status = 400
+    code = "bad_request"
+    title = "Bad request"
+    default_detail = "The request is not one this service can answer."
+
+
+class MalformedJSON(RequestError):
+    """The body is not JSON."""
+
+    code = "malformed_json"
+    title = "Malformed JSON"
+    default_detail = "The body is not valid JSON."
+
+
+class InvalidHeader(RequestError):
+    """A header field has a value outside its bounds."""
+
+    code = "invalid_header"
+    title = "Invalid header"
+
+
+class NotFound(RequestError):
+    """The row, or the path, is not there."""
+
+    status = 404
+    code = "not_found"
+    title = "Not found"
+    default_detail = "There is nothing here."
+
+
+class MethodNotAllowed(RequestError):
+    """The path is there and the method is not."""
+
+    status = 405
+    code = "method_not_allowed"
+    title = "Method not allowed"
+
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        self.allowed = ", ".join(allowed)
+        super().__init__(f"This resource answers {self.allowed}.")
+
+    def headers(self) -> dict[str, str]:
+        return {"Allow": self.allowed}
+
+
+class BodyTooLarge(RequestError):
+    """The request body is over the configured limit."""
+
+    status = 413
+    code = "body_too_large"
+    title = "Body too large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The body is larger than the {limit} bytes this service accepts.")
+
+
+class BatchTooLarge(RequestError):
+    """The batch would pass, or passed, Cassandra's batch size limit. Nothing was written."""
+
+    status = 413
+    code = "batch_too_large"
+    title = "Batch too large"
+    default_detail = "The batch is larger than Cassandra accepts. Nothing was written: send fewer or smaller members."
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is of a type this resource does not read."""
+
+    status = 415
+    code = "unsupported_media_type"
+    title = "Unsupported media type"
+    default_detail = "Send the body as application/json."
+
+
+class InvalidInput(RequestError):
+    """Well-formed, but a value in the body, query or path is not allowed."""
+
+    status = 422
+    code = "invalid_input"
+    title = "Invalid input"
+    default_detail = "The request is well-formed, but some of its values are not allowed."
+
+
+class InvalidPageState(InvalidInput):
+    """The page token is not one of ours, or not for this request."""
+
+    code = "invalid_page_state"
+    title = "Invalid page state"
+    default_detail = "This page_state was not issued by this service for this request. Start again without one."
+
+    def __init__(self) -> None:
+        super().__init__(errors=(FieldError("query.page_state", "not a page_state for this request"),))
+
+
+class RejectedByCassandra(RequestError):
+    """Cassandra refused a bound value that passed our own validation."""
+
+    status = 422
+    code = "rejected_by_cassandra"
+    title = "Value refused"
+    default_detail = "Cassandra refused a value of this request."
+
+
+class Unavailable(ServiceError):
+    """The service or Cassandra cannot do it now; the same request may work later."""
+
+    status = 503
+    code = "unavailable"
+    title = "Service unavailable"
+    default_detail = "The service cannot answer now. Ask again later."
+    retry_after: ClassVar[int] = 1
+    """Seconds, RFC 9110 section 10.2.3. One second is what a reconnection to a returning node takes."""
+
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(self.retry_after)}
+
+
+class Overloaded(Unavailable):
+    """More is asked of Cassandra than the service's bounds allow."""
+
+    code = "overloaded"
+    title = "Overloaded"
+    default_detail = "Too many requests are under way. Ask again later."
+
+
+class QueueFull(Overloaded):
+    """The queue is full: refused at once."""
+
+    code = "queue_full"
+
+
+class QueueTimeout(Overloaded):
+    """The request waited its bound for a slot and got none. Nothing was sent to Cassandra."""
+
+    code = "queue_timeout"
+
+
+class NotConnected(Unavailable):
+    """No session yet: Cassandra has not been reached since the start."""
+
+    code = "not_connected"
+    title = "Not connected"
+    default_detail = "The service has not reached Cassandra yet. It keeps trying."
+
+
+class LifespanNotStarted(Unavailable):
+    """The application serves requests without its lifespan having run."""
+
+    code = "lifespan_not_started"
+    title = "Lifespan not started"
+    default_detail = (
+        "This application was mounted, but its lifespan was not started. Starlette does not run the lifespan of a "
+        "mounted application: add `async with app.router.lifespan_context(app):` to the lifespan of its parent."
+    )
+
+
+class ShuttingDown(Unavailable):
+    """The service is stopping and takes no new work."""
+
+    code = "shutting_down"
+    title = "Shutting down"
+    default_detail = "The service is stopping."
+
+
+class CassandraUnavailable(Unavailable):
+    """No node answered: away, overloaded, starting, or the connection was lost."""
+
+    code = "cassandra_unavailable"
+    title = "Cassandra unavailable"
+    default_detail = "Cassandra did not answer. Ask again later."
+
+
+class ConsistencyUnavailable(Unavailable):
+    """Too few replicas are alive for the consistency level. Nothing was done."""
+
+    code = "consistency_unavailable"
+    title = "Consistency level unavailable"
+    default_detail = "Too few replicas are alive for the consistency level asked for."
+
+
+class ReadFailed(Unavailable):
+    """A replica failed to carry out the read."""
+
+    code = "read_failed"
+    title = "Read failed"
+    default_detail = "A replica failed to carry out the read."
+
+
+class WriteFailed(Unavailable):
+    """A replica failed to carry out the write."""
+
+    code = "write_failed"
+    title = "Write failed"
+    default_detail = "A replica failed to carry out the write."
+
+
+class SchemaMissing(Unavailable):
+    """A served table, or one of its columns, is not in Cassandra."""
+
+    code = "schema_missing"
+    title = "Schema missing"
+    default_detail = "A table this resource needs is missing. Create it with `asgi-cassandra schema`."
+
+
+class DeadlineExceeded(ServiceError):
+    """The request's deadline passed before its answer was there."""
+
+    status = 504
+    code = "deadline_exceeded"
+    title = "Deadline exceeded"
+    default_detail = "The deadline of this request passed before Cassandra answered."
+
+
+class ReadTimeout(DeadlineExceeded):
+    """The coordinator gave up waiting for its replicas on a read."""
+
+    code = "read_timeout"
+    title = "Read timeout"
+    default_detail = "The replicas did not answer the read in time."
+
+
+class WriteTimeout(DeadlineExceeded):
+    """The coordinator gave up waiting for its replicas on a write, which may still be applied."""
+
+    code = "write_timeout"
+    title = "Write timeout"
+    default_detail = "The replicas did not confirm the write in time. It may or may not have been applied."
+
+
+class InternalError(ServiceError):
+    """A bug."""

@@ -1,0 +1,111 @@
+"""What happens around every request: its id, its deadline, its log line, and the last resort for a bug."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from asgi_app.deadline import Deadline
+from asgi_app.errors import FieldError, InternalError, InvalidHeader, LifespanNotStarted, ServiceError
+from asgi_app.responses import log_failure, problem_response
+from asgi_app.settings import Settings
+from asgi_app.state import RequestContext, encoded_path, is_started, set_context, settings_of
+from asgi_app.stream import StreamAborted
+
+access_logger = logging.getLogger("asgi_app.access")
+
+_sane_id = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
+_seconds = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?", re.ASCII)
+
+
+class RequestContextMiddleware:
+    """Pure ASGI, so that it buffers nothing and streams keep their back-pressure."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request with its context set; a bug is logged, and answered 500 unless the answer has begun."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        response = _Response(send, scope["method"] == "HEAD")
+        began = time.perf_counter()
+        request_id = _request_id(scope)
+        response.request_id = request_id
+        try:
+            await self._serve(scope, receive, response, request_id)
+        except StreamAborted:
+            raise  # logged where it happened; the server cuts the connection
+        except Exception as error:
+            log_failure(error, scope)
+            if response.status is not None:
+                raise
+            await problem_response(InternalError(), scope)(scope, receive, response.send)
+        finally:
+            _log_access(scope, response, time.perf_counter() - began)
+
+    async def _serve(self, scope: Scope, receive: Receive, response: _Response, request_id: str) -> None:
+        try:
+            if not is_started(scope):
+                set_context(scope, RequestContext(request_id, Deadline.after(0)))
+                raise LifespanNotStarted
+            settings = settings_of(scope)
+            default = Deadline.after(settings.request_timeout)
+            set_context(scope, RequestContext(request_id, default))  # for the problem of a bad header
+            set_context(scope, RequestContext(request_id, _deadline(scope, settings, default)))
+        except ServiceError as error:
+            await problem_response(error, scope)(scope, receive, response.send)
+            return
+        await self.app(scope, receive, response.send)
+
+
+class _Response:
+    """Watches a response go by: adds the request's id, keeps its status, drops the body where HEAD asked for none."""
+
+    def __init__(self, send: Send, head: bool) -> None:
+        self._send = send
+        self._head = head
+        self.request_id = ""
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            MutableHeaders(scope=message)["X-Request-ID"] = self.request_id
+        elif self._head and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await self._send(message)
+
+
+def _request_id(scope: Scope) -> str:
+    sent = Headers(scope=scope).get("x-request-id", "")
+    return sent if _sane_id.fullmatch(sent) else uuid.uuid4().hex
+
+
+def _deadline(scope: Scope, settings: Settings, default: Deadline) -> Deadline:
+    """The default deadline, or the one of X-Request-Timeout. Raises InvalidHeader where that is out of bounds."""
+    sent = Headers(scope=scope).getlist("x-request-timeout")
+    if not sent:
+        return default
+    longest = settings.max_request_timeout
+    if len(sent) == 1 and _seconds.fullmatch(sent[0]) and 0 < float(sent[0]) <= longest:
+        return Deadline.after(float(sent[0]))
+    message = f"must be a number of seconds above 0 and at most {longest:g}"
+    raise InvalidHeader(f"X-Request-Timeout {message}.", errors=(FieldError("header.X-Request-Timeout", message),))
+
+
+def _log_access(scope: Scope, response: _Response, seconds: float) -> None:
+    access_logger.info(
+        "%s %s %s %.1fms [request %s]",
+        scope["method"],
+        encoded_path(scope),
+        response.status if response.status is not None else "disconnected",
+        seconds * 1000,
+        response.request_id,
+    )

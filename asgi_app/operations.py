@@ -1,0 +1,54 @@
+"""The endpoints that tell how the service is."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+import asgi_app
+from asgi_app.codec import timestamp_text
+from asgi_app.responses import json_response
+from asgi_app.state import health_of, settings_of
+
+
+async def welcome(request: Request) -> Response:
+    """GET /: what this is and where to read on."""
+    return json_response(
+        {
+            "message": "asgi-cassandra is running",
+            "version": asgi_app.__version__,
+            "docs": "docs/http.md",
+            "health": f"{request.scope.get('root_path', '')}/health",
+        }
+    )
+
+
+async def health(request: Request) -> Response:
+    """GET /health: 200 while Cassandra answers, 503 while it does not."""
+    report = await health_of(request).report()
+    body = {
+        "status": "healthy" if report.connected else "unhealthy",
+        "cassandra": "connected" if report.connected else "disconnected",
+        "keyspace": settings_of(request.scope).keyspace,
+        "cassandra_connected": report.connected,
+        "timestamp": timestamp_text(time.time_ns() // 1_000_000),
+    }
+    return json_response(body, 200 if report.connected else 503)
+
+
+async def livez(request: Request) -> Response:
+    """GET /livez: the process answers; the database is not asked."""
+    return json_response({"status": "alive"})
+
+
+async def readyz(request: Request) -> Response:
+    """GET /readyz: whether requests can be served now, and if not, what is in the way."""
+    report = await health_of(request).report()
+    body = {
+        "status": "ready" if report.ready else "not ready",
+        "connected": report.connected,
+        "missing_tables": report.missing_tables,
+    }
+    return json_response(body, 200 if report.ready else 503)

@@ -1,0 +1,91 @@
+"""Page tokens: a position in a result that a client can hold and can neither read nor change.
+
+Cassandra's own paging state must never come from a client: a truncated one makes the server close the connection that
+the service shares among all its requests, one of another query silently returns that query's rows, and it holds keys in
+clear text. So it leaves encrypted and authenticated, bound to what it continues, and is checked before it is used.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from asgi_app.errors import InvalidPageState
+
+_NONCE_BYTES = 12  # NIST SP 800-38D section 5.2.1.1 recommends 96 bits
+_VERSION = b"\x01"
+_LONGEST = 96 * 1024
+"""Characters. A key of Cassandra's 64 KiB maximum gives a token below this; a longer one cannot be ours."""
+
+
+class PagePosition(msgspec.Struct, array_like=True, frozen=True):
+    """Where a walk over pages stands.
+
+    `paging_state` is Cassandra's, for the next page, and `fetch_size` the rows asked for in one. `limit` is the most
+    rows of the whole walk and `rows_left` what is left of it, both None for a walk over all. `minimum` is the least
+    value of the filtered column, None for a walk that filters nothing.
+    """
+
+    paging_state: bytes
+    fetch_size: int
+    limit: int | None = None
+    rows_left: int | None = None
+    minimum: int | None = None
+
+
+class PageTokens:
+    """Issues tokens under the first key and reads those of any.
+
+    `secrets` are texts of at least 32 characters; without any, a key is made that lives as long as this object, so that
+    its tokens are good neither in another process nor after a restart.
+    """
+
+    def __init__(self, secrets: Sequence[str] = ()) -> None:
+        keys = [_derive(secret.encode()) for secret in secrets] or [_derive(os.urandom(32))]
+        self._ciphers = [AESGCM(key) for key in keys]
+
+    def issue(self, position: PagePosition, walk: str) -> str:
+        """A token for `position` in the walk named by the text `walk`; URL-safe."""
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = self._ciphers[0].encrypt(nonce, msgspec.msgpack.encode(position), _VERSION + walk.encode())
+        return urlsafe_b64encode(_VERSION + nonce + sealed).rstrip(b"=").decode()
+
+    def read(self, token: str, walk: str) -> PagePosition:
+        """The position in a token that `issue` made for the same walk.
+
+        Raises InvalidPageState for any other text.
+        """
+        sealed = _unpack(token)
+        nonce, body = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+        for cipher in self._ciphers:
+            try:
+                opened = cipher.decrypt(nonce, body, _VERSION + walk.encode())
+            except InvalidTag:
+                continue
+            return msgspec.msgpack.decode(opened, type=PagePosition)
+        raise InvalidPageState
+
+
+def _derive(secret: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"asgi-cassandra page token").derive(secret)
+
+
+def _unpack(token: str) -> bytes:
+    if not token or len(token) > _LONGEST or not token.isascii():
+        raise InvalidPageState
+    try:
+        sealed = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except ValueError:
+        raise InvalidPageState from None
+    # Decoding skips what is not of its alphabet: only the text that was issued may pass, so that a token has one form.
+    canonical = urlsafe_b64encode(sealed).rstrip(b"=").decode() == token
+    if not canonical or sealed[:1] != _VERSION or len(sealed) < 1 + _NONCE_BYTES + 16:
+        raise InvalidPageState
+    return sealed

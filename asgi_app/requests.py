@@ -1,0 +1,83 @@
+"""Requests → bodies and path values, within their bounds."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+import anyio
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+
+from asgi_app.errors import BodyTooLarge, DeadlineExceeded, FieldError, InvalidInput, UnsupportedMediaType
+from asgi_app.state import deadline_of, settings_of
+from asgi_app.validation import check_depth
+
+LONGEST_KEY = 65535
+"""Bytes; Cassandra keeps the length of a key column in two."""
+
+_uuid = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+_json_types = re.compile(r"application/(?:[a-z0-9.-]+\+)?json", re.ASCII)
+
+
+async def json_body(request: Request) -> bytes:
+    """The whole body of a request that says it is JSON.
+
+    Raises UnsupportedMediaType, BodyTooLarge, MalformedJSON where it nests too deep, DeadlineExceeded where the client
+    takes longer to send it than its request may take, ClientDisconnect.
+    """
+    settings = settings_of(request.scope)
+    _expect_json(request.headers)
+    body = await _read(request, settings.max_body_bytes)
+    check_depth(body, settings.max_json_depth)
+    return body
+
+
+def path_uuid(request: Request, name: str) -> uuid.UUID:
+    """A path value in the 8-4-4-4-12 form, any case. Raises InvalidInput."""
+    text = request.path_params[name]
+    if not _uuid.fullmatch(text):
+        raise InvalidInput(errors=(FieldError(f"path.{name}", "must be a UUID"),))
+    return uuid.UUID(text)
+
+
+def path_key(request: Request, name: str) -> str:
+    """A path value that is a text key. Raises InvalidInput where Cassandra has no room for it."""
+    text: str = request.path_params[name]
+    if key_fits(text):
+        return text
+    raise InvalidInput(errors=(FieldError(f"path.{name}", f"must have at most {LONGEST_KEY} bytes of UTF-8"),))
+
+
+def key_fits(text: str) -> bool:
+    """Whether Cassandra has room for the text as a key column's value."""
+    return len(text.encode("utf-8", "surrogatepass")) <= LONGEST_KEY
+
+
+def _expect_json(headers: Headers) -> None:
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if not _json_types.fullmatch(media_type) or encoding != "identity":
+        raise UnsupportedMediaType
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > limit:
+        raise BodyTooLarge(limit)
+    chunks: list[bytes] = []
+    size = 0
+    more = True
+    with anyio.move_on_after(deadline_of(request).remaining()):
+        while more:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > limit:
+                raise BodyTooLarge(limit)
+            more = message.get("more_body", False)
+    if more:
+        raise DeadlineExceeded("The deadline of this request passed before its body had arrived.")
+    return b"".join(chunks)

@@ -1,0 +1,88 @@
+"""Values and errors → responses."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from asgi_app.errors import FieldError, InternalError, NotFound, ServiceError
+from asgi_app.state import context_of, encoded_path
+
+logger = logging.getLogger("asgi_app.errors")
+
+_encoder = msgspec.json.Encoder()
+
+
+class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """RFC 9457 problem details, with this service's extension members after the standard ones."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    request_id: str
+    errors: tuple[FieldError, ...] = ()
+    outcome: str | None = None
+
+
+def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """`value` encoded by msgspec, or taken as it is where it is bytes of JSON already. Never to be cached."""
+    body = value if isinstance(value, bytes) else _encoder.encode(value)
+    return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, media_type="application/json")
+
+
+def problem_response(error: ServiceError, scope: Scope) -> Response:
+    """The problem a client sees: of the error only what its class and its author wrote for clients."""
+    context = context_of(scope)
+    problem = Problem(
+        type=f"urn:problem-type:asgi-cassandra:{error.code}",
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        instance=encoded_path(scope),
+        code=error.code,
+        request_id=context.request_id if context else "",
+        errors=error.errors,
+        outcome=error.outcome,
+    )
+    headers = {"Cache-Control": "no-store", **error.headers()}
+    return Response(_encoder.encode(problem), error.status, headers, media_type="application/problem+json")
+
+
+async def answer_service_error(request: Request, error: Exception) -> Response:
+    """Starlette's exception handler for every ServiceError: logs those that are not the client's, and answers."""
+    assert isinstance(error, ServiceError)  # noqa: S101 - Starlette looked the handler up by this class
+    if error.status >= 500:
+        log_failure(error, request.scope)
+    return problem_response(error, request.scope)
+
+
+async def answer_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's exception handler for HTTPException, which its router raises where no route matches."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette looked the handler up by this class
+    known = NotFound() if error.status_code == 404 else InternalError()
+    return problem_response(known, request.scope)
+
+
+def log_failure(error: BaseException, scope: Scope) -> None:
+    """Tell the operator what the client is not told: the cause, whose text is the driver's, with the request's id."""
+    context = context_of(scope)
+    cause = error.__cause__
+    logger.error(
+        "%s %s failed: %r%s [request %s]",
+        scope["method"],
+        encoded_path(scope),
+        error,
+        f" because of {cause!r}" if cause else "",
+        context.request_id if context else "-",
+        exc_info=error if isinstance(error, InternalError) or not isinstance(error, ServiceError) else None,
+    )

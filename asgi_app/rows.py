@@ -1,0 +1,256 @@
+"""Rows as Cassandra sent them, decoded when and where somebody wants them.
+
+The driver decodes rows in its reactor thread while it reads the response, and an exception there closes the connection
+which all requests share. `RawProtocolHandler` makes it read only the description of the columns and keep the rest: a
+`RowPage`. Its rows are decoded by whoever asks, in any thread, with the codecs of `asgi_app.codec`, which cannot fail.
+
+    session.client_protocol_handler = RawProtocolHandler
+    profile = ExecutionProfile(row_factory=keep_page)
+
+The form of a response follows section 4.2.5.2 of Cassandra's `native_protocol_v5.spec` (and `_v4`, `_v3`). A column
+encryption policy of the driver is not applied.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from struct import Struct
+from typing import Any
+
+import msgspec
+from cassandra import cqltypes, protocol
+
+from asgi_app.codec import Cell, Codec, codec_for
+
+try:
+    from cassandra.bytesio import BytesIOReader
+    from cassandra.deserializers import find_deserializer, obj_array
+    from cassandra.obj_parser import TupleRowParser
+    from cassandra.parsing import ParseDesc
+except ImportError:  # a driver installed without its compiled parts
+    TupleRowParser = None
+
+
+class RowsCorrupt(Exception):
+    """The bytes of a page are not the rows that its description announces."""
+
+
+class RowPage:
+    """One page of a result as it came from Cassandra. Immutable: any thread may read it, any number of times.
+
+    `column_names` are in the order of the statement, `row_count` is what the server says, `size` is the number of bytes
+    of the encoded rows. Rows come out in the server's order, with the values that `asgi_app.codec` describes. What a
+    cell holds never raises; a page that is not whole raises `RowsCorrupt` from each method.
+    """
+
+    __slots__ = ("_body", "_defect", "_types", "column_names", "row_count", "size")
+
+    def __init__(
+        self,
+        column_names: tuple[str, ...],
+        column_types: tuple[Any, ...],
+        row_count: int,
+        body: bytes,
+        defect: Exception | None = None,
+    ) -> None:
+        self.column_names = column_names
+        self.row_count = row_count
+        self.size = len(body)
+        self._types = column_types
+        self._body = body
+        self._defect = defect
+
+    def tuples(self) -> list[tuple[Any, ...]]:
+        """The rows, each a tuple of its values."""
+        return list(zip(*self._columns(), strict=True))
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """The rows, each a dict from column name to value. Of columns with the same name the last counts."""
+        names = self.column_names
+        return [dict(zip(names, row, strict=True)) for row in self.tuples()]
+
+    def json_rows(self) -> bytes:
+        """The rows as JSON objects with commas between them, without the brackets around: `{"a":1},{"a":2}`."""
+        row_type = self._layout().row_type
+        rows = self.dicts() if row_type is None else list(map(row_type, *self._columns()))
+        return msgspec.json.encode(rows)[1:-1]
+
+    def _layout(self) -> _Layout:
+        if self._defect is not None:
+            raise RowsCorrupt("the description of the rows cannot be read") from self._defect
+        return _layout(self.column_names, self._types)
+
+    def _columns(self) -> list[Sequence[Any]]:
+        codecs = self._layout().codecs
+        width = len(codecs)
+        cells = _cells(self._body, self.row_count, width)
+        return [codec.column(cells[at::width]) for at, codec in enumerate(codecs)]
+
+
+def keep_page(column_names: Any, parsed_rows: Any) -> Any:
+    """The driver's `row_factory` for `RawProtocolHandler`: hands the `RowPage` on untouched."""
+    return parsed_rows
+
+
+# --- how the rows of a statement are read
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    codecs: tuple[Codec, ...]
+    row_type: Callable[..., Any] | None
+    """Makes of one row's values what msgspec writes as a JSON object. None if msgspec does not take these names."""
+
+
+@lru_cache(maxsize=512)  # a prepared statement's types are the same objects each time; about 2 kB each
+def _layout(names: tuple[str, ...], types: tuple[Any, ...]) -> _Layout:
+    return _Layout(tuple(map(codec_for, types)), _row_type(names))
+
+
+def _row_type(names: tuple[str, ...]) -> Callable[..., Any] | None:
+    """A struct is made and encoded three times as fast as a dict.
+
+    Its fields are numbered and renamed, since a column such as `[applied]` or `count(*)` is no Python identifier.
+    """
+    renamed = {f"c{number}": name for number, name in enumerate(names)}
+    try:
+        return msgspec.defstruct("Row", [(field, Any) for field in renamed], rename=renamed, gc=False)
+    except ValueError:  # a name twice, or one with quotes or control characters
+        return None
+
+
+# --- splitting a page into cells
+
+_LAST = b"end of the rows"
+"""Appended to a page as one more cell: it is read back only if the rows end exactly where they should."""
+
+_LENGTH = Struct(">i")
+_NOT_ROWS = (EOFError, ValueError, IndexError, struct.error)
+
+
+def _cells(body: bytes, rows: int, width: int) -> list[Cell]:
+    """All cells of a page, row after row. Raises `RowsCorrupt` unless the bytes are exactly so many."""
+    count = rows * width
+    if rows < 0 or width < 1 or len(body) < _LENGTH.size * count:
+        raise RowsCorrupt(f"{len(body)} bytes cannot be {rows} rows of {width} columns")
+    try:
+        cells = _split(body + _LENGTH.pack(len(_LAST)) + _LAST, count + 1)
+    except _NOT_ROWS as error:
+        raise RowsCorrupt(f"{len(body)} bytes end within {rows} rows of {width} columns") from error
+    if cells.pop() != _LAST:
+        raise RowsCorrupt(f"{len(body)} bytes are not {rows} rows of {width} columns")
+    return cells
+
+
+def _split_here(data: bytes, count: int) -> list[Cell]:
+    """The first `count` cells, in plain Python: six times slower than `_split_in_c`."""
+    cells: list[Cell] = []
+    at, length_at = 0, _LENGTH.unpack_from
+    for _ in range(count):
+        start = at + 4
+        length = length_at(data, at)[0]
+        at = start + max(length, 0)
+        cells.append(None if length < 0 else data[start:at])
+    if at > len(data):
+        raise EOFError
+    return cells
+
+
+_LARGEST_CHUNK = 4096
+
+
+def _chunk(cells: int) -> Any:
+    """Describes, to the driver's compiled parser, a row of so many blobs: it then hands out their bytes as they are."""
+    blobs = obj_array([find_deserializer(cqltypes.BytesType)] * cells)
+    return ParseDesc(
+        [""] * cells, [cqltypes.BytesType] * cells, None, [None] * cells, blobs, protocol.ProtocolVersion.V4
+    )
+
+
+def _split_in_c(data: bytes, count: int) -> list[Cell]:
+    """The first `count` cells, by the driver's compiled parser, which takes one description for each size of row.
+
+    So the page is read as rows of a power of two of cells, whatever its real width.
+    """
+    reader, parser = BytesIOReader(data), TupleRowParser()
+    cells: list[Cell] = []
+    while count:
+        size = min(_LARGEST_CHUNK, 1 << count.bit_length() - 1)
+        cells += parser.unpack_row(reader, _CHUNKS[size])
+        count -= size
+    return cells
+
+
+_CHUNKS = {} if TupleRowParser is None else {1 << power: _chunk(1 << power) for power in range(13)}
+_split = _split_here if TupleRowParser is None else _split_in_c
+
+
+# --- what the driver calls
+
+_ROWS_HEAD = Struct(">ii")  # flags, number of columns
+_UDT_HEAD = re.compile(r"(UserType\()[^,]+,([0-9a-f]+)")
+
+
+class _RawResultMessage(protocol.ResultMessage):  # type: ignore[misc]  # the driver has no types
+    """A RESULT response whose rows stay encoded. Runs in the driver's reactor thread: for rows it does not raise."""
+
+    def recv_results_rows(
+        self,
+        f: io.BytesIO,
+        protocol_version: int,
+        user_type_map: Any,
+        result_metadata: Any,
+        column_encryption_policy: Any,
+    ) -> None:
+        try:
+            self.parsed_rows = self._page(f, user_type_map, result_metadata)
+        except Exception as defect:  # whatever it is, it is this response's and not the connection's
+            self.parsed_rows = RowPage((), (), 0, b"", defect)
+        self.column_names = list(self.parsed_rows.column_names)
+        self.column_types = list(self.parsed_rows._types)
+
+    def _page(self, f: io.BytesIO, user_type_map: Any, result_metadata: Any) -> RowPage:
+        _, width = _ROWS_HEAD.unpack_from(f.getbuffer(), f.tell())
+        self.recv_results_metadata(f, user_type_map)
+        columns = self.column_metadata or result_metadata or ()
+        if len(columns) != width:
+            raise RowsCorrupt(f"rows of {width} columns with a description of {len(columns)}")
+        (row_count,) = _LENGTH.unpack(f.read(4))
+        return RowPage(tuple(c[2] for c in columns), tuple(c[3] for c in columns), row_count, f.read())
+
+    @classmethod
+    def read_type(cls, f: io.BytesIO, user_type_map: Any) -> Any:
+        """As the driver's, but a custom type that the driver cannot parse is an unknown type, not an error."""
+        start = f.tell()
+        if int.from_bytes(f.read(2), "big") != protocol.type_codes.CUSTOM_TYPE:
+            f.seek(start)
+            return super().read_type(f, user_type_map)
+        return _custom_type(protocol.read_string(f))
+
+
+def _custom_type(name: str) -> Any:
+    """The driver's class for a type that is described by its Java name, such as a vector.
+
+    The driver takes the hexadecimal name of a user type within for a number if it has only digits (that of `address`
+    has), and fails. Nobody reads its name here, so it gets another.
+    """
+    try:
+        return cqltypes.lookup_casstype(_UDT_HEAD.sub(r"\1ks,6f\2", name))
+    except Exception:  # the driver parses with exceptions of many kinds
+        return cqltypes.BytesType
+
+
+class RawProtocolHandler(protocol._ProtocolHandler):  # type: ignore[misc]  # the driver has no types
+    """For `session.client_protocol_handler`: the driver's own, but the rows of results come as a `RowPage`.
+
+    Use it with the row factory `keep_page`. Everything else (errors, preparing, schema changes, void) is as ever.
+    """
+
+    message_types_by_opcode = protocol._ProtocolHandler.message_types_by_opcode | {
+        _RawResultMessage.opcode: _RawResultMessage
+    }

@@ -1,0 +1,795 @@
+"""Settings: every variable the service reads, declared once as a typed field and checked before anything connects.
+
+`Settings` is the declaration. What reads it (`Settings.load`, the command line options, the table in the docs) goes
+through `setting_fields`, so a new setting is one new field. No problem ever repeats the value it is about: what was
+put under the wrong name may be a password.
+"""
+
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from hmac import compare_digest
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_origin
+
+import msgspec
+from dotenv.parser import Binding, parse_stream
+
+OWN_PREFIX = "ASGI_CASSANDRA_"
+
+Consistency = Literal[
+    "ONE", "TWO", "THREE", "QUORUM", "ALL", "LOCAL_ONE", "LOCAL_QUORUM", "EACH_QUORUM"
+]  # ANY cannot read and the serial levels cannot write, so none of them can be the default for both
+SerialConsistency = Literal["LOCAL_SERIAL", "SERIAL"]
+ProtocolVersion = Literal[3, 4, 5]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class Secret:
+    """A text that shows itself only to `reveal`; `repr`, `str` and `format` give asterisks.
+
+    Not a `str`, so that no encoder, log formatter or f-string can write the value by accident.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "********"
+
+    def __format__(self, _spec: str) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return compare_digest(_comparable(self._value), _comparable(other._value))
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+
+def _comparable(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+class Problem(NamedTuple):
+    """What is wrong with one variable (or with the `.env` file), and what is allowed instead."""
+
+    name: str
+    message: str
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. `problems` holds every one found; `str()` is one line for each."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{problem.name}: {problem.message}" for problem in self.problems))
+
+
+class ContactPoint(msgspec.Struct, frozen=True):
+    """One Cassandra node to start from: a host name or address, and a port unless it is CASSANDRA_PORT."""
+
+    host: str
+    port: int | None = None
+
+
+def _setting(env: str, description: str, allowed: str = "", **constraints: Any) -> msgspec.Meta:
+    """A field's declaration; `allowed` says in words what the constraints or the parser cannot say themselves."""
+    extra = {"env": env, "allowed": allowed}
+    return msgspec.Meta(description=description, extra=extra, **constraints)
+
+
+_KEYSPACE = {"pattern": r"[A-Za-z0-9_]{1,48}", "allowed": "1 to 48 letters, digits or underscores"}
+_FILE = {"allowed": "a readable file; a relative path starts at the working directory"}
+_MAX_BYTES = 15 * 1024 * 1024  # a Cassandra node takes at most 16 MiB in one message, and ours has a frame around it
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the service can be told. A value of this type has passed every check.
+
+    `Settings.load` reads the variables; `Settings(...)` takes the typed values (times in seconds, sizes in bytes) and
+    applies the same checks. Both raise `SettingsError` with all problems at once. Secrets are `Secret` values.
+    """
+
+    cassandra_hosts: Annotated[
+        tuple[ContactPoint, ...],
+        _setting(
+            "CASSANDRA_HOSTS",
+            "The nodes to start from, separated by commas. The others are found through them.",
+            allowed="host, host:port, IPv6 address or [IPv6 address]:port, separated by commas",
+        ),
+    ] = (ContactPoint("localhost"),)
+    cassandra_port: Annotated[
+        int,
+        _setting(
+            "CASSANDRA_PORT",
+            "The CQL port of every node that is named without one. Not used with an Astra bundle.",
+            ge=1,
+            le=65535,
+        ),
+    ] = 9042
+    cassandra_keyspace: Annotated[
+        str,
+        _setting("CASSANDRA_KEYSPACE", "The keyspace that holds the served tables.", **_KEYSPACE),
+    ] = "test_keyspace"
+    cassandra_username: Annotated[
+        str | None,
+        _setting(
+            "CASSANDRA_USERNAME",
+            "The role to log in as; needs CASSANDRA_PASSWORD. Not used with an Astra bundle.",
+        ),
+    ] = None
+    cassandra_password: Annotated[
+        Secret | None, _setting("CASSANDRA_PASSWORD", "The password of CASSANDRA_USERNAME.")
+    ] = None
+    cassandra_local_dc: Annotated[
+        str | None,
+        _setting(
+            "CASSANDRA_LOCAL_DC",
+            "The data centre to send requests to. Not set: the one of the first contacted node, so all of "
+            "CASSANDRA_HOSTS should then be in one.",
+        ),
+    ] = None
+    cassandra_consistency: Annotated[
+        Consistency, _setting("CASSANDRA_CONSISTENCY", "The consistency level of reads and writes.")
+    ] = "LOCAL_QUORUM"
+    serial_consistency: Annotated[
+        SerialConsistency,
+        _setting("ASGI_CASSANDRA_SERIAL_CONSISTENCY", "The consistency level of conditions (IF EXISTS and the like)."),
+    ] = "LOCAL_SERIAL"
+    cassandra_connection_timeout: Annotated[
+        float,
+        _setting(
+            "CASSANDRA_CONNECTION_TIMEOUT",
+            "Seconds a node may take to accept a connection, and to answer on the control connection.",
+            gt=0,
+            le=300,
+        ),
+    ] = 5.0
+    cassandra_idle_heartbeat_interval: Annotated[
+        float,
+        _setting(
+            "CASSANDRA_IDLE_HEARTBEAT_INTERVAL",
+            "Seconds after which a silent connection is asked for a sign of life. 0 turns this off.",
+            ge=0,
+            le=3600,
+        ),
+    ] = 30.0
+    cassandra_ssl_enabled: Annotated[
+        bool,
+        _setting(
+            "CASSANDRA_SSL_ENABLED",
+            "Whether to connect with TLS and verify the nodes' certificates. An Astra bundle always uses TLS.",
+        ),
+    ] = False
+    cassandra_ssl_ca_certs: Annotated[
+        Path | None,
+        _setting(
+            "CASSANDRA_SSL_CA_CERTS",
+            "PEM file of the authorities that sign the nodes' certificates. Not set: those the system trusts.",
+            **_FILE,
+        ),
+    ] = None
+    cassandra_ssl_certfile: Annotated[
+        Path | None,
+        _setting(
+            "CASSANDRA_SSL_CERTFILE",
+            "PEM file of the certificate shown to the nodes, followed by its chain; needs CASSANDRA_SSL_KEYFILE.",
+            **_FILE,
+        ),
+    ] = None
+    cassandra_ssl_keyfile: Annotated[
+        Path | None,
+        _setting("CASSANDRA_SSL_KEYFILE", "PEM file of that certificate's key, without a pass phrase.", **_FILE),
+    ] = None
+    ssl_check_hostname: Annotated[
+        bool,
+        _setting(
+            "ASGI_CASSANDRA_SSL_CHECK_HOSTNAME",
+            "Whether a node's certificate must name the node. The driver resolves names first, so the certificate "
+            "must hold the node's IP address.",
+        ),
+    ] = True
+    astra_db_secure_bundle_path: Annotated[
+        Path | None,
+        _setting(
+            "ASTRA_DB_SECURE_BUNDLE_PATH",
+            "The secure connect bundle (zip) of an Astra database; needs a token, or a client id and its secret. "
+            "Cannot be combined with CASSANDRA_HOSTS.",
+            **_FILE,
+        ),
+    ] = None
+    astra_db_client_id: Annotated[
+        str | None,
+        _setting("ASTRA_DB_CLIENT_ID", "Astra client id; needs ASTRA_DB_CLIENT_SECRET."),
+    ] = None
+    astra_db_client_secret: Annotated[
+        Secret | None, _setting("ASTRA_DB_CLIENT_SECRET", "The secret of ASTRA_DB_CLIENT_ID.")
+    ] = None
+    astra_db_token: Annotated[
+        Secret | None,
+        _setting("ASTRA_DB_TOKEN", "Astra application token, in place of a client id and its secret."),
+    ] = None
+    astra_db_keyspace: Annotated[
+        str | None,
+        _setting(
+            "ASTRA_DB_KEYSPACE",
+            "The keyspace when a bundle is set; CASSANDRA_KEYSPACE when this is not set.",
+            **_KEYSPACE,
+        ),
+    ] = None
+    protocol_version: Annotated[
+        ProtocolVersion,
+        _setting(
+            "ASGI_CASSANDRA_PROTOCOL_VERSION",
+            "The version of Cassandra's native protocol. 4 is spoken by Cassandra 2.2 and later, Astra and ScyllaDB, "
+            "and saves the checksums that 5 computes in pure Python.",
+        ),
+    ] = 4
+    request_timeout: Annotated[
+        float,
+        _setting(
+            "ASGI_CASSANDRA_REQUEST_TIMEOUT",
+            "Seconds a request may take when it has no X-Request-Timeout header.",
+            gt=0,
+            le=86400,
+        ),
+    ] = 30.0
+    max_request_timeout: Annotated[
+        float,
+        _setting(
+            "ASGI_CASSANDRA_MAX_REQUEST_TIMEOUT",
+            "The most seconds an X-Request-Timeout header may ask for.",
+            gt=0,
+            le=86400,
+        ),
+    ] = 300.0
+    stream_timeout: Annotated[
+        float,
+        _setting(
+            "ASGI_CASSANDRA_STREAM_TIMEOUT",
+            "Seconds a whole stream may take; the request timeout bounds only the time to its first byte.",
+            gt=0,
+            le=604800,
+        ),
+    ] = 3600.0
+    max_in_flight: Annotated[
+        int,
+        _setting(
+            "ASGI_CASSANDRA_MAX_IN_FLIGHT",
+            "How many statements a process may have at Cassandra at once.",
+            ge=1,
+            le=32768,  # the stream ids of one driver connection
+        ),
+    ] = 256
+    max_waiting: Annotated[
+        int,
+        _setting(
+            "ASGI_CASSANDRA_MAX_WAITING",
+            "How many statements may wait for a place in flight; more are answered 503 at once.",
+            ge=0,
+            le=1_000_000,
+        ),
+    ] = 1024
+    max_wait: Annotated[
+        float,
+        _setting(
+            "ASGI_CASSANDRA_MAX_WAIT",
+            "Seconds a statement may wait for a place in flight before its request is answered 503.",
+            ge=0,
+            le=300,
+        ),
+    ] = 1.0
+    max_body_bytes: Annotated[
+        int,
+        _setting(
+            "ASGI_CASSANDRA_MAX_BODY_BYTES",
+            "The largest request body, in bytes; a larger one is answered 413.",
+            ge=1,
+            le=_MAX_BYTES,
+        ),
+    ] = 1048576
+    max_batch_bytes: Annotated[
+        int,
+        _setting(
+            "ASGI_CASSANDRA_MAX_BATCH_BYTES",
+            "The largest logged batch, in estimated bytes; a larger one is answered 413. Keep it below the "
+            "server's batch_size_fail_threshold, which is 50 KiB by default.",
+            ge=1,
+            le=_MAX_BYTES,
+        ),
+    ] = 46080
+    max_json_depth: Annotated[
+        int,
+        _setting(
+            "ASGI_CASSANDRA_MAX_JSON_DEPTH",
+            "How deeply arrays and objects of a request body may be nested.",
+            ge=1,
+            le=200,  # well inside Python's recursion limit
+        ),
+    ] = 32
+    page_keys: Annotated[
+        tuple[Secret, ...],
+        _setting(
+            "ASGI_CASSANDRA_PAGE_KEYS",
+            "The keys that encrypt page tokens, separated by commas. The first one issues, all of them are accepted. "
+            "Not set: a key is made at every start, so a token does not outlive the process.",
+            allowed="keys of at least 32 characters, separated by commas",
+            min_length=32,
+        ),
+    ] = ()
+    admin_token: Annotated[
+        Secret | None,
+        _setting(
+            "ASGI_CASSANDRA_ADMIN_TOKEN",
+            "The bearer token of POST /shutdown. Not set: that endpoint answers 404.",
+            allowed="at least 16 visible ASCII characters",
+            pattern="[!-~]{16,}",
+        ),
+    ] = None
+    diagnostics: Annotated[
+        bool | None,
+        _setting(
+            "ASGI_CASSANDRA_DIAGNOSTICS",
+            "Whether the endpoints that demonstrate behaviour are served. Not set: yes in the built-in application, "
+            "no in one made by create_app.",
+        ),
+    ] = None
+    log_level: Annotated[LogLevel, _setting("ASGI_CASSANDRA_LOG_LEVEL", "The least severe records to log.")] = "info"
+    write_timestamp_margin: Annotated[
+        float,
+        _setting(
+            "ASGI_CASSANDRA_WRITE_TIMESTAMP_MARGIN",
+            "How many seconds in the past the timestamp of a created row lies. Must be more than the clocks of the "
+            "service and the nodes ever differ, or a change right after the creation can be lost.",
+            ge=1,
+            le=3600,
+        ),
+    ] = 60.0
+    speculative_delay: Annotated[
+        float,
+        _setting(
+            "ASGI_CASSANDRA_SPECULATIVE_DELAY",
+            "Seconds after which an unanswered idempotent statement is sent to another node too. 0 turns this off.",
+            ge=0,
+            le=60,
+        ),
+    ] = 0.5
+    max_prepared: Annotated[
+        int,
+        _setting("ASGI_CASSANDRA_MAX_PREPARED", "How many prepared statements are kept.", ge=1, le=100_000),
+    ] = 512
+    health_timeout: Annotated[
+        float,
+        _setting(
+            "ASGI_CASSANDRA_HEALTH_TIMEOUT",
+            "Seconds Cassandra may take to answer the ping of /health and /readyz.",
+            gt=0,
+            le=60,
+        ),
+    ] = 1.0
+    health_ttl: Annotated[
+        float,
+        _setting("ASGI_CASSANDRA_HEALTH_TTL", "Seconds the outcome of that ping is used again.", ge=0, le=60),
+    ] = 0.5
+
+    def __post_init__(self) -> None:
+        problems = [*_bad_values(self), *(problem for rule in _RULES for problem in rule(self))]
+        if problems:
+            raise SettingsError(_in_order(problems))
+
+    @property
+    def keyspace(self) -> str:
+        """The keyspace in effect: Astra's own when a bundle is set and it is given, else CASSANDRA_KEYSPACE."""
+        if self.astra_db_secure_bundle_path and self.astra_db_keyspace:
+            return self.astra_db_keyspace
+        return self.cassandra_keyspace
+
+    @classmethod
+    def load(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        env_file: Path | None = Path(".env"),
+        overrides: Mapping[str, str] | None = None,
+    ) -> Self:
+        """The settings from `overrides` (command line options by variable name), else `environ`, else `env_file`.
+
+        `environ` defaults to the environment of the process, `env_file` to `.env` in the working directory; a file
+        that does not exist is an empty one, and `None` reads none. Values of the file are taken literally: `$NAME`
+        is not replaced. A variable that is empty in the end counts as not set, so an empty one in the environment
+        also hides the one in the file.
+
+        Raises `SettingsError` with everything that is wrong.
+        """
+        file_texts, problems = _read_env_file(env_file)
+        texts = {**file_texts, **(os.environ if environ is None else environ), **(overrides or {})}
+        texts = {name: text for name, text in texts.items() if text.strip()}
+        values, unparsed = _parsed(texts)
+        problems += [*_unknown_variables(texts), *unparsed, *_contradictions(texts)]
+        if not problems:
+            return cls(**values)
+        unknown_values = {problem.name for problem in unparsed}  # their defaults stand in, and say nothing about them
+        further = (problem for problem in _violations(values) if problem.name not in unknown_values)
+        raise SettingsError(_in_order(dict.fromkeys([*problems, *further])))
+
+
+class SettingField(NamedTuple):
+    """One setting as declared: its field, its variable, the type of its value, its default and what it does."""
+
+    name: str
+    env: str
+    type: Any
+    default: Any
+    description: str
+    secret: bool
+    allowed: str
+    constraints: msgspec.Meta
+
+    @property
+    def choices(self) -> tuple[str | int, ...]:
+        """The only values allowed, for a setting that lists them; else nothing."""
+        return get_args(self.type) if get_origin(self.type) is Literal else ()
+
+
+def setting_fields() -> tuple[SettingField, ...]:
+    """Every setting, in the order of the documentation."""
+    return tuple(_setting_field(field) for field in msgspec.structs.fields(Settings))
+
+
+def settings_table() -> str:
+    """The Markdown table of every variable, its default and what it does, as it stands in docs/settings.md."""
+    rows = (f"| `{field.env}` | {_default_text(field)} | {_explained(field)} |" for field in setting_fields())
+    return "\n".join(("| Variable | Default | What it does |", "|---|---|---|", *rows))
+
+
+def _setting_field(field: msgspec.structs.FieldInfo) -> SettingField:
+    declared, meta = get_args(field.type)
+    kind = _without_none(declared)
+    return SettingField(
+        name=field.name,
+        env=meta.extra["env"],
+        type=kind,
+        default=field.default,
+        description=meta.description,
+        secret=Secret in (kind, *get_args(kind)),
+        allowed=meta.extra["allowed"] or _allowed(kind, meta),
+        constraints=meta,
+    )
+
+
+def _without_none(declared: Any) -> Any:
+    kinds = get_args(declared)
+    if type(None) not in kinds:
+        return declared
+    (kind,) = (kind for kind in kinds if kind is not type(None))
+    return kind
+
+
+def _allowed(kind: Any, meta: msgspec.Meta) -> str:
+    if get_origin(kind) is Literal:
+        return ", ".join(str(choice) for choice in get_args(kind))
+    if kind is bool:
+        return "true, false, yes, no, on, off, 1, 0"
+    if meta.le is None:
+        return ""
+    return f"{meta.ge} to {meta.le}" if meta.gt is None else f"more than {meta.gt}, at most {meta.le}"
+
+
+def _default_text(field: SettingField) -> str:
+    default = field.default
+    if default is None or default == ():
+        return "not set"
+    if isinstance(default, tuple):
+        return f"`{','.join(point.host for point in default)}`"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+
+
+def _explained(field: SettingField) -> str:
+    return f"{field.description} Allowed: {field.allowed}." if field.allowed else field.description
+
+
+# Text to value. A parser raises ValueError with the words that follow the variable's name.
+
+
+def _parse_whole_number(text: str) -> int:
+    if not re.fullmatch("-?[0-9]{1,18}", text):
+        raise ValueError("is not a whole number")
+    return int(text)
+
+
+def _parse_number(text: str) -> float:
+    if not re.fullmatch(r"-?[0-9]*\.?[0-9]+", text):
+        raise ValueError("is not a number")
+    return float(text)
+
+
+def _parse_boolean(text: str) -> bool:
+    lowered = text.lower()
+    if lowered in {"true", "yes", "on", "1"}:
+        return True
+    if lowered in {"false", "no", "off", "0"}:
+        return False
+    raise ValueError("is neither true nor false")
+
+
+def _parse_keys(text: str) -> tuple[Secret, ...]:
+    return tuple(Secret(key.strip()) for key in text.split(","))
+
+
+def _parse_hosts(text: str) -> tuple[ContactPoint, ...]:
+    return tuple(_parse_host(number, entry.strip()) for number, entry in enumerate(text.split(","), 1))
+
+
+def _parse_host(number: int, entry: str) -> ContactPoint:
+    if _is_ipv6(entry):
+        return ContactPoint(entry)
+    split = re.fullmatch(r"(?:\[(?P<v6>[^\]]*)\]|(?P<name>[^:]*))(?::(?P<port>[0-9]{1,5}))?", entry)
+    if split is None or not (_is_ipv6(split["v6"] or "") or _is_host_name(split["name"] or "")):
+        raise ValueError(f"entry {number} is not a host")
+    if split["port"] is None:
+        return ContactPoint(split["v6"] or split["name"])
+    if not 1 <= int(split["port"]) <= 65535:
+        raise ValueError(f"entry {number} has a port outside 1 to 65535")
+    return ContactPoint(split["v6"] or split["name"], int(split["port"]))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_host_name(text: str) -> bool:
+    if re.fullmatch("[0-9.]+", text):  # a resolver may take 10.1 for an address, but nobody means it
+        return _is_ipv4(text)
+    label = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+    return len(text) <= 253 and re.fullmatch(rf"{label}(\.{label})*\.?", text) is not None
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+_PARSERS: Mapping[Any, Callable[[str], object]] = {
+    str: str,
+    Secret: Secret,
+    int: _parse_whole_number,
+    float: _parse_number,
+    bool: _parse_boolean,
+    Path: Path,
+    tuple[ContactPoint, ...]: _parse_hosts,
+    tuple[Secret, ...]: _parse_keys,
+}
+
+
+def _parse_choice(text: str, choices: tuple[str | int, ...]) -> str | int:
+    for choice in choices:
+        if str(choice).lower() == text.lower():
+            return choice
+    raise ValueError("is not one of the choices")
+
+
+def _parse(field: SettingField, text: str) -> Any:
+    if not _is_unicode(text):
+        raise ValueError("is not UTF-8 text")
+    text = text if field.secret else text.strip()
+    return _parse_choice(text, field.choices) if field.choices else _PARSERS[field.type](text)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether the operating system's bytes were UTF-8; Python keeps others as surrogates, which no encoder takes."""
+    return text.encode("utf-8", "ignore").decode() == text
+
+
+def _parsed(texts: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
+    """The typed values by field name, and a problem for each text that is not of its type."""
+    values: dict[str, Any] = {}
+    problems = []
+    for field in setting_fields():
+        if field.env in texts:
+            try:
+                values[field.name] = _parse(field, texts[field.env])
+            except ValueError as error:
+                problems.append(_problem(field, str(error)))
+    return values, problems
+
+
+def _problem(field: SettingField, message: str) -> Problem:
+    return Problem(field.env, f"{message}; allowed: {field.allowed}" if field.allowed else message)
+
+
+def _in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """As documented, so that an operator works down the list; the file and unknown variables come first."""
+    places = {field.env: place for place, field in enumerate(setting_fields())}
+    return sorted(problems, key=lambda problem: places.get(problem.name, -1))
+
+
+def _read_env_file(path: Path | None) -> tuple[dict[str, str], list[Problem]]:
+    """The variables of a `.env` file and what is wrong with it; a line is named by its number, never quoted."""
+    if path is None:
+        return {}, []
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            bindings = tuple(parse_stream(file))
+    except FileNotFoundError:
+        return {}, []
+    except OSError as error:
+        return {}, [Problem(str(path), f"cannot be read: {error.strerror}")]
+    except UnicodeDecodeError:
+        return {}, [Problem(str(path), "cannot be read: it is not UTF-8 text")]
+    malformed = [Problem(str(path), f"line {_line(found)} is not NAME=value") for found in bindings if found.error]
+    return {found.key: found.value or "" for found in bindings if found.key}, malformed
+
+
+def _line(binding: Binding) -> int:
+    """The line the binding itself is on; the parser counts the blank lines before it as its own."""
+    text = binding.original.string
+    return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+
+
+# Checks of the text alone: what was said, whatever the values are.
+
+
+def _unknown_variables(texts: Mapping[str, str]) -> Iterator[Problem]:
+    names = [field.env for field in setting_fields()]
+    for name in sorted(texts):
+        if name.upper().startswith(OWN_PREFIX) and name not in names:
+            yield Problem(name, f"is not a setting; {_suggestion(name, names)}")
+
+
+def _suggestion(name: str, names: Iterable[str]) -> str:
+    by_ending = {_ending(known): known for known in names}  # the shared beginning would make all of them look alike
+    close = difflib.get_close_matches(_ending(name.upper()), by_ending, n=1)
+    return f"did you mean {by_ending[close[0]]}?" if close else "see docs/settings.md for those there are"
+
+
+def _ending(name: str) -> str:
+    return name.removeprefix("ASGI_").removeprefix("CASSANDRA_")
+
+
+_HOSTS_AND_BUNDLE = Problem(
+    "CASSANDRA_HOSTS", "cannot be combined with ASTRA_DB_SECURE_BUNDLE_PATH, which names the nodes; set one of the two"
+)
+
+
+def _contradictions(texts: Mapping[str, str]) -> Iterator[Problem]:
+    if "ASTRA_DB_SECURE_BUNDLE_PATH" in texts and "CASSANDRA_HOSTS" in texts:
+        yield _HOSTS_AND_BUNDLE
+    for name in ("CASSANDRA_SSL_CA_CERTS", "CASSANDRA_SSL_CERTFILE", "CASSANDRA_SSL_KEYFILE"):
+        if name in texts and "CASSANDRA_SSL_ENABLED" not in texts:  # never fall back to plain text unasked
+            yield Problem(name, "has no effect while CASSANDRA_SSL_ENABLED is not set; set that to true or false")
+
+
+# Checks of the values.
+
+
+def _violations(values: Mapping[str, Any]) -> tuple[Problem, ...]:
+    try:
+        Settings(**values)
+    except SettingsError as error:
+        return error.problems
+    return ()
+
+
+def _bad_values(settings: Settings) -> Iterator[Problem]:
+    """A problem for each value outside its own field's constraints."""
+    for field in setting_fields():
+        value = getattr(settings, field.name)
+        if value is not None and not all(_is_allowed(field, atom) for atom in _atoms(value)):
+            yield _problem(field, "is outside what is allowed")
+
+
+def _atoms(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _is_allowed(field: SettingField, value: Any) -> bool:
+    if field.choices:
+        return value in field.choices
+    if field.secret:
+        return isinstance(value, Secret) and _fits(field.constraints, value.reveal())
+    return _fits(field.constraints, value)
+
+
+def _fits(meta: msgspec.Meta, value: Any) -> bool:
+    return (
+        (meta.ge is None or value >= meta.ge)
+        and (meta.gt is None or value > meta.gt)
+        and (meta.le is None or value <= meta.le)
+        and (meta.min_length is None or len(value) >= meta.min_length)
+        and (meta.pattern is None or re.fullmatch(meta.pattern, value) is not None)
+    )
+
+
+def _missing_files(settings: Settings) -> Iterator[Problem]:
+    for field in setting_fields():
+        path = getattr(settings, field.name)
+        if isinstance(path, Path) and not (path.is_file() and os.access(path, os.R_OK)):
+            yield _problem(field, "names no file that can be read")
+
+
+_PAIRS = (
+    ("CASSANDRA_USERNAME", "CASSANDRA_PASSWORD"),
+    ("CASSANDRA_SSL_CERTFILE", "CASSANDRA_SSL_KEYFILE"),
+    ("ASTRA_DB_CLIENT_ID", "ASTRA_DB_CLIENT_SECRET"),
+)
+
+
+def _broken_pairs(settings: Settings) -> Iterator[Problem]:
+    given = _given(settings)
+    for pair in _PAIRS:
+        if len(given.intersection(pair)) == 1:
+            present, missing = sorted(pair, key=lambda name: name not in given)
+            yield Problem(missing, f"is not set although {present} is; set both or neither")
+
+
+def _given(settings: Settings) -> set[str]:
+    """The variables whose value is there and not the default."""
+    values = ((field, getattr(settings, field.name)) for field in setting_fields())
+    return {field.env for field, value in values if value and value != field.default}
+
+
+def _astra_contradictions(settings: Settings) -> Iterator[Problem]:
+    given = _given(settings)
+    if "ASTRA_DB_SECURE_BUNDLE_PATH" not in given:
+        for name in sorted(name for name in given if name.startswith("ASTRA_DB_")):
+            yield Problem(name, "needs ASTRA_DB_SECURE_BUNDLE_PATH; set that or leave this out")
+        return
+    if "CASSANDRA_HOSTS" in given:
+        yield _HOSTS_AND_BUNDLE
+    if not given & {"ASTRA_DB_TOKEN", "ASTRA_DB_CLIENT_ID", "ASTRA_DB_CLIENT_SECRET"}:
+        yield Problem(
+            "ASTRA_DB_SECURE_BUNDLE_PATH",
+            "needs credentials; set ASTRA_DB_TOKEN, or ASTRA_DB_CLIENT_ID and ASTRA_DB_CLIENT_SECRET",
+        )
+
+
+def _two_astra_credentials(settings: Settings) -> Iterator[Problem]:
+    if settings.astra_db_token and (settings.astra_db_client_id or settings.astra_db_client_secret):
+        yield Problem(
+            "ASTRA_DB_TOKEN",
+            "cannot be combined with ASTRA_DB_CLIENT_ID and ASTRA_DB_CLIENT_SECRET; set one of the two",
+        )
+
+
+def _default_timeout_above_maximum(settings: Settings) -> Iterator[Problem]:
+    if settings.request_timeout > settings.max_request_timeout:
+        yield Problem(
+            "ASGI_CASSANDRA_REQUEST_TIMEOUT", "is more than ASGI_CASSANDRA_MAX_REQUEST_TIMEOUT; at most that is allowed"
+        )
+
+
+def _no_hosts(settings: Settings) -> Iterator[Problem]:
+    if not settings.cassandra_hosts:
+        yield Problem("CASSANDRA_HOSTS", "names no node; at least one is needed")
+
+
+_RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
+    _missing_files,
+    _broken_pairs,
+    _astra_contradictions,
+    _two_astra_credentials,
+    _default_timeout_above_maximum,
+    _no_hosts,
+)

@@ -1,0 +1,85 @@
+"""The endpoints of `animals` and `plants`: a row, a partition, an upsert."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+from urllib.parse import quote
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from asgi_app.errors import FieldError, NotFound
+from asgi_app.requests import LONGEST_KEY, json_body, key_fits, path_key
+from asgi_app.responses import json_response
+from asgi_app.state import database_of, deadline_of, location, queries_of
+from asgi_app.stream import JSONArrayStream, PageReader
+from asgi_app.table import Table
+from asgi_app.tables import ANIMALS, PLANTS
+from asgi_app.validation import BodyDecoder
+
+PAGE = 1000
+LARGEST_FLOAT = 3.4028234663852886e38
+"""The largest finite value of CQL's 32-bit float."""
+
+Key = Annotated[str, msgspec.Meta(min_length=1, description="must be a string that is not empty")]
+Int = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1, description="must be an integer of 32 bits")]
+Float = Annotated[
+    float, msgspec.Meta(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT, description="must be a number that fits in 32 bits")
+]
+
+
+class AnimalFields(msgspec.Struct, forbid_unknown_fields=True):
+    """What a client sends to write an animal: the fields of the table, in its order, all of them."""
+
+    genus: Key
+    species: Key
+    image_url: str
+    size_cm: Float
+    sightings: Int
+    taxonomy: list[str]
+
+
+def _keys_fit(animal: AnimalFields) -> Iterator[FieldError]:
+    for name in ANIMALS.primary_key:
+        if not key_fits(getattr(animal, name)):
+            yield FieldError(f"/{name}", f"must have at most {LONGEST_KEY} bytes of UTF-8")
+
+
+animal_fields = BodyDecoder(AnimalFields, _keys_fit)
+
+
+async def get_animal(request: Request) -> Response:
+    """GET /animal/{genus}/{species}: the animal, or 404."""
+    values = (path_key(request, "genus"), path_key(request, "species"))
+    statement = queries_of(request, ANIMALS).row
+    result = await database_of(request).execute(statement, values, deadline=deadline_of(request))
+    if not result.row_count:
+        raise NotFound("There is no such animal.")
+    return json_response(result.json_rows())
+
+
+async def write_animal(request: Request) -> Response:
+    """POST /animal: an upsert, as CQL's INSERT is; one that exists is overwritten."""
+    animal = animal_fields.decode(await json_body(request))
+    statement = queries_of(request, ANIMALS).insert
+    await database_of(request).execute(statement, msgspec.structs.astuple(animal), deadline=deadline_of(request))
+    path = f"/animal/{quote(animal.genus, safe='')}/{quote(animal.species, safe='')}"
+    return json_response({"inserted": True}, 201, {"Location": location(request, path)})
+
+
+async def stream_animals(request: Request) -> JSONArrayStream:
+    """GET /animal/{genus}: a JSON array of the partition."""
+    return _partition(request, ANIMALS)
+
+
+async def stream_plants(request: Request) -> JSONArrayStream:
+    """GET /plant/{genus}: a JSON array of the partition."""
+    return _partition(request, PLANTS)
+
+
+def _partition(request: Request, table: Table) -> JSONArrayStream:
+    statement = queries_of(request, table).partition
+    values = (path_key(request, "genus"),)
+    return JSONArrayStream(PageReader.for_request(request, statement, values, fetch_size=PAGE))

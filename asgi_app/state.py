@@ -1,0 +1,120 @@
+"""What a running application keeps in `app.state` and in a request's scope; the only place their names are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.datastructures import State
+from starlette.requests import Request
+from starlette.types import Scope
+
+from asgi_app.cql import Queries
+from asgi_app.db import Database
+from asgi_app.deadline import Deadline
+from asgi_app.errors import LifespanNotStarted
+from asgi_app.health import Health
+from asgi_app.paging import PageTokens
+from asgi_app.settings import Settings
+from asgi_app.table import Table
+
+_REQUEST = "asgi_cassandra"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """What the service knows of one request before any handler runs."""
+
+    request_id: str
+    deadline: Deadline
+
+
+@contextmanager
+def started(app: Starlette, settings: Settings, database: Database, tables: Sequence[Table]) -> Iterator[None]:
+    """Within this context the application is started: its state holds what requests need."""
+    contents = {
+        "settings": settings,
+        "database": database,
+        "health": Health(database, tables, timeout=settings.health_timeout, ttl=settings.health_ttl),
+        "page_tokens": PageTokens([key.reveal() for key in settings.page_keys]),
+        "queries": {table.name: Queries(settings.keyspace, table) for table in tables},
+    }
+    for name, value in contents.items():
+        setattr(app.state, name, value)
+    try:
+        yield
+    finally:
+        for name in contents:
+            delattr(app.state, name)
+
+
+def is_started(scope: Scope) -> bool:
+    """Whether the application that answers this scope runs within its lifespan."""
+    return hasattr(scope["app"].state, "database")
+
+
+def settings_of(scope: Scope) -> Settings:
+    """The settings of the application that answers this scope."""
+    settings: Settings = _app_state(scope).settings
+    return settings
+
+
+def database_of(request: Request) -> Database:
+    """The database. Raises LifespanNotStarted where the lifespan has not run, as do the others."""
+    database: Database = _app_state(request.scope).database
+    return database
+
+
+def queries_of(request: Request, table: Table) -> Queries:
+    """The statements of one of the served tables, in the configured keyspace."""
+    queries: Queries = _app_state(request.scope).queries[table.name]
+    return queries
+
+
+def health_of(request: Request) -> Health:
+    """The shared, cached view of Cassandra's health."""
+    health: Health = _app_state(request.scope).health
+    return health
+
+
+def page_tokens_of(request: Request) -> PageTokens:
+    """What issues and reads page tokens."""
+    tokens: PageTokens = _app_state(request.scope).page_tokens
+    return tokens
+
+
+def set_context(scope: Scope, context: RequestContext) -> None:
+    """Keep what is known of the request where handlers and error answers find it."""
+    scope.setdefault("state", {})[_REQUEST] = context
+
+
+def context_of(scope: Scope) -> RequestContext | None:
+    """What is known of the request; None before the middleware has seen it."""
+    context: RequestContext | None = scope.get("state", {}).get(_REQUEST)
+    return context
+
+
+def location(request: Request, path: str) -> str:
+    """`path` of this application as its clients see it: below the prefix it is mounted or proxied under."""
+    return f"{request.scope.get('root_path', '')}{path}"
+
+
+def deadline_of(request: Request) -> Deadline:
+    """The time by which this request must be answered."""
+    context: RequestContext = request.scope["state"][_REQUEST]
+    return context.deadline
+
+
+def encoded_path(scope: Scope) -> str:
+    """The path as a URI has it: percent-encoded, so that no control character of a client reaches a log."""
+    return quote(scope["path"], safe="/:@!$&'()*+,;=-._~")
+
+
+def _app_state(scope: Scope) -> State:
+    if not is_started(scope):
+        raise LifespanNotStarted
+    state: State = scope["app"].state
+    return state

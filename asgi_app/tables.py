@@ -1,0 +1,48 @@
+"""The built-in application's three tables, declared once: a struct, a name, the keys."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from typing import Annotated
+
+import msgspec
+
+from asgi_app.table import CQLType, Table
+
+
+class User(msgspec.Struct):
+    """A row of `users`."""
+
+    id: uuid.UUID
+    name: str | None
+    email: str | None
+    age: int | None
+    created_at: datetime.datetime | None
+    updated_at: datetime.datetime | None
+
+
+class Animal(msgspec.Struct):
+    """A row of `animals`."""
+
+    genus: str
+    species: str
+    image_url: str | None
+    size_cm: Annotated[float | None, CQLType("float")]
+    sightings: int | None
+    taxonomy: list[str] | None
+
+
+class Plant(msgspec.Struct):
+    """A row of `plants`."""
+
+    genus: str
+    species: str
+    sightings: int | None
+
+
+USERS = Table.of(User, "users", partition_key=("id",))
+ANIMALS = Table.of(Animal, "animals", partition_key=("genus",), clustering_columns=("species",))
+PLANTS = Table.of(Plant, "plants", partition_key=("genus",), clustering_columns=("species",))
+
+TABLES = (USERS, ANIMALS, PLANTS)

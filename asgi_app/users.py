@@ -1,0 +1,301 @@
+"""The endpoints of `users`: plain creations, conditional changes, and three ways to walk over all rows."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from starlette.requests import Request
+from starlette.responses import Response
+
+from asgi_app.codec import timestamp_text
+from asgi_app.cql import Queries, Statement
+from asgi_app.errors import BatchTooLarge, FieldError, NotFound
+from asgi_app.paging import PagePosition
+from asgi_app.requests import json_body, path_uuid
+from asgi_app.responses import json_response
+from asgi_app.state import database_of, deadline_of, location, page_tokens_of, queries_of, settings_of
+from asgi_app.stream import JSONArrayStream, PageReader
+from asgi_app.tables import USERS
+from asgi_app.validation import ArrayDecoder, BodyDecoder, QueryValues
+
+LONGEST_BATCH = 100
+LONGEST_LIST = 100
+DEFAULT_LIST = 10
+DEFAULT_PAGE = 1000
+LARGEST_PAGE = 5000
+MOST_ROWS = 2**53 - 1
+OLDEST = 150
+
+BATCH_BYTES_PER_ROW = 250
+"""What a row of `users` adds to a batch beside its texts: measured in the tests against the server's own limit."""
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, description="must be a string of 1 to 255 characters")]
+Email = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=254,
+        pattern=r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$",
+        description="must be an address of the form a@b.c, of at most 254 characters",
+    ),
+]
+Age = Annotated[int, msgspec.Meta(ge=0, le=OLDEST, description=f"must be an integer from 0 to {OLDEST}")]
+
+
+class UserFields(msgspec.Struct, forbid_unknown_fields=True):
+    """What a client sends to create or replace a user."""
+
+    name: Name
+    email: Email
+    age: Age
+
+
+class UserChanges(msgspec.Struct, forbid_unknown_fields=True):
+    """What a client sends to change a user: one field or more, none of them null."""
+
+    name: Name | UnsetType = UNSET
+    email: Email | UnsetType = UNSET
+    age: Age | UnsetType = UNSET
+
+
+class NewUser(msgspec.Struct):
+    """A user as it is about to be written; times in milliseconds since 1970."""
+
+    id: uuid.UUID
+    fields: UserFields
+    created_at: int
+
+    def values(self) -> tuple[Any, ...]:
+        """What the insert binds, in the order of the table's columns."""
+        return (self.id, *msgspec.structs.astuple(self.fields), self.created_at, self.created_at)
+
+    def body(self) -> dict[str, Any]:
+        """The row as a later GET shows it."""
+        text = timestamp_text(self.created_at)
+        return {"id": self.id, **msgspec.structs.asdict(self.fields), "created_at": text, "updated_at": text}
+
+
+def _without_nul(value: UserFields | UserChanges) -> Iterator[FieldError]:
+    """Cassandra would store U+0000, and then no tool that ends its strings with it can read the row."""
+    for field in ("name", "email"):
+        text = getattr(value, field)
+        if isinstance(text, str) and "\0" in text:
+            yield FieldError(f"/{field}", "must not hold the character U+0000")
+
+
+def _changes_are_valid(changes: UserChanges) -> Iterator[FieldError]:
+    if all(value is UNSET for value in msgspec.structs.astuple(changes)):
+        yield FieldError("", "must have at least one of name, email, age")
+    yield from _without_nul(changes)
+
+
+user_fields = BodyDecoder(UserFields, _without_nul)
+user_changes = BodyDecoder(UserChanges, _changes_are_valid)
+user_batch = ArrayDecoder(user_fields, "users", LONGEST_BATCH)
+
+
+async def create_user(request: Request) -> Response:
+    """POST /users: 201 with the whole user."""
+    user = _new_user(user_fields.decode(await json_body(request)))
+    values = (*user.values(), _write_time(request))
+    await database_of(request).execute(_queries(request).insert_at, values, deadline=deadline_of(request))
+    return json_response(user.body(), 201, {"Location": location(request, f"/users/{user.id}")})
+
+
+async def get_user(request: Request) -> Response:
+    """GET /users/{user_id}: the user, or 404."""
+    return await _read_back(request, path_uuid(request, "user_id"))
+
+
+async def replace_user(request: Request) -> Response:
+    """PUT /users/{user_id}: all fields anew, where the user exists."""
+    user_id = path_uuid(request, "user_id")
+    fields = user_fields.decode(await json_body(request))
+    return await _update(request, user_id, msgspec.structs.asdict(fields))
+
+
+async def change_user(request: Request) -> Response:
+    """PATCH /users/{user_id}: only the fields sent, where the user exists; others are not touched."""
+    user_id = path_uuid(request, "user_id")
+    changes = user_changes.decode(await json_body(request))
+    sent = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not UNSET}
+    return await _update(request, user_id, sent)
+
+
+async def delete_user(request: Request) -> Response:
+    """DELETE /users/{user_id}: 204, whether it was there or not.
+
+    Conditional, although it answers the same: a plain DELETE carries this machine's clock, and one that runs behind the
+    ballot of an earlier PUT would leave the row.
+    """
+    values = (path_uuid(request, "user_id"),)
+    await database_of(request).execute(_queries(request).delete_if_exists, values, deadline=deadline_of(request))
+    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+
+
+async def create_users(request: Request) -> Response:
+    """POST /users/batch: all of 1 to 100 users, or none."""
+    users = [_new_user(fields) for fields in user_batch.decode(await json_body(request))]
+    if sum(map(_batch_bytes, users)) > settings_of(request.scope).max_batch_bytes:
+        raise BatchTooLarge
+    write_time = _write_time(request)
+    rows = [(*user.values(), write_time) for user in users]
+    await database_of(request).execute_batch(_queries(request).insert_at, rows, deadline=deadline_of(request))
+    return json_response({"created": len(users), "users": [user.body() for user in users]}, 201)
+
+
+async def list_users(request: Request) -> Response:
+    """GET /users?limit&page_state: a JSON array; the next page's address in Link."""
+    query = QueryValues(request.query_params)
+    limit = query.integer("limit", 1, LONGEST_LIST)
+    query.check()
+    walk = f"list {_queries(request).every_row.cql}"
+    token = query.text("page_state")
+    position = page_tokens_of(request).read(token, walk) if token is not None else None
+    size = limit or (position.fetch_size if position else DEFAULT_LIST)
+    if request.method == "HEAD":
+        return json_response(b"")
+    rows, paging_state = await _gather(request, size, position.paging_state if position else None)
+    headers = {}
+    if paging_state is not None:
+        token = page_tokens_of(request).issue(PagePosition(paging_state, size), walk)
+        target = location(request, "/users") + "?" + urlencode({"limit": size, "page_state": token})
+        headers["Link"] = f'<{target}>; rel="next"'
+    return json_response(b"[%b]" % rows, headers=headers)
+
+
+async def stream_users(request: Request) -> JSONArrayStream:
+    """GET /users/stream?limit&fetch_size&age_filter: a chunked JSON array, one chunk a Cassandra page."""
+    query = QueryValues(request.query_params)
+    limit = query.integer("limit", 0, MOST_ROWS)
+    fetch_size = query.integer("fetch_size", 1, LARGEST_PAGE)
+    minimum = query.integer("age_filter", 0, OLDEST)
+    query.check()
+    statement, values = _walk(request, minimum)
+    return JSONArrayStream(
+        PageReader.for_request(request, statement, values, fetch_size=fetch_size or DEFAULT_PAGE, limit=limit)
+    )
+
+
+async def page_users(request: Request) -> Response:
+    """GET /users/stream/pages?limit&fetch_size&age_filter&page_state: one Cassandra page, and the way to the next."""
+    position = _position(request)
+    if request.method == "HEAD":
+        return json_response(b"")
+    if position.rows_left == 0:
+        return json_response(_page_body(b"", None))
+    statement, values = _walk(request, position.minimum)
+    size = position.fetch_size if position.rows_left is None else min(position.fetch_size, position.rows_left)
+    result = await database_of(request).execute(
+        statement,
+        values,
+        deadline=deadline_of(request),
+        fetch_size=size,
+        paging_state=position.paging_state or None,
+    )
+    left = None if position.rows_left is None else position.rows_left - result.row_count
+    token = None
+    if result.paging_state is not None and left != 0:
+        after = msgspec.structs.replace(position, paging_state=result.paging_state, rows_left=left)
+        token = page_tokens_of(request).issue(after, _pages_walk(request))
+    return json_response(_page_body(result.json_rows(), token))
+
+
+def _queries(request: Request) -> Queries:
+    return queries_of(request, USERS)
+
+
+def _new_user(fields: UserFields) -> NewUser:
+    return NewUser(uuid.uuid4(), fields, _now_ms())
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _write_time(request: Request) -> int:
+    """Microseconds, safely in the past.
+
+    A creation is written without a condition, and a later condition on its row takes its time from a Cassandra node's
+    clock: were the creation's time ahead of that clock, the later write would be acknowledged and not be seen.
+    """
+    margin = settings_of(request.scope).write_timestamp_margin
+    return time.time_ns() // 1000 - int(margin * 1_000_000)
+
+
+def _batch_bytes(user: NewUser) -> int:
+    return len(user.fields.name.encode()) + len(user.fields.email.encode()) + BATCH_BYTES_PER_ROW
+
+
+async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) -> Response:
+    assignments = {**fields, "updated_at": _now_ms()}
+    statement = _queries(request).update_if_exists(tuple(assignments))
+    values = (*assignments.values(), user_id)
+    result = await database_of(request).execute(statement, values, deadline=deadline_of(request))
+    if not result.applied:
+        raise NotFound("There is no such user.")
+    return await _read_back(request, user_id)
+
+
+async def _read_back(request: Request, user_id: uuid.UUID) -> Response:
+    result = await database_of(request).execute(_queries(request).row, (user_id,), deadline=deadline_of(request))
+    if not result.row_count:
+        raise NotFound("There is no such user.")
+    return json_response(result.json_rows())
+
+
+async def _gather(request: Request, size: int, paging_state: bytes | None) -> tuple[bytes, bytes | None]:
+    """Up to `size` rows as JSON, from as many Cassandra pages as they take, and the way on."""
+    pages: list[bytes] = []
+    while True:
+        result = await database_of(request).execute(
+            _queries(request).every_row,
+            deadline=deadline_of(request),
+            fetch_size=size,
+            paging_state=paging_state,
+        )
+        size -= result.row_count
+        paging_state = result.paging_state
+        if result.row_count:
+            pages.append(result.json_rows())
+        if not size or paging_state is None:
+            return b",".join(pages), paging_state
+
+
+def _walk(request: Request, minimum: int | None) -> tuple[Statement, tuple[int, ...]]:
+    """The statement over all users, or over those of at least the age `minimum`."""
+    if minimum is None:
+        return _queries(request).every_row, ()
+    return _queries(request).rows_at_least("age"), (minimum,)
+
+
+def _pages_walk(request: Request) -> str:
+    return f"pages {_queries(request).every_row.cql}"
+
+
+def _position(request: Request) -> PagePosition:
+    """Where to go on: what page_state says, with which the other parameters must agree, or else a new walk."""
+    query = QueryValues(request.query_params)
+    limit = query.integer("limit", 0, MOST_ROWS)
+    fetch_size = query.integer("fetch_size", 1, LARGEST_PAGE)
+    minimum = query.integer("age_filter", 0, OLDEST)
+    query.check()
+    token = query.text("page_state")
+    if token is None:
+        return PagePosition(b"", fetch_size or DEFAULT_PAGE, limit, limit, minimum)
+    position = page_tokens_of(request).read(token, _pages_walk(request))
+    for name, sent, held in (("limit", limit, position.limit), ("age_filter", minimum, position.minimum)):
+        if sent is not None and sent != held:
+            query.wrong(name, "contradicts the page_state; leave it out, or start again without one")
+    query.check()
+    return msgspec.structs.replace(position, fetch_size=fetch_size or position.fetch_size)
+
+
+def _page_body(rows: bytes, token: str | None) -> bytes:
+    has_more = b"true" if token else b"false"
+    return b'{"users":[%b],"has_more":%b,"page_state":%b}' % (rows, has_more, msgspec.json.encode(token))

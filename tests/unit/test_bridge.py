@@ -1,0 +1,320 @@
+"""The bridge's contract on admission, submission, answers and cancellation. Gates decide the order, never sleeps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import pytest
+
+from asgi_app.bridge import AnswerOverdue, Bridge, BridgeLimits, Done
+from asgi_app.deadline import Deadline
+from asgi_app.errors import DeadlineExceeded, QueueFull, QueueTimeout, ShuttingDown
+
+pytestmark = pytest.mark.anyio
+
+LONG = 20.0
+"""Seconds: a deadline that no test reaches unless it hangs."""
+
+
+class Driver:
+    """Stands for a callback-style driver: starts calls and reports them when the test says so."""
+
+    def __init__(self) -> None:
+        self.started: list[Done[Any]] = []
+        self.threads: set[int] = set()
+        self._one_more = threading.Condition()
+
+    def start(self, timeout: float, done: Done[Any]) -> None:
+        with self._one_more:
+            self.started.append(done)
+            self.threads.add(threading.get_ident())
+            self._one_more.notify_all()
+
+    async def has_started(self, calls: int) -> None:
+        """Returns once so many calls were started."""
+        await anyio.to_thread.run_sync(self._wait_for, calls)
+
+    def _wait_for(self, calls: int) -> None:
+        with self._one_more:
+            assert self._one_more.wait_for(lambda: len(self.started) >= calls, LONG)
+
+    def report(self, call: int, result: object = None, error: BaseException | None = None) -> None:
+        """Report from a thread of the driver's own, as drivers do."""
+        thread = threading.Thread(target=self.started[call], args=(result, error))
+        thread.start()
+        thread.join()
+
+
+@pytest.fixture
+def driver() -> Driver:
+    return Driver()
+
+
+@pytest.fixture
+async def bridge() -> AsyncIterator[Bridge]:
+    async with Bridge.open(BridgeLimits(max_in_flight=2, max_waiting=1, max_wait=LONG)) as opened:
+        yield opened
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let other tasks run until the condition holds."""
+    with anyio.fail_after(LONG):
+        while not condition():
+            await anyio.lowlevel.checkpoint()
+
+
+async def test_returns_what_the_call_reports(bridge: Bridge) -> None:
+    def start(timeout: float, done: Done[str]) -> None:
+        done("rows", None)
+
+    assert await bridge.call(start, Deadline.after(LONG)) == "rows"
+    assert bridge.in_flight == 0
+
+
+async def test_raises_what_the_call_reports(bridge: Bridge) -> None:
+    def start(timeout: float, done: Done[str]) -> None:
+        done(None, LookupError("no host"))
+
+    with pytest.raises(LookupError, match="no host"):
+        await bridge.call(start, Deadline.after(LONG))
+    assert bridge.in_flight == 0
+
+
+async def test_a_call_that_cannot_be_started_raises_and_frees_its_slot(bridge: Bridge) -> None:
+    def start(timeout: float, done: Done[str]) -> None:
+        raise TypeError("cannot bind")
+
+    with pytest.raises(TypeError, match="cannot bind"):
+        await bridge.call(start, Deadline.after(LONG))
+    assert bridge.in_flight == 0
+
+
+async def test_only_the_first_report_counts(bridge: Bridge) -> None:
+    def start(timeout: float, done: Done[str]) -> None:
+        done("first", None)
+        done("second", None)
+        done(None, LookupError())
+
+    assert await bridge.call(start, Deadline.after(LONG)) == "first"
+    assert await bridge.call(start, Deadline.after(LONG)) == "first"
+    assert bridge.in_flight == 0
+
+
+async def test_calls_start_in_a_worker_thread_with_what_is_left_of_the_deadline(bridge: Bridge) -> None:
+    seen: list[tuple[int, float]] = []
+
+    def start(timeout: float, done: Done[None]) -> None:
+        seen.append((threading.get_ident(), timeout))
+        done(None, None)
+
+    await bridge.call(start, Deadline.after(5.0))
+    ((thread, timeout),) = seen
+    assert thread != threading.get_ident()
+    assert 0 < timeout <= 5.0
+
+
+async def test_no_more_calls_run_than_the_bound_and_no_more_wait(bridge: Bridge, driver: Driver) -> None:
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(bridge.call, driver.start, Deadline.after(LONG))
+        await until(lambda: bridge.waiting == 1)
+        await driver.has_started(2)
+        with pytest.raises(QueueFull):
+            await bridge.call(driver.start, Deadline.after(LONG))
+        assert bridge.in_flight == 2
+        driver.report(0)
+        await driver.has_started(3)
+        assert (bridge.in_flight, bridge.waiting) == (2, 0)
+        driver.report(1)
+        driver.report(2)
+    assert bridge.in_flight == 0
+
+
+async def test_whoever_waits_longest_goes_first(driver: Driver) -> None:
+    order: list[str] = []
+
+    async def ask(name: str) -> None:
+        await bridge.call(driver.start, Deadline.after(LONG))
+        order.append(name)
+
+    async with Bridge.open(BridgeLimits(max_in_flight=1, max_waiting=2, max_wait=LONG)) as bridge:
+        async with anyio.create_task_group() as tasks:
+            for position, name in enumerate(("a", "b", "c")):
+                tasks.start_soon(ask, name)
+                await until(lambda expected=position: bridge.in_flight + bridge.waiting == expected + 1)  # type: ignore[misc]
+            for call in range(3):
+                await driver.has_started(call + 1)
+                driver.report(call)
+    assert order == ["a", "b", "c"]
+
+
+async def test_waiting_too_long_for_a_slot_is_refused_and_never_started(driver: Driver) -> None:
+    async with Bridge.open(BridgeLimits(max_in_flight=1, max_waiting=1, max_wait=0.02)) as bridge:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(bridge.call, driver.start, Deadline.after(LONG))
+            await driver.has_started(1)
+            with pytest.raises(QueueTimeout):
+                await bridge.call(driver.start, Deadline.after(LONG))
+            assert (bridge.in_flight, bridge.waiting, len(driver.started)) == (1, 0, 1)
+            driver.report(0)
+
+
+async def test_a_deadline_that_has_passed_is_refused_before_anything_starts(bridge: Bridge, driver: Driver) -> None:
+    with pytest.raises(DeadlineExceeded):
+        await bridge.call(driver.start, Deadline.after(-1))
+    assert (bridge.in_flight, driver.started) == (0, [])
+
+
+async def test_the_waiter_leaves_at_the_deadline_and_the_slot_stays_until_the_driver_reports(
+    bridge: Bridge, driver: Driver
+) -> None:
+    with pytest.raises(AnswerOverdue):
+        await bridge.call(driver.start, Deadline.after(0.05))
+    assert bridge.in_flight == 1
+    driver.report(0, "too late")
+    await until(lambda: bridge.in_flight == 0)
+
+
+async def test_cancelling_a_call_under_way_keeps_its_slot_until_the_driver_reports(
+    bridge: Bridge, driver: Driver
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bridge.call, driver.start, Deadline.after(LONG))
+        await driver.has_started(1)
+        tasks.cancel_scope.cancel()
+    assert bridge.in_flight == 1
+    driver.report(0)
+    await until(lambda: bridge.in_flight == 0)
+
+
+async def test_cancelling_a_waiter_takes_it_out_of_the_queue(bridge: Bridge, driver: Driver) -> None:
+    async with anyio.create_task_group() as running:
+        running.start_soon(bridge.call, driver.start, Deadline.after(LONG))
+        running.start_soon(bridge.call, driver.start, Deadline.after(LONG))
+        await driver.has_started(2)
+        async with anyio.create_task_group() as leaving:
+            leaving.start_soon(bridge.call, driver.start, Deadline.after(LONG))
+            await until(lambda: bridge.waiting == 1)
+            leaving.cancel_scope.cancel()
+        assert bridge.waiting == 0
+        driver.report(0)
+        driver.report(1)
+    assert (bridge.in_flight, len(driver.started)) == (0, 2)
+
+
+async def test_no_slot_is_lost_when_a_waiter_is_cancelled_as_it_is_handed_one(bridge: Bridge, driver: Driver) -> None:
+    async with anyio.create_task_group() as running:
+        running.start_soon(bridge.call, driver.start, Deadline.after(LONG))
+        running.start_soon(bridge.call, driver.start, Deadline.after(LONG))
+        await driver.has_started(2)
+        async with anyio.create_task_group() as leaving:
+            leaving.start_soon(bridge.call, driver.start, Deadline.after(LONG))
+            await until(lambda: bridge.waiting == 1)
+            driver.report(0)
+            bridge._drain()  # hands the slot over in the same step of the loop in which its taker is cancelled
+            leaving.cancel_scope.cancel()
+        assert bridge.waiting == 0
+        driver.report(1)
+    if bridge.in_flight:  # the taker got as far as starting its call, which then ends as any other
+        await driver.has_started(3)
+        driver.report(2)
+    await until(lambda: bridge.in_flight == 0)
+
+
+async def test_a_storm_of_leaving_waiters_never_passes_the_bounds(driver: Driver) -> None:
+    limits = BridgeLimits(max_in_flight=4, max_waiting=500, max_wait=LONG, threads=2)
+
+    async def come_and_go() -> None:
+        with anyio.move_on_after(0.001):
+            await bridge.call(driver.start, Deadline.after(LONG))
+
+    async with Bridge.open(limits) as bridge:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(200):
+                tasks.start_soon(come_and_go)
+        await driver.has_started(4)
+        assert bridge.in_flight == len(driver.started) == 4
+        assert bridge.waiting == 0
+        assert bridge.threads_in_use <= 3
+        for call in range(4):
+            driver.report(call)
+        await until(lambda: bridge.in_flight == 0)
+
+
+async def test_one_hop_starts_all_calls_that_gathered_during_the_hop_before(driver: Driver) -> None:
+    hops: list[int] = []
+    entered, gate = threading.Event(), threading.Event()
+
+    def blocking_start(timeout: float, done: Done[None]) -> None:
+        entered.set()
+        assert gate.wait(LONG)
+        done(None, None)
+
+    class Counted(Bridge):
+        def _start_all(self, batch: list[Any]) -> None:
+            hops.append(len(batch))
+            super()._start_all(batch)
+
+    async with Counted.open(BridgeLimits()) as bridge:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(bridge.call, blocking_start, Deadline.after(LONG))
+            assert await anyio.to_thread.run_sync(entered.wait, LONG)
+            for _ in range(10):
+                tasks.start_soon(bridge.call, driver.start, Deadline.after(LONG))
+            await until(lambda: bridge.in_flight == 11)
+            gate.set()
+            await driver.has_started(10)
+            for call in range(10):
+                driver.report(call)
+    assert hops == [1, 10]
+    assert len(driver.threads) == 1
+
+
+async def test_run_holds_its_thread_until_the_call_returns_even_when_cancelled(bridge: Bridge) -> None:
+    entered, gate, left = threading.Event(), threading.Event(), threading.Event()
+
+    def block() -> None:
+        entered.set()
+        assert gate.wait(LONG)
+        left.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bridge.run, block)
+        assert await anyio.to_thread.run_sync(entered.wait, LONG)
+        tasks.cancel_scope.cancel()
+        gate.set()
+    assert left.is_set()
+
+
+async def test_closing_turns_away_those_who_wait_and_those_who_come(driver: Driver) -> None:
+    refused: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await bridge.call(driver.start, Deadline.after(LONG))
+        except ShuttingDown:
+            refused.append("waiting")
+
+    async with anyio.create_task_group() as tasks:
+        async with Bridge.open(BridgeLimits(max_in_flight=1, max_waiting=5, max_wait=LONG)) as bridge:
+            tasks.start_soon(bridge.call, driver.start, Deadline.after(LONG))
+            await driver.has_started(1)
+            tasks.start_soon(ask)
+            await until(lambda: bridge.waiting == 1)
+        with pytest.raises(ShuttingDown):
+            await bridge.call(driver.start, Deadline.after(LONG))
+        driver.report(0)
+    assert refused == ["waiting"]
+    assert bridge.in_flight == 0
+
+
+async def test_a_report_after_the_end_harms_nobody(driver: Driver) -> None:
+    async with Bridge.open(BridgeLimits()) as bridge:
+        with pytest.raises(AnswerOverdue):
+            await bridge.call(driver.start, Deadline.after(0.02))
+    driver.report(0, "nobody waits")

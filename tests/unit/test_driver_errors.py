@@ -1,0 +1,126 @@
+"""Every exception class of the driver has its place among ours."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from types import ModuleType
+
+import cassandra
+import pytest
+from cassandra import cluster, connection, protocol
+
+from asgi_app.driver_errors import CAS_WRITE_UNKNOWN, TRANSLATIONS, translate, translate_prepare, translation
+from asgi_app.errors import (
+    CassandraUnavailable,
+    ConsistencyUnavailable,
+    DeadlineExceeded,
+    InternalError,
+    ReadFailed,
+    RejectedByCassandra,
+    SchemaMissing,
+    ServiceError,
+    WriteTimeout,
+)
+
+NOT_USED = ("cassandra.cqlengine", "cassandra.graph", "cassandra.datastax.graph")
+"""The object mapper and the graph client; the service imports neither."""
+
+NOT_IMPORTABLE = (
+    "cassandra.io.eventletreactor",
+    "cassandra.io.geventreactor",
+    "cassandra.io.twistedreactor",
+    "cassandra.io.asyncorereactor",
+    "cassandra.metrics",
+    "cassandra.numpy_parser",
+)
+"""They need packages that the service does not install."""
+
+
+def driver_exceptions() -> Iterator[type[BaseException]]:
+    for module_info in pkgutil.walk_packages(cassandra.__path__, "cassandra."):
+        if module_info.name.startswith(NOT_USED) or module_info.name in NOT_IMPORTABLE:
+            continue
+        yield from exceptions_of(importlib.import_module(module_info.name))
+
+
+def exceptions_of(module: ModuleType) -> Iterator[type[BaseException]]:
+    for _, found in inspect.getmembers(module, inspect.isclass):
+        if issubclass(found, BaseException) and found.__module__.startswith("cassandra"):
+            yield found
+
+
+def test_every_exception_class_of_the_driver_is_mapped() -> None:
+    found = set(driver_exceptions()) | set(exceptions_of(cassandra))
+    assert len(found) > 45
+    unmapped = {kind for kind in found if not any(ancestor in TRANSLATIONS for ancestor in kind.__mro__)}
+    assert unmapped == set()
+
+
+def no_host(*causes: Exception) -> cluster.NoHostAvailable:
+    return cluster.NoHostAvailable(
+        "10.0.0.1 said no", {f"10.0.0.{number}": cause for number, cause in enumerate(causes)}
+    )
+
+
+UNAVAILABLE = cassandra.Unavailable("too few", consistency=6, required_replicas=2, alive_replicas=1)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (no_host(), CassandraUnavailable),
+        (no_host(connection.ConnectionShutdown("gone")), CassandraUnavailable),
+        (no_host(connection.ConnectionException("gone"), UNAVAILABLE), ConsistencyUnavailable),
+        (no_host(no_host(UNAVAILABLE)), ConsistencyUnavailable),
+        (no_host(cassandra.InvalidRequest("bad")), RejectedByCassandra),
+        (no_host(cassandra.OperationTimedOut()), DeadlineExceeded),
+        (no_host(struct_error := TypeError("cannot pack")), InternalError),
+        (no_host(struct_error, connection.ConnectionException("gone")), CassandraUnavailable),
+        (cluster.NoHostAvailable("none", None), CassandraUnavailable),
+        (cassandra.ReadFailure("failed"), ReadFailed),
+        (protocol.ErrorMessage(CAS_WRITE_UNKNOWN, "unknown", None), WriteTimeout),
+        (protocol.ErrorMessage(0x9999, "new", None), InternalError),
+        (ZeroDivisionError(), InternalError),
+    ],
+)
+def test_translation(error: Exception, expected: type[ServiceError]) -> None:
+    assert translation(error) is expected
+
+
+def test_no_text_of_the_driver_reaches_the_client() -> None:
+    for error in (
+        no_host(UNAVAILABLE),
+        cassandra.InvalidRequest("10.0.0.1 SELECT"),
+        connection.ConnectionShutdown("x"),
+    ):
+        translated = translate(error, unknown_if_lost=True)
+        assert translated.detail == type(translated).default_detail
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (cassandra.WriteTimeout("late", write_type=0), "unknown"),
+        (cassandra.WriteFailure("failed", write_type=0), "unknown"),
+        (cassandra.OperationTimedOut(), "unknown"),
+        (connection.ConnectionShutdown("gone"), "unknown"),
+        (UNAVAILABLE, None),
+        (cassandra.InvalidRequest("bad"), None),
+    ],
+)
+def test_the_outcome_of_a_write_that_was_sent_is_unknown_unless_it_was_refused(
+    error: Exception, outcome: str | None
+) -> None:
+    assert translate(error, unknown_if_lost=True).outcome == outcome
+    assert translate(error, unknown_if_lost=False).outcome is None
+
+
+def test_a_refused_prepare_means_a_missing_table_or_a_mistake_in_the_statement() -> None:
+    refused = cassandra.InvalidRequest("unconfigured table")
+    assert isinstance(translate_prepare(refused, of_served_table=True), SchemaMissing)
+    assert type(translate_prepare(refused, of_served_table=False)) is InternalError
+    assert isinstance(translate_prepare(AttributeError("on_request_error"), of_served_table=True), CassandraUnavailable)
+    assert isinstance(translate_prepare(no_host(), of_served_table=True), CassandraUnavailable)

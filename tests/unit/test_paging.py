@@ -1,0 +1,77 @@
+"""Page tokens: only what was issued, for what it was issued, is read."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgi_app.errors import InvalidPageState
+from asgi_app.paging import PagePosition, PageTokens
+
+POSITION = PagePosition(b"\x00\x10secret key\xff", fetch_size=10, limit=100, rows_left=90, minimum=18)
+
+
+def test_a_token_gives_back_its_position() -> None:
+    tokens = PageTokens()
+    assert tokens.read(tokens.issue(POSITION, "walk"), "walk") == POSITION
+
+
+def test_a_token_shows_nothing_and_is_never_the_same() -> None:
+    tokens = PageTokens()
+    first, second = tokens.issue(POSITION, "walk"), tokens.issue(POSITION, "walk")
+    assert first != second
+    assert "secret" not in first
+    assert set(first) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+def test_a_token_of_another_walk_is_refused() -> None:
+    tokens = PageTokens()
+    with pytest.raises(InvalidPageState):
+        tokens.read(tokens.issue(POSITION, "walk"), "another")
+
+
+def test_a_token_of_another_service_is_refused() -> None:
+    with pytest.raises(InvalidPageState):
+        PageTokens().read(PageTokens().issue(POSITION, "walk"), "walk")
+
+
+def test_keys_are_shared_by_their_text_and_rotate() -> None:
+    old, new = "o" * 32, "n" * 32
+    issued_before = PageTokens([old]).issue(POSITION, "walk")
+    rotated = PageTokens([new, old])
+    assert rotated.read(issued_before, "walk") == POSITION
+    assert PageTokens([new]).read(rotated.issue(POSITION, "walk"), "walk") == POSITION
+    with pytest.raises(InvalidPageState):
+        PageTokens([new]).read(issued_before, "walk")
+
+
+def test_every_changed_or_cut_character_is_refused() -> None:
+    tokens = PageTokens()
+    token = tokens.issue(POSITION, "walk")
+    for at, character in enumerate(token):
+        for changed in (token[:at], token[:at] + ("A" if character != "A" else "B") + token[at + 1 :]):
+            with pytest.raises(InvalidPageState):
+                tokens.read(changed, "walk")
+
+
+def test_a_token_has_one_form() -> None:
+    tokens = PageTokens()
+    token = tokens.issue(POSITION, "walk")
+    for other in (token + "=", token + "\n", " " + token, token + "!", token + "AAAA"):
+        with pytest.raises(InvalidPageState):
+            tokens.read(other, "walk")
+
+
+@given(st.text(max_size=200))
+def test_no_text_is_read(text: str) -> None:
+    with pytest.raises(InvalidPageState):
+        PageTokens(["k" * 32]).read(text, "walk")
+
+
+def test_a_token_with_the_largest_key_is_read_and_a_longer_text_is_not() -> None:
+    tokens = PageTokens()
+    largest = PagePosition(b"\xff" * 65_600, fetch_size=1)
+    assert tokens.read(tokens.issue(largest, "walk"), "walk") == largest
+    with pytest.raises(InvalidPageState):
+        tokens.read("A" * 1_000_000, "walk")

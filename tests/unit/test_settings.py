@@ -1,0 +1,702 @@
+"""Settings: what each variable becomes, what is refused and under which name, and that no secret ever shows."""
+
+import copy
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgi_app.settings import ContactPoint, Problem, Secret, Settings, SettingsError, setting_fields
+
+# The variables that the HTTP contract names.
+CONTRACT = [
+    "CASSANDRA_HOSTS",
+    "CASSANDRA_PORT",
+    "CASSANDRA_KEYSPACE",
+    "CASSANDRA_USERNAME",
+    "CASSANDRA_PASSWORD",
+    "CASSANDRA_LOCAL_DC",
+    "CASSANDRA_CONSISTENCY",
+    "CASSANDRA_CONNECTION_TIMEOUT",
+    "CASSANDRA_IDLE_HEARTBEAT_INTERVAL",
+    "CASSANDRA_SSL_ENABLED",
+    "CASSANDRA_SSL_CA_CERTS",
+    "CASSANDRA_SSL_CERTFILE",
+    "CASSANDRA_SSL_KEYFILE",
+    "ASTRA_DB_SECURE_BUNDLE_PATH",
+    "ASTRA_DB_CLIENT_ID",
+    "ASTRA_DB_CLIENT_SECRET",
+    "ASTRA_DB_TOKEN",
+    "ASTRA_DB_KEYSPACE",
+    "ASGI_CASSANDRA_ADMIN_TOKEN",
+    "ASGI_CASSANDRA_PAGE_KEYS",
+    "ASGI_CASSANDRA_REQUEST_TIMEOUT",
+    "ASGI_CASSANDRA_DIAGNOSTICS",
+    "ASGI_CASSANDRA_LOG_LEVEL",
+]
+
+SECRET = "correct-horse-battery-staple-0123456789"
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    return Settings.load(environ, env_file=None)
+
+
+def problems(environ: Mapping[str, str]) -> dict[str, str]:
+    """The first problem of each variable."""
+    with pytest.raises(SettingsError) as caught:
+        load(environ)
+    return dict(reversed(caught.value.problems))
+
+
+def file(path: Path, text: str = "x") -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> str:
+    return str(file(tmp_path / "bundle.zip"))
+
+
+# Secret
+
+
+def test_secret_shows_itself_to_reveal_alone() -> None:
+    secret = Secret(SECRET)
+    assert secret.reveal() == SECRET
+    assert {repr(secret), str(secret), f"{secret}", f"{secret:>40}", f"{secret!s}", f"{secret!r}"} == {"********"}
+    assert not issubclass(Secret, str)
+    assert not hasattr(secret, "__dict__")
+
+
+def test_secret_is_equal_and_hashes_by_value() -> None:
+    assert Secret("ä") == Secret("ä")
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
+
+
+def test_secret_is_true_when_it_has_content() -> None:
+    assert Secret("a")
+    assert not Secret("")
+
+
+def test_secret_cannot_be_encoded() -> None:
+    with pytest.raises(TypeError) as caught:
+        msgspec.json.encode(Secret(SECRET))
+    assert SECRET not in str(caught.value)
+
+
+# Defaults and declarations
+
+
+def test_nothing_set_gives_the_documented_defaults() -> None:
+    assert {field.env: field.default for field in setting_fields()} == {
+        "CASSANDRA_HOSTS": (ContactPoint("localhost"),),
+        "CASSANDRA_PORT": 9042,
+        "CASSANDRA_KEYSPACE": "test_keyspace",
+        "CASSANDRA_USERNAME": None,
+        "CASSANDRA_PASSWORD": None,
+        "CASSANDRA_LOCAL_DC": None,
+        "CASSANDRA_CONSISTENCY": "LOCAL_QUORUM",
+        "CASSANDRA_CONNECTION_TIMEOUT": 5.0,
+        "CASSANDRA_IDLE_HEARTBEAT_INTERVAL": 30,
+        "CASSANDRA_SSL_ENABLED": False,
+        "CASSANDRA_SSL_CA_CERTS": None,
+        "CASSANDRA_SSL_CERTFILE": None,
+        "CASSANDRA_SSL_KEYFILE": None,
+        "ASTRA_DB_SECURE_BUNDLE_PATH": None,
+        "ASTRA_DB_CLIENT_ID": None,
+        "ASTRA_DB_CLIENT_SECRET": None,
+        "ASTRA_DB_TOKEN": None,
+        "ASTRA_DB_KEYSPACE": None,
+        "ASGI_CASSANDRA_SERIAL_CONSISTENCY": "LOCAL_SERIAL",
+        "ASGI_CASSANDRA_SSL_CHECK_HOSTNAME": True,
+        "ASGI_CASSANDRA_PROTOCOL_VERSION": 4,
+        "ASGI_CASSANDRA_REQUEST_TIMEOUT": 30.0,
+        "ASGI_CASSANDRA_MAX_REQUEST_TIMEOUT": 300.0,
+        "ASGI_CASSANDRA_STREAM_TIMEOUT": 3600,
+        "ASGI_CASSANDRA_MAX_IN_FLIGHT": 256,
+        "ASGI_CASSANDRA_MAX_WAITING": 1024,
+        "ASGI_CASSANDRA_MAX_WAIT": 1.0,
+        "ASGI_CASSANDRA_MAX_BODY_BYTES": 1048576,
+        "ASGI_CASSANDRA_MAX_BATCH_BYTES": 46080,
+        "ASGI_CASSANDRA_MAX_JSON_DEPTH": 32,
+        "ASGI_CASSANDRA_PAGE_KEYS": (),
+        "ASGI_CASSANDRA_ADMIN_TOKEN": None,
+        "ASGI_CASSANDRA_DIAGNOSTICS": None,
+        "ASGI_CASSANDRA_LOG_LEVEL": "info",
+        "ASGI_CASSANDRA_WRITE_TIMESTAMP_MARGIN": 60.0,
+        "ASGI_CASSANDRA_SPECULATIVE_DELAY": 0.5,
+        "ASGI_CASSANDRA_MAX_PREPARED": 512,
+        "ASGI_CASSANDRA_HEALTH_TIMEOUT": 1.0,
+        "ASGI_CASSANDRA_HEALTH_TTL": 0.5,
+    }
+    assert load({}) == Settings()
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_every_variable_of_the_contract_is_a_setting(name: str) -> None:
+    assert name in {field.env for field in setting_fields()}
+
+
+def test_a_field_is_named_after_its_variable() -> None:
+    for field in setting_fields():
+        assert field.name == field.env.removeprefix("ASGI_CASSANDRA_").lower()
+
+
+def test_secrets_are_declared_as_such() -> None:
+    assert {field.env for field in setting_fields() if field.secret} == {
+        "CASSANDRA_PASSWORD",
+        "ASTRA_DB_CLIENT_SECRET",
+        "ASTRA_DB_TOKEN",
+        "ASGI_CASSANDRA_PAGE_KEYS",
+        "ASGI_CASSANDRA_ADMIN_TOKEN",
+    }
+
+
+def test_a_field_lists_its_choices() -> None:
+    choices = {field.env: field.choices for field in setting_fields()}
+    assert choices["ASGI_CASSANDRA_LOG_LEVEL"] == ("debug", "info", "warning", "error")
+    assert choices["CASSANDRA_PORT"] == ()
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        Settings().cassandra_port = 1  # type: ignore[misc]
+
+
+def test_settings_survive_copy_and_pickle() -> None:
+    settings = Settings(cassandra_username="u", cassandra_password=Secret("p"))
+    assert copy.deepcopy(settings) == pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301
+
+
+# Text to value
+
+
+@pytest.mark.parametrize("text", ["true", "TRUE", "True", "1", "yes", "On", " on "])
+def test_true(text: str) -> None:
+    assert load({"CASSANDRA_SSL_ENABLED": text}).cassandra_ssl_enabled is True
+
+
+@pytest.mark.parametrize("text", ["false", "FALSE", "0", "no", "Off"])
+def test_false(text: str) -> None:
+    assert load({"ASGI_CASSANDRA_DIAGNOSTICS": text}).diagnostics is False
+
+
+@pytest.mark.parametrize("name", ["CASSANDRA_SSL_ENABLED", "ASGI_CASSANDRA_DIAGNOSTICS"])
+@pytest.mark.parametrize("text", ["2", "y", "enabled", "truee"])
+def test_neither_true_nor_false(name: str, text: str) -> None:
+    assert problems({name: text}) == {
+        name: "is neither true nor false; allowed: true, false, yes, no, on, off, 1, 0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("db1", [("db1", None)]),
+        ("db1:9043", [("db1", 9043)]),
+        ("db1, db2:9043 ,10.0.0.1", [("db1", None), ("db2", 9043), ("10.0.0.1", None)]),
+        ("2001:db8::1", [("2001:db8::1", None)]),
+        ("[2001:db8::1]", [("2001:db8::1", None)]),
+        ("[::1]:9043,::1", [("::1", 9043), ("::1", None)]),
+        ("fe80::1%eth0", [("fe80::1%eth0", None)]),
+        ("cassandra_1.some-net.example.", [("cassandra_1.some-net.example.", None)]),
+    ],
+)
+def test_hosts(text: str, hosts: list[tuple[str, int | None]]) -> None:
+    assert load({"CASSANDRA_HOSTS": text}).cassandra_hosts == tuple(ContactPoint(*host) for host in hosts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ",",
+        "db1,,db2",
+        "db1,",
+        "db 1",
+        "db1:",
+        "db1:x",
+        "db1:0",
+        "db1:65536",
+        "db1:123456",
+        ":9042",
+        "[]:9042",
+        "[db1]:9042",
+        "[::1",
+        "[::1]9042",
+        "1.2.3",
+        "999.1.1.1",
+        "-db",
+        "db-",
+        "a..b",
+        "http://db1",
+        "db1;db2",
+        "user:secret@db1",
+        "döner",
+        "a" * 64,
+        ".".join(["a" * 50] * 6),
+    ],
+)
+def test_a_bad_host_list_is_refused(text: str) -> None:
+    (name,) = found = problems({"CASSANDRA_HOSTS": text})
+    assert name == "CASSANDRA_HOSTS"
+    assert "entry " in found[name]
+    assert "host:port" in found[name]
+
+
+def test_a_bad_host_is_named_by_its_place() -> None:
+    assert problems({"CASSANDRA_HOSTS": "a,b:c"})["CASSANDRA_HOSTS"].startswith("entry 2 is not a host")
+
+
+@given(st.ip_addresses(), st.none() | st.integers(1, 65535))
+def test_every_address_is_a_host(address: Any, port: int | None) -> None:
+    shown = f"[{address}]" if address.version == 6 and port else str(address)
+    text = f"{shown}:{port}" if port else shown
+    assert load({"CASSANDRA_HOSTS": text}).cassandra_hosts == (ContactPoint(str(address), port),)
+
+
+RANGES = {
+    "CASSANDRA_PORT": (1, 65535, "0", "65536"),
+    "CASSANDRA_CONNECTION_TIMEOUT": (0.001, 300, "0", "300.1"),
+    "CASSANDRA_IDLE_HEARTBEAT_INTERVAL": (0, 3600, "-1", "3601"),
+    "ASGI_CASSANDRA_REQUEST_TIMEOUT": (0.001, 300, "0", "86401"),
+    "ASGI_CASSANDRA_MAX_REQUEST_TIMEOUT": (30, 86400, "0", "86401"),
+    "ASGI_CASSANDRA_STREAM_TIMEOUT": (0.001, 604800, "0", "604801"),
+    "ASGI_CASSANDRA_MAX_IN_FLIGHT": (1, 32768, "0", "32769"),
+    "ASGI_CASSANDRA_MAX_WAITING": (0, 1_000_000, "-1", "1000001"),
+    "ASGI_CASSANDRA_MAX_WAIT": (0, 300, "-0.1", "301"),
+    "ASGI_CASSANDRA_MAX_BODY_BYTES": (1, 15728640, "0", "15728641"),
+    "ASGI_CASSANDRA_MAX_BATCH_BYTES": (1, 15728640, "0", "15728641"),
+    "ASGI_CASSANDRA_MAX_JSON_DEPTH": (1, 200, "0", "201"),
+    "ASGI_CASSANDRA_WRITE_TIMESTAMP_MARGIN": (1, 3600, "0", "3601"),
+    "ASGI_CASSANDRA_SPECULATIVE_DELAY": (0, 60, "-0.5", "61"),
+    "ASGI_CASSANDRA_MAX_PREPARED": (1, 100_000, "0", "100001"),
+    "ASGI_CASSANDRA_HEALTH_TIMEOUT": (0.001, 60, "0", "61"),
+    "ASGI_CASSANDRA_HEALTH_TTL": (0, 60, "-1", "61"),
+}
+
+
+def test_every_number_has_a_range_tested_here() -> None:
+    assert set(RANGES) == {field.env for field in setting_fields() if field.type in (int, float)}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_the_ends_of_a_range_are_inside(name: str) -> None:
+    (field,) = (field for field in setting_fields() if field.env == name)
+    for end in RANGES[name][:2]:
+        assert getattr(load({name: str(end)}), field.name) == end
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_out_of_range(name: str) -> None:
+    for text in RANGES[name][2:]:
+        assert problems({name: text})[name].startswith("is outside what is allowed; allowed: ")
+
+
+@pytest.mark.parametrize("text", ["abc", "1.5", "1_000", "0x10", "1e3", "+1", "--1", "٣", "1" * 30])
+def test_not_a_whole_number(text: str) -> None:
+    assert problems({"CASSANDRA_PORT": text}) == {"CASSANDRA_PORT": "is not a whole number; allowed: 1 to 65535"}
+
+
+@pytest.mark.parametrize("text", ["abc", "nan", "inf", "-inf", "1_0", "1e3", "5s", "1.", "."])
+def test_not_a_number(text: str) -> None:
+    assert problems({"ASGI_CASSANDRA_MAX_WAIT": text}) == {
+        "ASGI_CASSANDRA_MAX_WAIT": "is not a number; allowed: 0 to 300"
+    }
+
+
+def test_a_number_too_long_for_a_float_is_out_of_range() -> None:
+    assert "outside" in problems({"ASGI_CASSANDRA_MAX_WAIT": "9" * 400})["ASGI_CASSANDRA_MAX_WAIT"]
+
+
+@pytest.mark.parametrize("text", ["LOCAL_ONE", "local_one", " Local_One "])
+def test_consistency_in_any_case(text: str) -> None:
+    assert load({"CASSANDRA_CONSISTENCY": text}).cassandra_consistency == "LOCAL_ONE"
+
+
+@pytest.mark.parametrize("text", ["ANY", "SERIAL", "LOCAL_SERIAL", "LOCAL-ONE", "6"])
+def test_bad_consistency(text: str) -> None:
+    assert "LOCAL_QUORUM" in problems({"CASSANDRA_CONSISTENCY": text})["CASSANDRA_CONSISTENCY"]
+
+
+def test_serial_consistency() -> None:
+    name = "ASGI_CASSANDRA_SERIAL_CONSISTENCY"
+    assert load({name: "serial"}).serial_consistency == "SERIAL"
+    assert problems({name: "QUORUM"}) == {name: "is not one of the choices; allowed: LOCAL_SERIAL, SERIAL"}
+
+
+def test_protocol_version() -> None:
+    name = "ASGI_CASSANDRA_PROTOCOL_VERSION"
+    assert [load({name: text}).protocol_version for text in "345"] == [3, 4, 5]
+    assert problems({name: "6"}) == {name: "is not one of the choices; allowed: 3, 4, 5"}
+
+
+def test_log_level() -> None:
+    name = "ASGI_CASSANDRA_LOG_LEVEL"
+    assert load({name: "WARNING"}).log_level == "warning"
+    assert problems({name: "trace"}) == {name: "is not one of the choices; allowed: debug, info, warning, error"}
+
+
+@pytest.mark.parametrize("text", ["a b", "a-b", "k;drop", '"k"', "ü", "a" * 49, "k\nx"])
+def test_bad_keyspace(text: str, bundle: str) -> None:
+    astra = {"ASTRA_DB_SECURE_BUNDLE_PATH": bundle, "ASTRA_DB_TOKEN": "t"}
+    assert "1 to 48 letters" in problems({"CASSANDRA_KEYSPACE": text})["CASSANDRA_KEYSPACE"]
+    assert "1 to 48 letters" in problems({**astra, "ASTRA_DB_KEYSPACE": text})["ASTRA_DB_KEYSPACE"]
+
+
+def test_a_keyspace_keeps_its_capitals() -> None:
+    assert load({"CASSANDRA_KEYSPACE": "My_Keyspace1"}).keyspace == "My_Keyspace1"
+
+
+def test_page_keys() -> None:
+    first, second = "a" * 32, "b" * 40
+    keys = load({"ASGI_CASSANDRA_PAGE_KEYS": f"{first}, {second}"}).page_keys
+    assert [key.reveal() for key in keys] == [first, second]
+
+
+@pytest.mark.parametrize("text", ["a" * 31, f"{'a' * 32},short", f"{'a' * 32},"])
+def test_a_short_page_key_is_refused(text: str) -> None:
+    assert problems({"ASGI_CASSANDRA_PAGE_KEYS": text}) == {
+        "ASGI_CASSANDRA_PAGE_KEYS": (
+            "is outside what is allowed; allowed: keys of at least 32 characters, separated by commas"
+        )
+    }
+
+
+@pytest.mark.parametrize("text", ["a" * 15, "a" * 15 + " ", "with a space in it", "ü" * 20])
+def test_a_poor_admin_token_is_refused(text: str) -> None:
+    assert "at least 16 visible" in problems({"ASGI_CASSANDRA_ADMIN_TOKEN": text})["ASGI_CASSANDRA_ADMIN_TOKEN"]
+
+
+def test_a_password_is_not_trimmed_and_other_texts_are() -> None:
+    settings = load({"CASSANDRA_USERNAME": " app ", "CASSANDRA_PASSWORD": " pa ss ", "CASSANDRA_LOCAL_DC": " dc1 "})
+    assert (settings.cassandra_username, settings.cassandra_local_dc) == ("app", "dc1")
+    assert settings.cassandra_password == Secret(" pa ss ")
+
+
+def test_bytes_that_are_not_utf8_are_refused() -> None:
+    environ = {"CASSANDRA_USERNAME": "u", "CASSANDRA_PASSWORD": os.fsdecode(b"p\xff")}
+    assert problems(environ) == {"CASSANDRA_PASSWORD": "is not UTF-8 text"}
+
+
+@pytest.mark.parametrize("text", ["", "   "])
+def test_empty_is_unset(text: str) -> None:
+    assert load({field.env: text for field in setting_fields()}) == Settings()
+
+
+# Settings that depend on each other
+
+
+TLS_FILES = ["CASSANDRA_SSL_CA_CERTS", "CASSANDRA_SSL_CERTFILE", "CASSANDRA_SSL_KEYFILE"]
+
+
+@pytest.mark.parametrize("name", [*TLS_FILES, "ASTRA_DB_SECURE_BUNDLE_PATH"])
+@pytest.mark.parametrize("kind", ["missing", "folder"])
+def test_a_file_that_cannot_be_read(name: str, kind: str, tmp_path: Path) -> None:
+    path = tmp_path if kind == "folder" else tmp_path / "missing"
+    with pytest.raises(SettingsError) as caught:
+        load({"CASSANDRA_SSL_ENABLED": "true", name: str(path)})
+    allowed = "a readable file; a relative path starts at the working directory"
+    assert Problem(name, f"names no file that can be read; allowed: {allowed}") in caught.value.problems
+
+
+def test_tls_files(tmp_path: Path) -> None:
+    paths = {name: str(file(tmp_path / name)) for name in TLS_FILES}
+    settings = load({"CASSANDRA_SSL_ENABLED": "yes", **paths})
+    assert settings.cassandra_ssl_ca_certs == tmp_path / "CASSANDRA_SSL_CA_CERTS"
+    assert settings.cassandra_ssl_certfile == tmp_path / "CASSANDRA_SSL_CERTFILE"
+    assert settings.cassandra_ssl_keyfile == tmp_path / "CASSANDRA_SSL_KEYFILE"
+
+
+@pytest.mark.parametrize("name", TLS_FILES)
+def test_tls_files_without_the_switch_are_refused(name: str, tmp_path: Path) -> None:
+    environ = {name: str(file(tmp_path / "file.pem"))}
+    assert "CASSANDRA_SSL_ENABLED is not set" in problems(environ)[name]
+
+
+def test_tls_may_be_switched_off_on_purpose(tmp_path: Path) -> None:
+    path = file(tmp_path / "ca.pem")
+    environ = {"CASSANDRA_SSL_ENABLED": "false", "CASSANDRA_SSL_CA_CERTS": str(path)}
+    assert load(environ).cassandra_ssl_ca_certs == path
+
+
+@pytest.mark.parametrize(
+    ("present", "missing"),
+    [
+        ("CASSANDRA_USERNAME", "CASSANDRA_PASSWORD"),
+        ("CASSANDRA_PASSWORD", "CASSANDRA_USERNAME"),
+        ("CASSANDRA_SSL_CERTFILE", "CASSANDRA_SSL_KEYFILE"),
+        ("CASSANDRA_SSL_KEYFILE", "CASSANDRA_SSL_CERTFILE"),
+        ("ASTRA_DB_CLIENT_ID", "ASTRA_DB_CLIENT_SECRET"),
+        ("ASTRA_DB_CLIENT_SECRET", "ASTRA_DB_CLIENT_ID"),
+    ],
+)
+def test_one_of_a_pair(present: str, missing: str, bundle: str) -> None:
+    environ = {"CASSANDRA_SSL_ENABLED": "true", present: bundle}
+    if present.startswith("ASTRA"):
+        environ["ASTRA_DB_SECURE_BUNDLE_PATH"] = bundle
+    assert problems(environ) == {missing: f"is not set although {present} is; set both or neither"}
+
+
+def test_default_timeout_above_the_maximum() -> None:
+    environ = {"ASGI_CASSANDRA_REQUEST_TIMEOUT": "20", "ASGI_CASSANDRA_MAX_REQUEST_TIMEOUT": "10"}
+    assert "MAX_REQUEST_TIMEOUT" in problems(environ)["ASGI_CASSANDRA_REQUEST_TIMEOUT"]
+
+
+def test_astra_with_a_token(bundle: str) -> None:
+    environ = {"ASTRA_DB_SECURE_BUNDLE_PATH": bundle, "ASTRA_DB_TOKEN": "AstraCS:x", "ASTRA_DB_KEYSPACE": "ks"}
+    settings = load(environ)
+    assert settings.astra_db_secure_bundle_path == Path(bundle)
+    assert settings.astra_db_token == Secret("AstraCS:x")
+    assert settings.keyspace == "ks"
+
+
+def test_astra_without_its_own_keyspace_uses_the_other(bundle: str) -> None:
+    environ = {"ASTRA_DB_SECURE_BUNDLE_PATH": bundle, "ASTRA_DB_TOKEN": "t", "CASSANDRA_KEYSPACE": "ks"}
+    assert load(environ).keyspace == "ks"
+
+
+def test_astra_with_client_id_and_secret(bundle: str) -> None:
+    environ = {
+        "ASTRA_DB_SECURE_BUNDLE_PATH": bundle,
+        "ASTRA_DB_CLIENT_ID": "id",
+        "ASTRA_DB_CLIENT_SECRET": SECRET,
+    }
+    assert load(environ).astra_db_client_secret == Secret(SECRET)
+
+
+@pytest.mark.parametrize("hosts", ["localhost", "db1"])
+def test_astra_beside_hosts(hosts: str, bundle: str) -> None:
+    environ = {"ASTRA_DB_SECURE_BUNDLE_PATH": bundle, "ASTRA_DB_TOKEN": "t", "CASSANDRA_HOSTS": hosts}
+    assert list(problems(environ)) == ["CASSANDRA_HOSTS"]
+
+
+def test_astra_without_credentials(bundle: str) -> None:
+    found = problems({"ASTRA_DB_SECURE_BUNDLE_PATH": bundle})
+    assert found["ASTRA_DB_SECURE_BUNDLE_PATH"].startswith("needs credentials")
+
+
+def test_astra_with_token_and_client_id(bundle: str) -> None:
+    environ = {
+        "ASTRA_DB_SECURE_BUNDLE_PATH": bundle,
+        "ASTRA_DB_TOKEN": "t",
+        "ASTRA_DB_CLIENT_ID": "id",
+        "ASTRA_DB_CLIENT_SECRET": "s",
+    }
+    assert list(problems(environ)) == ["ASTRA_DB_TOKEN"]
+
+
+def test_astra_variables_without_a_bundle() -> None:
+    environ = {"ASTRA_DB_TOKEN": "t", "ASTRA_DB_KEYSPACE": "ks"}
+    message = "needs ASTRA_DB_SECURE_BUNDLE_PATH; set that or leave this out"
+    assert problems(environ) == {"ASTRA_DB_TOKEN": message, "ASTRA_DB_KEYSPACE": message}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ASGI_CASSANDRA_REQEST_TIMEOUT", "ASGI_CASSANDRA_REQUEST_TIMEOUT"),
+        ("ASGI_CASSANDRA_LOGLEVEL", "ASGI_CASSANDRA_LOG_LEVEL"),
+        ("asgi_cassandra_log_level", "ASGI_CASSANDRA_LOG_LEVEL"),
+        ("ASGI_CASSANDRA_HOSTS", "CASSANDRA_HOSTS"),
+    ],
+)
+def test_a_mistyped_variable(name: str, meant: str) -> None:
+    assert problems({name: "1"}) == {name: f"is not a setting; did you mean {meant}?"}
+
+
+def test_an_unknown_variable_like_no_other() -> None:
+    found = problems({"ASGI_CASSANDRA_XYZZY": "1"})
+    assert found == {"ASGI_CASSANDRA_XYZZY": "is not a setting; see docs/settings.md for those there are"}
+
+
+def test_variables_of_others_are_ignored() -> None:
+    environ = {"CASSANDRA_HOME": "/opt", "PATH": "/bin", "ASGI_OTHER": "1", "ASGI_CASSANDRA_XYZZY": ""}
+    assert load(environ) == Settings()
+
+
+# All at once, and without secrets
+
+
+def test_all_problems_are_reported_together_in_the_order_of_the_documentation() -> None:
+    environ = {
+        "ASGI_CASSANDRA_MAX_IN_FLIGHT": "0",
+        "ASGI_CASSANDRA_LOG_LVL": "info",
+        "CASSANDRA_SSL_CERTFILE": "/nowhere/cert.pem",
+        "CASSANDRA_USERNAME": "app",
+        "CASSANDRA_PORT": "abc",
+        "CASSANDRA_HOSTS": "a,,b",
+    }
+    with pytest.raises(SettingsError) as caught:
+        load(environ)
+    lines = str(caught.value).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [
+        "ASGI_CASSANDRA_LOG_LVL",
+        "CASSANDRA_HOSTS",
+        "CASSANDRA_PORT",
+        "CASSANDRA_PASSWORD",
+        "CASSANDRA_SSL_CERTFILE",
+        "CASSANDRA_SSL_CERTFILE",
+        "CASSANDRA_SSL_KEYFILE",
+        "ASGI_CASSANDRA_MAX_IN_FLIGHT",
+    ]
+    assert lines == [f"{problem.name}: {problem.message}" for problem in caught.value.problems]
+
+
+SECRET_NAMES = [field.env for field in setting_fields() if field.secret]
+
+
+@pytest.mark.parametrize("name", [field.env for field in setting_fields()])
+def test_no_problem_repeats_a_value(name: str) -> None:
+    text = "S3cret-S3cret-"
+    environ = {"ASGI_CASSANDRA_XYZZY": text, name: f"{text}{text},{text}\x00"}
+    with pytest.raises(SettingsError) as caught:
+        load(environ)
+    assert "S3cret" not in str(caught.value)
+    assert "S3cret" not in repr(caught.value)
+
+
+def settings_full_of_secrets(bundle: str) -> Settings:
+    environ = {name: SECRET for name in SECRET_NAMES if name != "ASTRA_DB_TOKEN"}
+    others = {"CASSANDRA_USERNAME": "u", "ASTRA_DB_CLIENT_ID": "id", "ASTRA_DB_SECURE_BUNDLE_PATH": bundle}
+    return load({**environ, **others})
+
+
+def test_printed_settings_hold_no_secret(bundle: str) -> None:
+    settings = settings_full_of_secrets(bundle)
+    for shown in (repr(settings), str(settings), f"{settings}", repr(msgspec.structs.asdict(settings))):
+        assert SECRET not in shown
+        assert shown.count("********") == 4
+
+
+def test_encoded_settings_hold_no_secret(bundle: str) -> None:
+    settings = settings_full_of_secrets(bundle)
+    with pytest.raises(TypeError) as caught:
+        msgspec.json.encode(settings)
+    assert SECRET not in str(caught.value)
+    assert SECRET.encode() not in msgspec.json.encode(settings, enc_hook=str)
+
+
+@given(st.dictionaries(st.sampled_from([field.env for field in setting_fields()]), st.text(), max_size=5))
+def test_any_text_gives_settings_or_problems(environ: dict[str, str]) -> None:
+    try:
+        load(environ)
+        names = set()
+    except SettingsError as error:
+        names = {problem.name for problem in error.problems}
+    assert names <= {field.env for field in setting_fields()}
+
+
+# Made in code
+
+
+def test_typed_values_are_checked_like_texts() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings(cassandra_port=0, cassandra_hosts=(), log_level="trace", cassandra_username="u")  # type: ignore[arg-type]
+    assert [problem.name for problem in caught.value.problems] == [
+        "CASSANDRA_HOSTS",
+        "CASSANDRA_PORT",
+        "CASSANDRA_PASSWORD",
+        "ASGI_CASSANDRA_LOG_LEVEL",
+    ]
+
+
+def test_a_plain_text_is_no_secret() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings(cassandra_username="u", cassandra_password=SECRET)  # type: ignore[arg-type]
+    assert [problem.name for problem in caught.value.problems] == ["CASSANDRA_PASSWORD"]
+    assert SECRET not in str(caught.value)
+
+
+def test_hosts_beside_a_bundle_in_code(bundle: str) -> None:
+    with pytest.raises(SettingsError, match="CASSANDRA_HOSTS"):
+        Settings(
+            cassandra_hosts=(ContactPoint("db1"),),
+            astra_db_secure_bundle_path=Path(bundle),
+            astra_db_token=Secret("t"),
+        )
+
+
+# The file, the environment and the overrides
+
+
+def test_the_environment_wins_over_the_file_and_overrides_win_over_both(tmp_path: Path) -> None:
+    names = ("CASSANDRA_PORT", "CASSANDRA_KEYSPACE", "CASSANDRA_LOCAL_DC")
+    env_file = file(tmp_path / ".env", "CASSANDRA_PORT=1\nCASSANDRA_KEYSPACE=file\nCASSANDRA_LOCAL_DC=file\n")
+    environ = {names[0]: "2", names[1]: "environment"}
+    settings = Settings.load(environ, env_file, {names[0]: "3"})
+    assert settings.cassandra_port == 3
+    assert settings.cassandra_keyspace == "environment"
+    assert settings.cassandra_local_dc == "file"
+
+
+def test_an_empty_variable_hides_the_one_in_the_file(tmp_path: Path) -> None:
+    env_file = file(tmp_path / ".env", "CASSANDRA_PORT=1\n")
+    assert Settings.load({"CASSANDRA_PORT": ""}, env_file).cassandra_port == 9042
+
+
+def test_by_default_the_process_environment_and_the_working_directory_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for field in setting_fields():
+        monkeypatch.delenv(field.env, raising=False)
+    file(tmp_path / ".env", "CASSANDRA_PORT=1\nCASSANDRA_KEYSPACE=file\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CASSANDRA_PORT", "2")
+    settings = Settings.load()
+    assert (settings.cassandra_port, settings.cassandra_keyspace) == (2, "file")
+
+
+def test_a_missing_file_is_fine(tmp_path: Path) -> None:
+    assert Settings.load({}, tmp_path / ".env") == Settings()
+
+
+def test_what_a_file_may_hold(tmp_path: Path) -> None:
+    text = "\ufeff# a comment\n\nexport CASSANDRA_USERNAME='app'\r\nCASSANDRA_PASSWORD=\"a $HOME ${PATH} #b\"\nOTHER\n"
+    text += "CASSANDRA_LOCAL_DC=dc1  # here\nCASSANDRA_PORT=1\nCASSANDRA_PORT=\n"
+    settings = Settings.load({}, file(tmp_path / ".env", text))
+    assert settings.cassandra_username == "app"
+    assert settings.cassandra_password == Secret("a $HOME ${PATH} #b")
+    assert settings.cassandra_local_dc == "dc1"
+    assert settings.cassandra_port == 9042
+
+
+def env_file_problems(path: Path, environ: Mapping[str, str]) -> tuple[Problem, ...]:
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(environ, path)
+    return caught.value.problems
+
+
+def test_malformed_lines_are_named_by_number_beside_all_else(tmp_path: Path) -> None:
+    path = file(tmp_path / ".env", f"CASSANDRA_PORT=x\n\n\nCASSANDRA_PASSWORD '{SECRET}'\nOTHER=1\n=b\n")
+    assert env_file_problems(path, {}) == (
+        Problem(str(path), "line 4 is not NAME=value"),
+        Problem(str(path), "line 6 is not NAME=value"),
+        Problem("CASSANDRA_PORT", "is not a whole number; allowed: 1 to 65535"),
+    )
+
+
+def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    found = env_file_problems(tmp_path, {"CASSANDRA_PORT": "x"})
+    assert [problem.name for problem in found] == [str(tmp_path), "CASSANDRA_PORT"]
+    assert found[0].message.startswith("cannot be read: ")
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_bytes(b"CASSANDRA_PORT=\xff\n")
+    assert env_file_problems(path, {}) == (Problem(str(path), "cannot be read: it is not UTF-8 text"),)
+
+
+def test_a_mistyped_variable_in_the_file(tmp_path: Path) -> None:
+    (problem,) = env_file_problems(file(tmp_path / ".env", "ASGI_CASSANDRA_MAX_WAITIN=5\n"), {})
+    assert problem.name == "ASGI_CASSANDRA_MAX_WAITIN"

@@ -1,0 +1,184 @@
+"""Bodies and query values: each wrong field is named, and nothing else is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import msgspec
+import pytest
+
+from asgi_app.errors import FieldError, InvalidInput, MalformedJSON
+from asgi_app.validation import ArrayDecoder, BodyDecoder, QueryValues, check_depth
+
+
+class Thing(msgspec.Struct, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=3, description="must be short")]
+    size: Annotated[int, msgspec.Meta(ge=0, le=9)]
+    tags: list[str] = []
+
+
+def not_both(thing: Thing) -> Iterator[FieldError]:
+    if thing.name == "no" and thing.size == 0:
+        yield FieldError("/size", "must not be 0 for no")
+
+
+things = BodyDecoder(Thing, not_both)
+
+
+def wrong_fields(body: bytes) -> dict[str, str]:
+    with pytest.raises(InvalidInput) as caught:
+        things.decode(body)
+    return {error.field: error.message for error in caught.value.errors}
+
+
+def test_a_valid_body_is_decoded() -> None:
+    assert things.decode(b'{"name":"a","size":1,"tags":["x"]}') == Thing("a", 1, ["x"])
+
+
+def test_every_wrong_field_is_named_at_once() -> None:
+    assert wrong_fields(b'{"name":"","size":"1","colour":1}') == {
+        "/name": "must be short",
+        "/size": "expected int, got str",
+        "/colour": "is not a field of this resource",
+    }
+
+
+def test_every_missing_field_is_named() -> None:
+    assert wrong_fields(b"{}") == {"/name": "is required", "/size": "is required"}
+
+
+@pytest.mark.parametrize(
+    "value", [b"true", b"1.0", b"1e0", b'"1"', b"null", b"-1", b"10", b"[1]", b"{}", b"9" * 5000, b"1e400"]
+)
+def test_an_integer_is_nothing_else(value: bytes) -> None:
+    assert list(wrong_fields(b'{"name":"a","size":%b}' % value)) == ["/size"]
+
+
+def test_what_a_type_cannot_say_is_checked_too() -> None:
+    assert wrong_fields(b'{"name":"no","size":0}') == {"/size": "must not be 0 for no"}
+
+
+def test_a_place_inside_a_field_is_named() -> None:
+    assert wrong_fields(b'{"name":"a","size":1,"tags":["x",null]}') == {"/tags": "expected str, got null at [1]"}
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b"1", b'"x"'])
+def test_a_body_that_is_no_object_is_wrong_as_a_whole(body: bytes) -> None:
+    assert wrong_fields(body) == {"": "must be a JSON object"}
+
+
+def test_the_last_of_a_repeated_member_counts_even_where_an_earlier_one_is_wrong() -> None:
+    assert things.decode(b'{"name":7,"size":1,"name":"b"}') == Thing("b", 1)
+    assert list(wrong_fields(b'{"name":"b","size":1,"name":7}')) == ["/name"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"name":"a","size":1',
+        b'{"name":"a","size":1} x',
+        b"{'name':'a'}",
+        b'\xef\xbb\xbf{"name":"a","size":1}',
+        b'{"name":"a","size":NaN}',
+        b'{"name":"\xff","size":1}',
+        b'{"name":"\xed\xa0\x80","size":1}',
+        b'{"name":"a\x00","size":1}',
+        b'{"name":"a","size":1,}',
+        b'{"name":"\\ud800","size":NaN}',
+        b"[" * 100_000,
+        b'{"name":' + b"[" * 100_000,
+    ],
+)
+def test_what_is_no_json_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedJSON):
+        things.decode(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"name":"\\ud800","size":1}', "/name"),
+        (b'{"name":"a","size":1,"tags":["x","\\udfff"]}', "/tags/1"),
+        (b'{"name":"a","size":1,"\\ud800":1}', ""),
+        (b'{"name":"a","size":1,"a/b~c":"\\ud800"}', "/a~1b~0c"),
+    ],
+)
+def test_a_lone_surrogate_is_well_formed_and_wrong(body: bytes, field: str) -> None:
+    assert wrong_fields(body) == {field: "is not Unicode text: it holds a lone surrogate"}
+
+
+def test_names_of_unknown_members_become_pointers_and_are_cut() -> None:
+    body = msgspec.json.encode({"name": "a", "size": 1, "a/b~": 0, "x" * 1000: 0})
+    assert list(wrong_fields(body)) == ["/a~1b~0", "/" + "x" * 100]
+
+
+batch = ArrayDecoder(things, "things", 3)
+
+
+@pytest.mark.parametrize("body", [b'[{"name":"a","size":1}]', b' \n[{"name":"a","size":1}]'])
+def test_a_batch_is_an_array(body: bytes) -> None:
+    assert batch.decode(body) == [Thing("a", 1)]
+
+
+def test_a_batch_may_be_wrapped() -> None:
+    assert batch.decode(b'{"things":[{"name":"a","size":1}]}') == [Thing("a", 1)]
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"[]", [""]),
+        (b"[{},{},{},{}]", [""]),
+        (b'{"things":[]}', ["/things"]),
+        (b'{"things":{}}', ["/things"]),
+        (b"{}", ["/things"]),
+        (b'{"others":[]}', ["/others", "/things"]),
+        (b'[{"name":"a","size":1},{"name":"b","size":11},7]', ["/1/size", "/2"]),
+        (b'{"things":[{"name":"a","size":1},{"size":1}]}', ["/things/1/name"]),
+        (b'[{"name":"no","size":0}]', ["/0/size"]),
+        (b'[{"name":"\\ud800","size":1}]', ["/0/name"]),
+        (b"null", [""]),
+    ],
+)
+def test_a_wrong_batch_names_each_member(body: bytes, fields: list[str]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        batch.decode(body)
+    assert [error.field for error in caught.value.errors] == fields
+
+
+@pytest.mark.parametrize("body", [b"", b"[", b"[1", b'[{"name":"a","size":1}', b"[" * 100_000, b"[\xff]", b"hello"])
+def test_a_malformed_batch(body: bytes) -> None:
+    with pytest.raises(MalformedJSON):
+        batch.decode(body)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " 5", "5 ", "+5", "5.0", "1e2", "\uff11\uff10", "x", "0", "101", "-1", "9" * 30, "0x10", "1_0"]
+)
+def test_a_query_integer_is_plain_digits_within_bounds(text: str) -> None:
+    query = QueryValues({"limit": text})
+    assert query.integer("limit", 1, 100) is None
+    with pytest.raises(InvalidInput) as caught:
+        query.check()
+    assert caught.value.errors == (FieldError("query.limit", "must be an integer from 1 to 100"),)
+
+
+def test_query_errors_are_gathered() -> None:
+    query = QueryValues({"limit": "x", "fetch_size": "0", "fine": "7"})
+    assert query.integer("fine", 0, 9) == 7
+    assert query.integer("absent", 0, 9) is None
+    query.integer("limit", 1, 2)
+    query.integer("fetch_size", 1, 2)
+    with pytest.raises(InvalidInput) as caught:
+        query.check()
+    assert [error.field for error in caught.value.errors] == ["query.limit", "query.fetch_size"]
+
+
+def test_depth_is_counted_outside_strings() -> None:
+    check_depth(b'{"a":"[[[[[[{{{{\\"[[["}', 2)
+    check_depth(b"[[1],[2],[3]]", 2)
+    with pytest.raises(MalformedJSON, match="deeper than the 2 levels"):
+        check_depth(b"[[[1]]]", 2)
