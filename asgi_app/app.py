@@ -13,28 +13,30 @@ from asgi_app.db import Database
 from asgi_app.errors import ServiceError
 from asgi_app.middleware import RequestContextMiddleware
 from asgi_app.responses import answer_http_exception, answer_service_error
-from asgi_app.routes import OPERATIONS, SPECIES, USERS
+from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS
 from asgi_app.settings import Settings
 from asgi_app.state import started
 from asgi_app.tables import TABLES
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
+def create_app(settings: Settings | None = None, *, diagnostics: bool = False) -> Starlette:
     """An application that connects to Cassandra while its lifespan runs and does nothing before.
 
     Without `settings` they are read from the environment and `.env` when the lifespan starts, which raises
-    SettingsError with everything that is wrong with them.
+    SettingsError with everything that is wrong with them. `diagnostics` turns the demonstrations of behaviour on,
+    unless the settings say otherwise.
     """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         chosen = settings or Settings.load()
         async with Database.open(chosen) as database:
-            with started(app, chosen, database, TABLES):
+            enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
+            with started(app, chosen, database, TABLES, diagnostics=enabled):
                 yield
 
     app = Starlette(
-        routes=[*OPERATIONS, *USERS, *SPECIES],
+        routes=[*OPERATIONS, *USERS, *SPECIES, *DIAGNOSTICS],
         middleware=[Middleware(RequestContextMiddleware)],
         exception_handlers={ServiceError: answer_service_error, HTTPException: answer_http_exception},
         lifespan=lifespan,
@@ -43,4 +45,4 @@ def create_app(settings: Settings | None = None) -> Starlette:
     return app
 
 
-app = create_app()
+app = create_app(diagnostics=True)

@@ -30,6 +30,11 @@ class Connection:
         self._session: Any = None
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is a session; not whether Cassandra answers on it."""
+        return self._session is not None
+
+    @property
     def session(self) -> Any:
         """The driver's session. Raises NotConnected where there is none yet, or none any more."""
         if self._session is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import anyio
@@ -23,6 +25,7 @@ from asgi_app.errors import (
     SchemaMissing,
     ServiceError,
 )
+from asgi_app.metrics import Metrics
 from asgi_app.prepared import PreparedStatements
 from asgi_app.rows import RowPage
 from asgi_app.settings import Settings
@@ -75,6 +78,8 @@ class Database:
     def __init__(self, settings: Settings, bridge: Bridge, connection: Connection, tasks: TaskGroup) -> None:
         self.settings = settings
         self.bridge = bridge
+        self.metrics = Metrics()
+        self.open_streams = 0
         self._connection = connection
         self._prepared = PreparedStatements(self._prepare_in_thread, tasks, settings.max_prepared)
 
@@ -100,6 +105,13 @@ class Database:
                     await connection.close()
 
     @property
+    def open_connections(self) -> int:
+        """Connections to nodes that the session has open; none while it is not connected."""
+        if not self._connection.is_open:
+            return 0
+        return sum(state["open_count"] for state in self.session.get_pool_state().values())
+
+    @property
     def session(self) -> Any:
         """The driver's session, for what this class does not do. Raises NotConnected where there is none yet."""
         return self._connection.session
@@ -118,31 +130,19 @@ class Database:
         With `paging_state`, the page that follows the one which gave it: the caller vouches that it belongs to this
         statement with these values, because Cassandra does not check.
         """
-        prepared = await self._prepared.get(statement, deadline)
-
-        def bind() -> Any:
-            bound = prepared.bind(values)
-            bound.fetch_size = fetch_size
-            return bound
-
-        return await self._run(bind, statement.writes, statement.table, deadline, paging_state)
+        with self._measured():
+            prepared = await self._prepared.get(statement, deadline)
+            return await self._run(statement, partial(_bound, prepared, values, fetch_size), deadline, paging_state)
 
     async def execute_batch(self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline) -> Result:
         """Run `statement` once for each of `rows` as one logged batch: all of it is applied, or nothing.
 
         Raises BatchTooLarge where Cassandra refuses it, as it does by the batch's size.
         """
-        prepared = await self._prepared.get(statement, deadline)
-
-        def bind() -> Any:
-            batch = BatchStatement(BatchType.LOGGED)
-            batch.is_idempotent = statement.idempotent
-            for values in rows:
-                batch.add(prepared, values)
-            return batch
-
         try:
-            return await self._run(bind, statement.writes, statement.table, deadline)
+            with self._measured():
+                prepared = await self._prepared.get(statement, deadline)
+                return await self._run(statement, partial(_batched, prepared, rows), deadline)
         except RejectedByCassandra as error:
             raise BatchTooLarge from error
 
@@ -160,9 +160,8 @@ class Database:
 
     async def _run(
         self,
+        statement: Statement,
         bind: Callable[[], Any],
-        writes: bool,
-        table: Table | None,
         deadline: Deadline,
         paging_state: bytes | None = None,
     ) -> Result:
@@ -170,16 +169,28 @@ class Database:
         try:
             return await self.bridge.call(attempt, deadline)
         except DeadlineExceeded as error:
-            if writes and attempt.sent:
+            if statement.writes and attempt.sent:
                 error.outcome = "unknown"
             raise
         except ServiceError:
             raise
         except Exception as error:
-            translated = translate(error, unknown_if_lost=writes and attempt.sent)
-            if isinstance(translated, RejectedByCassandra) and await self._is_missing(table, deadline):
+            translated = translate(error, unknown_if_lost=statement.writes and attempt.sent)
+            if isinstance(translated, RejectedByCassandra) and await self._is_missing(statement.table, deadline):
                 translated = SchemaMissing()
             raise translated from error
+
+    @contextmanager
+    def _measured(self) -> Iterator[None]:
+        began = time.perf_counter()
+        failure: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self.metrics.statement_ended(time.perf_counter() - began, failure)
 
     async def _is_missing(self, table: Table | None, deadline: Deadline) -> bool:
         return table is not None and bool(await self.missing_columns(table, deadline))
@@ -193,6 +204,20 @@ class Database:
             raise translate_prepare(error, of_served_table=statement.table is not None) from error
         prepared.is_idempotent = statement.idempotent
         return prepared
+
+
+def _bound(prepared: PreparedStatement, values: Sequence[Any], fetch_size: int) -> Any:
+    bound = prepared.bind(values)
+    bound.fetch_size = fetch_size  # on this one: the prepared statement is shared
+    return bound
+
+
+def _batched(prepared: PreparedStatement, rows: Sequence[Sequence[Any]]) -> Any:
+    batch = BatchStatement(BatchType.LOGGED)
+    batch.is_idempotent = prepared.is_idempotent
+    for values in rows:
+        batch.add(prepared, values)
+    return batch
 
 
 class _Attempt(Start[Result]):

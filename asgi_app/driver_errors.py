@@ -24,6 +24,7 @@ from asgi_app.errors import (
     RejectedByCassandra,
     SchemaMissing,
     ServiceError,
+    StatementRefused,
     WriteFailed,
     WriteTimeout,
 )
@@ -78,6 +79,7 @@ TRANSLATIONS: Mapping[type[BaseException], type[ServiceError]] = MappingProxyTyp
         protocol.ErrorMessage: InternalError,
         protocol.InternalError: InternalError,
         protocol.NotSupportedError: InternalError,
+        protocol.SyntaxException: StatementRefused,
         query.TraceUnavailable: InternalError,
     }
 )
@@ -113,8 +115,8 @@ def translate_prepare(error: Exception, *, of_served_table: bool) -> ServiceErro
     policy that it did not give it, and all that is left to see is an AttributeError.
     """
     kind = CassandraUnavailable if isinstance(error, AttributeError) else translation(error)
-    if issubclass(kind, RejectedByCassandra):
-        kind = SchemaMissing if of_served_table else InternalError
+    if issubclass(kind, RejectedByCassandra | StatementRefused):
+        kind = SchemaMissing if of_served_table else StatementRefused
     return kind()
 
 

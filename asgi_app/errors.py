@@ -28,6 +28,7 @@
     │   ├── ReadTimeout             504 the replicas' answer did not come in the server's time
     │   └── WriteTimeout            504
     └── InternalError               500 a bug, here or in the handler that used us
+        └── StatementRefused        500
 
 A class carries its HTTP `status`, its stable `code` and its public `title`. The text of an error (`detail`) is written
 for the client: it never holds a driver message, a host address or CQL. What the operator needs is the chained cause.
@@ -306,3 +307,10 @@ class WriteTimeout(DeadlineExceeded):
 
 class InternalError(ServiceError):
     """A bug."""
+
+
+class StatementRefused(InternalError):
+    """Cassandra refused the text of a statement: a mistake of whoever wrote it, not of the client."""
+
+    code = "statement_refused"
+    title = "Statement refused"

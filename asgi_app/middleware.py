@@ -8,13 +8,14 @@ import time
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_app.deadline import Deadline
 from asgi_app.errors import FieldError, InternalError, InvalidHeader, LifespanNotStarted, ServiceError
 from asgi_app.responses import log_failure, problem_response
 from asgi_app.settings import Settings
-from asgi_app.state import RequestContext, encoded_path, is_started, set_context, settings_of
+from asgi_app.state import RequestContext, encoded_path, is_started, metrics_of, set_context, settings_of
 from asgi_app.stream import StreamAborted
 
 access_logger = logging.getLogger("asgi_app.access")
@@ -40,6 +41,8 @@ class RequestContextMiddleware:
         response.request_id = request_id
         try:
             await self._serve(scope, receive, response, request_id)
+        except ClientDisconnect:
+            pass  # nobody is there to answer
         except StreamAborted:
             raise  # logged where it happened; the server cuts the connection
         except Exception as error:
@@ -48,6 +51,7 @@ class RequestContextMiddleware:
                 raise
             await problem_response(InternalError(), scope)(scope, receive, response.send)
         finally:
+            _count(scope, response)
             _log_access(scope, response, time.perf_counter() - began)
 
     async def _serve(self, scope: Scope, receive: Receive, response: _Response, request_id: str) -> None:
@@ -98,6 +102,12 @@ def _deadline(scope: Scope, settings: Settings, default: Deadline) -> Deadline:
         return Deadline.after(float(sent[0]))
     message = f"must be a number of seconds above 0 and at most {longest:g}"
     raise InvalidHeader(f"X-Request-Timeout {message}.", errors=(FieldError("header.X-Request-Timeout", message),))
+
+
+def _count(scope: Scope, response: _Response) -> None:
+    if is_started(scope):
+        route = getattr(scope.get("route"), "path", "unmatched")
+        metrics_of(scope).request_ended(route, scope["method"], response.status or 0)
 
 
 def _log_access(scope: Scope, response: _Response, seconds: float) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import Response
 
 import asgi_app
 from asgi_app.codec import timestamp_text
 from asgi_app.responses import json_response
-from asgi_app.state import health_of, settings_of
+from asgi_app.state import database_of, health_of, settings_of
+
+VARY = {"Vary": "Accept"}
 
 
 async def welcome(request: Request) -> Response:
@@ -52,3 +55,19 @@ async def readyz(request: Request) -> Response:
         "missing_tables": report.missing_tables,
     }
     return json_response(body, 200 if report.ready else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """GET /metrics: Prometheus text for a scraper, JSON for whoever asks for JSON or does not say."""
+    database = database_of(request)
+    if _wants_text(request.headers.get("accept", "*/*")):
+        body = database.metrics.prometheus_text()
+        return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4, headers={"Cache-Control": "no-store", **VARY})
+    summary = {**database.metrics.summary(), "active_connections": database.open_connections}
+    return json_response(summary, headers=VARY)
+
+
+def _wants_text(accept: str) -> bool:
+    """Whether a scraper asks: it names a text format, and whoever wants JSON names that or anything."""
+    wanted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    return not wanted & {"application/json", "*/*"} or "application/openmetrics-text" in wanted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from asgi_app.errors import FieldError, InternalError, NotFound, ServiceError
+from asgi_app.errors import FieldError, InternalError, NotFound, Overloaded, ServiceError
 from asgi_app.state import context_of, encoded_path
 
 logger = logging.getLogger("asgi_app.errors")
@@ -59,30 +59,35 @@ def problem_response(error: ServiceError, scope: Scope) -> Response:
 
 
 async def answer_service_error(request: Request, error: Exception) -> Response:
-    """Starlette's exception handler for every ServiceError: logs those that are not the client's, and answers."""
-    assert isinstance(error, ServiceError)  # noqa: S101 - Starlette looked the handler up by this class
-    if error.status >= 500:
-        log_failure(error, request.scope)
-    return problem_response(error, request.scope)
+    """Starlette's exception handler for ServiceError: logs those that are not the client's, and answers."""
+    failure = cast(ServiceError, error)
+    if failure.status >= 500:
+        log_failure(failure, request.scope)
+    return problem_response(failure, request.scope)
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
     """Starlette's exception handler for HTTPException, which its router raises where no route matches."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette looked the handler up by this class
-    known = NotFound() if error.status_code == 404 else InternalError()
-    return problem_response(known, request.scope)
+    status = cast(HTTPException, error).status_code
+    return problem_response(NotFound() if status == 404 else InternalError(), request.scope)
 
 
 def log_failure(error: BaseException, scope: Scope) -> None:
-    """Tell the operator what the client is not told: the cause, whose text is the driver's, with the request's id."""
+    """Tell the operator what the client is not told: the cause, whose text is the driver's, with the request's id.
+
+    A bug comes with its traceback. An overload is counted and not logged: each line would make it worse.
+    """
+    if isinstance(error, Overloaded):
+        return
     context = context_of(scope)
-    cause = error.__cause__
-    logger.error(
+    is_bug = isinstance(error, InternalError) or not isinstance(error, ServiceError)
+    logger.log(
+        logging.ERROR if is_bug else logging.WARNING,
         "%s %s failed: %r%s [request %s]",
         scope["method"],
         encoded_path(scope),
         error,
-        f" because of {cause!r}" if cause else "",
+        f" because of {error.__cause__!r}" if error.__cause__ else "",
         context.request_id if context else "-",
-        exc_info=error if isinstance(error, InternalError) or not isinstance(error, ServiceError) else None,
+        exc_info=error if is_bug else None,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from asgi_app import operations, species, users
+from asgi_app import diagnostics, operations, species, users
+from asgi_app.diagnostics import if_enabled
 from asgi_app.routing import path
 
 OPERATIONS: tuple[Route, ...] = (
@@ -12,6 +13,7 @@ OPERATIONS: tuple[Route, ...] = (
     path("/health", get=operations.health),
     path("/livez", get=operations.livez),
     path("/readyz", get=operations.readyz),
+    path("/metrics", get=operations.metrics),
 )
 
 USERS: tuple[Route, ...] = (
@@ -33,4 +35,17 @@ SPECIES: tuple[Route, ...] = (
     path("/animal/{genus}", get=species.stream_animals),
     path("/animal/{genus}/{species}", get=species.get_animal),
     path("/plant/{genus}", get=species.stream_plants),
+)
+
+DIAGNOSTICS: tuple[Route, ...] = (
+    path("/performance/async", get=if_enabled(diagnostics.performance_async)),
+    path("/performance/sync", get=if_enabled(diagnostics.performance_sync)),
+    path("/slow_query", get=if_enabled(diagnostics.slow_query)),
+    path("/long_running_query", get=if_enabled(diagnostics.long_running_query)),
+    path("/context_manager_safety/query_error", post=if_enabled(diagnostics.query_error)),
+    path("/context_manager_safety/streaming_error", post=if_enabled(diagnostics.streaming_error)),
+    path("/context_manager_safety/concurrent_streams", post=if_enabled(diagnostics.concurrent_streams)),
+    path("/context_manager_safety/nested_contexts", post=if_enabled(diagnostics.nested_contexts)),
+    path("/context_manager_safety/cancellation", post=if_enabled(diagnostics.cancellation)),
+    path("/context_manager_safety/status", get=if_enabled(diagnostics.status)),
 )

@@ -17,6 +17,7 @@ from asgi_app.db import Database
 from asgi_app.deadline import Deadline
 from asgi_app.errors import LifespanNotStarted
 from asgi_app.health import Health
+from asgi_app.metrics import Metrics
 from asgi_app.paging import PageTokens
 from asgi_app.settings import Settings
 from asgi_app.table import Table
@@ -33,13 +34,16 @@ class RequestContext:
 
 
 @contextmanager
-def started(app: Starlette, settings: Settings, database: Database, tables: Sequence[Table]) -> Iterator[None]:
+def started(
+    app: Starlette, settings: Settings, database: Database, tables: Sequence[Table], *, diagnostics: bool
+) -> Iterator[None]:
     """Within this context the application is started: its state holds what requests need."""
     contents = {
         "settings": settings,
         "database": database,
         "health": Health(database, tables, timeout=settings.health_timeout, ttl=settings.health_ttl),
         "page_tokens": PageTokens([key.reveal() for key in settings.page_keys]),
+        "diagnostics": diagnostics,
         "queries": {table.name: Queries(settings.keyspace, table) for table in tables},
     }
     for name, value in contents.items():
@@ -68,10 +72,22 @@ def database_of(request: Request) -> Database:
     return database
 
 
+def metrics_of(scope: Scope) -> Metrics:
+    """What the application that answers this scope counts."""
+    database: Database = _app_state(scope).database
+    return database.metrics
+
+
 def queries_of(request: Request, table: Table) -> Queries:
     """The statements of one of the served tables, in the configured keyspace."""
     queries: Queries = _app_state(request.scope).queries[table.name]
     return queries
+
+
+def diagnostics_enabled(request: Request) -> bool:
+    """Whether this application answers at its diagnostics' paths."""
+    enabled: bool = _app_state(request.scope).diagnostics
+    return enabled
 
 
 def health_of(request: Request) -> Health:

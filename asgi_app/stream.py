@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import anyio
@@ -84,6 +84,12 @@ class PageReader:
             whole=Deadline.after(settings.stream_timeout),
         )
 
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[AsyncGenerator[tuple[Result, bool], None]]:
+        """The pages, for as long as the block runs; then what is under way is ended and nothing stays open."""
+        async with background_tasks() as tasks, aclosing(self.pages(tasks)) as pages:
+            yield pages
+
     async def pages(self, tasks: TaskGroup) -> AsyncGenerator[tuple[Result, bool], None]:
         """Each page, with whether another follows; `tasks` runs the request for the page ahead.
 
@@ -91,13 +97,17 @@ class PageReader:
         """
         if self._left == 0:
             return
-        result = await self._fetch(None, self._first_page)
-        while self._has_more(result):
-            ahead = _Ahead()
-            tasks.start_soon(ahead.run, self, result.paging_state)
-            yield result, True
-            result = await ahead.result()
-        yield result, False
+        self.database.open_streams += 1
+        try:
+            result = await self._fetch(None, self._first_page)
+            while self._has_more(result):
+                ahead = _Ahead()
+                tasks.start_soon(ahead.run, self, result.paging_state)
+                yield result, True
+                result = await ahead.result()
+            yield result, False
+        finally:
+            self.database.open_streams -= 1
 
     async def next_page(self, paging_state: bytes | None) -> Result:
         """The page after the one that gave `paging_state`."""

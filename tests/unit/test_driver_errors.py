@@ -22,6 +22,7 @@ from asgi_app.errors import (
     RejectedByCassandra,
     SchemaMissing,
     ServiceError,
+    StatementRefused,
     WriteTimeout,
 )
 
@@ -121,6 +122,6 @@ def test_the_outcome_of_a_write_that_was_sent_is_unknown_unless_it_was_refused(
 def test_a_refused_prepare_means_a_missing_table_or_a_mistake_in_the_statement() -> None:
     refused = cassandra.InvalidRequest("unconfigured table")
     assert isinstance(translate_prepare(refused, of_served_table=True), SchemaMissing)
-    assert type(translate_prepare(refused, of_served_table=False)) is InternalError
+    assert isinstance(translate_prepare(refused, of_served_table=False), StatementRefused)
     assert isinstance(translate_prepare(AttributeError("on_request_error"), of_served_table=True), CassandraUnavailable)
     assert isinstance(translate_prepare(no_host(), of_served_table=True), CassandraUnavailable)
