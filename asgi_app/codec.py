@@ -15,7 +15,7 @@ import math
 import socket
 import struct
 from binascii import hexlify
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
@@ -23,7 +23,7 @@ from functools import cache, lru_cache
 from itertools import chain
 from struct import Struct, pack, unpack
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from cassandra import cqltypes
@@ -76,17 +76,43 @@ class Codec:
         return [None if cell is None else next(following) for cell in cells]
 
 
-def codec_for(cql_type: Any) -> Codec:
-    """The codec of a type as the driver describes it, a class of `cassandra.cqltypes`.
+class Shape(NamedTuple):
+    """How a type with others inside is built."""
 
-    A type that is not known here, such as a custom one, is read as its bytes, `0x…`. Never raises.
+    kind: type
+    inner: tuple[Hashable, ...]
+    names: tuple[str, ...]
+    size: int
+
+
+def shape_of(cql_type: Any) -> Hashable:
+    """All that decides how a type is read, equal for equal types.
+
+    `cql_type` is a class of `cassandra.cqltypes`, of which the driver makes a new one for each nested type in each
+    response. None stands for a type that is not known here. Never raises.
     """
-    for known in getattr(cql_type, "__mro__", ()):
-        if known in _SCALARS:
-            return _SCALARS[known]
-        if known in _NESTED:
-            return _NESTED[known](cql_type)
-    return _OPAQUE
+    if cql_type in _SCALARS:  # most are, and this is done for every page
+        return cql_type  # type: ignore[no-any-return]
+    ancestry = getattr(cql_type, "__mro__", ())
+    kind = next((known for known in ancestry if known in _SCALARS or known in _NESTED), None)
+    if kind is None or kind in _SCALARS:
+        return kind
+    inside = [cql_type.subtype] if kind is cqltypes.VectorType else cql_type.subtypes
+    size = getattr(cql_type, "vector_size", 0)
+    names = getattr(cql_type, "fieldnames", None) or ()
+    return Shape(kind, tuple(map(shape_of, inside)), tuple(names), size if isinstance(size, int) else 0)
+
+
+def codec_of(shape: Hashable) -> Codec:
+    """The codec of a type of this shape. A type that is not known here is read as its bytes, `0x…`. Never raises."""
+    if isinstance(shape, Shape):
+        return _NESTED[shape.kind](shape)
+    return _SCALARS.get(shape, _OPAQUE)
+
+
+def codec_for(cql_type: Any) -> Codec:
+    """The codec of a type as the driver describes it: `codec_of(shape_of(cql_type))`."""
+    return codec_of(shape_of(cql_type))
 
 
 # --- cells that are not what their type says
@@ -161,8 +187,8 @@ def _singles(cells: Sequence[bytes]) -> Sequence[float | str]:
 def _shortest(singles: Sequence[float]) -> Sequence[float]:
     """Each 32 bit float as the 64 bit float with the fewest digits that rounds to it: 0.1, not 0.10000000149011612.
 
-    Six digits survive a 32 bit float and nine name it (IEEE 754-2019 section 5.12.2), so it takes six to nine; most take
-    seven or eight, which decides the order here. All at once, because a vector may have thousands.
+    Six digits survive a 32 bit float and nine name it (IEEE 754-2019 section 5.12.2), so it takes six to nine, mostly
+    seven or eight: hence the order. All at once, because a vector may have thousands.
     """
     found = list(singles)
     seven, more = _name_with(7, range(len(found)), singles, found)
@@ -357,13 +383,13 @@ def _vint(cell: bytes, at: int) -> tuple[int, int]:
 # --- values in values
 
 
-def _sequence(cql_type: Any) -> Codec:
-    inner = codec_for(_subtypes(cql_type, 1)[0])
+def _sequence(shape: Shape) -> Codec:
+    (inner,) = _inner(shape, 1)
     return Codec(_safely(lambda cell: list(inner.column(_counted(cell, 1)))), names=False)
 
 
-def _map(cql_type: Any) -> Codec:
-    keys, values = map(codec_for, _subtypes(cql_type, 2))
+def _map(shape: Shape) -> Codec:
+    keys, values = _inner(shape, 2)
     assemble = _object if keys.names else _pairs
 
     def read(cell: bytes) -> Any:
@@ -386,21 +412,21 @@ def _pairs(keys: Iterable[Any], values: Iterable[Any]) -> list[list[Any]]:
     return [[key, value] for key, value in zip(keys, values, strict=True)]
 
 
-def _tuple(cql_type: Any) -> Codec:
-    return Codec(_safely(_fields(cql_type)), names=False)
+def _tuple(shape: Shape) -> Codec:
+    return Codec(_safely(_fields(shape)), names=False)
 
 
-def _udt(cql_type: Any) -> Codec:
-    names, fields = tuple(getattr(cql_type, "fieldnames", ())), _fields(cql_type)
+def _udt(shape: Shape) -> Codec:
+    names, fields = shape.names, _fields(shape)
     return Codec(_safely(lambda cell: dict(zip(names, fields(cell), strict=False))), names=False)
 
 
-def _fields(cql_type: Any) -> Callable[[bytes], list[Any]]:
+def _fields(shape: Shape) -> Callable[[bytes], list[Any]]:
     """Reads one field after another. Fields that the value does not have, as it was written before they were, are null.
 
     Bytes after the last field are those of fields that the type got since its description was read: passed over.
     """
-    inner = tuple(map(codec_for, cql_type.subtypes))
+    inner = tuple(map(codec_of, shape.inner))
 
     def read(cell: bytes) -> list[Any]:
         parts, _ = _framed(cell, 0, len(inner))
@@ -410,20 +436,24 @@ def _fields(cql_type: Any) -> Callable[[bytes], list[Any]]:
     return read
 
 
-def _vector(cql_type: Any) -> Codec:
-    inner, size = codec_for(cql_type.subtype), int(cql_type.vector_size)
+def _vector(shape: Shape) -> Codec:
+    (inner,), size = _inner(shape, 1), shape.size
     split = _lengthy if inner.width is None else _packed
     width = None if inner.width is None else inner.width * size
-    return Codec(_safely(lambda cell: list(inner.column(split(cell, size, inner.width)))), names=False, width=width)
+
+    def read(cell: bytes) -> Any:
+        return list(inner.column(split(cell, size, inner.width)))
+
+    return Codec(_safely(read), names=False, width=width)
 
 
-def _inside(cql_type: Any) -> Codec:
-    return codec_for(_subtypes(cql_type, 1)[0])
+def _inside(shape: Shape) -> Codec:
+    return _inner(shape, 1)[0]
 
 
-def _subtypes(cql_type: Any, count: int) -> Sequence[Any]:
-    """The types inside, or as many unknown ones when the description lacks them."""
-    return cql_type.subtypes if len(cql_type.subtypes) == count else (None,) * count
+def _inner(shape: Shape, count: int) -> list[Codec]:
+    """The codecs of the types inside, or of as many unknown ones where the description lacks them."""
+    return list(map(codec_of, shape.inner if len(shape.inner) == count else [None] * count))
 
 
 def _counted(cell: bytes, parts_each: int) -> list[Cell]:
@@ -485,7 +515,7 @@ _UUID = Codec(_safely(_uuid), _uuids, width=16)
 _TEXT = Codec(_text, _texts)
 _TIMESTAMP = Codec(_safely(_timestamp), _timestamps, width=8)
 
-_SCALARS: Final[Mapping[type, Codec]] = MappingProxyType(
+_SCALARS: Final[Mapping[Hashable, Codec]] = MappingProxyType(
     {
         cqltypes.AsciiType: _TEXT,
         cqltypes.BooleanType: _number("?", 1),
@@ -507,11 +537,12 @@ _SCALARS: Final[Mapping[type, Codec]] = MappingProxyType(
         cqltypes.TimeUUIDType: _UUID,
         cqltypes.UTF8Type: _TEXT,
         cqltypes.UUIDType: _UUID,
+        cqltypes.VarcharType: _TEXT,
     }
 )
-"""The types with nothing inside. A subclass that is not listed (varchar of text) is read as its nearest ancestor."""
+"""The types with nothing inside. A subclass that is not listed is read as its nearest ancestor."""
 
-_NESTED: Final[Mapping[type, Callable[[Any], Codec]]] = MappingProxyType(
+_NESTED: Final[Mapping[type, Callable[[Shape], Codec]]] = MappingProxyType(
     {
         cqltypes.FrozenType: _inside,
         cqltypes.ListType: _sequence,

@@ -16,7 +16,7 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 from cassandra import cqltypes, protocol
 
-from asgi_app.codec import Cell, Codec, codec_for
+from asgi_app.codec import Cell, Codec, codec_of, shape_of
 
 try:
     from cassandra.bytesio import BytesIOReader
@@ -83,7 +83,7 @@ class RowPage:
     def _layout(self) -> _Layout:
         if self._defect is not None:
             raise RowsCorrupt("the description of the rows cannot be read") from self._defect
-        return _layout(self.column_names, self._types)
+        return _layout(self.column_names, tuple(map(shape_of, self._types)))
 
     def _columns(self) -> list[Sequence[Any]]:
         codecs = self._layout().codecs
@@ -107,9 +107,9 @@ class _Layout:
     """Makes of one row's values what msgspec writes as a JSON object. None if msgspec does not take these names."""
 
 
-@lru_cache(maxsize=512)  # a prepared statement's types are the same objects each time; about 2 kB each
-def _layout(names: tuple[str, ...], types: tuple[Any, ...]) -> _Layout:
-    return _Layout(tuple(map(codec_for, types)), _row_type(names))
+@lru_cache(maxsize=512)  # statements; a layout takes some 2 kB
+def _layout(names: tuple[str, ...], shapes: tuple[Hashable, ...]) -> _Layout:
+    return _Layout(tuple(map(codec_of, shapes)), _row_type(names))
 
 
 def _row_type(names: tuple[str, ...]) -> Callable[..., Any] | None:
