@@ -1,0 +1,99 @@
+"""The server's jars: from the cache when they are all there, else from Maven Central, once.
+
+A listing beside the jars names each with its size. It is written last, so an interrupted download has none,
+and a start that finds it and every file in it touches neither the network nor the resolver.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from .files import file_lock, write_whole
+from .spec import (
+    INSTALL_HINT,
+    DownloadError,
+    LocalNodeError,
+    MissingExtraError,
+    Progress,
+    ProgressCallback,
+    Stage,
+)
+
+
+def server_jars(cache: Path, version: str, progress: ProgressCallback) -> tuple[Path, ...]:
+    """The class path of Cassandra `version`, downloaded into `cache` first where needed.
+
+    Several processes may ask at once: one downloads and the others wait for it. Raises MissingExtraError
+    without jgo, DownloadError when the network fails, LocalNodeError when the cache cannot be used.
+    """
+    if os.pathsep in str(cache):
+        raise LocalNodeError(f'Java cannot use the cache folder {cache}; choose one without "{os.pathsep}" in it.')
+    jars = read_listing(cache, version)
+    if jars is None:
+        jars = _fill_cache(cache, version, progress)
+    return jars
+
+
+def read_listing(cache: Path, version: str) -> tuple[Path, ...] | None:
+    """The listed jars, or None when there is no listing or a file of it is missing or has another size."""
+    try:
+        listing = json.loads(_listing_file(cache, version).read_text(encoding="utf-8"))
+        jars = tuple(_listed_jar(cache, name, size) for name, size in listing.items())
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+    return jars or None
+
+
+def write_listing(cache: Path, version: str, jars: Sequence[Path]) -> None:
+    """Record `jars`, which are all complete and below `cache`, in class path order."""
+    listing = {jar.relative_to(cache).as_posix(): jar.stat().st_size for jar in jars}
+    write_whole(_listing_file(cache, version), json.dumps(listing, indent=1))
+
+
+def _listing_file(cache: Path, version: str) -> Path:
+    return cache / f"cassandra-{version}.json"
+
+
+def _listed_jar(cache: Path, name: str, size: int) -> Path:
+    jar = cache / name
+    if jar.stat().st_size != size:
+        raise ValueError(f"{jar} is not {size} bytes long")
+    return jar
+
+
+def _fill_cache(cache: Path, version: str, progress: ProgressCallback) -> tuple[Path, ...]:
+    def say_waiting() -> None:
+        progress(Progress(Stage.JARS, "waiting for another process that downloads Cassandra"))
+
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with file_lock(cache / "download.lock", say_waiting):
+            jars = read_listing(cache, version)  # another process may have filled it meanwhile
+            if jars is None:
+                jars = _download(cache, version, progress)
+                write_listing(cache, version, jars)
+            return jars
+    except OSError as error:
+        raise LocalNodeError(f"The cache folder {cache} cannot be used ({error}); choose another.") from error
+
+
+def _download(cache: Path, version: str, progress: ProgressCallback) -> tuple[Path, ...]:
+    try:
+        from .maven import download_server
+    except ImportError as error:
+        raise MissingExtraError(
+            f"A local node needs jgo to download Cassandra; install it with {INSTALL_HINT}."
+        ) from error
+    try:
+        return download_server(cache, version, progress)
+    except Exception as error:  # jgo, requests and the XML parser raise what they like
+        raise DownloadError(
+            f"Cassandra {version} could not be downloaded from Maven Central into {cache} ({_reason(error)}); "
+            "check the network, the proxy and the free space, then start again."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    first_line = str(error).partition("\n")[0][:200]
+    return f"{type(error).__name__}: {first_line}"

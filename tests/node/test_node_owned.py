@@ -1,0 +1,114 @@
+"""A node that a program owns: it serves CQL, and ends with the program however that ends."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from cassandra.cluster import Cluster, Session
+from conftest import FirstBoot
+from node_helpers import alive, parent_program, wait_gone
+
+from asgi_app.local_node import DataFolderInUseError, NodeSpec, Progress, Stage, local_node
+from asgi_app.local_node.cql import cql_answers
+
+JAR_COUNT = 100
+FOLDERS_OF_OTHER_TOOLS = (".m2", ".jgo", ".cache/jgo", ".cache/cjdk", ".cache/JNA")
+
+
+def test_boots_from_nothing_without_downloading_a_java(first_boot: FirstBoot) -> None:
+    names = [path.name for path in first_boot.data.rglob("*") if path.is_file()]
+    jars = [name for name in names if name.endswith(".jar")]
+
+    assert len(jars) == JAR_COUNT
+    assert not {"java", "libjvm.so", "libjvm.dylib", "release"} & set(names)
+    assert list(first_boot.working_folder.iterdir()) == []
+    wait_gone(first_boot.said["java"], first_boot.said["supervisor"], seconds=0)
+
+
+def test_writes_nothing_outside_its_folders(first_boot: FirstBoot) -> None:
+    homes = (Path("~").expanduser(), Path("/"))  # an empty HOME reads as the root
+
+    assert first_boot.cache.is_dir()
+    assert not [home / name for home in homes for name in FOLDERS_OF_OTHER_TOOLS if _newer(home / name, first_boot)]
+
+
+def _newer(path: Path, first_boot: FirstBoot) -> bool:
+    return path.exists() and path.stat().st_mtime >= first_boot.working_folder.stat().st_mtime
+
+
+def test_serves_crashes_freezes_and_stops(jar_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jgo", None)  # jars in the cache need no resolver
+    events: list[Progress] = []
+    spec = NodeSpec(data=tmp_path / "data", cache=jar_cache)
+
+    with local_node(spec, progress=events.append) as node:
+        with Cluster([node.host], port=node.port) as cluster:
+            _write_indexed_row(cluster.connect())
+        with pytest.raises(DataFolderInUseError), local_node(spec):
+            pass
+        crashed = node.pid
+        node.kill()
+        assert not alive(crashed)
+        assert not node.is_running()
+
+        port = node.port
+        node.restart()
+        assert node.port == port
+        assert node.pid != crashed
+        with Cluster([node.host], port=node.port) as cluster:
+            assert _find_by_index(cluster.connect()) == [1]
+
+        node.pause()
+        assert not cql_answers(node.host, node.port)
+        node.resume()
+        assert cql_answers(node.host, node.port)
+        node.pause()  # and is stopped all the same
+    wait_gone(node.pid, node.supervisor_pid, seconds=0)
+    node.stop()
+
+    stages = [event.stage for event in events]
+    assert list(dict.fromkeys(stages)) == [Stage.JAVA, Stage.JARS, Stage.BOOT, Stage.READY]
+    assert node.log_file.is_relative_to(tmp_path)
+
+
+def _write_indexed_row(session: Session) -> None:
+    session.execute("CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
+    session.execute("CREATE TABLE k.t (id int PRIMARY KEY, name text)")
+    session.execute("CREATE INDEX ON k.t (name) USING 'sai'")
+    session.execute("INSERT INTO k.t (id, name) VALUES (1, 'one')")
+
+
+def _find_by_index(session: Session) -> list[int]:
+    return [row.id for row in session.execute("SELECT id FROM k.t WHERE name = 'one'")]
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_ends_with_a_killed_program(jar_cache: Path, tmp_path: Path, end: signal.Signals) -> None:
+    with parent_program(tmp_path, jar_cache) as (program, told):
+        program.send_signal(end)
+        assert program.wait() == -end
+        wait_gone(told["java"], told["supervisor"])
+
+
+def test_ends_with_a_killed_supervisor(jar_cache: Path, tmp_path: Path) -> None:
+    with parent_program(tmp_path, jar_cache) as (_, told):
+        os.kill(told["supervisor"], signal.SIGKILL)
+        wait_gone(told["java"])
+
+
+def test_stop_returns_when_java_is_gone_though_the_supervisor_was_killed(jar_cache: Path, tmp_path: Path) -> None:
+    with local_node(NodeSpec(data=tmp_path, cache=jar_cache)) as node:
+        os.kill(node.supervisor_pid, signal.SIGKILL)
+        node.stop()
+        wait_gone(node.pid, seconds=0)
+
+
+def test_ctrl_c_leaves_the_node_until_its_program_is_done(jar_cache: Path, tmp_path: Path) -> None:
+    with parent_program(tmp_path, jar_cache) as (program, told):
+        os.killpg(program.pid, signal.SIGINT)
+        assert program.stdout is not None
+        assert program.stdout.readline() == '{"still_answers": true}\n'
+        assert program.wait() == 3
+        wait_gone(told["java"], told["supervisor"], seconds=0)
