@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 import asgi_app
 from asgi_app.codec import timestamp_text
+from asgi_app.negotiation import preferred
 from asgi_app.responses import json_response
 from asgi_app.state import database_of, health_of, settings_of
 
@@ -60,14 +61,8 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """GET /metrics: Prometheus text for a scraper, JSON for whoever asks for JSON or does not say."""
     database = database_of(request)
-    if _wants_text(request.headers.get("accept", "*/*")):
+    if preferred(request.headers.get("accept"), ("application/json", "text/plain")) == "text/plain":
         body = database.metrics.prometheus_text()
         return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4, headers={"Cache-Control": "no-store", **VARY})
     summary = {**database.metrics.summary(), "active_connections": database.open_connections}
     return json_response(summary, headers=VARY)
-
-
-def _wants_text(accept: str) -> bool:
-    """Whether a scraper asks: it names a text format, and whoever wants JSON names that or anything."""
-    wanted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
-    return not wanted & {"application/json", "*/*"} or "application/openmetrics-text" in wanted
