@@ -36,7 +36,7 @@ def create_app(settings: Settings | None = None, *, diagnostics: bool = False) -
                 yield
 
     app = Starlette(
-        routes=[*OPERATIONS, *USERS, *SPECIES, *DIAGNOSTICS],
+        routes=[*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS],
         middleware=[Middleware(RequestContextMiddleware)],
         exception_handlers={ServiceError: answer_service_error, HTTPException: answer_http_exception},
         lifespan=lifespan,

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple
 
 import anyio
-import anyio.lowlevel
 from anyio import CapacityLimiter, to_thread
 
 from asgi_app.deadline import Deadline
 from asgi_app.errors import DeadlineExceeded, QueueFull, QueueTimeout, ShuttingDown
+from asgi_app.loop import Signal, signal_factory, threadsafe_scheduler
 from asgi_app.tasks import background_tasks
 
 T = TypeVar("T")
@@ -70,10 +70,10 @@ class _Call(Generic[T]):
 
     __slots__ = ("answered", "deadline", "error", "result", "settled", "start")
 
-    def __init__(self, start: Start[T], deadline: Deadline) -> None:
+    def __init__(self, start: Start[T], deadline: Deadline, answered: Signal) -> None:
         self.start = start
         self.deadline = deadline
-        self.answered = anyio.Event()
+        self.answered = answered
         self.settled = False
         self.result: T | None = None
         self.error: BaseException | None = None
@@ -99,7 +99,8 @@ class Bridge:
         self._closing = False
         self._submitter = CapacityLimiter(1)
         self._blocking = CapacityLimiter(limits.threads)
-        self._call_on_loop = _threadsafe_scheduler()
+        self._call_on_loop = threadsafe_scheduler()
+        self._new_signal = signal_factory()
 
     @classmethod
     @asynccontextmanager
@@ -135,11 +136,10 @@ class Bridge:
         call was handed over, AnswerOverdue when it passes after, ShuttingDown when the bridge closes.
         """
         await self._admit(deadline)
-        call = _Call(start, deadline)
+        call = _Call(start, deadline, self._new_signal())
         self._admitted.append(call)
         self._work.set()
-        with anyio.move_on_after(max(deadline.left(), 0)):
-            await call.answered.wait()
+        await call.answered.wait(deadline.left())
         if not call.settled:
             raise AnswerOverdue
         if call.error is not None:
@@ -249,11 +249,3 @@ class Bridge:
         for call in self._admitted:
             self._settle(call, None, ShuttingDown())
         self._admitted.clear()
-
-
-def _threadsafe_scheduler() -> Callable[[Callable[[], None]], object]:
-    """How any thread asks the running event loop to call a function soon, without waiting for it."""
-    token: Any = anyio.lowlevel.current_token().native_token
-    if hasattr(token, "run_sync_soon"):  # trio's token; asyncio's and uvloop's is the loop itself
-        return token.run_sync_soon  # type: ignore[no-any-return]
-    return token.call_soon_threadsafe  # type: ignore[no-any-return]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import anyio
@@ -130,9 +129,9 @@ class Database:
         With `paging_state`, the page that follows the one which gave it: the caller vouches that it belongs to this
         statement with these values, because Cassandra does not check.
         """
-        with self._measured():
-            prepared = await self._prepared.get(statement, deadline)
-            return await self._run(statement, partial(_bound, prepared, values, fetch_size), deadline, paging_state)
+        return await self._measured(
+            statement, lambda prepared: _bound(prepared, values, fetch_size), deadline, paging_state
+        )
 
     async def execute_batch(self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline) -> Result:
         """Run `statement` once for each of `rows` as one logged batch: all of it is applied, or nothing.
@@ -140,9 +139,7 @@ class Database:
         Raises BatchTooLarge where Cassandra refuses it, as it does by the batch's size.
         """
         try:
-            with self._measured():
-                prepared = await self._prepared.get(statement, deadline)
-                return await self._run(statement, partial(_batched, prepared, rows), deadline)
+            return await self._measured(statement, lambda prepared: _batched(prepared, rows), deadline)
         except RejectedByCassandra as error:
             raise BatchTooLarge from error
 
@@ -158,14 +155,25 @@ class Database:
         found.update(row["column_name"] for row in result.dicts())
         return {name for name in table.column_names if name not in found}
 
-    async def _run(
+    async def _measured(
         self,
         statement: Statement,
-        bind: Callable[[], Any],
+        bind: Callable[[PreparedStatement], Any],
         deadline: Deadline,
         paging_state: bytes | None = None,
     ) -> Result:
-        attempt = _Attempt(self.session, bind, paging_state)
+        began = time.perf_counter()
+        failure: BaseException | None = None
+        try:
+            prepared = await self._prepared.get(statement, deadline)
+            return await self._run(statement, _Attempt(self.session, prepared, bind, paging_state), deadline)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self.metrics.statement_ended(time.perf_counter() - began, failure)
+
+    async def _run(self, statement: Statement, attempt: _Attempt, deadline: Deadline) -> Result:
         try:
             return await self.bridge.call(attempt, deadline)
         except DeadlineExceeded as error:
@@ -179,18 +187,6 @@ class Database:
             if isinstance(translated, RejectedByCassandra) and await self._is_missing(statement.table, deadline):
                 translated = SchemaMissing()
             raise translated from error
-
-    @contextmanager
-    def _measured(self) -> Iterator[None]:
-        began = time.perf_counter()
-        failure: BaseException | None = None
-        try:
-            yield
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            self.metrics.statement_ended(time.perf_counter() - began, failure)
 
     async def _is_missing(self, table: Table | None, deadline: Deadline) -> bool:
         return table is not None and bool(await self.missing_columns(table, deadline))
@@ -223,16 +219,24 @@ def _batched(prepared: PreparedStatement, rows: Sequence[Sequence[Any]]) -> Any:
 class _Attempt(Start[Result]):
     """One run of a bound statement; `sent` tells whether a node was handed it."""
 
-    __slots__ = ("_bind", "_paging_state", "_session", "sent")
+    __slots__ = ("_bind", "_paging_state", "_prepared", "_session", "sent")
 
-    def __init__(self, session: Any, bind: Callable[[], Any], paging_state: bytes | None) -> None:
+    def __init__(
+        self,
+        session: Any,
+        prepared: PreparedStatement,
+        bind: Callable[[PreparedStatement], Any],
+        paging_state: bytes | None,
+    ) -> None:
         self._session = session
+        self._prepared = prepared
         self._bind = bind
         self._paging_state = paging_state
         self.sent = False
 
     def __call__(self, timeout: float, done: Done[Result]) -> None:
-        future = self._session.execute_async(self._bind(), timeout=timeout, paging_state=self._paging_state)
+        query = self._bind(self._prepared)
+        future = self._session.execute_async(query, timeout=timeout, paging_state=self._paging_state)
         self.sent = bool(future.attempted_hosts)
         future.add_callbacks(
             lambda page: done(Result(page, future._paging_state), None),

@@ -39,6 +39,7 @@ class Metrics:
             ["route", "method", "status"],
             registry=self.registry,
         )
+        self._requests: dict[tuple[str, str, int], Counter] = {}
         self._rate = _Rate()
         self._total = 0
         self._errors = 0
@@ -57,7 +58,13 @@ class Metrics:
 
     def request_ended(self, route: str, method: str, status: int) -> None:
         """Count an answered request; a method that HTTP does not name is counted as OTHER, so that labels stay few."""
-        self.requests.labels(route, method if method in _METHODS else "OTHER", str(status)).inc()
+        counter = self._requests.get((route, method, status))
+        if counter is None:
+            known = method if method in _METHODS else "OTHER"
+            counter = self.requests.labels(route, known, str(status))
+            if known == method:  # an unknown method is not kept: there is no end of them
+                self._requests[route, method, status] = counter
+        counter.inc()
 
     def prometheus_text(self) -> bytes:
         """The text a scraper reads, format 0.0.4."""

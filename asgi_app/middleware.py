@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
-import uuid
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,6 +16,8 @@ from asgi_app.responses import log_failure, problem_response
 from asgi_app.settings import Settings
 from asgi_app.state import RequestContext, encoded_path, is_started, metrics_of, set_context, settings_of
 from asgi_app.stream import StreamAborted
+
+REQUEST_ID = b"x-request-id"
 
 access_logger = logging.getLogger("asgi_app.access")
 
@@ -29,6 +30,7 @@ class RequestContextMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._random = random.Random()  # noqa: S311 - an id must be unique, not secret; the system's source costs a call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request with its context set; a bug is logged, and answered 500 unless the answer has begun."""
@@ -37,7 +39,7 @@ class RequestContextMiddleware:
             return
         response = _Response(send, scope["method"] == "HEAD")
         began = time.perf_counter()
-        request_id = _request_id(scope)
+        request_id = self._request_id(scope)
         response.request_id = request_id
         try:
             await self._serve(scope, receive, response, request_id)
@@ -54,6 +56,12 @@ class RequestContextMiddleware:
             _count(scope, response)
             _log_access(scope, response, time.perf_counter() - began)
 
+    def _request_id(self, scope: Scope) -> str:
+        sent = _header_values(scope, REQUEST_ID)
+        if len(sent) == 1 and _sane_id.fullmatch(sent[0]):
+            return sent[0]
+        return f"{self._random.getrandbits(128):032x}"
+
     async def _serve(self, scope: Scope, receive: Receive, response: _Response, request_id: str) -> None:
         try:
             if not is_started(scope):
@@ -61,8 +69,10 @@ class RequestContextMiddleware:
                 raise LifespanNotStarted
             settings = settings_of(scope)
             default = Deadline.after(settings.request_timeout)
-            set_context(scope, RequestContext(request_id, default))  # for the problem of a bad header
-            set_context(scope, RequestContext(request_id, _deadline(scope, settings, default)))
+            set_context(scope, RequestContext(request_id, default))  # for the problem of a bad header too
+            chosen = _chosen_deadline(scope, settings)
+            if chosen is not None:
+                set_context(scope, RequestContext(request_id, chosen))
         except ServiceError as error:
             await problem_response(error, scope)(scope, receive, response.send)
             return
@@ -81,27 +91,27 @@ class _Response:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)["X-Request-ID"] = self.request_id
+            others = [header for header in message["headers"] if header[0] != REQUEST_ID]
+            message = {**message, "headers": [*others, (REQUEST_ID, self.request_id.encode())]}
         elif self._head and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
 
 
-def _request_id(scope: Scope) -> str:
-    sent = Headers(scope=scope).get("x-request-id", "")
-    return sent if _sane_id.fullmatch(sent) else uuid.uuid4().hex
-
-
-def _deadline(scope: Scope, settings: Settings, default: Deadline) -> Deadline:
-    """The default deadline, or the one of X-Request-Timeout. Raises InvalidHeader where that is out of bounds."""
-    sent = Headers(scope=scope).getlist("x-request-timeout")
+def _chosen_deadline(scope: Scope, settings: Settings) -> Deadline | None:
+    """The deadline of X-Request-Timeout, None without one. Raises InvalidHeader where it is out of bounds."""
+    sent = _header_values(scope, b"x-request-timeout")
     if not sent:
-        return default
+        return None
     longest = settings.max_request_timeout
     if len(sent) == 1 and _seconds.fullmatch(sent[0]) and 0 < float(sent[0]) <= longest:
         return Deadline.after(float(sent[0]))
     message = f"must be a number of seconds above 0 and at most {longest:g}"
     raise InvalidHeader(f"X-Request-Timeout {message}.", errors=(FieldError("header.X-Request-Timeout", message),))
+
+
+def _header_values(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for sent, value in scope["headers"] if sent == name]
 
 
 def _count(scope: Scope, response: _Response) -> None:
@@ -111,6 +121,8 @@ def _count(scope: Scope, response: _Response) -> None:
 
 
 def _log_access(scope: Scope, response: _Response, seconds: float) -> None:
+    if not access_logger.isEnabledFor(logging.INFO):
+        return
     access_logger.info(
         "%s %s %s %.1fms [request %s]",
         scope["method"],

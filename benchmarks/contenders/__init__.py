@@ -1,0 +1,41 @@
+"""Who is measured. A new contender is a module with an ASGI `app` in this folder and a line in `CONTENDERS`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """An ASGI application that answers GET /users/{id}, and how it is started.
+
+    `app` is its import string for uvicorn, `python` the interpreter (of its own virtual environment, if it needs one),
+    `environment` what it is told beside where Cassandra is.
+    """
+
+    name: str
+    app: str
+    description: str
+    python: str = sys.executable
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+SERVICE = Contender(
+    "asgi-cassandra",
+    "asgi_app.app:app",
+    "this project, the whole application with its middleware",
+)
+THREAD_HOP = Contender(
+    "thread hop",
+    "benchmarks.contenders.thread_hop:app",
+    "bare Starlette, one `anyio.to_thread.run_sync(session.execute, …)` a request under anyio's default of 40 threads",
+)
+FLOOR = Contender(
+    "Starlette alone",
+    "benchmarks.contenders.starlette_alone:app",
+    "bare Starlette that has all answers in memory: no database",
+)
+
+CONTENDERS = (SERVICE, THREAD_HOP, FLOOR)

@@ -1,0 +1,89 @@
+"""The load on a contender: keep-alive connections in a closed loop, from a process of its own.
+
+`wrk` makes it where it is installed, since it takes next to nothing of the machine; else `benchmarks.client` does.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.serving import HOST, ContenderFailed, Served, end
+from benchmarks.site import Site
+
+_SCRIPT = Path(__file__).with_name("wrk_report.lua")
+_GRACE_SECONDS = 30.0
+
+
+class Load(msgspec.Struct, frozen=True):
+    """How hard to ask: `connections` at once, each with one request at a time, for `seconds`."""
+
+    connections: int
+    seconds: int
+
+
+class LoadReport(msgspec.Struct, frozen=True):
+    """What the client saw. `failures` names what was not a 200, by kind."""
+
+    requests: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    failures: dict[str, int]
+
+
+def client_name() -> str:
+    """Which client makes the load."""
+    return "wrk" if shutil.which("wrk") else "benchmarks.client (asyncio)"
+
+
+def run_load(served: Served, site: Site, load: Load) -> LoadReport:
+    """Ask `served` for the site's users in turn. Raises ContenderFailed on any answer that is not a 200."""
+    paths = site.folder / "paths.txt"
+    if not paths.exists():
+        paths.write_text("".join(f"{user.path}\n" for user in site.users))
+    command = _wrk(served.port, load, paths) if shutil.which("wrk") else _client(served.port, load, paths)
+    report = msgspec.json.decode(_last_line(command, load.seconds + _GRACE_SECONDS), type=LoadReport)
+    failures = {kind: count for kind, count in report.failures.items() if count}
+    if failures or not report.requests:
+        raise ContenderFailed(f"{served.contender.name} under load: {report.requests} requests, failures {failures}")
+    return report
+
+
+def _wrk(port: int, load: Load, paths: Path) -> list[str]:
+    how = ["--threads", "1", "--connections", str(load.connections), "--duration", f"{load.seconds}s"]
+    return ["wrk", *how, "--timeout", "10s", "--script", str(_SCRIPT), f"http://{HOST}:{port}", "--", str(paths)]
+
+
+def _client(port: int, load: Load, paths: Path) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "benchmarks.client",
+        HOST,
+        str(port),
+        str(paths),
+        *map(str, msgspec.structs.astuple(load)),
+    ]
+
+
+def _last_line(command: list[str], timeout: float) -> bytes:
+    root = Path(__file__).resolve().parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        raise ContenderFailed(f"the load did not end within {timeout:g} s") from error
+    finally:
+        end(process)
+    if process.returncode or not output.strip():
+        raise ContenderFailed(f"{command[0]} ended with {process.returncode}")
+    return output.splitlines()[-1]

@@ -1,0 +1,48 @@
+"""What the figures were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from benchmarks.load import client_name
+from benchmarks.site import Site
+
+_PACKAGES = (
+    "asgi-cassandra",
+    "anyio",
+    "cassandra-driver",
+    "httptools",
+    "msgspec",
+    "starlette",
+    "uvicorn",
+    "uvloop",
+)
+
+
+def describe(site: Site) -> dict[str, str]:
+    """Machine, kernel, Python, packages, node and client, by name."""
+    return {
+        "processor": f"{_processor()}, {os.cpu_count()} logical CPUs",
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "load average before": " ".join(f"{average:.2f}" for average in os.getloadavg()),
+        "system": f"{platform.system()} {platform.release()}",
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
+        "Cassandra": site.node_version,
+        "rows": str(len(site.users)),
+        "load by": client_name(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.machine())

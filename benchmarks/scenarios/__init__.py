@@ -1,0 +1,30 @@
+"""What is measured. A new scenario is a module in this folder with a `run`, and a line in `SCENARIOS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from benchmarks.report import Outcome
+from benchmarks.scenarios import footprint, point_read
+from benchmarks.scenarios.effort import DEFAULT, QUICK, Effort
+from benchmarks.site import Site
+
+__all__ = ["DEFAULT", "QUICK", "SCENARIOS", "Effort", "Scenario"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A measurement by name; `run` raises ContenderFailed where a contender does not run or answers wrongly."""
+
+    name: str
+    run: Callable[[Site, Effort], Outcome]
+
+
+SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
+    {
+        scenario.name: scenario
+        for scenario in (Scenario("point-read", point_read.run), Scenario("footprint", footprint.run))
+    }
+)

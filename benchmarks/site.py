@@ -1,0 +1,105 @@
+"""The ground the contenders stand on: a real Cassandra node with a keyspace of our own, filled with sample rows."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cassandra.concurrent import execute_concurrent_with_args
+
+from asgi_app.cluster import build_cluster
+from asgi_app.cql import Queries, create_keyspace, quoted
+from asgi_app.local_node import NodeSpec, Progress, local_node
+from asgi_app.settings import ContactPoint, Settings
+from asgi_app.tables import TABLES, USERS
+from benchmarks.sample import User, sample_users
+
+_REPLICATION = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where contenders find Cassandra and their rows; `folder` is a scratch directory that goes away at the end."""
+
+    node: ContactPoint
+    node_version: str
+    keyspace: str
+    users: tuple[User, ...]
+    folder: Path
+
+    def environment(self) -> dict[str, str]:
+        """What a contender is told, by the variables the service itself reads."""
+        return {"CASSANDRA_HOSTS": f"{self.node.host}:{self.node.port}", "CASSANDRA_KEYSPACE": self.keyspace}
+
+
+def parse_node(text: str) -> ContactPoint:
+    """`host:port` as given on the command line. Raises ValueError."""
+    host, separator, port = text.rpartition(":")
+    if not (separator and host and port.isdecimal()):
+        raise ValueError(f"{text!r} is not host:port")
+    return ContactPoint(host, int(port))
+
+
+@contextmanager
+def prepared_site(node: ContactPoint | None, rows: int) -> Iterator[Site]:
+    """A site on `node`, or on one booted for it. Afterwards the keyspace is dropped and what was booted has ended."""
+    with tempfile.TemporaryDirectory(prefix="asgi-cassandra-bench-") as scratch:
+        folder = Path(scratch)
+        with _booted_node(folder / "node") if node is None else nullcontext(node) as found:
+            keyspace = f"asgi_cassandra_bench_{uuid.uuid4().hex[:8]}"
+            users = tuple(sample_users(rows))
+            try:
+                version = _fill(found, keyspace, users)
+                yield Site(found, version, keyspace, users, folder)
+            finally:
+                _drop(found, keyspace)
+
+
+@contextmanager
+def _booted_node(data: Path) -> Iterator[ContactPoint]:
+    with local_node(NodeSpec(data), progress=_StageLines()) as node:
+        yield ContactPoint(node.host, node.port)
+
+
+class _StageLines:
+    """One line for each stage of a node's start."""
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.stage != self._told:
+            self._told = progress.stage
+            print(f"node: {progress.message}", file=sys.stderr)
+
+
+@contextmanager
+def _session(node: ContactPoint) -> Iterator[Any]:
+    cluster = build_cluster(Settings(cassandra_hosts=(node,)))
+    try:
+        yield cluster.connect()
+    finally:
+        cluster.shutdown()
+
+
+def _fill(node: ContactPoint, keyspace: str, users: tuple[User, ...]) -> str:
+    """Create the keyspace, its tables and the users; return the node's version."""
+    with _session(node) as session:
+        session.execute(create_keyspace(keyspace, _REPLICATION))
+        for table in TABLES:
+            session.execute(Queries(keyspace, table).create_table())
+        insert = session.prepare(Queries(keyspace, USERS).insert.cql)
+        execute_concurrent_with_args(session, insert, users, concurrency=50)
+        version: str = session.execute("SELECT release_version FROM system.local").one()[0]
+    return version
+
+
+def _drop(node: ContactPoint, keyspace: str) -> None:
+    with _session(node) as session:
+        session.execute(f"DROP KEYSPACE IF EXISTS {quoted(keyspace)}", timeout=30)
