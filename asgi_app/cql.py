@@ -56,12 +56,12 @@ class Queries:
     @cached_property
     def insert(self) -> Statement:
         """Every column, in the table's order."""
-        return self._write(self._insert(), idempotent=True)
+        return self._write(self._insert(), idempotent=self._insert_is_idempotent)
 
     @cached_property
     def insert_at(self) -> Statement:
         """As `insert`, with the write's timestamp in microseconds as the last value."""
-        return self._write(f"{self._insert()} USING TIMESTAMP ?", idempotent=True)
+        return self._write(f"{self._insert()} USING TIMESTAMP ?", idempotent=self._insert_is_idempotent)
 
     def update_if_exists(self, columns: tuple[str, ...]) -> Statement:
         """Set `columns` of the row of a primary key, where it exists: a lightweight transaction."""
@@ -83,6 +83,11 @@ class Queries:
         partition = f"({_list(self.table.partition_key)})"
         key = ", ".join([partition, *map(quoted, self.table.clustering_columns)])
         return f"CREATE TABLE IF NOT EXISTS {self._name} ({columns}, PRIMARY KEY ({key}))"
+
+    @property
+    def _insert_is_idempotent(self) -> bool:
+        """A list that is written twice with one timestamp has its members twice: each write names them anew."""
+        return not any("list<" in column.cql_type for column in self.table.columns)
 
     def _insert(self) -> str:
         names = self.table.column_names

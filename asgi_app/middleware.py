@@ -6,6 +6,7 @@ import logging
 import random
 import re
 import time
+from contextlib import suppress
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,13 +14,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from asgi_app.deadline import Deadline
 from asgi_app.errors import FieldError, InternalError, InvalidHeader, LifespanNotStarted, ServiceError
 from asgi_app.responses import log_failure, problem_response
-from asgi_app.settings import Settings
-from asgi_app.state import RequestContext, encoded_path, is_started, metrics_of, set_context, settings_of
+from asgi_app.state import RequestContext, encoded_path, service_of, set_context
 from asgi_app.stream import StreamAborted
 
 REQUEST_ID = b"x-request-id"
 
 access_logger = logging.getLogger("asgi_app.access")
+
+_NO_TIME = Deadline(0.0)
 
 _sane_id = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 _seconds = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?", re.ASCII)
@@ -63,16 +65,11 @@ class RequestContextMiddleware:
         return f"{self._random.getrandbits(128):032x}"
 
     async def _serve(self, scope: Scope, receive: Receive, response: _Response, request_id: str) -> None:
+        set_context(scope, RequestContext(request_id, _NO_TIME))  # until more is known, for the problem that may say so
         try:
-            if not is_started(scope):
-                set_context(scope, RequestContext(request_id, Deadline.after(0)))
-                raise LifespanNotStarted
-            settings = settings_of(scope)
-            default = Deadline.after(settings.request_timeout)
-            set_context(scope, RequestContext(request_id, default))  # for the problem of a bad header too
-            chosen = _chosen_deadline(scope, settings)
-            if chosen is not None:
-                set_context(scope, RequestContext(request_id, chosen))
+            settings = service_of(scope).settings
+            seconds = _chosen_timeout(scope, settings.max_request_timeout) or settings.request_timeout
+            set_context(scope, RequestContext(request_id, Deadline.after(seconds)))
         except ServiceError as error:
             await problem_response(error, scope)(scope, receive, response.send)
             return
@@ -98,14 +95,13 @@ class _Response:
         await self._send(message)
 
 
-def _chosen_deadline(scope: Scope, settings: Settings) -> Deadline | None:
-    """The deadline of X-Request-Timeout, None without one. Raises InvalidHeader where it is out of bounds."""
+def _chosen_timeout(scope: Scope, longest: float) -> float | None:
+    """The seconds of X-Request-Timeout, None without one. Raises InvalidHeader where they are out of bounds."""
     sent = _header_values(scope, b"x-request-timeout")
     if not sent:
         return None
-    longest = settings.max_request_timeout
     if len(sent) == 1 and _seconds.fullmatch(sent[0]) and 0 < float(sent[0]) <= longest:
-        return Deadline.after(float(sent[0]))
+        return float(sent[0])
     message = f"must be a number of seconds above 0 and at most {longest:g}"
     raise InvalidHeader(f"X-Request-Timeout {message}.", errors=(FieldError("header.X-Request-Timeout", message),))
 
@@ -115,9 +111,9 @@ def _header_values(scope: Scope, name: bytes) -> list[str]:
 
 
 def _count(scope: Scope, response: _Response) -> None:
-    if is_started(scope):
+    with suppress(LifespanNotStarted):  # nothing is counted then
         route = getattr(scope.get("route"), "path", "unmatched")
-        metrics_of(scope).request_ended(route, scope["method"], response.status or 0)
+        service_of(scope).database.metrics.request_ended(route, scope["method"], response.status or 0)
 
 
 def _log_access(scope: Scope, response: _Response, seconds: float) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from starlette.applications import Starlette
-from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.types import Scope
 
@@ -17,7 +16,6 @@ from asgi_app.db import Database
 from asgi_app.deadline import Deadline
 from asgi_app.errors import LifespanNotStarted
 from asgi_app.health import Health
-from asgi_app.metrics import Metrics
 from asgi_app.paging import PageTokens
 from asgi_app.settings import Settings
 from asgi_app.table import Table
@@ -33,73 +31,82 @@ class RequestContext:
     deadline: Deadline
 
 
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the handlers of a started application share."""
+
+    settings: Settings
+    database: Database
+    health: Health
+    page_tokens: PageTokens
+    diagnostics: bool
+    queries: Mapping[str, Queries]
+    """The statements of each served table, by the table's name."""
+
+
 @contextmanager
 def started(
     app: Starlette, settings: Settings, database: Database, tables: Sequence[Table], *, diagnostics: bool
 ) -> Iterator[None]:
-    """Within this context the application is started: its state holds what requests need."""
-    contents = {
-        "settings": settings,
-        "database": database,
-        "health": Health(database, tables, timeout=settings.health_timeout, ttl=settings.health_ttl),
-        "page_tokens": PageTokens([key.reveal() for key in settings.page_keys]),
-        "diagnostics": diagnostics,
-        "queries": {table.name: Queries(settings.keyspace, table) for table in tables},
-    }
-    for name, value in contents.items():
-        setattr(app.state, name, value)
+    """Within this context the application is started: its state holds what requests need.
+
+    `app.state.database` is there for handlers of the user's own.
+    """
+    app.state.service = Service(
+        settings=settings,
+        database=database,
+        health=Health(database, tables, timeout=settings.health_timeout, ttl=settings.health_ttl),
+        page_tokens=PageTokens([key.reveal() for key in settings.page_keys]),
+        diagnostics=diagnostics,
+        queries={table.name: Queries(settings.keyspace, table) for table in tables},
+    )
+    app.state.database = database
     try:
         yield
     finally:
-        for name in contents:
-            delattr(app.state, name)
+        del app.state.service, app.state.database
 
 
-def is_started(scope: Scope) -> bool:
-    """Whether the application that answers this scope runs within its lifespan."""
-    return hasattr(scope["app"].state, "database")
+def service_of(scope: Scope) -> Service:
+    """What the application that answers this scope shares.
+
+    Raises LifespanNotStarted where its lifespan has not run, as do all functions that read from it.
+    """
+    try:
+        service: Service = scope["app"].state.service
+    except AttributeError:
+        raise LifespanNotStarted from None
+    return service
 
 
 def settings_of(scope: Scope) -> Settings:
     """The settings of the application that answers this scope."""
-    settings: Settings = _app_state(scope).settings
-    return settings
+    return service_of(scope).settings
 
 
 def database_of(request: Request) -> Database:
-    """The database. Raises LifespanNotStarted where the lifespan has not run, as do the others."""
-    database: Database = _app_state(request.scope).database
-    return database
-
-
-def metrics_of(scope: Scope) -> Metrics:
-    """What the application that answers this scope counts."""
-    database: Database = _app_state(scope).database
-    return database.metrics
+    """The database."""
+    return service_of(request.scope).database
 
 
 def queries_of(request: Request, table: Table) -> Queries:
     """The statements of one of the served tables, in the configured keyspace."""
-    queries: Queries = _app_state(request.scope).queries[table.name]
-    return queries
-
-
-def diagnostics_enabled(request: Request) -> bool:
-    """Whether this application answers at its diagnostics' paths."""
-    enabled: bool = _app_state(request.scope).diagnostics
-    return enabled
+    return service_of(request.scope).queries[table.name]
 
 
 def health_of(request: Request) -> Health:
     """The shared, cached view of Cassandra's health."""
-    health: Health = _app_state(request.scope).health
-    return health
+    return service_of(request.scope).health
 
 
 def page_tokens_of(request: Request) -> PageTokens:
     """What issues and reads page tokens."""
-    tokens: PageTokens = _app_state(request.scope).page_tokens
-    return tokens
+    return service_of(request.scope).page_tokens
+
+
+def diagnostics_enabled(request: Request) -> bool:
+    """Whether this application answers at its diagnostics' paths."""
+    return service_of(request.scope).diagnostics
 
 
 def set_context(scope: Scope, context: RequestContext) -> None:
@@ -127,10 +134,3 @@ def deadline_of(request: Request) -> Deadline:
 def encoded_path(scope: Scope) -> str:
     """The path as a URI has it: percent-encoded, so that no control character of a client reaches a log."""
     return quote(scope["path"], safe="/:@!$&'()*+,;=-._~")
-
-
-def _app_state(scope: Scope) -> State:
-    if not is_started(scope):
-        raise LifespanNotStarted
-    state: State = scope["app"].state
-    return state

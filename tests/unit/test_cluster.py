@@ -282,6 +282,20 @@ class Identity(NamedTuple):
     key: Path
 
 
+SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+"""Python 3.13 trusts no authority without it."""
+
+
 class Authority:
     """Signs certificates for the tests, as PEM files under `folder`."""
 
@@ -290,7 +304,7 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named("Test Authority")
         basic = x509.BasicConstraints(ca=True, path_length=None)
-        certificate = self._signed(self._name, self._key, basic)
+        certificate = self._signed(self._name, self._key, basic, SIGNS_CERTIFICATES)
         self.certificate = self._written("ca.pem", certificate.public_bytes(serialization.Encoding.PEM))
 
     def identity(self, name: str, pass_phrase: bytes | None = None) -> Identity:
@@ -301,13 +315,14 @@ class Authority:
             self._written(f"{name}.crt", certificate), self._written(f"{name}.key", _key_file(key, pass_phrase))
         )
 
-    def _signed(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType) -> Any:
+    def _signed(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType) -> Any:
         now = datetime.datetime.now(datetime.UTC)
         authority_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = x509.CertificateBuilder(self._name, name, key.public_key(), x509.random_serial_number())
         builder = builder.not_valid_before(now - datetime.timedelta(days=1))
         builder = builder.not_valid_after(now + datetime.timedelta(days=1))
-        builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=not isinstance(extension, x509.SubjectAlternativeName))
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         return builder.add_extension(authority_id, critical=False).sign(self._key, hashes.SHA256())
 

@@ -76,6 +76,7 @@ def test_only_what_may_be_repeated_is_idempotent() -> None:
     assert all(statement.idempotent for statement in repeatable)
     assert not queries.update_if_exists(("name",)).idempotent
     assert not queries.delete_if_exists.idempotent
+    assert not Queries("ks", ANIMALS).insert.idempotent  # a repeated write of a list doubles it
     assert [s.writes for s in (queries.row, queries.insert, queries.delete_if_exists)] == [False, True, True]
 
 

@@ -1,0 +1,45 @@
+"""The command line, `asgi-cassandra`. Each command's module is imported when that command is asked for, so that
+`--version` and a usage error do not wait for the driver and the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+
+import click
+
+import asgi_app
+
+_COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "demo": "asgi_app.cli.demo",
+        "node": "asgi_app.cli.node",
+        "schema": "asgi_app.cli.data",
+        "seed": "asgi_app.cli.data",
+        "serve": "asgi_app.cli.serve",
+    }
+)
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands stand in the modules of `_COMMANDS`, each under its own name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(asgi_app.__version__, prog_name="asgi-cassandra")
+def main() -> None:
+    """Apache Cassandra, Astra DB or ScyllaDB behind HTTP.
+
+    Exit codes: 0 done, or ended by Ctrl-C or SIGTERM while serving; 1 it failed (Cassandra does not answer, a port is
+    taken, ...) or was interrupted before it was done; 2 the command line or the settings are wrong.
+    """

@@ -1,0 +1,79 @@
+"""`schema` and `seed`: the two commands that write to a keyspace, and nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from asgi_app import schema as ddl
+from asgi_app import seeding
+from asgi_app.cli.console import row_progress
+from asgi_app.cli.failures import in_sentences
+from asgi_app.cli.options import connection_fields, settings_options
+from asgi_app.cli.session import open_session
+from asgi_app.settings import Settings
+from asgi_app.tables import TABLES
+
+
+def _checked_replication(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    try:
+        return text and ddl.parse_replication(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Print the CQL and connect to nothing.")
+@click.option(
+    "--replication-factor",
+    type=click.IntRange(min=1),
+    help="Replicas in the local data centre.  [default: 3, or the number of its nodes where it has fewer; with "
+    "--dry-run, which does not know the data centre: that many in each one, default 1]",
+)
+@click.option(
+    "--replication",
+    metavar="CQL",
+    callback=_checked_replication,
+    help="The keyspace's replication, as a CQL map, in place of a factor.",
+)
+@click.option("--no-keyspace", is_flag=True, help="Create the tables only. Always so on Astra, where CQL cannot.")
+@settings_options(connection_fields())
+@in_sentences
+def schema(
+    dry_run: bool,
+    replication_factor: int | None,
+    replication: str | None,
+    no_keyspace: bool,
+    overrides: Mapping[str, str],
+) -> None:
+    """Create the keyspace and the tables where they are missing. Nothing that exists is changed."""
+    if replication and replication_factor:
+        raise click.UsageError("--replication and --replication-factor exclude each other.")
+    settings = Settings.load(overrides=overrides)
+    no_keyspace = no_keyspace or settings.astra_db_secure_bundle_path is not None
+    if dry_run:
+        chosen = replication or ddl.network_replication(replication_factor or 1)
+        _print_statements(settings.keyspace, None if no_keyspace else chosen)
+        return
+    with open_session(settings) as session:
+        chosen = replication or ddl.local_replication(session, replication_factor)
+        ddl.create_schema(session, settings.keyspace, None if no_keyspace else chosen, TABLES)
+    click.echo(f"Keyspace {settings.keyspace} has the tables {', '.join(table.name for table in TABLES)}.")
+
+
+@click.command()
+@click.option("--users", type=click.IntRange(min=0), default=100, show_default=True, help="Users to generate.")
+@settings_options(connection_fields())
+@in_sentences
+def seed(users: int, overrides: Mapping[str, str]) -> None:
+    """Write sample animals, plants and users. Running it again changes nothing, not even rows changed since."""
+    settings = Settings.load(overrides=overrides)
+    with open_session(settings) as session, row_progress(seeding.row_count(users)) as show:
+        report = seeding.seed(session, settings.keyspace, users, show)
+    click.echo(f"Seeded {report.rows} rows in {report.seconds:.1f} s, {report.rows_per_second:.0f} rows/s.")
+
+
+def _print_statements(keyspace: str, replication: str | None) -> None:
+    for statement in ddl.schema_statements(keyspace, TABLES, replication):
+        click.echo(f"{statement};")

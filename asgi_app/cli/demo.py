@@ -1,0 +1,102 @@
+"""`demo`: a local Cassandra of its own, sample data and the service, ended together."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import click
+
+from asgi_app import seeding
+from asgi_app.cli import server
+from asgi_app.cli.console import node_progress, row_progress, say
+from asgi_app.cli.examples import examples
+from asgi_app.cli.failures import in_sentences
+from asgi_app.cli.options import connection_fields
+from asgi_app.cli.session import open_session
+from asgi_app.local_node import LocalNode, NodeSpec, local_node
+from asgi_app.schema import create_schema, network_replication
+from asgi_app.settings import Settings
+from asgi_app.tables import TABLES
+
+HOST = "127.0.0.1"
+KEYSPACE = "demo"
+ADMIN_TOKEN = "ASGI_CASSANDRA_ADMIN_TOKEN"  # noqa: S105 - the variable's name
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--users", type=click.IntRange(min=0), default=1000, show_default=True, help="Users to generate.")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".cassandra/demo"),
+    show_default=True,
+    help="The folder of the demo's Cassandra; kept for the next run. Delete it for a fresh one.",
+)
+@click.option("--heap", default="512m", show_default=True, help="The heap of its Java.")
+@in_sentences
+def demo(port: int, users: int, data: Path, heap: str) -> None:
+    """Start a local Cassandra, create the tables, write sample rows, serve, and print what to try.
+
+    Ctrl-C or SIGTERM ends all of it. The first run downloads Cassandra (70 MB); what rows hold is kept between runs.
+    Which Cassandra the environment names does not matter here.
+    """
+    server.listen(HOST, port).close()  # better told now than after Cassandra has started
+    with ExitStack() as until_ended:
+        until_ended.enter_context(_sigterm_as_interrupt())
+        with node_progress() as show:
+            node = until_ended.enter_context(local_node(NodeSpec(data=data, heap=heap), progress=show))
+        environment = _environment(node)
+        settings = Settings.load(overrides=environment)
+        os.environ.update(environment)
+        _fill(settings, users)
+        _serve(settings, port, users)
+        say("stopping Cassandra")
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """SIGTERM unwinds the command as Ctrl-C does, so that the node is stopped and not left to its guard."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _environment(node: LocalNode) -> Mapping[str, str]:
+    """What makes the application use this node alone. An empty variable counts as not set, also against .env."""
+    return {
+        **dict.fromkeys((field.env for field in connection_fields()), ""),
+        "CASSANDRA_HOSTS": node.host,
+        "CASSANDRA_PORT": str(node.port),
+        "CASSANDRA_KEYSPACE": KEYSPACE,
+        ADMIN_TOKEN: os.environ.get(ADMIN_TOKEN) or secrets.token_urlsafe(24),
+    }
+
+
+def _fill(settings: Settings, users: int) -> None:
+    with open_session(settings) as session:
+        create_schema(session, settings.keyspace, network_replication(1), TABLES)
+        with row_progress(seeding.row_count(users)) as show:
+            report = seeding.seed(session, settings.keyspace, users, show)
+    say(f"seeded {report.rows} rows in {report.seconds:.1f} s, {report.rows_per_second:.0f} rows/s")
+
+
+def _serve(settings: Settings, port: int, users: int) -> None:
+    with server.listen(HOST, port) as listener:
+        url = server.address(listener)
+        config = server.configuration(settings.log_level)
+        server.run_here(config, listener, lambda: _print_examples(url, users))
+
+
+def _print_examples(url: str, users: int) -> None:
+    click.echo(f"serving on {url} - in another terminal, try:\n")
+    for example in examples(url, KEYSPACE, users):
+        click.echo(f"  {example.command}\n  # {example.answer}\n")
+    click.echo("Ctrl-C ends the service and its Cassandra.")

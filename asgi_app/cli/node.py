@@ -1,0 +1,83 @@
+"""`node start`, `node stop` and `node status`: a local Cassandra that stays up between runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from asgi_app.cli.console import node_progress
+from asgi_app.cli.failures import in_sentences
+from asgi_app.local_node import (
+    NodeSpec,
+    NodeStatus,
+    PortInUseError,
+    ProgressCallback,
+    detached_status,
+    start_detached,
+    stop_detached,
+)
+
+NOT_RUNNING = 3
+CQL_PORT = 9042
+
+_data_option = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".cassandra"),
+    show_default=True,
+    help="The folder for everything the node writes. Delete it for a fresh node.",
+)
+
+
+@click.group()
+def node() -> None:
+    """A local Cassandra for development; needs no Java, no Docker and no root. Listens on 127.0.0.1 only."""
+
+
+@node.command()
+@_data_option
+@click.option("--port", type=click.IntRange(1, 65535), help="The CQL port.  [default: 9042, or a free one if taken]")
+@click.option("--heap", default="512m", show_default=True, help="Java's heap.")
+@in_sentences
+def start(data: Path, port: int | None, heap: str) -> None:
+    """Start the node, unless it runs already, and return when it answers. The first time downloads Cassandra."""
+    with node_progress() as show:
+        status = _start(data, port, heap, show)
+    click.echo(_described(status))
+
+
+@node.command()
+@_data_option
+@in_sentences
+def stop(data: Path) -> None:
+    """Stop the node and return when its process is gone."""
+    click.echo("Stopped." if stop_detached(data) else f"No node runs on {data}.")
+
+
+@node.command()
+@_data_option
+@in_sentences
+def status(data: Path) -> None:
+    """Say where the node is. Exit code 3 when none runs on this folder."""
+    found = detached_status(data)
+    if found is None:
+        click.echo(f"No node runs on {data}.")
+        raise click.exceptions.Exit(NOT_RUNNING)
+    click.echo(_described(found))
+
+
+def _start(data: Path, port: int | None, heap: str, show: ProgressCallback) -> NodeStatus:
+    try:
+        return start_detached(NodeSpec(data=data, port=port or CQL_PORT, heap=heap), show)
+    except PortInUseError:
+        if port:
+            raise
+    return start_detached(NodeSpec(data=data, heap=heap), show)
+
+
+def _described(status: NodeStatus) -> str:
+    answers = "" if status.answers else ", which does not answer"
+    return (
+        f"Cassandra {status.version} at {status.host}:{status.port}, process {status.pid}, data {status.data}{answers}"
+    )

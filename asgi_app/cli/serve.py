@@ -1,0 +1,48 @@
+"""`serve`: the application under uvicorn."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+
+import click
+
+from asgi_app.cli import server
+from asgi_app.cli.failures import in_sentences
+from asgi_app.cli.options import settings_options
+from asgi_app.cli.session import check_cluster
+from asgi_app.settings import Settings, setting_fields
+
+PAGE_KEYS = "ASGI_CASSANDRA_PAGE_KEYS"
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that serve.")
+@click.option("--reload", is_flag=True, help="Start anew when a source file in the working directory changes.")
+@settings_options(setting_fields())
+@in_sentences
+def serve(host: str, port: int, workers: int, reload: bool, overrides: Mapping[str, str]) -> None:
+    """Serve the API with uvicorn until Ctrl-C or SIGTERM.
+
+    Every setting is an option here, a variable of the environment, and a line of .env; the first of these wins.
+    """
+    if reload and workers > 1:
+        raise click.UsageError("--reload and --workers exclude each other.")
+    settings = Settings.load(overrides=overrides)
+    check_cluster(settings)
+    # The application reads the environment when it starts, here or in a process of its own.
+    os.environ.update(overrides)
+    if (reload or workers > 1) and not settings.page_keys:
+        os.environ[PAGE_KEYS] = secrets.token_urlsafe(32)  # a page token of one process must do for the others
+    with server.listen(host, port) as listener:
+        config = server.configuration(settings.log_level, workers=workers, reload=reload)
+        if reload:
+            server.run_reloading(config, listener)
+        elif workers > 1:
+            server.run_workers(config, listener)
+        else:
+            url = server.address(listener)
+            server.run_here(config, listener, lambda: server.logger.info("serving on %s", url))

@@ -1,0 +1,201 @@
+"""Sample rows: three animals, 88 oaks, and as many users as asked for; the same ones every time.
+
+Every row is written with one fixed timestamp in the past. Whatever happened to it since is newer and wins, so a second
+run changes nothing: rows that were changed stay changed, and deleted ones stay deleted for as long as Cassandra keeps
+the mark of the deletion (`gc_grace_seconds`, ten days).
+"""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import msgspec
+from cassandra.query import BatchStatement, BatchType
+
+from asgi_app.cql import Queries
+from asgi_app.table import Table
+from asgi_app.tables import ANIMALS, PLANTS, USERS, Animal, Plant, User
+
+Row = tuple[Any, ...]
+
+WRITTEN_AT = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+_WRITE_TIMESTAMP = int(WRITTEN_AT.timestamp()) * 1_000_000
+
+SAMPLE_ANIMALS = (
+    Animal(
+        genus="Panthera",
+        species="tigris",
+        image_url="https://example.org/images/panthera-tigris.jpg",
+        size_cm=290.0,
+        sightings=41,
+        taxonomy=["Animalia", "Chordata", "Mammalia", "Carnivora", "Felidae"],
+    ),
+    Animal(
+        genus="Panthera",
+        species="uncia",
+        image_url="https://example.org/images/panthera-uncia.jpg",
+        size_cm=125.0,
+        sightings=7,
+        taxonomy=["Animalia", "Chordata", "Mammalia", "Carnivora", "Felidae"],
+    ),
+    Animal(
+        genus="Vanessa",
+        species="atalanta",
+        image_url="https://example.org/images/vanessa-atalanta.jpg",
+        size_cm=5.5,
+        sightings=1830,
+        taxonomy=["Animalia", "Arthropoda", "Insecta", "Lepidoptera", "Nymphalidae"],
+    ),
+)
+
+_OAKS = (
+    "acuta acutissima agrifolia alba aliena alnifolia aquifolioides arizonica arkansana austrina bicolor boyntonii "
+    "brantii buckleyi canariensis castaneifolia cerris chapmanii chrysolepis coccifera coccinea copeyensis "
+    "costaricensis crassifolia crassipes dentata douglasii dumosa durata ellipsoidalis emoryi engelmannii faginea "
+    "falcata frainetto fusiformis gambelii garryana geminata georgiana gilva glauca grisea hemisphaerica humboldtii "
+    "hypoleucoides ilex ilicifolia imbricaria incana infectoria ithaburensis kelloggii laceyi laevis laurifolia "
+    "lobata lusitanica lyrata macranthera macrocarpa margarettae marilandica michauxii minima mongolica montana "
+    "muehlenbergii myrsinifolia nigra oglethorpensis pagoda palustris petraea phellos pubescens pumila pyrenaica "
+    "robur rubra rugosa serrata shumardii stellata suber variabilis velutina virginiana"
+)
+
+SAMPLE_PLANTS = tuple(Plant("Quercus", species, 3 + place * 37 % 500) for place, species in enumerate(_OAKS.split()))
+
+_FIRST_NAMES = (
+    "Ada Amal Bruno Chiara Dmitri Elif Fatima Grace Hiroshi Ines Jonas Kavya Lena Malik Noor Olga Pedro Quinn Rosa "
+    "Sven Tomas Uma Viktor Wanjiru Xenia Yusuf Zofia"
+)
+_LAST_NAMES = (
+    "Abe Baker Castro Dubois Eriksen Fischer Garcia Haddad Ivanova Jansen Kim Lovelace Moreau Nakamura Okafor Petrov "
+    "Quispe Rossi Santos Tanaka Usman Varga Weber Xu Yilmaz Zielinska"
+)
+
+_NAMES = tuple((first, last) for last in _LAST_NAMES.split() for first in _FIRST_NAMES.split())
+
+_USER_NAMESPACE = uuid.UUID("8f0c3f0e-6f0a-5a0e-9f65-0d5c2f1f8f5b")
+_LAST_AGE = 100
+_YEAR_SECONDS = 365 * 24 * 3600
+
+ROWS_PER_BATCH = 10
+"""Unlogged batches save most of the driver's work per row; above ten partitions in one, Cassandra logs a warning."""
+
+BATCHES_IN_FLIGHT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class SeedReport:
+    """How many rows there are now for certain, and how many seconds that took."""
+
+    rows: int
+    seconds: float
+
+    @property
+    def rows_per_second(self) -> float:
+        """As measured over the whole run."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+
+def row_count(users: int) -> int:
+    """How many rows `seed` sees to."""
+    return len(SAMPLE_ANIMALS) + len(SAMPLE_PLANTS) + users
+
+
+def seed(session: Any, keyspace: str, users: int, on_progress: Callable[[int], None]) -> SeedReport:
+    """Write the sample rows and the first `users` generated users through a driver session.
+
+    The tables must be there. `on_progress` is told how many rows are done so far. Memory does not grow with `users`.
+    Raises the driver's errors; what was written by then stays, and the next run writes the rest.
+    """
+    began = time.monotonic()
+    _write_missing_animals(session, keyspace)
+    rows = len(SAMPLE_ANIMALS)
+    window = _WriteWindow(session, BATCHES_IN_FLIGHT)
+    for batch, size in _batches(session, keyspace, users):
+        window.write(batch)
+        rows += size
+        on_progress(rows)
+    window.finish()
+    return SeedReport(rows, time.monotonic() - began)
+
+
+def sample_user(index: int) -> User:
+    """The generated user of this number, always the same."""
+    first, last = _NAMES[index % len(_NAMES)]
+    created = WRITTEN_AT + datetime.timedelta(seconds=index % _YEAR_SECONDS)
+    return User(
+        id=uuid.uuid5(_USER_NAMESPACE, str(index)),
+        name=f"{first} {last}",
+        email=f"{first}.{last}.{index}@example.org".lower(),
+        age=index * 7 % (_LAST_AGE + 1),
+        created_at=created,
+        updated_at=created,
+    )
+
+
+def _write_missing_animals(session: Any, keyspace: str) -> None:
+    """One by one and never twice: Cassandra appends the members of a list that comes again with the same timestamp."""
+    queries = Queries(keyspace, ANIMALS)
+    row, insert = session.prepare(queries.row.cql), session.prepare(queries.insert_at.cql)
+    for animal in SAMPLE_ANIMALS:
+        if session.execute(row, (animal.genus, animal.species)).one() is None:
+            session.execute(insert, (*msgspec.structs.astuple(animal), _WRITE_TIMESTAMP))
+
+
+def _batches(session: Any, keyspace: str, users: int) -> Iterator[tuple[BatchStatement, int]]:
+    """The plants and the users in batches, each with its size."""
+    for table, rows in _plants_and_users(users):
+        statement = session.prepare(Queries(keyspace, table).insert_at.cql)
+        while chunk := list(islice(rows, ROWS_PER_BATCH)):
+            yield _batch(statement, chunk), len(chunk)
+
+
+def _plants_and_users(users: int) -> Iterator[tuple[Table, Iterator[Row]]]:
+    yield PLANTS, map(msgspec.structs.astuple, SAMPLE_PLANTS)
+    yield USERS, map(msgspec.structs.astuple, map(sample_user, range(users)))
+
+
+def _batch(statement: Any, rows: list[Row]) -> BatchStatement:
+    batch = BatchStatement(BatchType.UNLOGGED)
+    batch.is_idempotent = True
+    for row in rows:
+        batch.add(statement, (*row, _WRITE_TIMESTAMP))
+    return batch
+
+
+class _WriteWindow:
+    """At most `size` writes under way. The first failure is raised to the next `write`, or to `finish`."""
+
+    def __init__(self, session: Any, size: int) -> None:
+        self._session = session
+        self._size = size
+        self._free = threading.Semaphore(size)
+        self._error: Exception | None = None
+
+    def write(self, statement: BatchStatement) -> None:
+        """Send a write, as soon as there is room for it."""
+        self._take_place()
+        self._session.execute_async(statement).add_callbacks(self._succeeded, self._failed)
+
+    def finish(self) -> None:
+        """Return when every write has succeeded."""
+        for _ in range(self._size):
+            self._take_place()
+
+    def _take_place(self) -> None:
+        self._free.acquire()  # the driver answers each write, if only with its timeout
+        if self._error is not None:
+            raise self._error
+
+    def _succeeded(self, _: Any) -> None:
+        self._free.release()
+
+    def _failed(self, error: Exception) -> None:
+        self._error = self._error or error
+        self._free.release()

@@ -1,0 +1,38 @@
+"""A keyspace for the run, and the settings that name it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+from cassandra.cluster import Session
+from helpers.cassandra import connected, own_keyspace, unused_keyspace
+
+
+@pytest.fixture(scope="session")
+def cql(node_address: tuple[str, int]) -> Iterator[Session]:
+    """The tests' own driver session."""
+    with connected(*node_address) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def node_settings(node_address: tuple[str, int]) -> Mapping[str, str]:
+    """The variables that name the node."""
+    host, port = node_address
+    return {"CASSANDRA_HOSTS": host, "CASSANDRA_PORT": str(port)}
+
+
+@pytest.fixture(scope="session")
+def settings(cql: Session, node_settings: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """The variables that name the node and a keyspace with the three tables."""
+    with own_keyspace(cql) as keyspace:
+        yield {**node_settings, "CASSANDRA_KEYSPACE": keyspace}
+
+
+@pytest.fixture
+def fresh_keyspace(cql: Session) -> Iterator[str]:
+    """The name of a keyspace that is not there yet; dropped afterwards."""
+    name = unused_keyspace()
+    yield name
+    cql.execute(f"DROP KEYSPACE IF EXISTS {name}")

@@ -1,0 +1,146 @@
+"""`schema` and `seed` as a user runs them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import httpx
+import pytest
+from cassandra.cluster import Session
+from helpers.cassandra import count
+
+from asgi_app.seeding import sample_user
+from process.running import COMMAND, free_port, run, started
+
+TABLES = ("animals", "plants", "users")
+
+
+class Commands:
+    """The command, on one keyspace."""
+
+    def __init__(self, folder: Path, node_settings: Mapping[str, str], keyspace: str) -> None:
+        self.folder = folder
+        self.settings = {**node_settings, "CASSANDRA_KEYSPACE": keyspace}
+
+    def __call__(self, *arguments: str) -> CompletedProcess[str]:
+        return run([COMMAND, *arguments], self.folder, self.settings)
+
+    def succeed(self, *arguments: str) -> str:
+        """What it prints, when it ends well."""
+        ended = self(*arguments)
+        assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr
+        return ended.stdout
+
+
+@pytest.fixture
+def command(tmp_path: Path, node_settings: Mapping[str, str], fresh_keyspace: str) -> Commands:
+    return Commands(tmp_path, node_settings, fresh_keyspace)
+
+
+def snapshot(cql: Session, keyspace: str) -> dict[str, list[Any]]:
+    """Every row of every table."""
+    return {table: sorted(map(repr, cql.execute(f"SELECT * FROM {keyspace}.{table}"))) for table in TABLES}
+
+
+def test_schema_twice(command: Commands, cql: Session, fresh_keyspace: str) -> None:
+    first = command.succeed("schema")
+    assert first == f"Keyspace {fresh_keyspace} has the tables users, animals, plants.\n"
+    assert {table: count(cql, f"{fresh_keyspace}.{table}") for table in TABLES} == dict.fromkeys(TABLES, 0)
+    assert command.succeed("schema") == first
+
+
+def test_the_printed_schema_is_what_makes_the_keyspace(command: Commands, cql: Session, fresh_keyspace: str) -> None:
+    printed = command.succeed("schema", "--dry-run")
+    assert (
+        cql.execute("SELECT * FROM system_schema.keyspaces WHERE keyspace_name = %s", (fresh_keyspace,)).one() is None
+    )
+    for statement in printed.splitlines():
+        cql.execute(statement)
+    assert count(cql, f"{fresh_keyspace}.users") == 0
+
+
+def test_a_dry_run_connects_to_nothing(tmp_path: Path) -> None:
+    ended = run([COMMAND, "schema", "--dry-run"], tmp_path, {"CASSANDRA_HOSTS": "127.0.0.1:1"})
+    assert ended.returncode == 0
+    assert ended.stdout.startswith(
+        'CREATE KEYSPACE IF NOT EXISTS "test_keyspace" WITH replication = '
+        "{'class': 'NetworkTopologyStrategy', 'replication_factor': 1};\n"
+    )
+
+
+def test_schema_without_the_keyspace(command: Commands, cql: Session, fresh_keyspace: str) -> None:
+    refused = command("schema", "--no-keyspace")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Error: Cassandra refuses this (")
+    command.succeed("schema", "--replication", "{'class': 'SimpleStrategy', 'replication_factor': 1}")
+    cql.execute(f"DROP TABLE {fresh_keyspace}.plants")
+    command.succeed("schema", "--no-keyspace")
+    assert count(cql, f"{fresh_keyspace}.plants") == 0
+
+
+def test_seed_twice_changes_nothing(command: Commands, cql: Session, fresh_keyspace: str) -> None:
+    command.succeed("schema")
+    assert re.fullmatch(r"Seeded 121 rows in \d+\.\d s, \d+ rows/s\.\n", command.succeed("seed", "--users", "30"))
+    assert [count(cql, f"{fresh_keyspace}.{table}") for table in TABLES] == [3, 88, 30]
+    port = free_port()
+    with started([COMMAND, "serve", "--port", str(port)], command.folder, command.settings) as service:
+        service.answers(f"http://127.0.0.1:{port}/readyz")
+        users = f"http://127.0.0.1:{port}/users"
+        assert httpx.patch(f"{users}/{sample_user(0).id}", json={"age": 99}).json()["age"] == 99
+        assert httpx.delete(f"{users}/{sample_user(1).id}").status_code == 204
+        animal = {
+            "genus": "Panthera",
+            "species": "tigris",
+            "image_url": "",
+            "size_cm": 1,
+            "sightings": 1,
+            "taxonomy": [],
+        }
+        assert httpx.post(f"http://127.0.0.1:{port}/animal", json=animal).status_code == 201
+    before = snapshot(cql, fresh_keyspace)
+    assert len(before["users"]) == 29
+    command.succeed("seed", "--users", "30")
+    assert snapshot(cql, fresh_keyspace) == before
+
+
+def test_more_users_add_to_those_there(command: Commands, cql: Session, fresh_keyspace: str) -> None:
+    command.succeed("schema")
+    command.succeed("seed", "--users", "5")
+    command.succeed("seed", "--users", "2500")
+    assert count(cql, f"{fresh_keyspace}.users") == 2500
+
+
+def test_seed_without_a_schema_says_what_to_do(command: Commands) -> None:
+    ended = command("seed")
+    assert ended.returncode == 1
+    assert "See the command schema." in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["schema", "seed"])
+def test_cassandra_away_is_a_sentence(tmp_path: Path, name: str) -> None:
+    port = free_port()
+    ended = run([COMMAND, name], tmp_path, {"CASSANDRA_HOSTS": f"127.0.0.1:{port}"})
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"Error: No Cassandra node answers at 127.0.0.1:{port}; check CASSANDRA_HOSTS and CASSANDRA_PORT, and that "
+        "Cassandra runs.\n"
+    )
+
+
+def test_verbose_shows_the_traceback_too(tmp_path: Path) -> None:
+    ended = run([COMMAND, "seed", "--verbose"], tmp_path, {"CASSANDRA_HOSTS": f"127.0.0.1:{free_port()}"})
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+    assert "\nError: No Cassandra node answers" in ended.stderr
+
+
+def test_no_node_runs_on_an_empty_folder(tmp_path: Path) -> None:
+    status = run([COMMAND, "node", "status"], tmp_path, {})
+    assert (status.returncode, status.stdout) == (3, "No node runs on .cassandra.\n")
+    stop = run([COMMAND, "node", "stop"], tmp_path, {})
+    assert (stop.returncode, stop.stdout) == (0, "No node runs on .cassandra.\n")

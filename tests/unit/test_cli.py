@@ -1,0 +1,172 @@
+"""The command line without a node: options, sentences, exit codes, and what it does not import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cassandra import AuthenticationFailed, InvalidRequest, OperationTimedOut, Unauthorized, WriteTimeout
+from cassandra.cluster import NoHostAvailable
+from click.testing import CliRunner, Result
+
+import asgi_app
+from asgi_app.cli import main
+from asgi_app.cli.console import node_progress, row_progress
+from asgi_app.cli.examples import examples
+from asgi_app.cli.failures import failure_of
+from asgi_app.cli.server import listen, log_config
+from asgi_app.cluster import ClusterConfigError, ClusterUnreachableError
+from asgi_app.local_node import LocalNodeError, Progress, Stage
+from asgi_app.settings import Problem, SettingsError, setting_fields
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable and no .env of the developer's."""
+    for field in setting_fields():
+        monkeypatch.delenv(field.env, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def test_version() -> None:
+    assert invoke("--version").output == f"asgi-cassandra, version {asgi_app.__version__}\n"
+
+
+def test_every_command_has_help() -> None:
+    listed = invoke("--help").output
+    for name in ("demo", "node", "schema", "seed", "serve"):
+        assert f"\n  {name} " in listed
+        assert invoke(name, "--help").exit_code == 0
+
+
+def test_serve_has_every_setting_as_an_option_that_names_its_variable() -> None:
+    text = " ".join(invoke("serve", "--help").output.split())
+    for field in setting_fields():
+        assert f"--{field.name.replace('_', '-')} " in text
+        assert field.env in text
+    assert "Better set the variable" in text
+
+
+@pytest.mark.parametrize("command", ["serve", "schema", "seed"])
+def test_all_wrong_settings_are_told_at_once(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CASSANDRA_CONSISTENCY", "most")
+    monkeypatch.setenv("ASGI_CASSANDRA_LOG_LEVLE", "info")
+    ended = invoke(command, "--cassandra-port", "0", "--cassandra-password", "hunter22")
+    assert ended.exit_code == 2
+    assert ended.stderr.startswith("Error: These settings cannot be used:\n")
+    for name in ("CASSANDRA_CONSISTENCY", "ASGI_CASSANDRA_LOG_LEVLE", "CASSANDRA_PORT", "CASSANDRA_USERNAME"):
+        assert f"\n  {name}: " in ended.stderr
+    assert "hunter22" not in ended.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["serve", "--workers", "2", "--reload"],
+        ["serve", "--port", "70000"],
+        ["schema", "--replication", "SimpleStrategy"],
+        ["schema", "--replication", "{'class': 'X'}", "--replication-factor", "1"],
+        ["seed", "--users", "-1"],
+        ["nothing"],
+    ],
+)
+def test_a_wrong_command_line_is_exit_code_2(arguments: list[str]) -> None:
+    ended = invoke(*arguments)
+    assert ended.exit_code == 2
+    assert "Error: " in ended.stderr
+
+
+def test_a_dry_run_prints_the_schema_with_these_settings() -> None:
+    printed = invoke("schema", "--dry-run", "--cassandra-keyspace", "Mine", "--replication-factor", "3").output
+    assert printed.splitlines()[0] == (
+        'CREATE KEYSPACE IF NOT EXISTS "Mine" WITH replication = '
+        "{'class': 'NetworkTopologyStrategy', 'replication_factor': 3};"
+    )
+    without = invoke("schema", "--dry-run", "--cassandra-keyspace", "Mine", "--no-keyspace").output
+    assert printed.splitlines()[1:] == without.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "beginning"),
+    [
+        (SettingsError([Problem("A", "is wrong")]), 2, "These settings cannot be used:\n  A: is wrong"),
+        (ClusterConfigError("The file."), 2, "The file."),
+        (ClusterUnreachableError("The name."), 1, "The name."),
+        (ImportError("The driver."), 1, "The driver."),
+        (LocalNodeError("No Java."), 1, "No Java."),
+        (NoHostAvailable("all", {"127.0.0.1:9042": OSError("refused")}), 1, "No Cassandra node answers at 127.0.0.1:9"),
+        (NoHostAvailable("none", {}), 1, "No Cassandra node answers; check CASSANDRA_HOSTS"),
+        (NoHostAvailable("all", {"a": AuthenticationFailed("no")}), 1, "Cassandra refuses this user name and password"),
+        (OperationTimedOut(), 1, "Cassandra did not answer in time"),
+        (Unauthorized('Error from server: code=2100 [Unauthorized] message="You may not"'), 1, "Cassandra does not al"),
+        (InvalidRequest('code=2200 message="no table"'), 1, "Cassandra refuses this (no table); are keyspace"),
+        (WriteTimeout("late", write_type=0), 1, "Cassandra could not do this ("),
+        (RuntimeError("oh"), 1, "Unexpected: RuntimeError: oh."),
+    ],
+)
+def test_every_error_is_a_sentence(error: Exception, code: int, beginning: str) -> None:
+    failure = failure_of(error)
+    assert failure.exit_code == code
+    assert failure.message.startswith(beginning)
+
+
+def test_a_listening_socket_takes_a_free_port_and_refuses_a_taken_one() -> None:
+    with listen("127.0.0.1", 0) as listener:
+        port = str(listener.getsockname()[1])
+        ended = invoke("serve", "--port", port)
+    assert (ended.exit_code, ended.stderr.count("\n")) == (1, 1)
+    assert f"Port {port} on 127.0.0.1 cannot be served" in ended.stderr
+
+
+def test_demo_looks_at_its_port_before_it_starts_a_node(tmp_path: Path) -> None:
+    with listen("127.0.0.1", 0) as listener:
+        ended = invoke("demo", "--port", str(listener.getsockname()[1]))
+    assert ended.exit_code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_log_is_quiet_about_others_unless_debugging() -> None:
+    loggers: dict[str, Any] = log_config("info")["loggers"]
+    assert {name: it["level"] for name, it in loggers.items()} == {
+        "asgi_app": "INFO",
+        "uvicorn": "WARNING",
+        "cassandra": "ERROR",
+    }
+    assert log_config("debug")["loggers"]["uvicorn"]["level"] == "DEBUG"
+
+
+def test_progress_is_plain_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with node_progress() as show:
+        show(Progress(Stage.JARS, "downloading Cassandra", 0, 100))
+        show(Progress(Stage.JARS, "downloaded a.jar", 1, 100))
+        show(Progress(Stage.BOOT, "booting Cassandra", seconds=0.1))
+    with row_progress(10) as rows:
+        rows(10)
+    assert capsys.readouterr().err == "downloading Cassandra (0 of 100)\nbooting Cassandra\n"
+
+
+def test_examples_of_a_demo_without_users_leave_them_out() -> None:
+    assert len(list(examples("http://x", "ks", 1))) == len(list(examples("http://x", "ks", 0))) + 1
+
+
+def test_version_and_module_start_without_the_heavy_modules() -> None:
+    code = (
+        "import sys\n"
+        "from asgi_app.cli import main\n"
+        "try: main(['--version'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'cassandra', 'uvicorn', 'starlette', 'rich', 'msgspec'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    printed = subprocess.run(
+        [sys.executable, "-m", "asgi_app", "--version"], check=True, capture_output=True, text=True
+    )
+    assert printed.stdout == f"asgi-cassandra, version {asgi_app.__version__}\n"

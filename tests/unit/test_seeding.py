@@ -1,0 +1,144 @@
+"""The sample rows: the same every time, such as the service takes them, and no more of them in memory than needed."""
+
+from __future__ import annotations
+
+import threading
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from asgi_app import schema
+from asgi_app.seeding import (
+    BATCHES_IN_FLIGHT,
+    SAMPLE_ANIMALS,
+    SAMPLE_PLANTS,
+    WRITTEN_AT,
+    row_count,
+    sample_user,
+    seed,
+)
+from asgi_app.species import animal_fields
+from asgi_app.tables import TABLES
+from asgi_app.users import user_fields
+
+
+def test_samples_are_three_animals_and_88_plants_of_one_genus() -> None:
+    assert len({(animal.genus, animal.species) for animal in SAMPLE_ANIMALS}) == 3
+    assert len({plant.species for plant in SAMPLE_PLANTS}) == 88
+    assert {plant.genus for plant in SAMPLE_PLANTS} == {"Quercus"}
+    assert row_count(9) == 100
+
+
+def test_the_service_would_take_every_sample() -> None:
+    for animal in SAMPLE_ANIMALS:
+        assert msgspec.structs.asdict(animal_fields.decode(msgspec.json.encode(animal))) == msgspec.structs.asdict(
+            animal
+        )
+    for index in range(3000):
+        user = sample_user(index)
+        user_fields.decode(msgspec.json.encode({"name": user.name, "email": user.email, "age": user.age}))
+
+
+def test_users_differ_and_are_the_same_every_time() -> None:
+    users = [sample_user(index) for index in range(3000)]
+    assert len({user.id for user in users}) == len({user.email for user in users}) == 3000
+    assert {user.age for user in users} == set(range(101))
+    assert users == [sample_user(index) for index in range(3000)]
+    assert str(sample_user(0).id) == "de2025d2-5921-507f-a6d3-8ecdf33275a3"
+
+
+class Future:
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    def add_callbacks(self, callback: Callable[[Any], None], errback: Callable[[Exception], None]) -> None:
+        if self.error:
+            threading.Thread(target=errback, args=(self.error,)).start()
+        else:
+            callback(None)
+
+
+class Session:
+    """Takes writes as the driver does; the one of number `fails_at` fails."""
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.fails_at = fails_at
+        self.batches: list[Any] = []
+        self.sent = 0
+
+    def prepare(self, cql: str) -> str:
+        return cql
+
+    def execute(self, statement: str, values: Any) -> Session:
+        return self
+
+    def one(self) -> object:
+        return self
+
+    def execute_async(self, batch: Any) -> Future:
+        self.sent += 1
+        return Future(OSError("gone") if self.sent == self.fails_at else None)
+
+
+@pytest.fixture(autouse=True)
+def without_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch is its rows: binding needs a prepared statement of a real node."""
+    monkeypatch.setattr("asgi_app.seeding._batch", lambda _, rows: rows)
+
+
+def test_progress_counts_every_row() -> None:
+    seen: list[int] = []
+    report = seed(Session(), "ks", 25, seen.append)
+    assert report.rows == seen[-1] == 3 + 88 + 25
+    assert seen == sorted(seen)
+
+
+def test_a_failed_write_ends_the_run() -> None:
+    session = Session(fails_at=5)
+    with pytest.raises(OSError, match="gone"):
+        seed(session, "ks", 100_000, lambda _: None)
+    assert session.sent <= 5 + 2 * BATCHES_IN_FLIGHT
+
+
+def test_a_failure_of_the_last_write_is_told_too() -> None:
+    with pytest.raises(OSError, match="gone"):
+        seed(Session(fails_at=9), "ks", 0, lambda _: None)
+
+
+def test_memory_does_not_grow_with_the_number_of_users() -> None:
+    seed(Session(), "ks", 100, lambda _: None)
+    tracemalloc.start()
+    try:
+        seed(Session(), "ks", 20_000, lambda _: None)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 200_000
+
+
+def test_the_write_time_is_past_for_every_clock() -> None:
+    assert WRITTEN_AT.isoformat() == "2024-01-01T00:00:00+00:00"
+
+
+def test_schema_statements_in_order() -> None:
+    statements = schema.schema_statements("Ks", TABLES, schema.network_replication(3, "d'c"))
+    assert statements[0] == (
+        """CREATE KEYSPACE IF NOT EXISTS "Ks" WITH replication = {'class': 'NetworkTopologyStrategy', 'd''c': 3}"""
+    )
+    assert [it.split('"')[3] for it in statements[1:]] == ["users", "animals", "plants"]
+    assert schema.schema_statements("Ks", TABLES, None) == statements[1:]
+
+
+@pytest.mark.parametrize("text", ["", "1", "{", "{'a': 1}", "{'class': 'X', 'n': [1]}", "{'class': 'X'}; DROP", "f()"])
+def test_what_is_no_replication_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a CQL map"):
+        schema.parse_replication(text)
+
+
+def test_a_replication_is_written_anew() -> None:
+    assert schema.parse_replication('{"class":"SimpleStrategy" , "replication_factor":"1"}') == (
+        "{'class': 'SimpleStrategy', 'replication_factor': '1'}"
+    )
