@@ -20,6 +20,7 @@ from asgi_app.driver_errors import translate, translate_prepare
 from asgi_app.errors import (
     BatchTooLarge,
     DeadlineExceeded,
+    InternalError,
     RejectedByCassandra,
     SchemaMissing,
     ServiceError,
@@ -33,7 +34,7 @@ from asgi_app.tasks import background_tasks
 
 _PING = Statement("SELECT key FROM system.local WHERE key = 'local'", idempotent=True, writes=False)
 _COLUMNS = Statement(
-    "SELECT column_name FROM system_schema.columns WHERE keyspace_name = ? AND table_name = ?",
+    "SELECT column_name, type FROM system_schema.columns WHERE keyspace_name = ? AND table_name = ?",
     idempotent=True,
     writes=False,
 )
@@ -148,12 +149,11 @@ class Database:
         await self.execute(_PING, deadline=deadline)
 
     async def missing_columns(self, table: Table, deadline: Deadline) -> set[str]:
-        """The columns of a served table that are not in Cassandra; all of them where the table is not."""
-        found: set[str] = set()
+        """The columns of a served table that Cassandra has not, or has with another type; all where it has no table."""
         values = (self.settings.keyspace, table.name)
         result = await self.execute(_COLUMNS, values, deadline=deadline, fetch_size=1000)
-        found.update(row["column_name"] for row in result.dicts())
-        return {name for name in table.column_names if name not in found}
+        found = {row["column_name"]: row["type"] for row in result.dicts()}
+        return {column.name for column in table.columns if found.get(column.name) != column.cql_type}
 
     async def _measured(
         self,
@@ -184,7 +184,8 @@ class Database:
             raise
         except Exception as error:
             translated = translate(error, unknown_if_lost=statement.writes and attempt.sent)
-            if isinstance(translated, RejectedByCassandra) and await self._is_missing(statement.table, deadline):
+            suspicious = isinstance(translated, RejectedByCassandra | InternalError)  # refused, or could not be bound
+            if suspicious and await self._is_missing(statement.table, deadline):
                 translated = SchemaMissing()
             raise translated from error
 

@@ -151,12 +151,19 @@ class UnsupportedMediaType(RequestError):
 
 
 class InvalidInput(RequestError):
-    """Well-formed, but a value in the body, query or path is not allowed."""
+    """Well-formed, but a value in the body, query or path is not allowed.
+
+    Of very many wrong values the first hundred are named.
+    """
 
     status = 422
     code = "invalid_input"
     title = "Invalid input"
     default_detail = "The request is well-formed, but some of its values are not allowed."
+    most_errors: ClassVar[int] = 100
+
+    def __init__(self, *, errors: tuple[FieldError, ...]) -> None:
+        super().__init__(errors=errors[: self.most_errors])
 
 
 class InvalidPageState(InvalidInput):

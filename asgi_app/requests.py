@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from asgi_app.errors import BodyTooLarge, DeadlineExceeded, FieldError, InvalidInput, UnsupportedMediaType
 from asgi_app.state import deadline_of, settings_of
-from asgi_app.validation import check_depth
+from asgi_app.validation import check_depth, check_text
 
 LONGEST_KEY = 65535
 """Bytes; Cassandra keeps the length of a key column in two."""
@@ -29,6 +29,7 @@ async def json_body(request: Request) -> bytes:
     settings = settings_of(request.scope)
     _expect_json(request.headers)
     body = await _read(request, settings.max_body_bytes)
+    check_text(body)
     check_depth(body, settings.max_json_depth)
     return body
 

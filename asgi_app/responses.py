@@ -10,7 +10,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from asgi_app.errors import FieldError, InternalError, NotFound, Overloaded, ServiceError
 from asgi_app.state import context_of, encoded_path
@@ -18,6 +18,15 @@ from asgi_app.state import context_of, encoded_path
 logger = logging.getLogger("asgi_app.errors")
 
 _encoder = msgspec.json.Encoder()
+
+
+class HeadersOnly:
+    """Answers HEAD where the body's length is known only to who reads the rows: no row is read."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
 
 
 class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Annotated
-from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
@@ -13,11 +12,11 @@ from starlette.responses import Response
 from asgi_app.errors import FieldError, NotFound
 from asgi_app.requests import LONGEST_KEY, json_body, key_fits, path_key
 from asgi_app.responses import json_response
-from asgi_app.state import database_of, deadline_of, location, queries_of
+from asgi_app.state import database_of, deadline_of, location, path_segment, queries_of
 from asgi_app.stream import JSONArrayStream, PageReader
 from asgi_app.table import Table
 from asgi_app.tables import ANIMALS, PLANTS
-from asgi_app.validation import BodyDecoder
+from asgi_app.validation import BodyDecoder, without_nul
 
 PAGE = 1000
 LARGEST_FLOAT = 3.4028234663852886e38
@@ -41,13 +40,14 @@ class AnimalFields(msgspec.Struct, forbid_unknown_fields=True):
     taxonomy: list[str]
 
 
-def _keys_fit(animal: AnimalFields) -> Iterator[FieldError]:
+def _texts_fit(animal: AnimalFields) -> Iterator[FieldError]:
     for name in ANIMALS.primary_key:
         if not key_fits(getattr(animal, name)):
             yield FieldError(f"/{name}", f"must have at most {LONGEST_KEY} bytes of UTF-8")
+    yield from without_nul(animal)
 
 
-animal_fields = BodyDecoder(AnimalFields, _keys_fit)
+animal_fields = BodyDecoder(AnimalFields, _texts_fit)
 
 
 async def get_animal(request: Request) -> Response:
@@ -65,8 +65,8 @@ async def write_animal(request: Request) -> Response:
     animal = animal_fields.decode(await json_body(request))
     statement = queries_of(request, ANIMALS).insert
     await database_of(request).execute(statement, msgspec.structs.astuple(animal), deadline=deadline_of(request))
-    path = f"/animal/{quote(animal.genus, safe='')}/{quote(animal.species, safe='')}"
-    return json_response({"inserted": True}, 201, {"Location": location(request, path)})
+    path = location(request, f"/animal/{path_segment(animal.genus)}/{path_segment(animal.species)}")
+    return json_response({"inserted": True}, 201, {"Location": path})
 
 
 async def stream_animals(request: Request) -> JSONArrayStream:

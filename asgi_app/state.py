@@ -125,6 +125,11 @@ def location(request: Request, path: str) -> str:
     return f"{request.scope.get('root_path', '')}{path}"
 
 
+def path_segment(text: str) -> str:
+    """`text` as one segment of a path; clients resolve `.` and `..`, so these are encoded too."""
+    return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
+
+
 def deadline_of(request: Request) -> Deadline:
     """The time by which this request must be answered."""
     context: RequestContext = request.scope["state"][_REQUEST]
@@ -132,5 +137,5 @@ def deadline_of(request: Request) -> Deadline:
 
 
 def encoded_path(scope: Scope) -> str:
-    """The path as a URI has it: percent-encoded, so that no control character of a client reaches a log."""
-    return quote(scope["path"], safe="/:@!$&'()*+,;=-._~")
+    """The path as it was sent: percent-encoded, so that no control character of a client reaches a log."""
+    return quote(scope.get("raw_path") or scope["path"].encode("utf-8", "replace"), safe="%/:@!$&'()*+,;=-._~")

@@ -12,17 +12,18 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from asgi_app.codec import timestamp_text
 from asgi_app.cql import Queries, Statement
 from asgi_app.errors import BatchTooLarge, FieldError, NotFound
 from asgi_app.paging import PagePosition
 from asgi_app.requests import json_body, path_uuid
-from asgi_app.responses import json_response
+from asgi_app.responses import HeadersOnly, json_response
 from asgi_app.state import database_of, deadline_of, location, page_tokens_of, queries_of, settings_of
 from asgi_app.stream import JSONArrayStream, PageReader
 from asgi_app.tables import USERS
-from asgi_app.validation import ArrayDecoder, BodyDecoder, QueryValues
+from asgi_app.validation import ArrayDecoder, BodyDecoder, QueryValues, without_nul
 
 LONGEST_BATCH = 100
 LONGEST_LIST = 100
@@ -32,15 +33,15 @@ LARGEST_PAGE = 5000
 MOST_ROWS = 2**53 - 1
 OLDEST = 150
 
-BATCH_BYTES_PER_ROW = 250
-"""What a row of `users` adds to a batch beside its texts: measured in the tests against the server's own limit."""
+BATCH_BYTES_PER_ROW = 170
+"""What a row of `users` weighs in a batch beside its texts, as Cassandra 5.0.9 counts: measured, and tested."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, description="must be a string of 1 to 255 characters")]
 Email = Annotated[
     str,
     msgspec.Meta(
         max_length=254,
-        pattern=r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$",
+        pattern=r"\A[^@\s]+@[^@\s.]+(\.[^@\s.]+)+\Z",
         description="must be an address of the form a@b.c, of at most 254 characters",
     ),
 ]
@@ -80,21 +81,13 @@ class NewUser(msgspec.Struct):
         return {"id": self.id, **msgspec.structs.asdict(self.fields), "created_at": text, "updated_at": text}
 
 
-def _without_nul(value: UserFields | UserChanges) -> Iterator[FieldError]:
-    """Cassandra would store U+0000, and then no tool that ends its strings with it can read the row."""
-    for field in ("name", "email"):
-        text = getattr(value, field)
-        if isinstance(text, str) and "\0" in text:
-            yield FieldError(f"/{field}", "must not hold the character U+0000")
-
-
 def _changes_are_valid(changes: UserChanges) -> Iterator[FieldError]:
     if all(value is UNSET for value in msgspec.structs.astuple(changes)):
         yield FieldError("", "must have at least one of name, email, age")
-    yield from _without_nul(changes)
+    yield from without_nul(changes)
 
 
-user_fields = BodyDecoder(UserFields, _without_nul)
+user_fields = BodyDecoder(UserFields, without_nul)
 user_changes = BodyDecoder(UserChanges, _changes_are_valid)
 user_batch = ArrayDecoder(user_fields, "users", LONGEST_BATCH)
 
@@ -149,7 +142,7 @@ async def create_users(request: Request) -> Response:
     return json_response({"created": len(users), "users": [user.body() for user in users]}, 201)
 
 
-async def list_users(request: Request) -> Response:
+async def list_users(request: Request) -> ASGIApp:
     """GET /users?limit&page_state: a JSON array; the next page's address in Link."""
     query = QueryValues(request.query_params)
     limit = query.integer("limit", 1, LONGEST_LIST)
@@ -159,7 +152,7 @@ async def list_users(request: Request) -> Response:
     position = page_tokens_of(request).read(token, walk) if token is not None else None
     size = limit or (position.fetch_size if position else DEFAULT_LIST)
     if request.method == "HEAD":
-        return json_response(b"")
+        return HeadersOnly()
     rows, paging_state = await _gather(request, size, position.paging_state if position else None)
     headers = {}
     if paging_state is not None:
@@ -182,11 +175,11 @@ async def stream_users(request: Request) -> JSONArrayStream:
     )
 
 
-async def page_users(request: Request) -> Response:
+async def page_users(request: Request) -> ASGIApp:
     """GET /users/stream/pages?limit&fetch_size&age_filter&page_state: one Cassandra page, and the way to the next."""
     position = _position(request)
     if request.method == "HEAD":
-        return json_response(b"")
+        return HeadersOnly()
     if position.rows_left == 0:
         return json_response(_page_body(b"", None))
     statement, values = _walk(request, position.minimum)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
@@ -17,7 +17,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _anything = msgspec.json.Decoder(msgspec.Raw)
-_string_literal = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and content with a string that never ends: each byte is looked at once, whatever a client sends.
+_string_literal = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)?', re.DOTALL)
 _integer_literal = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
@@ -162,6 +163,19 @@ class ArrayDecoder(Generic[S]):
             raise InvalidInput(errors=tuple(errors))
 
 
+def without_nul(value: msgspec.Struct) -> Iterator[FieldError]:
+    """What is wrong where a text of `value` holds U+0000.
+
+    Cassandra would store it, and then no tool that ends its strings with it could read the row.
+    """
+    for name, content in msgspec.structs.asdict(value).items():
+        texts = enumerate(content) if isinstance(content, list) else [(None, content)]
+        for index, text in texts:
+            if isinstance(text, str) and "\0" in text:
+                place = f"/{name}" if index is None else f"/{name}/{index}"
+                yield FieldError(place, "must not hold the character U+0000")
+
+
 class QueryValues:
     """Reads query parameters, gathers what is wrong with them, and raises once for all.
 
@@ -194,6 +208,14 @@ class QueryValues:
         """Raise InvalidInput if anything read so far was wrong."""
         if self._errors:
             raise InvalidInput(errors=tuple(self._errors))
+
+
+def check_text(body: bytes) -> None:
+    """Raise MalformedJSON where `body` is not UTF-8: msgspec looks only into the strings that it decodes."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedJSON("The body is not UTF-8.") from error
 
 
 def check_depth(body: bytes, deepest: int) -> None:

@@ -1,0 +1,48 @@
+"""RFC 9457 problems as the contract has them, checked in every member."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import unquote
+
+import httpx
+
+STANDARD = {"type", "title", "status", "detail", "instance", "code", "request_id"}
+OPTIONAL = {"errors", "outcome"}
+
+_INTERNALS = re.compile(
+    r"127\.0\.0\.1|localhost|:\d{4,5}\b|SELECT |INSERT |UPDATE |DELETE FROM |system_schema|Traceback|0x[0-9a-f]{8}"
+    r"|cassandra\.(cluster|protocol|query)|NoHostAvailable|InvalidRequest|code=\d{4}|line \d+:\d+|message="
+)
+"""What would give away a driver's message, an address of the cluster, or CQL."""
+
+
+def problem(response: httpx.Response, status: int, code: str, *fields: str, outcome: str | None = None) -> Any:
+    """The problem in `response`, once it is known to be exactly this one; `fields` are those its errors name."""
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json"), (
+        response.text[:2000]
+    )
+    found = response.json()
+    assert (found["code"], found["status"]) == (code, status)
+    assert STANDARD <= set(found) <= STANDARD | OPTIONAL
+    assert found["type"].endswith(code)
+    assert found["title"]
+    assert found["request_id"] == response.headers["x-request-id"] != ""
+    assert unquote(found["instance"]) == unquote(response.request.url.raw_path.decode().partition("?")[0])
+    assert sorted(error["field"] for error in found.get("errors", [])) == sorted(fields)
+    assert all(set(error) == {"field", "message"} and error["message"] for error in found.get("errors", []))
+    assert found.get("outcome") == outcome
+    assert response.headers["cache-control"] == "no-store"
+    assert ("retry-after" in response.headers) == (status == 503)
+    assert ("allow" in response.headers) == (status == 405)
+    gives_away_nothing(found)
+    return found
+
+
+def gives_away_nothing(found: dict[str, Any]) -> None:
+    """No member written by the service holds a driver's message, a host or CQL."""
+    for member in ("title", "detail"):
+        assert not _INTERNALS.search(found[member]), found[member]
+    for error in found.get("errors", []):
+        assert not _INTERNALS.search(error["message"]), error
