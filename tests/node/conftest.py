@@ -1,6 +1,7 @@
-"""One download for all tests of the local node, made by the strictest start there is."""
+"""The strictest start of a node there is, with the jars at hand and without."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -8,6 +9,11 @@ from pathlib import Path
 
 import pytest
 from node_helpers import PARENT_SCRIPT, network_environment
+
+from asgi_app.local_node import NodeSpec
+from asgi_app.local_node.files import cache_folder
+from asgi_app.local_node.jars import server_jars
+from asgi_app.local_node.spec import no_progress
 
 
 @dataclass(frozen=True)
@@ -24,11 +30,25 @@ class FirstBoot:
 
 
 @pytest.fixture(scope="session")
-def first_boot(tmp_path_factory: pytest.TempPathFactory) -> FirstBoot:
-    """A node booted and stopped with PATH and HOME empty, no Java in sight and no jar in the cache."""
+def jar_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The user's cache, with all jars in it: the first run of the tests on a machine downloads them."""
+    folder = tmp_path_factory.mktemp("no node")
+    cache = cache_folder(None, folder)
+    server_jars(cache, NodeSpec(data=folder).version, no_progress)
+    return cache
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(True, id="jars at hand"), pytest.param(False, id="no jars", marks=pytest.mark.network)],
+)
+def first_boot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, jar_cache: Path) -> FirstBoot:
+    """A node booted and stopped with PATH and HOME empty and no Java in sight, its jars at hand or to be downloaded."""
     folder = tmp_path_factory.mktemp("first boot")  # a path with a blank in it
     working_folder = folder / "elsewhere"
     working_folder.mkdir()
+    if request.param:
+        shutil.copytree(jar_cache, folder / "data" / "cache")
     program = subprocess.run(
         [sys.executable, str(PARENT_SCRIPT), str(folder / "data"), ""],
         env={**network_environment(), "PATH": "", "HOME": ""},
@@ -39,9 +59,3 @@ def first_boot(tmp_path_factory: pytest.TempPathFactory) -> FirstBoot:
         check=True,
     )
     return FirstBoot(folder / "data", working_folder, json.loads(program.stdout))
-
-
-@pytest.fixture(scope="session")
-def jar_cache(first_boot: FirstBoot) -> Path:
-    """A cache with all jars in it."""
-    return first_boot.cache
