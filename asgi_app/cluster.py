@@ -4,7 +4,6 @@
 fails, and that must become a sentence for the operator, not a traceback wherever this package is imported.
 """
 
-import platform
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from zipfile import BadZipFile, ZipFile
 from zlib import error as ZlibError  # noqa: N812 - the name says that it is an exception
 
 import msgspec
-from cassandra import ConsistencyLevel, DependencyException, DriverException, UnresolvableContactPoints
+from cassandra import ConsistencyLevel, DriverException, UnresolvableContactPoints
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.policies import (
     ConstantReconnectionPolicy,
@@ -103,14 +102,10 @@ class IdempotentRetryPolicy(RetryPolicy):  # type: ignore[misc]  # the driver ha
 
 def _driver() -> ModuleType:
     try:
-        import cassandra.cluster
-    except (DependencyException, ImportError) as error:
-        raise ClusterConfigError(
-            f"The Cassandra driver has no usable event loop on Python {platform.python_version()}; install a build of "
-            "cassandra-driver with its libev extension (the wheels for CPython have it; from source, install the "
-            "libev headers and a C compiler first)."
-        ) from error
-    module: ModuleType = cassandra.cluster
+        from asgi_app.driver import cluster
+    except ImportError as error:
+        raise ClusterConfigError(str(error)) from error
+    module: ModuleType = cluster
     return module
 
 

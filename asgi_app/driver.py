@@ -4,7 +4,7 @@
 `asyncore`, that is every build of the driver without its libev extension.
 """
 
-import sys
+import platform
 
 from cassandra import DependencyException
 
@@ -12,9 +12,9 @@ try:
     from cassandra import cluster
 except DependencyException as error:
     raise ImportError(
-        f"cassandra-driver finds no event loop on Python {sys.version_info.major}.{sys.version_info.minor}: its libev "
-        "extension is missing. Install a binary wheel (pip install --only-binary :all: cassandra-driver), or libev's "
-        "headers before building it."
+        f"The Cassandra driver has no usable event loop on Python {platform.python_version()}; install a build of "
+        "cassandra-driver with its libev extension (the wheels for CPython have it; from source, install the "
+        "libev headers and a C compiler first)."
     ) from error
 
 __all__ = ["cluster"]
