@@ -4,6 +4,7 @@ An empty CACHE leaves the choice to the node. After a Ctrl-C it asks the node on
 """
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ def tell(message: dict[str, object]) -> None:
 
 def main() -> None:
     data, cache = sys.argv[1:]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
     with local_node(NodeSpec(data=Path(data), cache=Path(cache) if cache else None)) as node:
         place: dict[str, object] = {
             "java": node.pid,

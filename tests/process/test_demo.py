@@ -72,6 +72,7 @@ def wait_until_serving(program: Program, seconds: float) -> str:
     return wait_until("the demo serves", look, seconds)[1]
 
 
+@pytest.mark.timeout(2 * INSTALL_AND_BOOT_SECONDS)
 def test_the_demo_and_again(checkout: Path, tmp_path: Path) -> None:
     command = ["scripts/demo", "--port", str(free_port()), "--data", str(tmp_path / "node")]
     with started(command, checkout, NOT_THIS_CASSANDRA) as demo:
