@@ -78,5 +78,5 @@ class _Preparation:
         if self.prepared is not None:
             return self.prepared
         if self.error is not None:
-            raise type(self.error)() from self.error  # each waiter raises an error, and so a traceback, of its own
+            raise type(self.error)() from self.error.__cause__  # of its own: a traceback is not shared by many waiters
         raise DeadlineExceeded

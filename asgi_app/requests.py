@@ -17,7 +17,10 @@ LONGEST_KEY = 65535
 """Bytes; Cassandra keeps the length of a key column in two."""
 
 _uuid = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
-_json_types = re.compile(r"application/(?:[a-z0-9.-]+\+)?json", re.ASCII)
+# Every parameter may stand there but another character set: JSON is UTF-8 (RFC 8259 section 8.1).
+_json_types = re.compile(
+    r"application/(?:[a-z0-9.-]+\+)?json\s*(?:;\s*+(?!charset)[^;]*|;\s*charset\s*=\s*\"?utf-?8\"?\s*)*", re.ASCII
+)
 
 
 async def json_body(request: Request) -> bytes:
@@ -56,10 +59,10 @@ def key_fits(text: str) -> bool:
 
 
 def _expect_json(headers: Headers) -> None:
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if not _json_types.fullmatch(media_type) or encoding != "identity":
+    if not _json_types.fullmatch(headers.get("content-type", "").strip().lower()):
         raise UnsupportedMediaType
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
 
 
 async def _read(request: Request, limit: int) -> bytes:

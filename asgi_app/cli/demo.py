@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,16 +15,14 @@ from asgi_app.cli import server
 from asgi_app.cli.console import node_progress, row_progress, say
 from asgi_app.cli.examples import examples
 from asgi_app.cli.failures import in_sentences
-from asgi_app.cli.options import connection_fields
 from asgi_app.cli.session import open_session
-from asgi_app.local_node import LocalNode, NodeSpec, local_node
+from asgi_app.local_node import NodeSpec, local_node
 from asgi_app.schema import create_schema, network_replication
-from asgi_app.settings import Settings
+from asgi_app.settings import Settings, setting_fields
 from asgi_app.tables import TABLES
 
 HOST = "127.0.0.1"
 KEYSPACE = "demo"
-ADMIN_TOKEN = "ASGI_CASSANDRA_ADMIN_TOKEN"  # noqa: S105 - the variable's name
 
 
 @click.command()
@@ -47,11 +44,12 @@ def demo(port: int, users: int, data: Path, heap: str) -> None:
     Which Cassandra the environment names does not matter here.
     """
     server.listen(HOST, port).close()  # better told now than after Cassandra has started
+    Settings.load(overrides=_environment(HOST, 9042))  # so are the settings, wherever the node will be
     with ExitStack() as until_ended:
         until_ended.enter_context(_sigterm_as_interrupt())
         with node_progress() as show:
             node = until_ended.enter_context(local_node(NodeSpec(data=data, heap=heap), progress=show))
-        environment = _environment(node)
+        environment = _environment(node.host, node.port)
         settings = Settings.load(overrides=environment)
         os.environ.update(environment)
         _fill(settings, users)
@@ -69,14 +67,14 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _environment(node: LocalNode) -> Mapping[str, str]:
+def _environment(host: str, port: int) -> Mapping[str, str]:
     """What makes the application use this node alone. An empty variable counts as not set, also against .env."""
+    elsewhere = (field.env for field in setting_fields() if field.env.startswith(("CASSANDRA_", "ASTRA_")))
     return {
-        **dict.fromkeys((field.env for field in connection_fields()), ""),
-        "CASSANDRA_HOSTS": node.host,
-        "CASSANDRA_PORT": str(node.port),
+        **dict.fromkeys(elsewhere, ""),
+        "CASSANDRA_HOSTS": host,
+        "CASSANDRA_PORT": str(port),
         "CASSANDRA_KEYSPACE": KEYSPACE,
-        ADMIN_TOKEN: os.environ.get(ADMIN_TOKEN) or secrets.token_urlsafe(24),
     }
 
 

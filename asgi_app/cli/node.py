@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from asgi_app.cli.console import node_progress
-from asgi_app.cli.failures import in_sentences
+from asgi_app.cli.failures import Failure, in_sentences
 from asgi_app.local_node import (
     NodeSpec,
     NodeStatus,
@@ -68,6 +68,9 @@ def status(data: Path) -> None:
 
 
 def _start(data: Path, port: int | None, heap: str, show: ProgressCallback) -> NodeStatus:
+    running = detached_status(data)
+    if port and running is not None and running.port != port:
+        raise Failure(f"The node on {data} runs on port {running.port} already; stop it, or choose another --data.")
     try:
         return start_detached(NodeSpec(data=data, port=port or CQL_PORT, heap=heap), show)
     except PortInUseError:

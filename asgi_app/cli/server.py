@@ -60,11 +60,24 @@ def log_config(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+        "filters": {"told_elsewhere": {"()": _ToldElsewhere}},
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"},
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "line",
+                "filters": [] if chatty else ["told_elsewhere"],
+                "stream": "ext://sys.stderr",
+            },
         },
         "loggers": loggers,
     }
+
+
+class _ToldElsewhere(logging.Filter):
+    """Drops the driver's traceback of a statement that could not be prepared: the request's line tells the cause."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.name == "cassandra.cluster" and record.msg == "Error preparing query:")
 
 
 def configuration(level: str, *, workers: int = 1, reload: bool = False) -> uvicorn.Config:

@@ -399,6 +399,7 @@ async def test_a_list_of_very_many_taxa_is_answered_without_a_fault(
 
 NOT_JSON_TYPES = ["", "text/plain", "text/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
 NOT_JSON_TYPES += ["application/xml", "application/jsonp", "application/json5", "application/ld+jsonx", "json", "*/*"]
+NOT_JSON_TYPES += ["application/json; charset=latin-1", "application/json;charset=utf-16;a=b"]
 NOT_JSON_TYPES += ["application/json, text/plain", "application/", "application/+json", "application/merge-patch+xml"]
 
 
