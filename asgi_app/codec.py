@@ -256,8 +256,16 @@ def _uuid(cell: bytes) -> str:
 
 
 def _uuids(cells: Sequence[bytes]) -> Sequence[str]:
-    parts = _UUID_PARTS.iter_unpack(hexlify(_joined(cells, 16)))
-    return b"\n".join(map(b"-".join, parts)).decode().split("\n")
+    """One place of all texts at a time: 32 strided copies in C, whatever the number of cells."""
+    digits = hexlify(_joined(cells, 16))
+    lines = bytearray(_UUID_LINE * len(cells))
+    for digit, place in enumerate(_UUID_PLACES):
+        lines[place :: len(_UUID_LINE)] = digits[digit::32]
+    return lines.decode().split("\n")[:-1]
+
+
+_UUID_LINE = b"00000000-0000-0000-0000-000000000000\n"
+_UUID_PLACES = tuple(place for place, sign in enumerate(_UUID_LINE) if sign == ord("0"))
 
 
 _FAMILIES: Final[Mapping[int, int]] = MappingProxyType({4: socket.AF_INET, 16: socket.AF_INET6})
@@ -306,21 +314,27 @@ def _timestamp(cell: bytes) -> str:
 
 
 _Moments = list[datetime]
-_MOMENT_SIZE = len('"1970-01-01T00:00:00.000Z"\n')
+_MOMENT_LINE = b"0000-00-00T00:00:00.000Z\n"
+_WRITTEN_SIZE = len('"1970-01-01T00:00:00.000500Z"\n')
 
 
 def _timestamps(cells: Sequence[bytes]) -> Sequence[str]:
     """Written by msgspec in C, which leaves out a fraction that is zero and else writes microseconds.
 
-    So half a millisecond is added, and the `500` that it puts at the end of each text is cut off. Where rounding made
-    another number of it, or the year has not four digits, the length tells, and the cells are read one by one.
+    So half a millisecond is added, and the `500` that it puts at the end of each text is left behind. Where rounding
+    made another number of it, or a year has not four digits, the cells are read one by one. No line that msgspec
+    writes is longer, so that the length of all tells the length of each.
     """
-    seconds = [ms / 1000 + 0.0005 for ms in unpack(f">{len(cells)}q", _joined(cells, 8))]
-    moments = msgspec.convert(seconds, _Moments, strict=False)
-    lines = msgspec.json.Encoder().encode_lines(moments).replace(b'500Z"\n', b'Z"\n')
-    if len(lines) != len(cells) * _MOMENT_SIZE:
+    count = len(cells)
+    seconds = [ms / 1000 + 0.0005 for ms in unpack(f">{count}q", _joined(cells, 8))]
+    written = msgspec.json.Encoder().encode_lines(msgspec.convert(seconds, _Moments, strict=False))
+    ends = (written[place::_WRITTEN_SIZE] for place in (24, 25, 26))
+    if len(written) != count * _WRITTEN_SIZE or tuple(ends) != (b"5" * count, b"0" * count, b"0" * count):
         raise ValueError("a moment that has no exact text here")
-    return lines.decode()[1:-2].split('"\n"')
+    lines = bytearray(_MOMENT_LINE * count)
+    for place in range(len("0000-00-00T00:00:00.000")):
+        lines[place :: len(_MOMENT_LINE)] = written[place + 1 :: _WRITTEN_SIZE]
+    return lines.decode().split("\n")[:-1]
 
 
 def _time(cell: bytes) -> str:
