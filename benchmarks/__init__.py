@@ -4,3 +4,6 @@ A *contender* is an ASGI application in a process of its own (`contenders/`). A 
 and gives tables and raw figures (`scenarios/`). The runner (`__main__`) prepares a node with sample rows, runs the
 scenarios, prints the report and keeps the raw figures under `results/`.
 """
+
+HOST = "127.0.0.1"
+"""All traffic to the contenders goes there."""

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.serving import HOST, ContenderFailed, Served, end
+from benchmarks import HOST
+from benchmarks.serving import ContenderFailed, Served, end
 from benchmarks.site import Site
 
 _SCRIPT = Path(__file__).with_name("wrk_report.lua")
@@ -48,7 +49,7 @@ def run_load(served: Served, site: Site, load: Load) -> LoadReport:
     if not paths.exists():
         paths.write_text("".join(f"{user.path}\n" for user in site.users))
     command = _wrk(served.port, load, paths) if shutil.which("wrk") else _client(served.port, load, paths)
-    report = msgspec.json.decode(_last_line(command, load.seconds + _GRACE_SECONDS), type=LoadReport)
+    report = msgspec.json.decode(last_line(command, load.seconds + _GRACE_SECONDS), type=LoadReport)
     failures = {kind: count for kind, count in report.failures.items() if count}
     if failures or not report.requests:
         raise ContenderFailed(f"{served.contender.name} under load: {report.requests} requests, failures {failures}")
@@ -72,18 +73,22 @@ def _client(port: int, load: Load, paths: Path) -> list[str]:
     ]
 
 
-def _last_line(command: list[str], timeout: float) -> bytes:
-    root = Path(__file__).resolve().parent.parent
-    environment = {**os.environ, "PYTHONPATH": str(root)}
+def client_environment() -> dict[str, str]:
+    """Ours, with this checkout to import from."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+
+
+def last_line(command: list[str], timeout: float) -> bytes:
+    """What a client prints last; its process has ended afterwards. Raises ContenderFailed."""
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True
+        command, env=client_environment(), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True
     )
     try:
         output, _ = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired as error:
-        raise ContenderFailed(f"the load did not end within {timeout:g} s") from error
+        raise ContenderFailed(f"the client did not end within {timeout:g} s") from error
     finally:
         end(process)
     if process.returncode or not output.strip():
-        raise ContenderFailed(f"{command[0]} ended with {process.returncode}")
+        raise ContenderFailed(f"{' '.join(command)} ended with {process.returncode}")
     return output.splitlines()[-1]

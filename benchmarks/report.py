@@ -44,6 +44,11 @@ def verdict(value: float, target: float, *, below: bool = False) -> str:
     return f"target {'<' if below else '≤'} {target:g}: {'met' if met else 'missed'}"
 
 
+def verdict_at_least(value: float, target: float) -> str:
+    """Whether `value` keeps to its target: at least."""
+    return f"target ≥ {target:g}: {'met' if value >= target else 'missed'}"
+
+
 def markdown(machine: dict[str, str], outcomes: Iterable[Outcome]) -> str:
     """The whole report."""
     parts = ["# Benchmarks", *_bullets(f"{name}: {value}" for name, value in machine.items())]

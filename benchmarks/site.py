@@ -11,16 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from cassandra.concurrent import execute_concurrent_with_args
 
 from asgi_app.cluster import build_cluster
 from asgi_app.cql import Queries, create_keyspace, quoted
 from asgi_app.local_node import NodeSpec, Progress, local_node
+from asgi_app.seeding import sample_user, seed
 from asgi_app.settings import ContactPoint, Settings
 from asgi_app.tables import TABLES, USERS
 from benchmarks.sample import User, sample_users
 
 _REPLICATION = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+
+
+_FEW = 1000  # users of a seeded site that are read one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,44 @@ def prepared_site(node: ContactPoint | None, rows: int) -> Iterator[Site]:
                 yield Site(found, version, keyspace, users, folder)
             finally:
                 _drop(found, keyspace)
+
+
+@contextmanager
+def seeded_site(site: Site, rows: int, *, keep: bool) -> Iterator[Site]:
+    """On the same node a keyspace whose `users` are the first `rows` of `asgi_app.seeding`; `users` has some of them.
+
+    It is dropped afterwards unless `keep`, which also takes what an earlier run has kept.
+    """
+    keyspace = f"asgi_cassandra_bench_stream_{rows}" + ("" if keep else f"_{uuid.uuid4().hex[:8]}")
+    folder = site.folder / keyspace
+    folder.mkdir()
+    few = tuple(User(*msgspec.structs.astuple(sample_user(number))) for number in range(min(rows, _FEW)))
+    try:
+        _seed(site.node, keyspace, rows)
+        yield Site(site.node, site.node_version, keyspace, few, folder)
+    finally:
+        if not keep:
+            _drop(site.node, keyspace)
+
+
+def _seed(node: ContactPoint, keyspace: str, rows: int) -> None:
+    mark = f"{quoted(keyspace)}.seeded"
+    with _session(node) as session:
+        session.execute(create_keyspace(keyspace, _REPLICATION))
+        session.execute(f"CREATE TABLE IF NOT EXISTS {mark} (users int PRIMARY KEY)")
+        is_seeded = f"SELECT users FROM {mark} WHERE users = %s"  # noqa: S608 - an identifier of our own
+        if session.execute(is_seeded, (rows,)).one():
+            return
+        for table in TABLES:
+            session.execute(Queries(keyspace, table).create_table())
+        print(f"seeding {rows} users", file=sys.stderr)
+        report = seed(session, keyspace, rows, _nobody)
+        print(f"seeded at {report.rows_per_second:.0f} rows/s", file=sys.stderr)
+        session.execute(f"INSERT INTO {mark} (users) VALUES (%s)", (rows,))  # noqa: S608 - as above
+
+
+def _nobody(rows: int) -> None:
+    """Is told how far the seeding is."""
 
 
 @contextmanager

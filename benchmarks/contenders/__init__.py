@@ -38,4 +38,19 @@ FLOOR = Contender(
     "bare Starlette that has all answers in memory: no database",
 )
 
+CHUNK_A_ROW = Contender(
+    "chunk a row",
+    "benchmarks.contenders.chunk_a_row:app",
+    "Starlette's `StreamingResponse` over a sync generator that gives one `json.dumps` a row",
+)
+LAG_PATH = "/benchmark/lag"
+"""Where `WATCHED` tells how late its event loop was."""
+
+WATCHED = Contender(
+    "asgi-cassandra watched",
+    "benchmarks.contenders.watched:app",
+    "this project, with a clock on its event loop",
+)
+
 CONTENDERS = (SERVICE, THREAD_HOP, FLOOR)
+"""Those of the point read."""

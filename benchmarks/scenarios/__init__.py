@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from benchmarks.report import Outcome
-from benchmarks.scenarios import footprint, point_read
+from benchmarks.scenarios import footprint, point_read, stream
 from benchmarks.scenarios.effort import DEFAULT, QUICK, Effort
 from benchmarks.site import Site
 
-__all__ = ["DEFAULT", "QUICK", "SCENARIOS", "Effort", "Scenario"]
+__all__ = ["DEFAULT", "QUICK", "SCENARIOS", "USUAL", "Effort", "Scenario"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,13 @@ class Scenario:
 SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
     {
         scenario.name: scenario
-        for scenario in (Scenario("point-read", point_read.run), Scenario("footprint", footprint.run))
+        for scenario in (
+            Scenario("point-read", point_read.run),
+            Scenario("footprint", footprint.run),
+            Scenario("stream", stream.run),
+        )
     }
 )
+
+USUAL = ("point-read", "footprint")
+"""What is run when nothing is named."""
