@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,6 +20,8 @@ from asgi_app.settings import Settings
 from asgi_app.state import started
 from asgi_app.tables import TABLES
 
+logger = logging.getLogger("asgi_app.app")
+
 
 def create_app(settings: Settings | None = None, *, diagnostics: bool = False) -> Starlette:
     """An application that connects to Cassandra while its lifespan runs and does nothing before.
@@ -31,6 +35,7 @@ def create_app(settings: Settings | None = None, *, diagnostics: bool = False) -
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         chosen = settings or Settings.load()
         async with Database.open(chosen) as database:
+            warn_of_keys_of_its_own(chosen)
             enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
             with started(app, chosen, database, TABLES, diagnostics=enabled):
                 yield
@@ -43,6 +48,15 @@ def create_app(settings: Settings | None = None, *, diagnostics: bool = False) -
     )
     app.router.redirect_slashes = False
     return app
+
+
+def warn_of_keys_of_its_own(settings: Settings) -> None:
+    """Tell the operator of several workers without a common key; only a worker that was started by another can know."""
+    if not settings.page_keys and multiprocessing.parent_process() is not None:
+        logger.warning(
+            "this is one worker of several and ASGI_CASSANDRA_PAGE_KEYS is not set: a page_state that one worker "
+            "issues is refused by the others"
+        )
 
 
 app = create_app(diagnostics=True)

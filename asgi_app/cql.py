@@ -89,6 +89,14 @@ class Queries:
         """A list that is written twice with one timestamp has its members twice: each write names them anew."""
         return not any("list<" in column.cql_type for column in self.table.columns)
 
+    def create_indexes(self) -> list[str]:
+        """The DDL of a storage-attached index on each column that may have one, harmless where it is there."""
+        return [
+            f"CREATE CUSTOM INDEX IF NOT EXISTS {quoted(f'{self.table.name}_{column}')} "
+            f"ON {self._name} ({quoted(column)}) USING 'StorageAttachedIndex'"
+            for column in self.table.indexable
+        ]
+
     def _insert(self) -> str:
         names = self.table.column_names
         return f"INSERT INTO {self._name} ({_list(names)}) VALUES ({', '.join('?' for _ in names)})"

@@ -19,10 +19,10 @@ from asgi_app.cql import Statement
 from asgi_app.db import Database
 from asgi_app.deadline import Deadline
 from asgi_app.errors import DeadlineExceeded, NotFound, ServiceError
+from asgi_app.pages import PageReader, PageTimes, RowSizes
 from asgi_app.responses import json_response
 from asgi_app.routing import Handler
 from asgi_app.state import database_of, deadline_of, diagnostics_enabled, settings_of
-from asgi_app.stream import PageReader
 from asgi_app.validation import QueryValues
 
 PACE = 0.05
@@ -293,16 +293,9 @@ async def _failure(failing: Awaitable[Any]) -> str | None:
 
 
 def _reader(database: Database, statement: Statement, values: tuple[str, ...], deadline: Deadline) -> PageReader:
-    return PageReader(
-        database,
-        statement,
-        values,
-        fetch_size=SMALL_PAGE,
-        limit=None,
-        first_page=deadline,
-        page_timeout=deadline.remaining(),
-        whole=deadline,
-    )
+    times = PageTimes(first=deadline, each=deadline.remaining(), whole=deadline)
+    sizes = RowSizes(database.settings.max_page_bytes, 1)
+    return PageReader(database, sizes, statement, values, times, fetch_size=SMALL_PAGE)
 
 
 async def _count(reader: PageReader, keyspace: str | None = None) -> int:

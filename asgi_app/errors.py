@@ -6,6 +6,7 @@
     │   ├── InvalidHeader           400
     │   ├── NotFound                404
     │   ├── MethodNotAllowed        405
+    │   ├── NotAcceptable           406
     │   ├── BodyTooLarge            413
     │   ├── BatchTooLarge           413
     │   ├── UnsupportedMediaType    415
@@ -15,7 +16,8 @@
     ├── Unavailable                     ask again later: always with Retry-After
     │   ├── Overloaded              503
     │   │   ├── QueueFull           503
-    │   │   └── QueueTimeout        503
+    │   │   ├── QueueTimeout        503
+    │   │   └── TooManyStreams      503
     │   ├── NotConnected            503
     │   ├── LifespanNotStarted      503
     │   ├── ShuttingDown            503
@@ -121,6 +123,17 @@ class MethodNotAllowed(RequestError):
         return {"Allow": self.allowed}
 
 
+class NotAcceptable(RequestError):
+    """The client accepts none of the media types on offer."""
+
+    status = 406
+    code = "not_acceptable"
+    title = "Not acceptable"
+
+    def __init__(self, offered: tuple[str, ...]) -> None:
+        super().__init__(f"This resource can be had as {', '.join(offered)}.")
+
+
 class BodyTooLarge(RequestError):
     """The request body is over the configured limit."""
 
@@ -218,6 +231,12 @@ class QueueTimeout(Overloaded):
     """The request waited its bound for a slot and got none. Nothing was sent to Cassandra."""
 
     code = "queue_timeout"
+
+
+class TooManyStreams(Overloaded):
+    """As many streams are open as may be: refused at once."""
+
+    code = "too_many_streams"
 
 
 class NotConnected(Unavailable):

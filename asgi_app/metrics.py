@@ -40,6 +40,11 @@ class Metrics:
             registry=self.registry,
         )
         self._requests: dict[tuple[str, str, int], Counter] = {}
+        self.streamed_rows = Counter("streamed_rows", "Rows sent in streams.", registry=self.registry)
+        self.streamed_bytes = Counter("streamed_bytes", "Bytes of streams' bodies.", registry=self.registry)
+        self.broken_streams = Counter(
+            "broken_streams", "Streams that broke off after their first byte.", ["code"], registry=self.registry
+        )
         self._rate = _Rate()
         self._total = 0
         self._errors = 0
@@ -65,6 +70,15 @@ class Metrics:
             if known == method:  # an unknown method is not kept: there is no end of them
                 self._requests[route, method, status] = counter
         counter.inc()
+
+    def stream_ended(self, rows: int, size: int) -> None:
+        """Count the rows and the bytes of a stream's body, however it ended."""
+        self.streamed_rows.inc(rows)
+        self.streamed_bytes.inc(size)
+
+    def stream_broken(self, code: str) -> None:
+        """Count a stream that broke off after its first byte."""
+        self.broken_streams.labels(code).inc()
 
     def prometheus_text(self) -> bytes:
         """The text a scraper reads, format 0.0.4."""

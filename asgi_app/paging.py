@@ -8,8 +8,9 @@ clear text. So it leaves encrypted and authenticated, bound to what it continues
 from __future__ import annotations
 
 import os
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -40,27 +41,40 @@ class PagePosition(msgspec.Struct, array_like=True, frozen=True):
     minimum: int | None = None
 
 
+class _Issued(msgspec.Struct, array_like=True, frozen=True):
+    """What a token seals: a position, and when it was issued, in seconds since 1970."""
+
+    position: PagePosition
+    at: int
+
+
 class PageTokens:
     """Issues tokens under the first key and reads those of any.
 
     `secrets` are texts of at least 32 characters; without any, a key is made that lives as long as this object, so that
-    its tokens are good neither in another process nor after a restart.
+    its tokens are good neither in another process nor after a restart. A token is good for `lifetime` seconds by
+    `clock`; 0 is for ever.
     """
 
-    def __init__(self, secrets: Sequence[str] = ()) -> None:
+    def __init__(
+        self, secrets: Sequence[str] = (), *, lifetime: float = 0, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._lifetime = lifetime
+        self._clock = clock
         keys = [_derive(secret.encode()) for secret in secrets] or [_derive(os.urandom(32))]
         self._ciphers = [AESGCM(key) for key in keys]
 
     def issue(self, position: PagePosition, walk: str) -> str:
         """A token for `position` in the walk named by the text `walk`; URL-safe."""
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ciphers[0].encrypt(nonce, msgspec.msgpack.encode(position), _VERSION + walk.encode())
+        issued = msgspec.msgpack.encode(_Issued(position, int(self._clock())))
+        sealed = self._ciphers[0].encrypt(nonce, issued, _VERSION + walk.encode())
         return urlsafe_b64encode(_VERSION + nonce + sealed).rstrip(b"=").decode()
 
     def read(self, token: str, walk: str) -> PagePosition:
         """The position in a token that `issue` made for the same walk.
 
-        Raises InvalidPageState for any other text.
+        Raises InvalidPageState for any other text, and for a token that is older than the lifetime.
         """
         sealed = _unpack(token)
         nonce, body = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
@@ -69,8 +83,13 @@ class PageTokens:
                 opened = cipher.decrypt(nonce, body, _VERSION + walk.encode())
             except InvalidTag:
                 continue
-            return msgspec.msgpack.decode(opened, type=PagePosition)
+            return self._unexpired(msgspec.msgpack.decode(opened, type=_Issued))
         raise InvalidPageState
+
+    def _unexpired(self, issued: _Issued) -> PagePosition:
+        if self._lifetime and self._clock() > issued.at + self._lifetime:
+            raise InvalidPageState
+        return issued.position
 
 
 def _derive(secret: bytes) -> bytes:

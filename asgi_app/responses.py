@@ -49,10 +49,10 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
     return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, media_type="application/json")
 
 
-def problem_response(error: ServiceError, scope: Scope) -> Response:
+def problem_body(error: ServiceError, scope: Scope) -> Problem:
     """The problem a client sees: of the error only what its class and its author wrote for clients."""
     context = context_of(scope)
-    problem = Problem(
+    return Problem(
         type=f"urn:problem-type:asgi-cassandra:{error.code}",
         title=error.title,
         status=error.status,
@@ -63,8 +63,14 @@ def problem_response(error: ServiceError, scope: Scope) -> Response:
         errors=error.errors,
         outcome=error.outcome,
     )
+
+
+def problem_response(error: ServiceError, scope: Scope) -> Response:
+    """The error as a response."""
     headers = {"Cache-Control": "no-store", **error.headers()}
-    return Response(_encoder.encode(problem), error.status, headers, media_type="application/problem+json")
+    return Response(
+        _encoder.encode(problem_body(error, scope)), error.status, headers, media_type="application/problem+json"
+    )
 
 
 async def answer_service_error(request: Request, error: Exception) -> Response:

@@ -76,9 +76,20 @@ class RowPage:
 
     def json_rows(self) -> bytes:
         """The rows as JSON objects with commas between them, without the brackets around: `{"a":1},{"a":2}`."""
+        return msgspec.json.encode(self._encodable())[1:-1]
+
+    def json_lines(self) -> bytes:
+        """The rows as JSON objects, each with a newline after it."""
+        return msgspec.json.Encoder().encode_lines(self._encodable())
+
+    def msgpack_rows(self) -> bytes:
+        """The rows as MessagePack maps, one after another."""
+        return b"".join(map(msgspec.msgpack.Encoder().encode, self._encodable()))
+
+    def _encodable(self) -> list[Any]:
+        """The rows as what msgspec writes as an object each, fastest first."""
         row_type = self._layout().row_type
-        rows = self.dicts() if row_type is None else list(map(row_type, *self._columns()))
-        return msgspec.json.encode(rows)[1:-1]
+        return self.dicts() if row_type is None else list(map(row_type, *self._columns()))
 
     def _layout(self) -> _Layout:
         if self._defect is not None:

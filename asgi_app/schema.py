@@ -16,15 +16,21 @@ DDL_TIMEOUT = 60.0
 """Seconds: a schema change waits until all nodes agree on it."""
 
 
-def schema_statements(keyspace: str, tables: Sequence[Table], replication: str | None) -> list[str]:
+def schema_statements(
+    keyspace: str, tables: Sequence[Table], replication: str | None, *, indexes: bool = False
+) -> list[str]:
     """The DDL, in the order to run it; `replication` is a CQL map literal, None leaves the keyspace to others."""
     makes_keyspace = [] if replication is None else [create_keyspace(keyspace, replication)]
-    return [*makes_keyspace, *(Queries(keyspace, table).create_table() for table in tables)]
+    queries = [Queries(keyspace, table) for table in tables]
+    makes_indexes = [ddl for query in queries for ddl in query.create_indexes()] if indexes else []
+    return [*makes_keyspace, *(query.create_table() for query in queries), *makes_indexes]
 
 
-def create_schema(session: Any, keyspace: str, replication: str | None, tables: Sequence[Table]) -> None:
+def create_schema(
+    session: Any, keyspace: str, replication: str | None, tables: Sequence[Table], *, indexes: bool = False
+) -> None:
     """Run `schema_statements` on a driver session; raises the driver's errors. What exists stays as it is."""
-    for statement in schema_statements(keyspace, tables, replication):
+    for statement in schema_statements(keyspace, tables, replication, indexes=indexes):
         session.execute(statement, timeout=DDL_TIMEOUT)
 
 

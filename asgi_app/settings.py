@@ -266,6 +266,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             le=604800,
         ),
     ] = 3600.0
+    send_timeout: Annotated[
+        float,
+        _setting(
+            "ASGI_CASSANDRA_SEND_TIMEOUT",
+            "Seconds a client of a stream may take none of what was sent to it before its connection is dropped.",
+            gt=0,
+            le=3600,
+        ),
+    ] = 30.0
+    max_streams: Annotated[
+        int,
+        _setting("ASGI_CASSANDRA_MAX_STREAMS", "Streams open at once; one more is refused with 503.", ge=1, le=100_000),
+    ] = 64
+    max_page_bytes: Annotated[
+        int,
+        _setting(
+            "ASGI_CASSANDRA_MAX_PAGE_BYTES",
+            "What a page of a stream should weigh at most: where rows are fat, fewer are asked for at once.",
+            ge=1024,
+            le=256 * 1024 * 1024,
+        ),
+    ] = 4 * 1024 * 1024
+    gzip: Annotated[
+        bool, _setting("ASGI_CASSANDRA_GZIP", "Compress streams for clients that accept gzip, page by page.")
+    ] = False
     max_in_flight: Annotated[
         int,
         _setting(
@@ -331,6 +356,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             min_length=32,
         ),
     ] = ()
+    page_token_lifetime: Annotated[
+        float,
+        _setting(
+            "ASGI_CASSANDRA_PAGE_TOKEN_LIFETIME",
+            "Seconds for which a page token is good; 0 is for ever.",
+            ge=0,
+            le=31_536_000,
+        ),
+    ] = 0.0
     admin_token: Annotated[
         Secret | None,
         _setting(

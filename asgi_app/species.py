@@ -13,7 +13,7 @@ from asgi_app.errors import FieldError, NotFound
 from asgi_app.requests import LONGEST_KEY, json_body, key_fits, path_key
 from asgi_app.responses import json_response
 from asgi_app.state import database_of, deadline_of, location, path_segment, queries_of
-from asgi_app.stream import JSONArrayStream, PageReader
+from asgi_app.stream import RowStream, stream_rows
 from asgi_app.table import Table
 from asgi_app.tables import ANIMALS, PLANTS
 from asgi_app.validation import BodyDecoder, without_nul
@@ -69,17 +69,17 @@ async def write_animal(request: Request) -> Response:
     return json_response({"inserted": True}, 201, {"Location": path})
 
 
-async def stream_animals(request: Request) -> JSONArrayStream:
+async def stream_animals(request: Request) -> RowStream:
     """GET /animal/{genus}: a JSON array of the partition."""
     return _partition(request, ANIMALS)
 
 
-async def stream_plants(request: Request) -> JSONArrayStream:
+async def stream_plants(request: Request) -> RowStream:
     """GET /plant/{genus}: a JSON array of the partition."""
     return _partition(request, PLANTS)
 
 
-def _partition(request: Request, table: Table) -> JSONArrayStream:
+def _partition(request: Request, table: Table) -> RowStream:
     statement = queries_of(request, table).partition
     values = (path_key(request, "genus"),)
-    return JSONArrayStream(PageReader.for_request(request, statement, values, fetch_size=PAGE))
+    return stream_rows(request, statement, values, fetch_size=PAGE)

@@ -16,6 +16,7 @@ from asgi_app.db import Database
 from asgi_app.deadline import Deadline
 from asgi_app.errors import LifespanNotStarted
 from asgi_app.health import Health
+from asgi_app.pages import RowSizes
 from asgi_app.paging import PageTokens
 from asgi_app.settings import Settings
 from asgi_app.table import Table
@@ -40,6 +41,7 @@ class Service:
     health: Health
     page_tokens: PageTokens
     diagnostics: bool
+    row_sizes: RowSizes
     queries: Mapping[str, Queries]
     """The statements of each served table, by the table's name."""
 
@@ -56,8 +58,9 @@ def started(
         settings=settings,
         database=database,
         health=Health(database, tables, timeout=settings.health_timeout, ttl=settings.health_ttl),
-        page_tokens=PageTokens([key.reveal() for key in settings.page_keys]),
+        page_tokens=PageTokens([key.reveal() for key in settings.page_keys], lifetime=settings.page_token_lifetime),
         diagnostics=diagnostics,
+        row_sizes=RowSizes(settings.max_page_bytes, settings.max_prepared),
         queries={table.name: Queries(settings.keyspace, table) for table in tables},
     )
     app.state.database = database
@@ -92,6 +95,11 @@ def database_of(request: Request) -> Database:
 def queries_of(request: Request, table: Table) -> Queries:
     """The statements of one of the served tables, in the configured keyspace."""
     return service_of(request.scope).queries[table.name]
+
+
+def row_sizes_of(request: Request) -> RowSizes:
+    """What is known of the weight of each statement's rows."""
+    return service_of(request.scope).row_sizes
 
 
 def health_of(request: Request) -> Health:

@@ -1,22 +1,29 @@
-"""Pages of rows → a chunked JSON array, one chunk a page, at most one page ahead of the client."""
+"""Pages of rows → a chunked response in the form the client prefers, one chunk a page."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+import msgspec
 from anyio.abc import TaskGroup
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from asgi_app.cql import Statement
-from asgi_app.db import Database, Result
+from asgi_app.db import Result
 from asgi_app.deadline import Deadline
-from asgi_app.state import database_of, deadline_of, settings_of
+from asgi_app.errors import DeadlineExceeded, FieldError, InvalidInput, NotAcceptable, ServiceError, TooManyStreams
+from asgi_app.formats import FORMATS, Gzip, RowFormat
+from asgi_app.negotiation import preferred
+from asgi_app.pages import PageReader, PageTimes
+from asgi_app.responses import problem_body
+from asgi_app.state import context_of, database_of, deadline_of, row_sizes_of, settings_of
 from asgi_app.tasks import background_tasks
 
 logger = logging.getLogger("asgi_app.stream")
@@ -24,191 +31,214 @@ logger = logging.getLogger("asgi_app.stream")
 INLINE_BYTES = 16 * 1024
 """A page below this is encoded on the event loop: some 100 µs, about what handing it to a thread would cost."""
 
+ABORT = "asgi_cassandra.abort"
+"""The extension of the scope in which `asgi-cassandra serve` offers to drop a connection with what it still buffers."""
 
-HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+UNSENT = "asgi_cassandra.unsent"
+"""The extension of the scope in which it tells how many bytes of a connection's the client has still to take."""
 
 
 class StreamAborted(Exception):
     """A stream failed after its first byte: the server must cut the connection, so that the body looks incomplete."""
 
 
-class PageReader:
-    """The pages of one statement's result, the next one requested while the caller works on this one.
+class ClientTooSlow(Exception):
+    """The client took none of what was sent to it for as long as it may."""
 
-    `limit` is the most rows in total, None for all; `fetch_size` the most rows a page. The first page is due by
-    `first_page`, every other within `page_timeout` seconds, and all of them by `whole`. A page without rows is not the
-    end: only Cassandra says when the result ends.
+
+@dataclass(slots=True)
+class Progress:
+    """What a stream has sent so far."""
+
+    pages: int = 0
+    rows: int = 0
+    bytes: int = 0
+    started: bool = False
+    sending: anyio.CancelScope | None = None
+    """What ends the sending under way when the client takes nothing for too long."""
+
+
+def stream_rows(
+    request: Request, statement: Statement, values: Sequence[Any] = (), *, fetch_size: int, limit: int | None = None
+) -> RowStream:
+    """The response that streams the statement's rows, under the request's deadline and the service's settings.
+
+    `fetch_size` is the most rows of a page, and so of a chunk, `limit` the most rows in total. The form is what
+    `?format=` names, or what `Accept` prefers. Raises InvalidInput or NotAcceptable where there is no such form.
+    """
+    settings = settings_of(request.scope)
+    times = PageTimes(deadline_of(request), settings.request_timeout, Deadline.after(settings.stream_timeout))
+    reader = PageReader(
+        database_of(request), row_sizes_of(request), statement, values, times, fetch_size=fetch_size, limit=limit
+    )
+    gzip = Gzip() if settings.gzip and accepts_gzip(request.headers.get("accept-encoding", "")) else None
+    vary = "Accept, Accept-Encoding" if settings.gzip else "Accept"
+    return RowStream(
+        reader, chosen_format(request), gzip, vary=vary, most=settings.max_streams, patience=settings.send_timeout
+    )
+
+
+def chosen_format(request: Request) -> RowFormat:
+    """The form that `?format=` names, or else the one that `Accept` prefers."""
+    named = request.query_params.get("format")
+    if named is not None:
+        if named not in FORMATS:
+            message = f"must be one of {', '.join(FORMATS)}"
+            raise InvalidInput(errors=(FieldError("query.format", message),))
+        return FORMATS[named]()
+    by_media_type = {form.media_type: form for form in FORMATS.values()}
+    media_type = preferred(request.headers.get("accept"), list(by_media_type))
+    if media_type is None:
+        raise NotAcceptable(tuple(by_media_type))
+    return by_media_type[media_type]()
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether the header names gzip with a weight above zero (RFC 9110 section 12.5.3)."""
+    for part in accept_encoding.lower().split(","):
+        name, _, weight = part.partition(";")
+        if name.strip() == "gzip":
+            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
+
+
+class RowStream:
+    """An ASGI response that streams the pages of a reader.
+
+    The first page is there before the first header goes out, so that an error of the query gets a status of its own.
+    A later error raises StreamAborted after what the form writes for it, with the body left incomplete, which makes the
+    server cut the connection. So does a client that takes nothing for `patience` seconds, and the deadline of the
+    whole. When the client disconnects, paging stops at once. `most` is how many streams may be open. A HEAD request
+    gets the headers, and no page is read.
     """
 
     def __init__(
-        self,
-        database: Database,
-        statement: Statement,
-        values: Sequence[Any],
-        *,
-        fetch_size: int,
-        limit: int | None,
-        first_page: Deadline,
-        page_timeout: float,
-        whole: Deadline,
+        self, reader: PageReader, form: RowFormat, gzip: Gzip | None, *, vary: str, most: int, patience: float
     ) -> None:
-        self.database = database
-        self._statement = statement
-        self._values = values
-        self._fetch_size = fetch_size
-        self._left = limit
-        self._first_page = first_page
-        self._page_timeout = page_timeout
-        self._whole = whole
-
-    @classmethod
-    def for_request(
-        cls,
-        request: Request,
-        statement: Statement,
-        values: Sequence[Any],
-        *,
-        fetch_size: int,
-        limit: int | None = None,
-    ) -> PageReader:
-        """A reader under the request's deadline for its first page, and under the service's settings after that."""
-        settings = settings_of(request.scope)
-        return cls(
-            database_of(request),
-            statement,
-            values,
-            fetch_size=fetch_size,
-            limit=limit,
-            first_page=deadline_of(request),
-            page_timeout=settings.request_timeout,
-            whole=Deadline.after(settings.stream_timeout),
-        )
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[AsyncGenerator[tuple[Result, bool], None]]:
-        """The pages, for as long as the block runs; then what is under way is ended and nothing stays open."""
-        async with background_tasks() as tasks, aclosing(self.pages(tasks)) as pages:
-            yield pages
-
-    async def pages(self, tasks: TaskGroup) -> AsyncGenerator[tuple[Result, bool], None]:
-        """Each page, with whether another follows; `tasks` runs the request for the page ahead.
-
-        Raises what `Database.execute` raises. Cancelling `tasks` ends the request under way.
-        """
-        if self._left == 0:
-            return
-        self.database.open_streams += 1
-        try:
-            result = await self._fetch(None, self._first_page)
-            while self._has_more(result):
-                ahead = _Ahead()
-                tasks.start_soon(ahead.run, self, result.paging_state)
-                yield result, True
-                result = await ahead.result()
-            yield result, False
-        finally:
-            self.database.open_streams -= 1
-
-    async def next_page(self, paging_state: bytes | None) -> Result:
-        """The page after the one that gave `paging_state`."""
-        return await self._fetch(paging_state, self._whole.at_most(self._page_timeout))
-
-    async def _fetch(self, paging_state: bytes | None, deadline: Deadline) -> Result:
-        size = self._fetch_size if self._left is None else min(self._fetch_size, self._left)
-        result = await self.database.execute(
-            self._statement, self._values, deadline=deadline, fetch_size=size, paging_state=paging_state
-        )
-        if self._left is not None:
-            self._left -= result.row_count
-        return result
-
-    def _has_more(self, result: Result) -> bool:
-        return result.paging_state is not None and (self._left is None or self._left > 0)
-
-
-class _Ahead:
-    """The request for the next page, running beside the work on this one; its failure waits to be asked for."""
-
-    def __init__(self) -> None:
-        self._finished = anyio.Event()
-        self._result: Result | None = None
-        self._error: Exception | None = None
-
-    async def run(self, reader: PageReader, paging_state: bytes | None) -> None:
-        try:
-            self._result = await reader.next_page(paging_state)
-        except Exception as error:
-            self._error = error
-        finally:
-            self._finished.set()
-
-    async def result(self) -> Result:
-        await self._finished.wait()
-        if self._result is None:
-            raise self._error or anyio.BrokenResourceError
-        return self._result
-
-
-class JSONArrayStream:
-    """An ASGI response that streams a result as one JSON array.
-
-    The first page is there before the first header goes out, so that an error of the query gets a status of its own.
-    A later error raises StreamAborted with the array left open, which makes the server cut the connection. When the
-    client disconnects, paging stops at once. A HEAD request gets the headers, and no page is read.
-    """
-
-    def __init__(self, reader: PageReader) -> None:
         self._reader = reader
+        self._form = form
+        self._gzip = gzip
+        self._most = most
+        self._patience = patience
+        self._headers = [
+            (b"content-type", form.content_type.encode()),
+            (b"cache-control", b"no-store"),
+            (b"vary", vary.encode()),
+        ]
+        if gzip is not None:
+            self._headers.append((b"content-encoding", b"gzip"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond. Raises the first page's error before anything is sent, StreamAborted after."""
+        """Respond. Raises TooManyStreams or the first page's error before anything is sent, StreamAborted after."""
         if scope["method"] == "HEAD":
             await self._start(send)
             await send({"type": "http.response.body", "body": b""})
             return
-        async with background_tasks() as tasks:
-            tasks.start_soon(_cancel_on_disconnect, receive, tasks)
-            await self._respond(send, tasks)
-
-    async def _respond(self, send: Send, tasks: TaskGroup) -> None:
-        started = False
-        rows = 0
+        if self._reader.database.open_streams >= self._most:
+            raise TooManyStreams
+        progress = Progress()
         try:
-            async with aclosing(self._reader.pages(tasks)) as pages:
-                async for page, more in pages:
-                    chunk = await self._encode(page)
-                    if not started:
-                        await self._start(send)
-                    await self._send(send, _framed(chunk, first=not started, rows_before=rows, more=more), more)
-                    started = True
-                    rows += page.row_count
-            if not started:
-                await self._start(send)
-                await self._send(send, b"[]", more=False)
-        except Exception as error:
-            if not started:
-                raise
-            logger.warning("a stream ended incomplete after %d rows: %r", rows, error)
-            raise StreamAborted(f"after {rows} rows") from error
+            async with background_tasks() as tasks:
+                tasks.start_soon(_cancel_on_disconnect, receive, tasks)
+                if UNSENT in scope.get("extensions", {}):
+                    tasks.start_soon(self._renew_patience, scope["extensions"][UNSENT], progress)
+                await self._respond(scope, send, tasks, progress)
+        finally:
+            self._reader.database.metrics.stream_ended(progress.rows, progress.bytes)
 
-    async def _encode(self, result: Result) -> bytes:
+    async def _respond(self, scope: Scope, send: Send, tasks: TaskGroup, progress: Progress) -> None:
+        try:
+            with anyio.move_on_after(max(0, self._reader.times.whole.left())) as whole:
+                await self._send_pages(send, tasks, progress)
+            if whole.cancelled_caught:
+                raise DeadlineExceeded("The stream took longer than a stream may.")
+        except Exception as error:
+            if not progress.started:
+                raise
+            await self._break_off(scope, send, error, progress)
+
+    async def _send_pages(self, send: Send, tasks: TaskGroup, progress: Progress) -> None:
+        async with aclosing(self._reader.pages(tasks)) as pages:
+            async for page, more in pages:
+                await self._send(send, await self._encode(page, progress, more), progress, more)
+                progress.pages += 1
+                progress.rows += page.row_count
+        if not progress.started:  # a limit of no rows asks for no page
+            await self._send(send, self._piece(self._begin(None), more=False), progress, more=False)
+
+    async def _encode(self, result: Result, progress: Progress, more: bool) -> bytes:
         if result.page is None or result.page.size < INLINE_BYTES:
-            return result.json_rows()
-        return await self._reader.database.bridge.run(result.json_rows)
+            return self._chunk(result, progress.started, more)
+        return await self._reader.database.bridge.run(self._chunk, result, progress.started, more)
+
+    def _chunk(self, result: Result, started: bool, more: bool) -> bytes:
+        begin = b"" if started else self._begin(result)
+        rows = self._form.rows(result.page) if result.page is not None else b""
+        return self._piece(begin + rows, more)
+
+    def _begin(self, result: Result | None) -> bytes:
+        if result is not None and result.page is not None:
+            return self._form.begin(result.page.column_names)
+        table = self._reader.statement.table
+        return self._form.begin(table.column_names if table else ())
+
+    def _piece(self, data: bytes, more: bool) -> bytes:
+        whole = data if more else data + self._form.end()
+        if self._gzip is None:
+            return whole
+        return self._gzip.piece(whole) + (b"" if more else self._gzip.end())
 
     async def _start(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
+        await send({"type": "http.response.start", "status": 200, "headers": list(self._headers)})
 
-    @staticmethod
-    async def _send(send: Send, body: bytes, more: bool) -> None:
-        await send({"type": "http.response.body", "body": body, "more_body": more})
+    async def _send(self, send: Send, body: bytes, progress: Progress, more: bool) -> None:
+        if not progress.started:
+            await self._start(send)
+            progress.started = True
+        with anyio.move_on_after(self._patience) as patience:
+            progress.sending = patience
+            await send({"type": "http.response.body", "body": body, "more_body": more})
+        progress.sending = None
+        if patience.cancelled_caught:
+            raise ClientTooSlow
+        progress.bytes += len(body)
         await anyio.lowlevel.checkpoint()  # a server that never makes us wait must not keep us from seeing a disconnect
 
+    async def _renew_patience(self, unsent: Callable[[], int], progress: Progress) -> None:
+        """Give the client its time anew whenever it has taken some of a page: a slow one may take long."""
+        before = unsent()
+        while True:
+            await anyio.sleep(self._patience / 4)
+            now = unsent()
+            if now < before and progress.sending is not None:
+                progress.sending.deadline = anyio.current_time() + self._patience
+            before = now
 
-def _framed(rows: bytes, *, first: bool, rows_before: int, more: bool) -> bytes:
-    """A page's rows with the array's brackets and commas around them."""
-    opening = b"[" if first else b"," if rows and rows_before else b""
-    return b"%b%b%b" % (opening, rows, b"" if more else b"]")
+    async def _break_off(self, scope: Scope, send: Send, error: Exception, progress: Progress) -> None:
+        """Log, write the form's last word where the client still listens, and raise StreamAborted."""
+        context = context_of(scope)
+        logger.warning(
+            "a stream ended incomplete after %d rows in %d pages: %r [request %s]",
+            progress.rows,
+            progress.pages,
+            error,
+            context.request_id if context else "-",
+        )
+        code = error.code if isinstance(error, ServiceError) else type(error).__name__
+        self._reader.database.metrics.stream_broken(code)
+        if isinstance(error, ClientTooSlow):
+            scope.get("extensions", {}).get(ABORT, _nothing)()
+        elif isinstance(error, ServiceError):
+            await self._send(send, self._last_word(error, scope), progress, more=True)
+        raise StreamAborted(f"after {progress.rows} rows") from error
+
+    def _last_word(self, error: ServiceError, scope: Scope) -> bytes:
+        word = self._form.fail(msgspec.json.encode(problem_body(error, scope)))
+        return word if self._gzip is None or not word else self._gzip.piece(word)
+
+
+def _nothing() -> None:
+    """Stands for an extension that the server does not have."""
 
 
 async def _cancel_on_disconnect(receive: Receive, tasks: TaskGroup) -> None:

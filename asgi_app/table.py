@@ -45,12 +45,14 @@ class Table:
     """A table as the service reads and writes it.
 
     `partition_key` and `clustering_columns` are names of `columns`; together they are the primary key, in this order.
+    `indexable` are columns that a filter asks for and that an index may serve, where somebody wants to pay for one.
     """
 
     name: str
     columns: tuple[Column, ...]
     partition_key: tuple[str, ...]
     clustering_columns: tuple[str, ...] = ()
+    indexable: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -60,6 +62,7 @@ class Table:
         *,
         partition_key: tuple[str, ...],
         clustering_columns: tuple[str, ...] = (),
+        indexable: tuple[str, ...] = (),
     ) -> Table:
         """The table whose rows the struct `row` describes, a field a column.
 
@@ -67,10 +70,10 @@ class Table:
         """
         hints = get_type_hints(row, include_extras=True)
         columns = tuple(Column(field, _cql_type(hints[field])) for field in row.__struct_fields__)
-        missing = {*partition_key, *clustering_columns} - {column.name for column in columns}
+        missing = {*partition_key, *clustering_columns, *indexable} - {column.name for column in columns}
         if missing or not partition_key:
             raise ValueError(f"table {name}: the key needs columns of the row, not {sorted(missing)}")
-        return cls(name, columns, partition_key, clustering_columns)
+        return cls(name, columns, partition_key, clustering_columns, indexable)
 
     @property
     def primary_key(self) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class Plant(msgspec.Struct):
     sightings: int | None
 
 
-USERS = Table.of(User, "users", partition_key=("id",))
+USERS = Table.of(User, "users", partition_key=("id",), indexable=("age",))
 ANIMALS = Table.of(Animal, "animals", partition_key=("genus",), clustering_columns=("species",))
 PLANTS = Table.of(Plant, "plants", partition_key=("genus",), clustering_columns=("species",))
 

@@ -17,11 +17,12 @@ from starlette.types import ASGIApp
 from asgi_app.codec import timestamp_text
 from asgi_app.cql import Queries, Statement
 from asgi_app.errors import BatchTooLarge, FieldError, NotFound
+from asgi_app.pages import Gathered, gather
 from asgi_app.paging import PagePosition
 from asgi_app.requests import json_body, path_uuid
 from asgi_app.responses import HeadersOnly, json_response
-from asgi_app.state import database_of, deadline_of, location, page_tokens_of, queries_of, settings_of
-from asgi_app.stream import JSONArrayStream, PageReader
+from asgi_app.state import database_of, deadline_of, location, page_tokens_of, queries_of, row_sizes_of, settings_of
+from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables import USERS
 from asgi_app.validation import ArrayDecoder, BodyDecoder, QueryValues, without_nul
 
@@ -153,26 +154,25 @@ async def list_users(request: Request) -> ASGIApp:
     size = limit or (position.fetch_size if position else DEFAULT_LIST)
     if request.method == "HEAD":
         return HeadersOnly()
-    rows, paging_state = await _gather(request, size, position.paging_state if position else None)
+    paging_state = position.paging_state if position else None
+    page = await _gather(request, _queries(request).every_row, (), size, paging_state, exactly=True)
     headers = {}
-    if paging_state is not None:
-        token = page_tokens_of(request).issue(PagePosition(paging_state, size), walk)
+    if page.paging_state is not None:
+        token = page_tokens_of(request).issue(PagePosition(page.paging_state, size), walk)
         target = location(request, "/users") + "?" + urlencode({"limit": size, "page_state": token})
         headers["Link"] = f'<{target}>; rel="next"'
-    return json_response(b"[%b]" % rows, headers=headers)
+    return json_response(b"[%b]" % page.json_rows(), headers=headers)
 
 
-async def stream_users(request: Request) -> JSONArrayStream:
-    """GET /users/stream?limit&fetch_size&age_filter: a chunked JSON array, one chunk a Cassandra page."""
+async def stream_users(request: Request) -> RowStream:
+    """GET /users/stream?limit&fetch_size&age_filter&format: a chunked array, or another form, a chunk a page."""
     query = QueryValues(request.query_params)
     limit = query.integer("limit", 0, MOST_ROWS)
     fetch_size = query.integer("fetch_size", 1, LARGEST_PAGE)
     minimum = query.integer("age_filter", 0, OLDEST)
     query.check()
     statement, values = _walk(request, minimum)
-    return JSONArrayStream(
-        PageReader.for_request(request, statement, values, fetch_size=fetch_size or DEFAULT_PAGE, limit=limit)
-    )
+    return stream_rows(request, statement, values, fetch_size=fetch_size or DEFAULT_PAGE, limit=limit)
 
 
 async def page_users(request: Request) -> ASGIApp:
@@ -184,19 +184,13 @@ async def page_users(request: Request) -> ASGIApp:
         return json_response(_page_body(b"", None))
     statement, values = _walk(request, position.minimum)
     size = position.fetch_size if position.rows_left is None else min(position.fetch_size, position.rows_left)
-    result = await database_of(request).execute(
-        statement,
-        values,
-        deadline=deadline_of(request),
-        fetch_size=size,
-        paging_state=position.paging_state or None,
-    )
-    left = None if position.rows_left is None else position.rows_left - result.row_count
+    page = await _gather(request, statement, values, size, position.paging_state or None, exactly=False)
+    left = None if position.rows_left is None else position.rows_left - page.row_count
     token = None
-    if result.paging_state is not None and left != 0:
-        after = msgspec.structs.replace(position, paging_state=result.paging_state, rows_left=left)
+    if page.paging_state is not None and left != 0:
+        after = msgspec.structs.replace(position, paging_state=page.paging_state, rows_left=left)
         token = page_tokens_of(request).issue(after, _pages_walk(request))
-    return json_response(_page_body(result.json_rows(), token))
+    return json_response(_page_body(page.json_rows(), token))
 
 
 def _queries(request: Request) -> Queries:
@@ -242,22 +236,25 @@ async def _read_back(request: Request, user_id: uuid.UUID) -> Response:
     return json_response(result.json_rows())
 
 
-async def _gather(request: Request, size: int, paging_state: bytes | None) -> tuple[bytes, bytes | None]:
-    """Up to `size` rows as JSON, from as many Cassandra pages as they take, and the way on."""
-    pages: list[bytes] = []
-    while True:
-        result = await database_of(request).execute(
-            _queries(request).every_row,
-            deadline=deadline_of(request),
-            fetch_size=size,
-            paging_state=paging_state,
-        )
-        size -= result.row_count
-        paging_state = result.paging_state
-        if result.row_count:
-            pages.append(result.json_rows())
-        if not size or paging_state is None:
-            return b",".join(pages), paging_state
+async def _gather(
+    request: Request,
+    statement: Statement,
+    values: tuple[int, ...],
+    rows: int,
+    paging_state: bytes | None,
+    *,
+    exactly: bool,
+) -> Gathered:
+    return await gather(
+        database_of(request),
+        row_sizes_of(request),
+        statement,
+        values,
+        rows=rows,
+        paging_state=paging_state,
+        deadline=deadline_of(request),
+        exactly=exactly,
+    )
 
 
 def _walk(request: Request, minimum: int | None) -> tuple[Statement, tuple[int, ...]]:

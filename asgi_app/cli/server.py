@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
 from asgi_app.cli.failures import Failure
+from asgi_app.cli.protocol import AbortableProtocol
 
 APPLICATION = "asgi_app.app:app"
 GRACE_SECONDS = 30
@@ -86,6 +87,7 @@ def configuration(level: str, *, workers: int = 1, reload: bool = False) -> uvic
         APPLICATION,
         workers=workers,
         reload=reload,
+        http=AbortableProtocol,
         access_log=False,  # the application logs its requests, with their ids
         server_header=False,
         lifespan="on",

@@ -46,6 +46,18 @@ def test_keys_are_shared_by_their_text_and_rotate() -> None:
         PageTokens([new]).read(issued_before, "walk")
 
 
+def test_a_token_is_good_for_its_lifetime() -> None:
+    now = [1000.0]
+    tokens = PageTokens(["k" * 32], lifetime=60, clock=lambda: now[0])
+    token = tokens.issue(POSITION, "walk")
+    now[0] += 60
+    assert tokens.read(token, "walk") == POSITION
+    now[0] += 1.5
+    with pytest.raises(InvalidPageState):
+        tokens.read(token, "walk")
+    assert PageTokens(["k" * 32], clock=lambda: now[0] * 1000).read(token, "walk") == POSITION
+
+
 def test_every_changed_or_cut_character_is_refused() -> None:
     tokens = PageTokens()
     token = tokens.issue(POSITION, "walk")

@@ -1,59 +1,64 @@
 """What Cassandra cannot be made to do on demand: empty pages in the middle, failures between two pages, stalls.
 
-The pages here are scripted; the same reader and response run on the real node in the contract suite.
+The answers here are scripted, their rows are real pages; the same code runs on the real node in the contract suite.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+import json
+import struct
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+import msgspec
 import pytest
+from cassandra.cqltypes import Int32Type
 from starlette.types import Message
 
 from asgi_app.cql import Statement
+from asgi_app.db import Result
 from asgi_app.deadline import Deadline
-from asgi_app.errors import ReadFailed
-from asgi_app.stream import JSONArrayStream, PageReader, StreamAborted
+from asgi_app.errors import ReadFailed, TooManyStreams
+from asgi_app.formats import CSV, NDJSON, Gzip, JSONArray, MessagePack, RowFormat
+from asgi_app.metrics import Metrics
+from asgi_app.pages import PageReader, PageTimes, RowSizes, gather
+from asgi_app.rows import RowPage
+from asgi_app.stream import ABORT, RowStream, StreamAborted, accepts_gzip
+from asgi_app.tables import PLANTS
 
 pytestmark = pytest.mark.anyio
 
 SELECT = Statement("SELECT n FROM numbers", idempotent=True, writes=False)
 LONG = 20.0
+Numbers = Sequence[int]
 
 
-@dataclass
-class Page:
-    """A page as the stream sees it."""
-
-    numbers: Sequence[int]
-    paging_state: bytes | None
-    page: None = None
-
-    @property
-    def row_count(self) -> int:
-        return len(self.numbers)
-
-    def json_rows(self) -> bytes:
-        return b",".join(b"%d" % number for number in self.numbers)
+def result(numbers: Numbers, paging_state: bytes | None = None) -> Result:
+    body = b"".join(struct.pack(">ii", 4, number) for number in numbers)
+    return Result(RowPage(("n",), (Int32Type,), len(numbers), body), paging_state)
 
 
 @dataclass
 class Script:
-    """Stands for the database: answers each request for a page with the next of `pages`, an error raised as one."""
+    """Stands for the database: answers each request for a page with the next of `pages`, an error by raising it."""
 
-    pages: list[Sequence[int] | Exception]
+    pages: Sequence[Numbers | Exception]
     asked: list[int] = field(default_factory=list)
     open_streams: int = 0
     stall_at: int | None = None
     stalled: anyio.Event = field(default_factory=anyio.Event)
+    metrics: Metrics = field(default_factory=Metrics)
 
     async def execute(
         self, statement: Statement, values: Any, *, deadline: Deadline, fetch_size: int, paging_state: bytes | None
-    ) -> Page:
+    ) -> Result:
         position = int(paging_state or b"0")
         self.asked.append(fetch_size)
         if position == self.stall_at:
@@ -64,67 +69,88 @@ class Script:
         if isinstance(answer, Exception):
             raise answer
         last = position + 1 == len(self.pages)
-        return Page(answer[:fetch_size], None if last else b"%d" % (position + 1))
+        return result(answer[:fetch_size], None if last else b"%d" % (position + 1))
 
-
-def reader(script: Script, *, fetch_size: int = 10, limit: int | None = None) -> PageReader:
-    return PageReader(
-        script,  # type: ignore[arg-type]
-        SELECT,
-        (),
-        fetch_size=fetch_size,
-        limit=limit,
-        first_page=Deadline.after(LONG),
-        page_timeout=LONG,
-        whole=Deadline.after(LONG),
-    )
+    @property
+    def scope(self) -> dict[str, Any]:
+        app = SimpleNamespace(state=SimpleNamespace(service=SimpleNamespace(database=self)))
+        return {"type": "http", "method": "GET", "path": "/", "app": app}
 
 
 @dataclass
 class Client:
-    """The other end: keeps what was sent, and disconnects after so many chunks."""
+    """The other end: keeps what was sent, disconnects after so many chunks, or stops taking any."""
 
     leaves_after: int | None = None
+    stalls_after: int | None = None
     status: int | None = None
+    headers: dict[bytes, bytes] = field(default_factory=dict)
     chunks: list[bytes] = field(default_factory=list)
     complete: bool = False
     gone: anyio.Event = field(default_factory=anyio.Event)
 
     async def receive(self) -> Message:
-        if not self.gone.is_set():
-            await self.gone.wait()
+        await self.gone.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status, self.headers = message["status"], dict(message["headers"])
             return
+        if len(self.chunks) == self.stalls_after:
+            await anyio.sleep_forever()
         self.chunks.append(message.get("body", b""))
         self.complete = not message.get("more_body", False)
         if len(self.chunks) == self.leaves_after:
             self.gone.set()
 
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.chunks)
 
-async def respond(script: Script, client: Client, *, method: str = "GET", **bounds: Any) -> None:
+
+def reader(script: Script, *, fetch_size: int = 10, limit: int | None = None, whole: float = LONG) -> PageReader:
+    times = PageTimes(Deadline.after(LONG), LONG, Deadline.after(whole))
+    sizes = RowSizes(1 << 20, 10)
+    return PageReader(script, sizes, SELECT, (), times, fetch_size=fetch_size, limit=limit)  # type: ignore[arg-type]
+
+
+async def respond(
+    script: Script,
+    client: Client,
+    *,
+    form: RowFormat | None = None,
+    gzip: Gzip | None = None,
+    scope: dict[str, Any] | None = None,
+    most: int = 10,
+    patience: float = LONG,
+    **bounds: Any,
+) -> None:
+    stream = RowStream(reader(script, **bounds), form or JSONArray(), gzip, vary="Accept", most=most, patience=patience)
     with anyio.fail_after(LONG):
-        await JSONArrayStream(reader(script, **bounds))({"type": "http", "method": method}, client.receive, client.send)
+        await stream({**script.scope, **(scope or {})}, client.receive, client.send)
+
+
+def array(*numbers: int) -> bytes:
+    """Objects as the rows of an array have them, without its brackets."""
+    return b",".join(b'{"n":%d}' % number for number in numbers)
 
 
 @pytest.mark.parametrize(
     ("pages", "chunks"),
     [
         ([[]], [b"[]"]),
-        ([[1, 2]], [b"[1,2]"]),
-        ([[1, 2], [3]], [b"[1,2", b",3]"]),
-        ([[1, 2], []], [b"[1,2", b"]"]),
-        ([[1, 2], [], [3, 4]], [b"[1,2", b"", b",3,4]"]),
-        ([[], [], [1]], [b"[", b"", b"1]"]),
-        ([[], [1], [], [2], []], [b"[", b"1", b"", b",2", b"]"]),
+        ([[1, 2]], [b"[%b]" % array(1, 2)]),
+        ([[1, 2], [3]], [b"[" + array(1, 2), b"," + array(3) + b"]"]),
+        ([[1, 2], []], [b"[" + array(1, 2), b"]"]),
+        ([[1, 2], [], [3, 4]], [b"[" + array(1, 2), b"", b"," + array(3, 4) + b"]"]),
+        ([[], [], [1]], [b"[", b"", array(1) + b"]"]),
+        ([[], [1], [], [2], []], [b"[", array(1), b"", b"," + array(2), b"]"]),
         ([[], []], [b"[", b"]"]),
     ],
 )
 async def test_each_page_is_a_chunk_and_an_empty_one_is_not_the_end(
-    pages: list[Sequence[int] | Exception], chunks: list[bytes]
+    pages: list[Numbers | Exception], chunks: list[bytes]
 ) -> None:
     client = Client()
     await respond(Script(pages), client)
@@ -133,25 +159,100 @@ async def test_each_page_is_a_chunk_and_an_empty_one_is_not_the_end(
 
 
 @pytest.mark.parametrize(
-    ("limit", "asked", "body"),
+    ("limit", "asked", "numbers"),
     [
-        (0, [], b"[]"),
-        (1, [1], b"[1]"),
-        (2, [2], b"[1,2]"),
-        (3, [2, 1], b"[1,2,3]"),
-        (4, [2, 2], b"[1,2,3,4]"),
-        (5, [2, 2, 1], b"[1,2,3,4,5]"),
-        (99, [2, 2, 2], b"[1,2,3,4,5,6]"),
-        (None, [2, 2, 2], b"[1,2,3,4,5,6]"),
+        (0, [], []),
+        (1, [1], [1]),
+        (2, [2], [1, 2]),
+        (3, [2, 1], [1, 2, 3]),
+        (4, [2, 2], [1, 2, 3, 4]),
+        (5, [2, 2, 1], [1, 2, 3, 4, 5]),
+        (99, [2, 2, 2], [1, 2, 3, 4, 5, 6]),
+        (None, [2, 2, 2], [1, 2, 3, 4, 5, 6]),
     ],
 )
 async def test_the_limit_is_the_rows_in_total_and_no_page_asks_for_more(
-    limit: int | None, asked: list[int], body: bytes
+    limit: int | None, asked: list[int], numbers: list[int]
 ) -> None:
     script, client = Script([[1, 2], [3, 4], [5, 6]]), Client()
     await respond(script, client, fetch_size=2, limit=limit)
-    assert b"".join(client.chunks) == body
+    assert client.body == b"[%b]" % array(*numbers)
     assert script.asked == asked
+
+
+PAGES = [[1, 2], [], [3]]
+
+
+async def test_ndjson_is_an_object_a_line() -> None:
+    client = Client()
+    await respond(Script(PAGES), client, form=NDJSON())
+    assert client.body == b'{"n":1}\n{"n":2}\n{"n":3}\n'
+    assert client.headers[b"content-type"] == b"application/x-ndjson"
+
+
+async def test_messagepack_is_a_map_a_row() -> None:
+    client = Client()
+    await respond(Script(PAGES), client, form=MessagePack())
+    assert client.body == b"".join(msgspec.msgpack.encode({"n": number}) for number in (1, 2, 3))
+    assert client.headers[b"content-type"] == b"application/vnd.msgpack"
+
+
+async def test_csv_has_a_header_line_once() -> None:
+    client = Client()
+    await respond(Script(PAGES), client, form=CSV())
+    assert client.body == b"n\r\n1\r\n2\r\n3\r\n"
+    assert client.headers[b"content-type"] == b"text/csv; charset=utf-8; header=present"
+
+
+@pytest.mark.parametrize("form", [NDJSON, MessagePack])
+async def test_no_rows_are_no_bytes(form: Callable[[], RowFormat]) -> None:
+    client = Client()
+    await respond(Script([[]]), client, form=form())
+    assert (client.body, client.status, client.complete) == (b"", 200, True)
+
+
+async def test_csv_without_a_page_has_the_header_of_the_table() -> None:
+    script, client = Script([[1]]), Client()
+    statement = Statement("SELECT …", idempotent=True, writes=False, table=PLANTS)
+    times = PageTimes(Deadline.after(LONG), LONG, Deadline.after(LONG))
+    empty = PageReader(script, RowSizes(1, 1), statement, (), times, fetch_size=1, limit=0)  # type: ignore[arg-type]
+    stream = RowStream(empty, CSV(), None, vary="Accept", most=1, patience=LONG)
+    await stream(script.scope, client.receive, client.send)
+    assert client.body == b"genus,species,sightings\r\n"
+
+
+def test_csv_writes_what_a_spreadsheet_reads_back() -> None:
+    values = ("a,b", 'say "hi"', "line\r\nbreak", None, True, 0.1, [1, "x"], {"k": None})
+    page = SimpleNamespace(tuples=lambda: [values])
+    (row,) = csv.reader(io.StringIO(CSV().rows(page).decode(), newline=""))  # type: ignore[arg-type]
+    assert row == ["a,b", 'say "hi"', "line\r\nbreak", "", "true", "0.1", '[1,"x"]', '{"k":null}']
+
+
+async def test_gzip_lets_every_page_be_read_as_it_comes() -> None:
+    client = Client()
+    await respond(Script(PAGES), client, gzip=Gzip())
+    assert client.headers[b"content-encoding"] == b"gzip"
+    decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    pages = [decompressor.decompress(chunk) for chunk in client.chunks]
+    assert pages == [b"[" + array(1, 2), b"", b"," + array(3) + b"]"]
+    assert decompressor.eof
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        ("", False),
+        ("gzip", True),
+        ("GZIP", True),
+        ("br, gzip;q=0.5", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0", False),
+        ("br", False),
+        ("*", False),
+    ],
+)
+def test_gzip_is_sent_only_to_those_who_name_it(header: str, accepted: bool) -> None:
+    assert accepts_gzip(header) is accepted
 
 
 async def test_an_error_of_the_first_page_comes_before_anything_is_sent() -> None:
@@ -166,23 +267,60 @@ async def test_a_later_error_leaves_the_array_open_and_the_body_incomplete() -> 
     with pytest.raises(StreamAborted, match="after 2 rows") as caught:
         await respond(script, client)
     assert isinstance(caught.value.__cause__, ReadFailed)
-    assert b"".join(client.chunks) == b"[1,2"
+    assert client.body == b"[" + array(1, 2)
     assert not client.complete
     assert script.open_streams == 0
+    assert b'broken_streams_total{code="read_failed"} 1.0' in script.metrics.prometheus_text()
+
+
+async def test_ndjson_tells_the_error_in_its_last_line() -> None:
+    client = Client()
+    with pytest.raises(StreamAborted):
+        await respond(Script([[1], ReadFailed()]), client, form=NDJSON())
+    first, last = client.body.splitlines()
+    assert first == b'{"n":1}'
+    assert json.loads(last)["error"]["code"] == "read_failed"
+    assert not client.complete
+
+
+async def test_a_stream_that_takes_too_long_is_broken_off() -> None:
+    script, client = Script([[1], [2], [3]], stall_at=2), Client()
+    with pytest.raises(StreamAborted):
+        await respond(script, client, whole=0.05)
+    assert not client.complete
+    assert script.open_streams == 0
+
+
+async def test_a_client_that_takes_nothing_is_dropped_with_what_is_buffered_for_it() -> None:
+    script, client = Script([[1], [2], [3]]), Client(stalls_after=1)
+    dropped: list[bool] = []
+    with pytest.raises(StreamAborted):
+        await respond(script, client, patience=0.05, scope={"extensions": {ABORT: lambda: dropped.append(True)}})
+    assert dropped == [True]
+    assert script.open_streams == 0
+
+
+async def test_one_stream_too_many_is_refused() -> None:
+    script, client = Script([[1]], open_streams=3), Client()
+    with pytest.raises(TooManyStreams):
+        await respond(script, client, most=3)
+    assert (client.status, script.asked) == (None, [])
 
 
 async def test_a_page_is_requested_before_the_one_before_it_is_sent_and_never_two() -> None:
     script, client = Script([[1], [2], [3], [4]]), Client()
     asked_by_chunk: list[int] = []
+    keep = client.send
 
     async def send(message: Message) -> None:
-        await client.send(message)
+        await keep(message)
         for _ in range(10):  # whatever runs beside the response has had its turn
             await anyio.lowlevel.checkpoint()
         if message["type"] == "http.response.body":
             asked_by_chunk.append(len(script.asked))
 
-    await JSONArrayStream(reader(script))({"type": "http", "method": "GET"}, client.receive, send)
+    client.send = send  # type: ignore[method-assign]
+    await respond(script, client)
     assert asked_by_chunk == [2, 3, 4, 4]
 
 
@@ -203,7 +341,7 @@ async def test_a_client_that_leaves_is_noticed_where_the_server_never_waits() ->
 
 async def test_head_sends_the_headers_and_reads_no_page() -> None:
     script, client = Script([[1]]), Client()
-    await respond(script, client, method="HEAD")
+    await respond(script, client, scope={"method": "HEAD"})
     assert (client.status, client.chunks, script.asked) == (200, [b""], [])
 
 
@@ -213,3 +351,58 @@ async def test_leaving_an_open_reader_closes_it() -> None:
         await anext(pages)
         assert script.open_streams == 1
     assert script.open_streams == 0
+
+
+def fat(rows: int, weight: int) -> Result:
+    return Result(RowPage(("n",), (Int32Type,), rows, b"x" * rows * weight), None)
+
+
+def test_where_rows_are_fat_fewer_are_asked_for() -> None:
+    sizes = RowSizes(1_000_000, 10)
+    assert sizes.rows_a_page(SELECT, 5000) == 100  # nothing is known yet
+    sizes.saw(SELECT, fat(10, 100))
+    assert sizes.rows_a_page(SELECT, 5000) == 5000
+    sizes.saw(SELECT, fat(10, 100_000))
+    assert sizes.rows_a_page(SELECT, 5000) == 10
+    sizes.saw(SELECT, fat(1, 5_000_000))
+    assert sizes.rows_a_page(SELECT, 5000) == 1
+    for _ in range(30):
+        sizes.saw(SELECT, fat(1, 100))
+    assert sizes.rows_a_page(SELECT, 5000) == 5000
+    sizes.saw(SELECT, fat(0, 0))
+    assert sizes.rows_a_page(SELECT, 7) == 7
+
+
+def test_only_so_many_statements_are_remembered() -> None:
+    sizes = RowSizes(1000, 2)
+    for name in ("a", "b", "c"):
+        sizes.saw(Statement(name, idempotent=True, writes=False), fat(1, 1000))
+    known = [sizes.rows_a_page(Statement(name, idempotent=True, writes=False), 50) for name in ("a", "b", "c")]
+    assert known == [50, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("pages", "exactly", "rows", "asked"),
+    [
+        ([[1, 2, 3]], True, 3, [5]),
+        ([[1], [], [2, 3], [4, 5, 6]], True, 5, [5, 4, 4, 2]),
+        ([[1], [], [2, 3]], False, 1, [5]),
+        ([[], [1]], False, 0, [5]),
+    ],
+)
+async def test_gathering_rows_takes_as_many_pages_as_it_must(
+    pages: list[Numbers | Exception], exactly: bool, rows: int, asked: list[int]
+) -> None:
+    script = Script(pages)
+    gathered = await gather(
+        script,  # type: ignore[arg-type]
+        RowSizes(1 << 20, 10),
+        SELECT,
+        (),
+        rows=5,
+        paging_state=None,
+        deadline=Deadline.after(LONG),
+        exactly=exactly,
+    )
+    assert (gathered.row_count, script.asked) == (rows, asked)
+    assert msgspec.json.decode(b"[%b]" % gathered.json_rows()) == [{"n": n + 1} for n in range(rows)]

@@ -1,0 +1,94 @@
+"""uvicorn's HTTP protocol, with a way to drop a connection together with what is still buffered for it."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from asgi_app.stream import ABORT, UNSENT
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.h11_impl import H11Protocol as HTTPProtocol
+else:
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as HTTPProtocol
+    except ImportError:  # without the extra `server`
+        from uvicorn.protocols.http.h11_impl import H11Protocol as HTTPProtocol
+
+
+class AbortableProtocol(HTTPProtocol):
+    """Offers `ABORT` and `UNSENT` among the extensions of every scope.
+
+    When an application fails, uvicorn closes the connection, and closing waits until the client has taken what was
+    written. A client that takes nothing keeps its socket and its buffers so for ever.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.app = self._offering_abort(self.app)
+
+    def _offering_abort(self, app: ASGIApp) -> ASGIApp:
+        async def offering(scope: Scope, receive: Receive, send: Send) -> None:
+            scope.setdefault("extensions", {}).update({ABORT: self.abort, UNSENT: self.unsent})
+            if scope["type"] == "http" and scope["http_version"] == "1.0":
+                send = self._without_chunks(send)
+            await app(scope, receive, send)
+
+        return offering
+
+    def _without_chunks(self, send: Send) -> Send:
+        """HTTP/1.0 knows no chunks: a body of unknown length ends with the connection (RFC 9112 section 6.1).
+
+        h11 does so by itself. With httptools uvicorn 0.54 sends chunks to everybody, unless the length is known to it:
+        so here it always expects just what comes next.
+        """
+        cycle: Any = self.cycle
+        if not hasattr(cycle, "chunked_encoding"):
+            return send
+        unknown = False
+
+        async def send_until_close(message: Message) -> None:
+            nonlocal unknown
+            if message["type"] == "http.response.start":
+                unknown = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
+                cycle.chunked_encoding = False if unknown else None
+            elif unknown:
+                cycle.expected_content_length = len(message.get("body", b""))
+            await send(message)
+
+        return send_until_close
+
+    def abort(self) -> None:
+        """Drop the connection now, with what is buffered for it here and in the kernel."""
+        if self.transport is not None:
+            linger = struct.pack("ii", 1, 0)  # on, no time: the kernel drops its buffer too and resets
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.transport.abort()
+
+    def unsent(self) -> int:
+        """How many bytes are buffered for the client, here and, where it tells, in the kernel."""
+        transport: Any = self.transport
+        if transport is None or transport.is_closing():
+            return 0
+        buffered: int = transport.get_write_buffer_size()
+        return buffered + _unsent_by_kernel(transport.get_extra_info("socket").fileno())
+
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
+    def _unsent_by_kernel(descriptor: int) -> int:
+        """What the other side has not acknowledged (tcp(7), SIOCOUTQ)."""
+        (count,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))
+        return int(count)
+
+else:
+
+    def _unsent_by_kernel(descriptor: int) -> int:
+        """Not known."""
+        return 0

@@ -1,0 +1,208 @@
+"""The pages of a result, one ahead of the reader, as large as their rows allow."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from asgi_app.cql import Statement
+from asgi_app.db import Database, Result
+from asgi_app.deadline import Deadline
+from asgi_app.tasks import background_tasks
+
+FIRST_GUESS = 100
+"""Rows asked for while nothing is known of a statement's rows."""
+
+
+class RowSizes:
+    """What rows of each statement were last seen to weigh, so that a page of fat rows asks for fewer.
+
+    Cassandra counts a page in rows, whatever they weigh. `page_bytes` is what a page should have at most; `limit` is
+    how many statements are remembered.
+    """
+
+    def __init__(self, page_bytes: int, limit: int) -> None:
+        self._page_bytes = page_bytes
+        self._limit = limit
+        self._heaviest: OrderedDict[str, float] = OrderedDict()
+
+    def rows_a_page(self, statement: Statement, at_most: int) -> int:
+        """How many rows to ask for, one at least."""
+        heaviest = self._heaviest.get(statement.cql)
+        if heaviest is None:
+            return min(at_most, FIRST_GUESS)
+        return max(1, min(at_most, int(self._page_bytes / heaviest)))
+
+    def is_full(self, results: Sequence[Result]) -> bool:
+        """Whether these pages together weigh what one should."""
+        return sum(result.page.size for result in results if result.page is not None) >= self._page_bytes // 2
+
+    def saw(self, statement: Statement, result: Result) -> None:
+        """Learn from a page: heavier rows count at once, lighter ones by and by."""
+        if not result.row_count or result.page is None:
+            return
+        weight = max(1.0, result.page.size / result.row_count)
+        before = self._heaviest.pop(statement.cql, weight)
+        self._heaviest[statement.cql] = max(weight, (before + weight) / 2)
+        while len(self._heaviest) > self._limit:
+            self._heaviest.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Rows gathered from one Cassandra page or more, and the way on."""
+
+    results: tuple[Result, ...]
+    paging_state: bytes | None
+
+    @property
+    def row_count(self) -> int:
+        """How many rows there are."""
+        return sum(result.row_count for result in self.results)
+
+    def json_rows(self) -> bytes:
+        """The rows as JSON objects with commas between them."""
+        return b",".join(result.json_rows() for result in self.results if result.row_count)
+
+
+async def gather(
+    database: Database,
+    sizes: RowSizes,
+    statement: Statement,
+    values: Sequence[Any],
+    *,
+    rows: int,
+    paging_state: bytes | None,
+    deadline: Deadline,
+    exactly: bool,
+) -> Gathered:
+    """Up to `rows` rows from `paging_state` on; as many where `exactly` and there are so many.
+
+    Else fewer where they are fat, or where Cassandra gave an empty page. Raises what `Database.execute` raises.
+    """
+    results: list[Result] = []
+    while True:
+        asked = sizes.rows_a_page(statement, rows)
+        result = await database.execute(
+            statement, values, deadline=deadline, fetch_size=asked, paging_state=paging_state
+        )
+        sizes.saw(statement, result)
+        results.append(result)
+        paging_state = result.paging_state
+        if not exactly and (asked == rows or not result.row_count or sizes.is_full(results)):
+            break
+        rows -= result.row_count
+        if paging_state is None or not rows:
+            break
+    return Gathered(tuple(results), paging_state)
+
+
+@dataclass(frozen=True, slots=True)
+class PageTimes:
+    """When pages are due: the first by `first`, every other within `each` seconds, and all of them by `whole`."""
+
+    first: Deadline
+    each: float
+    whole: Deadline
+
+
+class PageReader:
+    """The pages of one statement's result, the next one requested while the caller works on this one.
+
+    `limit` is the most rows in total, None for all; `fetch_size` the most rows a page, which has fewer where they are
+    fat. A page without rows is not the end: only Cassandra says when the result ends.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        sizes: RowSizes,
+        statement: Statement,
+        values: Sequence[Any],
+        times: PageTimes,
+        *,
+        fetch_size: int,
+        limit: int | None = None,
+    ) -> None:
+        self.database = database
+        self.statement = statement
+        self.times = times
+        self._sizes = sizes
+        self._values = values
+        self._fetch_size = fetch_size
+        self._left = limit
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[AsyncGenerator[tuple[Result, bool], None]]:
+        """The pages, for as long as the block runs; then what is under way is ended and nothing stays open."""
+        async with background_tasks() as tasks, aclosing(self.pages(tasks)) as pages:
+            yield pages
+
+    async def pages(self, tasks: TaskGroup) -> AsyncGenerator[tuple[Result, bool], None]:
+        """Each page, with whether another follows; `tasks` runs the request for the page ahead.
+
+        Raises what `Database.execute` raises. Cancelling `tasks` ends the request under way.
+        """
+        if self._left == 0:
+            return
+        self.database.open_streams += 1
+        try:
+            result = await self._fetch(None, self.times.first)
+            while self._has_more(result):
+                ahead = _Ahead()
+                tasks.start_soon(ahead.run, self, result.paging_state)
+                yield result, True
+                result = await ahead.result()
+            yield result, False
+        finally:
+            self.database.open_streams -= 1
+
+    async def next_page(self, paging_state: bytes | None) -> Result:
+        """The page after the one that gave `paging_state`."""
+        return await self._fetch(paging_state, self.times.whole.at_most(self.times.each))
+
+    async def _fetch(self, paging_state: bytes | None, deadline: Deadline) -> Result:
+        most = self._fetch_size if self._left is None else min(self._fetch_size, self._left)
+        result = await self.database.execute(
+            self.statement,
+            self._values,
+            deadline=deadline,
+            fetch_size=self._sizes.rows_a_page(self.statement, most),
+            paging_state=paging_state,
+        )
+        self._sizes.saw(self.statement, result)
+        if self._left is not None:
+            self._left -= result.row_count
+        return result
+
+    def _has_more(self, result: Result) -> bool:
+        return result.paging_state is not None and (self._left is None or self._left > 0)
+
+
+class _Ahead:
+    """The request for the next page, running beside the work on this one; its failure waits to be asked for."""
+
+    def __init__(self) -> None:
+        self._finished = anyio.Event()
+        self._result: Result | None = None
+        self._error: Exception | None = None
+
+    async def run(self, reader: PageReader, paging_state: bytes | None) -> None:
+        try:
+            self._result = await reader.next_page(paging_state)
+        except Exception as error:
+            self._error = error
+        finally:
+            self._finished.set()
+
+    async def result(self) -> Result:
+        await self._finished.wait()
+        if self._result is None:
+            raise self._error or anyio.BrokenResourceError
+        return self._result

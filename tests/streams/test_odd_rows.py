@@ -1,0 +1,172 @@
+"""Rows that are fat, and cells that no Python value stands for."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from cassandra.cluster import Session
+from contract.samples import every_loop
+from helpers.service import client_of, serving, settings_for
+from starlette.requests import Request
+from starlette.routing import Route
+
+from asgi_app.app import create_app
+from asgi_app.cql import Statement
+from asgi_app.settings import Settings
+from asgi_app.stream import RowStream, stream_rows
+from streams.stored import ids_of, stream, write_users
+
+pytestmark = pytest.mark.anyio
+
+READERS = 20
+LONG_AGO = -(2**63)
+FAR_AHEAD = 2**63 - 1
+
+ODD_COLUMNS = {
+    "moment": ("timestamp", str(FAR_AHEAD), "+292278994-08-17T07:12:55.807Z"),
+    "day": ("date", "0", "-5877641-06-23"),
+    "clock": ("time", "86399999999999", "23:59:59.999999999"),
+    "whole": ("varint", "-" + "7" * 5000, "-" + "7" * 5000),
+    "exact": ("decimal", "1.50E+100", "1.50E+100"),
+    "double_nan": ("double", "NaN", "NaN"),
+    "double_low": ("double", "-Infinity", "-Infinity"),
+    "single_high": ("float", "Infinity", "Infinity"),
+    "span": ("duration", "-1y2mo3d4h", "-1y2mo3d4h"),
+    "bytes": ("blob", "0xff00", "0xff00"),
+    "texts": ("list<timestamp>", f"[{LONG_AGO}]", ["-292275055-05-16T16:47:04.192Z"]),
+}
+"""Name → CQL type, CQL literal, what the stream shows."""
+
+
+@pytest.fixture(scope="module")
+def odd_table(cql: Session, keyspace: str) -> Iterator[str]:
+    """A table with every odd cell in each of its rows."""
+    table = f"{keyspace}.odd"
+    columns = ", ".join(f"{name} {cql_type}" for name, (cql_type, _, _) in ODD_COLUMNS.items())
+    cql.execute(f"CREATE TABLE IF NOT EXISTS {table} (id int PRIMARY KEY, {columns})")
+    literals = ", ".join(literal for _, literal, _ in ODD_COLUMNS.values())
+    for number in range(50):
+        cql.execute(f"INSERT INTO {table} (id, {', '.join(ODD_COLUMNS)}) VALUES ({number}, {literals})")
+    yield table
+    cql.execute(f"DROP TABLE {table}")
+
+
+@pytest.fixture(scope="module")
+async def odd_client(anyio_backend: Any, settings: Settings, odd_table: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application that streams the odd table too, at /odd."""
+
+    async def odd(request: Request) -> RowStream:
+        statement = Statement(f"SELECT * FROM {odd_table}", idempotent=True, writes=False)
+        return stream_rows(request, statement, fetch_size=7)
+
+    app = create_app(settings)
+    app.router.routes.append(Route("/odd", odd))
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        yield client
+
+
+@pytest.fixture
+def strange_users(cql: Session, users: str) -> dict[str, dict[str, Any]]:
+    """Users whose times no Python value stands for; by id, what is shown of them."""
+    shown: dict[str, dict[str, Any]] = {}
+    times = {
+        LONG_AGO: "-292275055-05-16T16:47:04.192Z",
+        -62135596800001: "+0000-12-31T23:59:59.999Z",
+        253402300800000: "+10000-01-01T00:00:00.000Z",
+        FAR_AHEAD: "+292278994-08-17T07:12:55.807Z",
+    }
+    for stored, text in times.items():
+        for _ in range(25):
+            user_id = uuid.uuid4()
+            cql.execute(
+                f"INSERT INTO {users} (id, name, age, created_at) VALUES ({user_id}, '\x01\"\\', -2147483648, {stored})"
+            )
+            shown[str(user_id)] = {
+                "id": str(user_id),
+                "name": '\x01"\\',
+                "email": None,
+                "age": -2147483648,
+                "created_at": text,
+                "updated_at": None,
+            }
+    return shown
+
+
+@every_loop
+async def test_cells_that_no_python_value_stands_for_are_streamed_and_harm_no_other_reader(
+    odd_client: httpx.AsyncClient, cql: Session, users: str, strange_users: dict[str, Any]
+) -> None:
+    plain = write_users(cql, users, [1] * READERS)
+    reads = 0
+    done = anyio.Event()
+
+    async def read(user_id: str) -> None:
+        nonlocal reads
+        while not done.is_set():
+            answer = await odd_client.get(f"/users/{user_id}")
+            assert (answer.status_code, answer.json()["id"]) == (200, user_id)
+            reads += 1
+
+    async with anyio.create_task_group() as tasks:
+        for user_id in plain:
+            tasks.start_soon(read, user_id)
+        for form in ("json", "ndjson", "msgpack", "csv"):
+            await _check_odd(odd_client, form)
+            answer = await odd_client.get("/users/stream?fetch_size=9")
+            found = {user["id"]: user for user in answer.json()}
+            assert {user_id: found[user_id] for user_id in strange_users} == strange_users
+            assert set(found) == {*strange_users, *plain}
+            assert (await odd_client.get(f"/users/stream?format={form}")).status_code == 200
+        done.set()
+    assert reads >= READERS
+
+
+async def _check_odd(client: httpx.AsyncClient, form: str) -> None:
+    answer = await client.get("/odd", params={"format": form})
+    assert answer.status_code == 200
+    if form == "json":
+        rows = answer.json()
+        assert sorted(row["id"] for row in rows) == list(range(50))
+        for row in rows:
+            assert {name: row[name] for name in ODD_COLUMNS} == {name: it[2] for name, it in ODD_COLUMNS.items()}
+    elif form == "ndjson":
+        assert len([json.loads(line) for line in answer.content.splitlines()]) == 50
+    else:
+        assert answer.content.count(b"+292278994-08-17T07:12:55.807Z") == 50
+
+
+# --- fat rows
+
+FAT = 1_000_000
+PAGE_BYTES = 4 * 1024 * 1024
+
+
+async def test_fat_rows_all_arrive_and_pages_become_small(
+    node_address: tuple[str, int], keyspace: str, cql: Session, users: str
+) -> None:
+    ids = [it for _ in range(3) for it in write_users(cql, users, [1] * 10, name="x" * FAT)]
+    async with serving(settings_for(node_address, keyspace)) as (app, _):
+        for chunks in ((await stream(app)).chunks, (await stream(app)).chunks):
+            assert sorted(ids_of(json.loads(b"".join(chunks)))) == sorted(ids)
+            assert all(len(chunk) < 2 * PAGE_BYTES for chunk in chunks[1:])
+        assert len(chunks) >= 30 * FAT // (2 * PAGE_BYTES)
+        assert len(chunks[0]) < 2 * PAGE_BYTES  # what the rows weigh is known by now
+
+
+async def test_a_page_becomes_small_within_one_stream_of_many_fat_rows(
+    node_address: tuple[str, int], keyspace: str, cql: Session, users: str
+) -> None:
+    ids = write_users(cql, users, [1] * 400, name="x" * 20_000)
+    most = 128 * 1024
+    async with serving(settings_for(node_address, keyspace, max_page_bytes=most)) as (app, client):
+        chunks = (await stream(app, "fetch_size=5000")).chunks
+        assert sorted(ids_of(json.loads(b"".join(chunks)))) == sorted(ids)
+        assert max(map(len, chunks[1:])) < 2 * most
+        page = (await client.get("/users/stream/pages?fetch_size=5000")).content
+        assert len(page) < 2 * most

@@ -1,0 +1,162 @@
+"""The same stream under each server the service is for, over HTTP/1.0, 1.1 and 2."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from process.running import PYTHON, free_port, started, wait_until
+
+from streams.stored import User
+from streams.tcp import ask, connect, rest
+
+ROWS = 10_000
+APPLICATION = "asgi_app.app:app"
+
+SERVERS: Mapping[str, list[str]] = {
+    "uvicorn h11": ["uvicorn", "--http", "h11", "--port"],
+    "uvicorn httptools": ["uvicorn", "--http", "httptools", "--port"],
+    "asgi-cassandra serve": ["asgi_app", "serve", "--port"],
+    "hypercorn asyncio": ["hypercorn", "--worker-class", "asyncio", "--bind"],
+    "hypercorn trio": ["hypercorn", "--worker-class", "trio", "--bind"],
+}
+
+
+@pytest.fixture
+def variables(node_address: tuple[str, int], crowded: str) -> Mapping[str, str]:
+    """The settings that name the crowded keyspace."""
+    host, port = node_address
+    return {"CASSANDRA_HOSTS": host, "CASSANDRA_PORT": str(port), "CASSANDRA_KEYSPACE": crowded}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_ten_thousand_rows_are_whole_under(
+    server: str, tmp_path: Path, variables: Mapping[str, str], crowd: list[User]
+) -> None:
+    port = free_port()
+    with started(_command(server, port), tmp_path, variables) as program:
+        url = f"http://127.0.0.1:{port}"
+        program.answers(f"{url}/readyz")
+        answer = httpx.get(f"{url}/users/stream?limit={ROWS}", timeout=30)
+        assert answer.http_version == "HTTP/1.1"
+        assert answer.headers["transfer-encoding"] == "chunked"
+        assert answer.json() == crowd[:ROWS]
+        lines = httpx.get(f"{url}/users/stream?limit={ROWS}&format=ndjson", timeout=30).text.splitlines()
+        assert len(lines) == ROWS
+        _leave_in_the_middle(port, url)
+        assert "Traceback" not in program.errors
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "uvicorn h11",
+        "asgi-cassandra serve",
+        "hypercorn asyncio",
+    ],
+)
+def test_ten_thousand_rows_are_whole_and_without_chunks_over_http_1_0_under(
+    server: str, tmp_path: Path, variables: Mapping[str, str], crowd: list[User]
+) -> None:
+    port = free_port()
+    with started(_command(server, port), tmp_path, variables) as program:
+        program.answers(f"http://127.0.0.1:{port}/readyz")
+        head, body = _over_http_1_0(port)
+        assert b" 200 " in head.splitlines()[0]
+        assert b"chunked" not in head.lower()
+        assert httpx.Response(200, content=body).json() == crowd[:ROWS]
+
+
+def _command(server: str, port: int) -> list[str]:
+    module, *options = SERVERS[server]
+    where = f"127.0.0.1:{port}" if module == "hypercorn" else str(port)
+    application = [] if module == "asgi_app" else [APPLICATION]
+    return [PYTHON, "-m", module, *options, where, *application]
+
+
+def _over_http_1_0(port: int) -> tuple[bytes, bytes]:
+    with connect(port) as client:
+        ask(client, f"/users/stream?limit={ROWS}", version="1.0")
+        head, _, body = rest(client).partition(b"\r\n\r\n")
+    return head, body
+
+
+def _leave_in_the_middle(port: int, url: str) -> None:
+    for _ in range(5):
+        with connect(port) as client:
+            ask(client, "/users/stream?fetch_size=10")
+            assert client.recv(100)
+    status = f"{url}/context_manager_safety/status"
+    wait_until("no stream is open", lambda: httpx.get(status).json()["open_streams"] == 0)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """A certificate of 127.0.0.1 and its key, as files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    files[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    files[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, plain)
+    )
+    return files
+
+
+@pytest.mark.parametrize("worker", ["asyncio", "trio"])
+def test_ten_thousand_rows_are_whole_over_http_2(
+    worker: str,
+    tmp_path: Path,
+    variables: Mapping[str, str],
+    crowd: list[User],
+    certificate: tuple[Path, Path],
+) -> None:
+    port = free_port()
+    options = ["--worker-class", worker, "--certfile", str(certificate[0]), "--keyfile", str(certificate[1])]
+    command = [PYTHON, "-m", "hypercorn", *options, "--bind", f"127.0.0.1:{port}", APPLICATION]
+    trust = ssl.create_default_context(cafile=str(certificate[0]))
+    with (
+        started(command, tmp_path, variables) as program,
+        httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trust, http1=False, http2=True, timeout=30) as client,
+    ):
+        wait_until("it answers", lambda: _is_ready(client))
+        answer = client.get(f"/users/stream?limit={ROWS}")
+        assert answer.http_version == "HTTP/2"
+        assert answer.json() == crowd[:ROWS]
+        with httpx.Client(base_url=client.base_url, verify=trust, http1=False, http2=True, timeout=30) as other:
+            with other.stream("GET", "/users/stream?fetch_size=10") as left:
+                assert next(left.iter_raw())
+        status = "/context_manager_safety/status"
+        wait_until("no stream is open", lambda: client.get(status).json()["open_streams"] == 0)
+        assert client.get(f"/users/stream?limit={ROWS}&format=ndjson").text.count("\n") == ROWS
+        assert "Traceback" not in program.errors
+
+
+def _is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
