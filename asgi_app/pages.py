@@ -89,10 +89,7 @@ async def gather(
     results: list[Result] = []
     while True:
         asked = sizes.rows_a_page(statement, rows)
-        result = await database.execute(
-            statement, values, deadline=deadline, fetch_size=asked, paging_state=paging_state
-        )
-        sizes.saw(statement, result)
+        result = await _page(database, sizes, statement, values, asked, paging_state, deadline)
         results.append(result)
         paging_state = result.paging_state
         if not exactly and (asked == rows or not result.row_count or sizes.is_full(results)):
@@ -169,20 +166,31 @@ class PageReader:
 
     async def _fetch(self, paging_state: bytes | None, deadline: Deadline) -> Result:
         most = self._fetch_size if self._left is None else min(self._fetch_size, self._left)
-        result = await self.database.execute(
-            self.statement,
-            self._values,
-            deadline=deadline,
-            fetch_size=self._sizes.rows_a_page(self.statement, most),
-            paging_state=paging_state,
-        )
-        self._sizes.saw(self.statement, result)
+        asked = self._sizes.rows_a_page(self.statement, most)
+        result = await _page(self.database, self._sizes, self.statement, self._values, asked, paging_state, deadline)
         if self._left is not None:
             self._left -= result.row_count
         return result
 
     def _has_more(self, result: Result) -> bool:
         return result.paging_state is not None and (self._left is None or self._left > 0)
+
+
+async def _page(
+    database: Database,
+    sizes: RowSizes,
+    statement: Statement,
+    values: Sequence[Any],
+    fetch_size: int,
+    paging_state: bytes | None,
+    deadline: Deadline,
+) -> Result:
+    """One page, from whose rows is learned what they weigh."""
+    result = await database.execute(
+        statement, values, deadline=deadline, fetch_size=fetch_size, paging_state=paging_state
+    )
+    sizes.saw(statement, result)
+    return result
 
 
 class _Ahead:

@@ -35,31 +35,18 @@ ALONE_OPTIONS = (
 # On one machine the others are heard of well before the default 30 s; without a wait a join finds no seed.
 MEMBER_OPTIONS = ("-Dcassandra.ring_delay_ms=5000",)
 
-# What Cassandra reaches into, by Java version, as its own server options document.
-EXPORTS = {
-    11: (
-        "java.base/java.lang.ref",
-        "java.base/java.lang.reflect",
-        "java.base/jdk.internal.misc",
-        "java.base/jdk.internal.ref",
-        "java.base/sun.nio.ch",
-        "java.management.rmi/com.sun.jmx.remote.internal.rmi",
-        "java.rmi/sun.rmi.registry",
-        "java.rmi/sun.rmi.server",
-        "java.sql/java.sql",
-    ),
-    17: (
-        "java.base/java.lang.ref",
-        "java.base/java.lang.reflect",
-        "java.base/jdk.internal.misc",
-        "java.base/jdk.internal.ref",
-        "java.base/sun.nio.ch",
-        "java.management.rmi/com.sun.jmx.remote.internal.rmi",
-        "java.rmi/sun.rmi.registry",
-        "java.rmi/sun.rmi.server",
-        "java.sql/java.sql",
-    ),
-}
+# What Cassandra reaches into, as its own server options document: the exports are the same for Java 11 and 17.
+EXPORTS = (
+    "java.base/java.lang.ref",
+    "java.base/java.lang.reflect",
+    "java.base/jdk.internal.misc",
+    "java.base/jdk.internal.ref",
+    "java.base/sun.nio.ch",
+    "java.management.rmi/com.sun.jmx.remote.internal.rmi",
+    "java.rmi/sun.rmi.registry",
+    "java.rmi/sun.rmi.server",
+    "java.sql/java.sql",
+)
 OPENS = {
     11: (
         "java.base/java.lang.module",
@@ -180,7 +167,7 @@ def java_command(
         f"-Xmx{spec.heap}",
         *JAVA_OPTIONS,
         *(MEMBER_OPTIONS if spec.seeds else ALONE_OPTIONS),
-        *(f"--add-exports={package}=ALL-UNNAMED" for package in EXPORTS[java.major]),
+        *(f"--add-exports={package}=ALL-UNNAMED" for package in EXPORTS),
         *(f"--add-opens={package}=ALL-UNNAMED" for package in OPENS[java.major]),
         *_folder_options(folder),
         *(() if ports.jmx is None else (f"-Dcassandra.jmx.local.port={ports.jmx}",)),
