@@ -54,6 +54,8 @@ class Progress:
     rows: int = 0
     bytes: int = 0
     started: bool = False
+    ended: bool = False
+    """Whether the last of the body was handed to the server."""
     sending: anyio.CancelScope | None = None
     """What ends the sending under way when the client takes nothing for too long."""
 
@@ -139,7 +141,7 @@ class RowStream:
         progress = Progress()
         try:
             async with background_tasks() as tasks:
-                tasks.start_soon(_cancel_on_disconnect, receive, tasks)
+                tasks.start_soon(_cancel_on_disconnect, receive, tasks, progress)
                 if UNSENT in scope.get("extensions", {}):
                     tasks.start_soon(self._renew_patience, scope["extensions"][UNSENT], progress)
                 await self._respond(scope, send, tasks, progress)
@@ -195,6 +197,7 @@ class RowStream:
         if not progress.started:
             await self._start(send)
             progress.started = True
+        progress.ended = not more
         with anyio.move_on_after(self._patience) as patience:
             progress.sending = patience
             await send({"type": "http.response.body", "body": body, "more_body": more})
@@ -241,7 +244,13 @@ def _nothing() -> None:
     """Stands for an extension that the server does not have."""
 
 
-async def _cancel_on_disconnect(receive: Receive, tasks: TaskGroup) -> None:
+async def _cancel_on_disconnect(receive: Receive, tasks: TaskGroup, progress: Progress) -> None:
+    """End the paging of a client that left.
+
+    A server may report the disconnect from within the sending of the last chunk, when it closes the connection itself
+    (hypercorn on trio, for HTTP/1.0): cancelled there it would never get to close it.
+    """
     while (await receive())["type"] != "http.disconnect":
         pass
-    tasks.cancel_scope.cancel()
+    if not progress.ended:
+        tasks.cancel_scope.cancel()
