@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
+from asgi_app.borrowed import SessionSource
 from asgi_app.db import Database
 from asgi_app.errors import ServiceError
 from asgi_app.middleware import RequestContextMiddleware
@@ -23,18 +25,22 @@ from asgi_app.tables import TABLES
 logger = logging.getLogger("asgi_app.app")
 
 
-def create_app(settings: Settings | None = None, *, diagnostics: bool = False) -> Starlette:
+def create_app(
+    settings: Settings | None = None, *, session: SessionSource = None, diagnostics: bool = False
+) -> Starlette:
     """An application that connects to Cassandra while its lifespan runs and does nothing before.
 
     Without `settings` they are read from the environment and `.env` when the lifespan starts, which raises
-    SettingsError with everything that is wrong with them. `diagnostics` turns the demonstrations of behaviour on,
-    unless the settings say otherwise.
+    SettingsError with everything that is wrong with them. `session` is a driver session of the caller's, or a function
+    that returns it when the lifespan starts: then nothing is connected here, and it is not closed; the lifespan raises
+    TypeError where it is none. `diagnostics` turns the demonstrations of behaviour on, unless the settings say
+    otherwise.
     """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         chosen = settings or Settings.load()
-        async with Database.open(chosen) as database:
+        async with Database.open(chosen, session) as database:
             warn_of_keys_of_its_own(chosen)
             enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
             with started(app, chosen, database, TABLES, diagnostics=enabled):
@@ -48,6 +54,23 @@ def create_app(settings: Settings | None = None, *, diagnostics: bool = False) -
     )
     app.router.redirect_slashes = False
     return app
+
+
+def lifespan_of(*apps: Starlette) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+    """A lifespan for a parent that mounts these applications: theirs, one within the other.
+
+    Starlette and FastAPI run the parent's lifespan alone. A parent with a lifespan of its own enters
+    `app.router.lifespan_context(app)` there instead, after it has opened what the application shall use.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_parent: Any) -> AsyncIterator[None]:
+        async with AsyncExitStack() as entered:
+            for app in apps:
+                await entered.enter_async_context(app.router.lifespan_context(app))
+            yield
+
+    return lifespan
 
 
 def warn_of_keys_of_its_own(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""One driver session: connected in the background for as long as it takes, closed inside out."""
+"""One driver session: a parent's, or one connected in the background for as long as it takes and closed inside out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskStatus
 
+from asgi_app.borrowed import BorrowedSession
 from asgi_app.bridge import Bridge
 from asgi_app.cluster import ClusterConfigError, build_cluster
 from asgi_app.errors import NotConnected
@@ -22,12 +23,16 @@ LONGEST_RETRY = 1.0
 
 
 class Connection:
-    """Connects and closes in worker threads of the bridge."""
+    """Connects and closes in worker threads of the bridge.
 
-    def __init__(self, settings: Settings, bridge: Bridge) -> None:
+    With a session that was `lent` there is nothing to connect, and nothing is closed: that is for its owner.
+    """
+
+    def __init__(self, settings: Settings, bridge: Bridge, lent: BorrowedSession | None = None) -> None:
         self._settings = settings
         self._bridge = bridge
-        self._session: Any = None
+        self._lent = lent
+        self._session: Any = lent
 
     @property
     def is_open(self) -> bool:
@@ -48,7 +53,7 @@ class Connection:
         effect after the attempt under way, which `CASSANDRA_CONNECTION_TIMEOUT` bounds for each host.
         """
         pause = FIRST_RETRY
-        while not await self._attempt():
+        while self._session is None and not await self._attempt():
             task_status.started()
             task_status = anyio.TASK_STATUS_IGNORED
             await anyio.sleep(pause)
@@ -59,7 +64,8 @@ class Connection:
         """Close the session, then its cluster. Calls still under way end with an error of the driver's."""
         if self._session is not None:
             session, self._session = self._session, None
-            await self._bridge.run(_close, session)
+            if session is not self._lent:
+                await self._bridge.run(_close, session)
 
     async def _attempt(self) -> bool:
         try:

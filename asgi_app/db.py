@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
+from asgi_app.borrowed import SessionSource, borrow
 from asgi_app.bridge import Bridge, BridgeLimits, Done, Start
 from asgi_app.connection import Connection
 from asgi_app.cql import Statement
@@ -85,17 +86,20 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator[Database]:
+    async def open(cls, settings: Settings, session: SessionSource = None) -> AsyncIterator[Database]:
         """A database that connects in the background for as long as it takes, and closes what it opened.
 
+        With a `session` of somebody else's it uses that one, and does not close it.
         Waits for the first attempt, so that a service whose Cassandra is there is ready when it starts to serve.
-        Raises ClusterConfigError where the settings cannot make a cluster, whatever Cassandra does.
+        Raises ClusterConfigError where the settings cannot make a cluster, whatever Cassandra does, and TypeError where
+        `session` is none of the driver's.
         """
+        lent = None if session is None else borrow(session, settings)
         limits = BridgeLimits(
             max_in_flight=settings.max_in_flight, max_waiting=settings.max_waiting, max_wait=settings.max_wait
         )
         async with Bridge.open(limits) as bridge:
-            connection = Connection(settings, bridge)
+            connection = Connection(settings, bridge, lent)
             try:
                 async with background_tasks() as tasks:
                     await tasks.start(connection.connect)
