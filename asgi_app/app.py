@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from asgi_app.db import Database
+from asgi_app.drain import DRAIN, Drain, end_this_process
 from asgi_app.errors import ServiceError
 from asgi_app.middleware import RequestContextMiddleware
 from asgi_app.responses import answer_http_exception, answer_service_error
@@ -19,6 +21,7 @@ from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS
 from asgi_app.settings import Settings
 from asgi_app.state import started
 from asgi_app.tables import TABLES
+from asgi_app.tasks import background_tasks
 
 logger = logging.getLogger("asgi_app.app")
 
@@ -32,13 +35,16 @@ def create_app(settings: Settings | None = None, *, diagnostics: bool = False) -
     """
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         chosen = settings or Settings.load()
-        async with Database.open(chosen) as database:
+        async with Database.open(chosen) as database, background_tasks() as tasks:
+            drain = Drain(chosen.shutdown_grace, chosen.drain_delay, end_this_process)
+            tasks.start_soon(drain.run)
             warn_of_keys_of_its_own(chosen)
             enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
-            with started(app, chosen, database, TABLES, diagnostics=enabled):
-                yield
+            with started(app, chosen, database, drain, TABLES, diagnostics=enabled):
+                yield {DRAIN: drain}
+                await drain.finish()
 
     app = Starlette(
         routes=[*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS],

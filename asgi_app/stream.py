@@ -18,12 +18,20 @@ from starlette.types import Receive, Scope, Send
 from asgi_app.cql import Statement
 from asgi_app.db import Result
 from asgi_app.deadline import Deadline
-from asgi_app.errors import DeadlineExceeded, FieldError, InvalidInput, NotAcceptable, ServiceError, TooManyStreams
+from asgi_app.errors import (
+    DeadlineExceeded,
+    FieldError,
+    InvalidInput,
+    NotAcceptable,
+    ServiceError,
+    ShuttingDown,
+    TooManyStreams,
+)
 from asgi_app.formats import FORMATS, Gzip, RowFormat
 from asgi_app.negotiation import preferred
 from asgi_app.pages import PageReader, PageTimes
 from asgi_app.responses import problem_body
-from asgi_app.state import context_of, database_of, deadline_of, row_sizes_of, settings_of
+from asgi_app.state import context_of, database_of, deadline_of, drain_of, row_sizes_of, settings_of
 from asgi_app.tasks import background_tasks
 
 logger = logging.getLogger("asgi_app.stream")
@@ -148,8 +156,13 @@ class RowStream:
 
     async def _respond(self, scope: Scope, send: Send, tasks: TaskGroup, progress: Progress) -> None:
         try:
-            with anyio.move_on_after(max(0, self._reader.times.whole.left())) as whole:
+            with (
+                anyio.move_on_after(max(0, self._reader.times.whole.left())) as whole,
+                drain_of(scope).breaking_off(whole),
+            ):
                 await self._send_pages(send, tasks, progress)
+            if whole.cancelled_caught and self._reader.times.whole.left() > 0:
+                raise ShuttingDown("The service stopped before the stream was at its end.")
             if whole.cancelled_caught:
                 raise DeadlineExceeded("The stream took longer than a stream may.")
         except Exception as error:
