@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 from collections.abc import Iterator, Mapping
@@ -260,6 +261,25 @@ def test_workers_that_keep_dying_end_the_service(
         wait_until("it gives up", kill_all)
         assert it.ends() == 1
         assert "Workers died one after another" in it.program.errors
+
+
+@pytest.mark.long
+def test_workers_that_cannot_start_end_the_service(tmp_path: Path, guarded: Settings) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_WRONG_IN_WORKERS)
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    command = [COMMAND, "serve", "--port", str(free_port()), "--workers", "2"]
+    ended = run(command, tmp_path, {**guarded, "PYTHONPATH": path})
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("Error: The application did not start; the log above says why.\n")
+    assert ended.stderr.count("CASSANDRA_PORT: is not a whole number") <= 4
+
+
+_WRONG_IN_WORKERS = """
+import os, sys
+
+if "--multiprocessing-fork" in sys.orig_argv:
+    os.environ["CASSANDRA_PORT"] = "many"
+"""
 
 
 OTHERS = {
