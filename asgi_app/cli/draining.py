@@ -18,6 +18,8 @@ from asgi_app.drain import DRAIN, PARTING, Drain
 LAST_SECONDS = 2.0
 """How long the end may take after a second signal."""
 
+CUT = "Ended at once by a second signal: what was under way was cut."
+
 ASKED_TO_END = signal.SIGUSR1
 """What a worker sends its supervisor for POST /shutdown: unlike SIGTERM, twice is not a second signal."""
 
@@ -33,6 +35,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._on_started = on_started
         self._drain: Drain | None = None
+        self._signalled = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -52,10 +55,10 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.should_exit:
+        if self._signalled:
             self.force_exit = True
             _exit_after(LAST_SECONDS)
-        self.should_exit = True
+        self._signalled = self.should_exit = True  # after POST /shutdown this is still the first
 
     async def on_tick(self, counter: int) -> bool:
         """Whether the main loop is done: with the end asked for, it goes on until the application has drained."""
@@ -109,5 +112,10 @@ class WorkerServer(DrainingServer):
 
 def _exit_after(seconds: float) -> None:
     """End the process then, wherever it is stuck: a thread may wait for a Cassandra that is silent. 0 calls it off."""
-    signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+    signal.signal(signal.SIGALRM, _exit)
     signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _exit(*_: Any) -> None:
+    os.write(2, f"Error: {CUT}\n".encode())
+    os._exit(1)

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from uvicorn.supervisors import ChangeReload
 
-from asgi_app.cli.draining import DrainingServer
+from asgi_app.cli.draining import CUT, DrainingServer
 from asgi_app.cli.failures import Failure
 from asgi_app.cli.protocol import AbortableProtocol
 from asgi_app.cli.workers import Supervisor
@@ -25,7 +25,6 @@ RELOAD_SECONDS = 5
 """How long requests may go on when a source file has changed."""
 
 _NOT_STARTED = "The application did not start; the log above says why."
-_CUT = "Ended at once by a second signal: what was under way was cut."
 
 logger = logging.getLogger("asgi_app.cli")
 
@@ -123,7 +122,7 @@ def run_here(config: uvicorn.Config, listener: socket.socket, on_started: Callab
     except SystemExit as error:  # uvicorn's way to say that the application's lifespan failed
         raise Failure(_NOT_STARTED) from error
     if server.force_exit:
-        raise Failure(_CUT)
+        raise Failure(CUT)
 
 
 def run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
@@ -140,7 +139,7 @@ def run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
     if supervisor.gave_up:
         raise Failure("Workers died one after another; the log above says what they said.")
     if supervisor.forced:
-        raise Failure(_CUT)
+        raise Failure(CUT)
 
 
 def run_reloading(config: uvicorn.Config, listener: socket.socket) -> None:

@@ -20,7 +20,7 @@ DEATHS_SECONDS = 30.0
 DEATHS_PER_WORKER = 3
 """More deaths than so many for each worker in so many seconds, and the supervisor gives up."""
 
-ENDING = (signal.SIGINT, signal.SIGTERM)
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM})
 
 logger = logging.getLogger("asgi_app.cli")
 
@@ -36,6 +36,7 @@ class Supervisor(Multiprocess):
         self.start_failed = False
         self.gave_up = False
         self.forced = False
+        self._signalled = False
         self._deaths: deque[float] = deque(maxlen=config.workers * DEATHS_PER_WORKER)
 
     def init_processes(self) -> None:
@@ -53,24 +54,25 @@ class Supervisor(Multiprocess):
                     self.processes[index] = self._started_worker()
 
     def handle_signals(self) -> None:
-        received, self.signal_queue = self.signal_queue, []
-        if any(number in (*ENDING, ASKED_TO_END) for number in received):
+        if self._take_signals() & {*ENDING, ASKED_TO_END}:
             self.should_exit.set()
 
     def join_all(self) -> None:
         """Wait until all have ended; kill them at a second signal."""
-        self._second_signal()  # what came until now belongs to the first
+        self._take_signals()  # what came until now belongs to the first
         while running := [it.process.sentinel for it in self.processes if it.process.is_alive()]:
             wait(running, 0.1)
-            if self._second_signal():
+            signalled_before = self._signalled
+            if self._take_signals() & ENDING and signalled_before:
                 self.forced = True
                 for worker in self.processes:
                     worker.process.kill()
         super().join_all()
 
-    def _second_signal(self) -> bool:
+    def _take_signals(self) -> set[int]:
         received, self.signal_queue = self.signal_queue, []
-        return any(number in ENDING for number in received)
+        self._signalled = self._signalled or not ENDING.isdisjoint(received)
+        return set(received)
 
     def _started_worker(self) -> Process:
         worker = _Worker(self.config, self.sockets)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -173,8 +174,10 @@ def test_what_outlasts_the_grace_is_cut_and_looks_it(
 def test_a_second_signal_ends_at_once(tmp_path: Path, guarded: Settings, threads: ThreadPoolExecutor) -> None:
     with service(SERVE, tmp_path, guarded, threads) as it:
         post, rows = it.half_a_post(), it.stream()
+        it.shut_down()  # which is no signal
         it.program.process.send_signal(signal.SIGTERM)
         wait_until("it refuses", it.is_refusing)
+        assert _status(f"{it.url}/livez") == 200
         it.program.process.send_signal(signal.SIGTERM)
         assert it.ends(5) == 1
         assert rows.result(10) is None
@@ -228,8 +231,11 @@ def test_a_second_signal_ends_workers_at_once(tmp_path: Path, guarded: Settings,
     with service([*SERVE, "--workers", "2"], tmp_path, guarded, threads) as it:
         wait_until("two workers serve", lambda: _serving_workers(it))
         family, rows = it.program.family(), it.stream()
-        it.program.process.send_signal(signal.SIGTERM)
+        it.shut_down()  # which is no signal
         wait_until("all refuse", lambda: all(it.is_refusing() for _ in range(10)))
+        it.program.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)  # the parent looks ten times a second; nothing tells that it has seen the first
+        assert _status(f"{it.url}/livez") == 200
         it.program.process.send_signal(signal.SIGTERM)
         assert it.ends(5) == 1
         assert rows.result(10) is None
