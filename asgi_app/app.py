@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 
 from asgi_app.borrowed import SessionSource
 from asgi_app.db import Database
+from asgi_app.drain import DRAIN, Drain, end_this_process
 from asgi_app.errors import ServiceError
 from asgi_app.middleware import RequestContextMiddleware
 from asgi_app.responses import answer_http_exception, answer_service_error
@@ -21,6 +22,7 @@ from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS
 from asgi_app.settings import Settings
 from asgi_app.state import started
 from asgi_app.tables import TABLES
+from asgi_app.tasks import background_tasks
 
 logger = logging.getLogger("asgi_app.app")
 
@@ -38,13 +40,16 @@ def create_app(
     """
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         chosen = settings or Settings.load()
-        async with Database.open(chosen, session) as database:
+        async with Database.open(chosen, session) as database, background_tasks() as tasks:
+            drain = Drain(chosen.shutdown_grace, chosen.drain_delay, end_this_process)
+            tasks.start_soon(drain.run)
             warn_of_keys_of_its_own(chosen)
             enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
-            with started(app, chosen, database, TABLES, diagnostics=enabled):
-                yield
+            with started(app, chosen, database, drain, TABLES, diagnostics=enabled):
+                yield {DRAIN: drain}
+                await drain.finish()
 
     app = Starlette(
         routes=[*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS],

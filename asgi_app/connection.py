@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import anyio
@@ -11,7 +12,7 @@ from anyio.abc import TaskStatus
 from asgi_app.borrowed import BorrowedSession
 from asgi_app.bridge import Bridge
 from asgi_app.cluster import ClusterConfigError, build_cluster
-from asgi_app.errors import NotConnected
+from asgi_app.errors import NotConnected, OpenedBeforeFork
 from asgi_app.rows import RawProtocolHandler, keep_page
 from asgi_app.settings import Settings
 
@@ -33,6 +34,7 @@ class Connection:
         self._bridge = bridge
         self._lent = lent
         self._session: Any = lent
+        self._process = os.getpid()
 
     @property
     def is_open(self) -> bool:
@@ -41,7 +43,16 @@ class Connection:
 
     @property
     def session(self) -> Any:
-        """The driver's session. Raises NotConnected where there is none yet, or none any more."""
+        """The driver's session.
+
+        Raises NotConnected where there is none yet, or none any more, and OpenedBeforeFork in a process that was
+        forked from the one that opened it: the threads that would read its connections are not in this one.
+        """
+        if os.getpid() != self._process:
+            raise OpenedBeforeFork from RuntimeError(
+                f"the database was opened in process {self._process} and cannot be used in {os.getpid()}, which was "
+                "forked from it; fork first, then start the application's lifespan in each process"
+            )
         if self._session is None:
             raise NotConnected
         return self._session
@@ -61,8 +72,11 @@ class Connection:
         task_status.started()
 
     async def close(self) -> None:
-        """Close the session, then its cluster. Calls still under way end with an error of the driver's."""
-        if self._session is not None:
+        """Close the session, then its cluster. Calls still under way end with an error of the driver's.
+
+        Does nothing in a forked process: the session is the other's.
+        """
+        if self._session is not None and os.getpid() == self._process:
             session, self._session = self._session, None
             if session is not self._lent:
                 await self._bridge.run(_close, session)

@@ -71,9 +71,10 @@ class Result:
 class Database:
     """Runs statements on one driver session, for the event loop it was opened on.
 
-    Every method that runs a statement raises NotConnected until Cassandra has been reached, the bridge's errors where
-    a bound or the deadline is passed, and the driver's errors translated; see `asgi_app.errors` for the tree. On
-    cancellation the waiter leaves at once and the driver finishes the call by itself within its timeout.
+    Every method that runs a statement raises NotConnected until Cassandra has been reached, OpenedBeforeFork in a
+    process that was forked from the one that opened the database, the bridge's errors where a bound or the deadline is
+    passed, and the driver's errors translated; see `asgi_app.errors` for the tree. On cancellation the waiter leaves at
+    once and the driver finishes the call by itself within its timeout.
     """
 
     def __init__(self, settings: Settings, bridge: Bridge, connection: Connection, tasks: TaskGroup) -> None:
@@ -169,8 +170,9 @@ class Database:
         began = time.perf_counter()
         failure: BaseException | None = None
         try:
+            session = self.session  # before anything waits: in a forked process nothing would ever answer
             prepared = await self._prepared.get(statement, deadline)
-            return await self._run(statement, _Attempt(self.session, prepared, bind, paging_state), deadline)
+            return await self._run(statement, _Attempt(session, prepared, bind, paging_state), deadline)
         except BaseException as error:
             failure = error
             raise

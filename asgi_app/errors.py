@@ -4,6 +4,7 @@
     ├── RequestError                    the client asked wrongly
     │   ├── MalformedJSON           400
     │   ├── InvalidHeader           400
+    │   ├── Unauthorized            401
     │   ├── NotFound                404
     │   ├── MethodNotAllowed        405
     │   ├── NotAcceptable           406
@@ -30,7 +31,8 @@
     │   ├── ReadTimeout             504 the replicas' answer did not come in the server's time
     │   └── WriteTimeout            504
     └── InternalError               500 a bug, here or in the handler that used us
-        └── StatementRefused        500
+        ├── StatementRefused        500
+        └── OpenedBeforeFork        500
 
 A class carries its HTTP `status`, its stable `code` and its public `title`. The text of an error (`detail`) is written
 for the client: it never holds a driver message, a host address or CQL. What the operator needs is the chained cause.
@@ -97,6 +99,18 @@ class InvalidHeader(RequestError):
 
     code = "invalid_header"
     title = "Invalid header"
+
+
+class Unauthorized(RequestError):
+    """The request does not carry the token that this resource asks for."""
+
+    status = 401
+    code = "unauthorized"
+    title = "Unauthorized"
+    default_detail = "Send the token as `Authorization: Bearer <token>`."
+
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": 'Bearer realm="asgi-cassandra"'}
 
 
 class NotFound(RequestError):
@@ -340,3 +354,10 @@ class StatementRefused(InternalError):
 
     code = "statement_refused"
     title = "Statement refused"
+
+
+class OpenedBeforeFork(InternalError):
+    """The process was forked after the database was opened: a session's connections do not survive that."""
+
+    code = "opened_before_fork"
+    title = "Opened before a fork"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from asgi_app import diagnostics, operations, species, users
+from asgi_app.admin import has_admin
 from asgi_app.diagnostics import if_enabled
-from asgi_app.routing import path
+from asgi_app.routing import path, path_where
 
 OPERATIONS: tuple[Route, ...] = (
     path("/", get=operations.welcome),
@@ -14,6 +15,7 @@ OPERATIONS: tuple[Route, ...] = (
     path("/livez", get=operations.livez),
     path("/readyz", get=operations.readyz),
     path("/metrics", get=operations.metrics),
+    path_where(has_admin, "/shutdown", post=operations.shutdown),
 )
 
 USERS: tuple[Route, ...] = (

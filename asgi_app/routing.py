@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asgi_app.errors import MethodNotAllowed
+from asgi_app.errors import MethodNotAllowed, NotFound
 
 _SEGMENTS = "asgi_cassandra.segments"
 
@@ -21,6 +21,11 @@ Handler = Callable[[Request], Awaitable[ASGIApp]]
 def path(template: str, **handlers: Handler) -> Route:
     """The route of one path. `handlers` are named by their methods in lower case; `get` answers HEAD too."""
     return SegmentRoute(template, _Methods({method.upper(): handler for method, handler in handlers.items()}))
+
+
+def path_where(condition: Callable[[Scope], bool], template: str, **handlers: Handler) -> Route:
+    """The route of a path that is there only where `condition` holds; elsewhere it is 404 for every method."""
+    return SegmentRoute(template, _Where(condition, path(template, **handlers).endpoint))
 
 
 class SegmentRoute(Route):
@@ -79,3 +84,16 @@ class _Methods:
             raise MethodNotAllowed(tuple(sorted(self._handlers)))
         response = await handler(Request(scope, receive, send))
         await response(scope, receive, send)
+
+
+class _Where:
+    """An endpoint that may be absent."""
+
+    def __init__(self, condition: Callable[[Scope], bool], endpoint: ASGIApp) -> None:
+        self._condition = condition
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._condition(scope):
+            raise NotFound
+        await self._endpoint(scope, receive, send)

@@ -18,12 +18,21 @@ from starlette.types import Receive, Scope, Send
 from asgi_app.cql import Statement
 from asgi_app.db import Result
 from asgi_app.deadline import Deadline
-from asgi_app.errors import DeadlineExceeded, FieldError, InvalidInput, NotAcceptable, ServiceError, TooManyStreams
+from asgi_app.drain import Drain
+from asgi_app.errors import (
+    DeadlineExceeded,
+    FieldError,
+    InvalidInput,
+    NotAcceptable,
+    ServiceError,
+    ShuttingDown,
+    TooManyStreams,
+)
 from asgi_app.formats import FORMATS, Gzip, RowFormat
 from asgi_app.negotiation import preferred
 from asgi_app.pages import PageReader, PageTimes
 from asgi_app.responses import problem_body
-from asgi_app.state import context_of, database_of, deadline_of, row_sizes_of, settings_of
+from asgi_app.state import context_of, database_of, deadline_of, drain_of, row_sizes_of, settings_of
 from asgi_app.tasks import background_tasks
 
 logger = logging.getLogger("asgi_app.stream")
@@ -76,7 +85,13 @@ def stream_rows(
     gzip = Gzip() if settings.gzip and accepts_gzip(request.headers.get("accept-encoding", "")) else None
     vary = "Accept, Accept-Encoding" if settings.gzip else "Accept"
     return RowStream(
-        reader, chosen_format(request), gzip, vary=vary, most=settings.max_streams, patience=settings.send_timeout
+        reader,
+        chosen_format(request),
+        gzip,
+        drain_of(request.scope),
+        vary=vary,
+        most=settings.max_streams,
+        patience=settings.send_timeout,
     )
 
 
@@ -109,17 +124,26 @@ class RowStream:
 
     The first page is there before the first header goes out, so that an error of the query gets a status of its own.
     A later error raises StreamAborted after what the form writes for it, with the body left incomplete, which makes the
-    server cut the connection. So does a client that takes nothing for `patience` seconds, and the deadline of the
-    whole. When the client disconnects, paging stops at once. `most` is how many streams may be open. A HEAD request
-    gets the headers, and no page is read.
+    server cut the connection. So do a client that takes nothing for `patience` seconds, the deadline of the whole, and
+    `drain` when its grace period ends. When the client disconnects, paging stops at once. `most` is how many streams
+    may be open. A HEAD request gets the headers, and no page is read.
     """
 
     def __init__(
-        self, reader: PageReader, form: RowFormat, gzip: Gzip | None, *, vary: str, most: int, patience: float
+        self,
+        reader: PageReader,
+        form: RowFormat,
+        gzip: Gzip | None,
+        drain: Drain,
+        *,
+        vary: str,
+        most: int,
+        patience: float,
     ) -> None:
         self._reader = reader
         self._form = form
         self._gzip = gzip
+        self._drain = drain
         self._most = most
         self._patience = patience
         self._headers = [
@@ -150,8 +174,13 @@ class RowStream:
 
     async def _respond(self, scope: Scope, send: Send, tasks: TaskGroup, progress: Progress) -> None:
         try:
-            with anyio.move_on_after(max(0, self._reader.times.whole.left())) as whole:
+            with (
+                anyio.move_on_after(max(0, self._reader.times.whole.left())) as whole,
+                self._drain.breaking_off(whole),
+            ):
                 await self._send_pages(send, tasks, progress)
+            if whole.cancelled_caught and self._reader.times.whole.left() > 0:
+                raise ShuttingDown("The service stopped before the stream was at its end.")
             if whole.cancelled_caught:
                 raise DeadlineExceeded("The stream took longer than a stream may.")
         except Exception as error:

@@ -26,6 +26,7 @@ from starlette.types import Message
 from asgi_app.cql import Statement
 from asgi_app.db import Result
 from asgi_app.deadline import Deadline
+from asgi_app.drain import Drain
 from asgi_app.errors import (
     CassandraUnavailable,
     ConsistencyUnavailable,
@@ -131,6 +132,11 @@ def reader(
     return PageReader(script, sizes, SELECT, (), times, fetch_size=fetch_size, limit=limit)  # type: ignore[arg-type]
 
 
+def drain() -> Drain:
+    """One that does not begin."""
+    return Drain(LONG, 0, lambda: None)
+
+
 async def respond(
     script: Script,
     client: Client,
@@ -142,7 +148,9 @@ async def respond(
     patience: float = LONG,
     **bounds: Any,
 ) -> None:
-    stream = RowStream(reader(script, **bounds), form or JSONArray(), gzip, vary="Accept", most=most, patience=patience)
+    stream = RowStream(
+        reader(script, **bounds), form or JSONArray(), gzip, drain(), vary="Accept", most=most, patience=patience
+    )
     with anyio.fail_after(LONG):
         await stream({**script.scope, **(scope or {})}, client.receive, client.send)
 
@@ -232,7 +240,7 @@ async def test_csv_without_a_page_has_the_header_of_the_table() -> None:
     statement = Statement("SELECT …", idempotent=True, writes=False, table=PLANTS)
     times = PageTimes(Deadline.after(LONG), LONG, Deadline.after(LONG))
     empty = PageReader(script, RowSizes(1, 1), statement, (), times, fetch_size=1, limit=0)  # type: ignore[arg-type]
-    stream = RowStream(empty, CSV(), None, vary="Accept", most=1, patience=LONG)
+    stream = RowStream(empty, CSV(), None, drain(), vary="Accept", most=1, patience=LONG)
     await stream(script.scope, client.receive, client.send)
     assert client.body == b"genus,species,sightings\r\n"
 
