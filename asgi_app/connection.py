@@ -11,6 +11,7 @@ from anyio.abc import TaskStatus
 from asgi_app.bridge import Bridge
 from asgi_app.cluster import ClusterConfigError, build_cluster
 from asgi_app.errors import NotConnected
+from asgi_app.metrics import Metrics, NodeState
 from asgi_app.rows import RawProtocolHandler, keep_page
 from asgi_app.settings import Settings
 
@@ -24,15 +25,11 @@ LONGEST_RETRY = 1.0
 class Connection:
     """Connects and closes in worker threads of the bridge."""
 
-    def __init__(self, settings: Settings, bridge: Bridge) -> None:
+    def __init__(self, settings: Settings, bridge: Bridge, metrics: Metrics) -> None:
         self._settings = settings
         self._bridge = bridge
+        self._metrics = metrics
         self._session: Any = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a session; not whether Cassandra answers on it."""
-        return self._session is not None
 
     @property
     def session(self) -> Any:
@@ -40,6 +37,16 @@ class Connection:
         if self._session is None:
             raise NotConnected
         return self._session
+
+    def nodes(self) -> dict[str, NodeState]:
+        """The nodes that the driver knows, by address; none while there is no session."""
+        if self._session is None:
+            return {}
+        pools = self._session.get_pool_state()
+        return {
+            str(node.endpoint): NodeState(node.is_up, pools[node]["open_count"] if node in pools else 0)
+            for node in self._session.cluster.metadata.all_hosts()
+        }
 
     async def connect(self, *, task_status: TaskStatus[None]) -> None:
         """Try until it works; report started after the first attempt, whatever came of it.
@@ -63,7 +70,7 @@ class Connection:
 
     async def _attempt(self) -> bool:
         try:
-            self._session = await self._bridge.run(_open, self._settings)
+            self._session = await self._bridge.run(_open, self._settings, self._metrics)
         except ClusterConfigError:
             raise
         except Exception as error:
@@ -73,9 +80,9 @@ class Connection:
         return True
 
 
-def _open(settings: Settings) -> Any:
+def _open(settings: Settings, metrics: Metrics) -> Any:
     """Whole in one worker thread: a cluster that did not connect is shut down here, so that no thread of it stays."""
-    cluster = build_cluster(settings, row_factory=keep_page)
+    cluster = build_cluster(settings, row_factory=keep_page, observer=metrics)
     try:
         session = cluster.connect()
     except BaseException:

@@ -6,18 +6,21 @@ import logging
 import random
 import re
 import time
-from contextlib import suppress
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_app.deadline import Deadline
 from asgi_app.errors import FieldError, InternalError, InvalidHeader, LifespanNotStarted, ServiceError
+from asgi_app.metrics import Metrics
 from asgi_app.responses import log_failure, problem_response
 from asgi_app.state import RequestContext, encoded_path, service_of, set_context
 from asgi_app.stream import StreamAborted
 
 REQUEST_ID = b"x-request-id"
+
+UNMATCHED = "unmatched"
+"""Stands for the route of a request that found none."""
 
 access_logger = logging.getLogger("asgi_app.access")
 
@@ -40,7 +43,11 @@ class RequestContextMiddleware:
             await self.app(scope, receive, send)
             return
         response = _Response(send, scope["method"] == "HEAD")
+        metrics = _metrics(scope)
+        outer_route = scope.get("route")  # of the application in which this one is mounted
         began = time.perf_counter()
+        if metrics is not None:
+            metrics.request_began()
         request_id = self._request_id(scope)
         response.request_id = request_id
         try:
@@ -55,8 +62,12 @@ class RequestContextMiddleware:
                 raise
             await problem_response(InternalError(), scope)(scope, receive, response.send)
         finally:
-            _count(scope, response)
-            _log_access(scope, response, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            if metrics is not None:
+                route = scope.get("route")
+                template = getattr(route, "path", UNMATCHED) if route is not outer_route else UNMATCHED
+                metrics.request_ended(template, scope["method"], response.status or 0, seconds)
+            _log_access(scope, response, seconds)
 
     def _request_id(self, scope: Scope) -> str:
         sent = _header_values(scope, REQUEST_ID)
@@ -110,10 +121,11 @@ def _header_values(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1") for sent, value in scope["headers"] if sent == name]
 
 
-def _count(scope: Scope, response: _Response) -> None:
-    with suppress(LifespanNotStarted):  # nothing is counted then
-        route = getattr(scope.get("route"), "path", "unmatched")
-        service_of(scope).database.metrics.request_ended(route, scope["method"], response.status or 0)
+def _metrics(scope: Scope) -> Metrics | None:
+    try:
+        return service_of(scope).database.metrics
+    except LifespanNotStarted:  # nothing is counted then
+        return None
 
 
 def _log_access(scope: Scope, response: _Response, seconds: float) -> None:

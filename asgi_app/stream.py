@@ -18,8 +18,17 @@ from starlette.types import Receive, Scope, Send
 from asgi_app.cql import Statement
 from asgi_app.db import Result
 from asgi_app.deadline import Deadline
-from asgi_app.errors import DeadlineExceeded, FieldError, InvalidInput, NotAcceptable, ServiceError, TooManyStreams
+from asgi_app.errors import (
+    DeadlineExceeded,
+    FieldError,
+    InternalError,
+    InvalidInput,
+    NotAcceptable,
+    ServiceError,
+    TooManyStreams,
+)
 from asgi_app.formats import FORMATS, Gzip, RowFormat
+from asgi_app.metrics import CLIENT_TOO_SLOW
 from asgi_app.negotiation import preferred
 from asgi_app.pages import PageReader, PageTimes
 from asgi_app.responses import problem_body
@@ -224,8 +233,7 @@ class RowStream:
             error,
             context.request_id if context else "-",
         )
-        code = error.code if isinstance(error, ServiceError) else type(error).__name__
-        self._reader.database.metrics.stream_broken(code)
+        self._reader.database.metrics.stream_broken(_code(error))
         if isinstance(error, ClientTooSlow):
             scope.get("extensions", {}).get(ABORT, _nothing)()
         elif isinstance(error, ServiceError):
@@ -235,6 +243,12 @@ class RowStream:
     def _last_word(self, error: ServiceError, scope: Scope) -> bytes:
         word = self._form.fail(msgspec.json.encode(problem_body(error, scope)))
         return word if self._gzip is None or not word else self._gzip.piece(word)
+
+
+def _code(error: Exception) -> str:
+    if isinstance(error, ServiceError):
+        return error.code
+    return CLIENT_TOO_SLOW if isinstance(error, ClientTooSlow) else InternalError.code
 
 
 def _nothing() -> None:
