@@ -75,15 +75,16 @@ class Instruments(Collector):
         )
 
         self.statement_seconds = self._histogram(
-            "cassandra_statement_seconds", "Time from asking for a statement to its answer: all of it."
+            "cassandra_statement_seconds",
+            "Time from asking for a statement to its answer, waiting for a slot included.",
         )
         self.queue_wait_seconds = self._histogram(
             "cassandra_queue_wait_seconds",
-            "Of that, the time until the statement was handed to the driver, or refused: waiting for a slot.",
+            "Part of a statement's time: until it was handed to the driver or refused, so mostly the wait for a slot.",
         )
         self.driver_seconds = self._histogram(
             "cassandra_driver_seconds",
-            "Of that, the time from there to the driver's answer, or until nobody waited for it any more.",
+            "Part of a statement's time: from there to the driver's answer, or until nobody waited for it any more.",
         )
         self.statements_per_second = self._gauge(
             "cassandra_statements_per_second", "Statements answered in the last ten seconds, by the second."
@@ -110,11 +111,11 @@ class Instruments(Collector):
             "cassandra_calls_in_flight", "Calls that hold a slot: the driver has not yet reported their end."
         )
         self.calls_in_flight_limit = self._gauge(
-            "cassandra_calls_in_flight_limit", "How many may: ASGI_CASSANDRA_MAX_IN_FLIGHT."
+            "cassandra_calls_in_flight_limit", "The bound of calls in flight: ASGI_CASSANDRA_MAX_IN_FLIGHT."
         )
         self.calls_waiting = self._gauge("cassandra_calls_waiting", "Calls that wait for a slot.")
         self.calls_waiting_limit = self._gauge(
-            "cassandra_calls_waiting_limit", "How many may: ASGI_CASSANDRA_MAX_WAITING."
+            "cassandra_calls_waiting_limit", "The bound of calls waiting: ASGI_CASSANDRA_MAX_WAITING."
         )
         self.prepared_statements = self._gauge("cassandra_prepared_statements", "Prepared statements that are kept.")
         self.node_up = self._gauge(
@@ -126,7 +127,9 @@ class Instruments(Collector):
         self.node_connections = self._gauge("cassandra_node_connections", "Open connections to a node.", "node")
 
         self.open_streams = self._gauge("open_streams", "Streams that are open.")
-        self.open_streams_limit = self._gauge("open_streams_limit", "How many may be: ASGI_CASSANDRA_MAX_STREAMS.")
+        self.open_streams_limit = self._gauge(
+            "open_streams_limit", "The bound of open streams: ASGI_CASSANDRA_MAX_STREAMS."
+        )
         self.streamed_rows = self._counter("streamed_rows_total", "Rows sent in streams.")
         self.streamed_bytes = self._counter("streamed_bytes_total", "Bytes of streams' bodies.")
         self.broken_streams = self._counter(
@@ -144,7 +147,7 @@ class Instruments(Collector):
         self.cpu_seconds = self._counter("process_cpu_seconds_total", "CPU time of the process, user and system.")
         self.resident_bytes = self._gauge("process_resident_memory_bytes", "Resident memory.")
         self.open_fds = self._gauge("process_open_fds", "Open file descriptors.")
-        self.max_fds = self._gauge("process_max_fds", "How many there may be.")
+        self.max_fds = self._gauge("process_max_fds", "The bound of open file descriptors.")
         self._process = ProcessCollector(registry=None)
         self._cpu_told = 0.0
 

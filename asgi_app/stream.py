@@ -172,6 +172,9 @@ class RowStream:
                 await self._send(send, await self._encode(page, progress, more), progress, more)
                 progress.pages += 1
                 progress.rows += page.row_count
+                # A server that never makes us wait must not keep us from seeing a disconnect. Not before the page is
+                # counted: after the last one the server says that the client is gone.
+                await anyio.lowlevel.checkpoint()
         if not progress.started:  # a limit of no rows asks for no page
             await self._send(send, self._piece(self._begin(None), more=False), progress, more=False)
 
@@ -211,7 +214,6 @@ class RowStream:
         if patience.cancelled_caught:
             raise ClientTooSlow
         progress.bytes += len(body)
-        await anyio.lowlevel.checkpoint()  # a server that never makes us wait must not keep us from seeing a disconnect
 
     async def _renew_patience(self, unsent: Callable[[], int], progress: Progress) -> None:
         """Give the client its time anew whenever it has taken some of a page: a slow one may take long."""
