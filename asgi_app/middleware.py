@@ -11,10 +11,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_app.deadline import Deadline
-from asgi_app.errors import FieldError, InternalError, InvalidHeader, LifespanNotStarted, ServiceError
-from asgi_app.metrics import Metrics
+from asgi_app.errors import FieldError, InternalError, InvalidHeader, ServiceError
 from asgi_app.responses import log_failure, problem_response
-from asgi_app.state import RequestContext, encoded_path, service_of, set_context
+from asgi_app.state import RequestContext, encoded_path, metrics_of, service_of, set_context
 from asgi_app.stream import StreamAborted
 
 REQUEST_ID = b"x-request-id"
@@ -43,7 +42,7 @@ class RequestContextMiddleware:
             await self.app(scope, receive, send)
             return
         response = _Response(send, scope["method"] == "HEAD")
-        metrics = _metrics(scope)
+        metrics = metrics_of(scope)
         outer_route = scope.get("route")  # of the application in which this one is mounted
         began = time.perf_counter()
         if metrics is not None:
@@ -119,13 +118,6 @@ def _chosen_timeout(scope: Scope, longest: float) -> float | None:
 
 def _header_values(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1") for sent, value in scope["headers"] if sent == name]
-
-
-def _metrics(scope: Scope) -> Metrics | None:
-    try:
-        return service_of(scope).database.metrics
-    except LifespanNotStarted:  # nothing is counted then
-        return None
 
 
 def _log_access(scope: Scope, response: _Response, seconds: float) -> None:

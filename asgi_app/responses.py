@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from asgi_app.errors import FieldError, InternalError, NotFound, Overloaded, ServiceError
 from asgi_app.metrics import SHED
-from asgi_app.state import context_of, encoded_path, service_of
+from asgi_app.state import context_of, encoded_path, metrics_of
 
 logger = logging.getLogger("asgi_app.errors")
 
@@ -68,8 +68,8 @@ def problem_body(error: ServiceError, scope: Scope) -> Problem:
 
 def problem_response(error: ServiceError, scope: Scope) -> Response:
     """The error as a response; a refusal is counted, for every one of them comes through here."""
-    if isinstance(error, SHED):
-        service_of(scope).database.metrics.request_shed(error.code)
+    if isinstance(error, SHED) and (metrics := metrics_of(scope)) is not None:
+        metrics.request_shed(error.code)
     headers = {"Cache-Control": "no-store", **error.headers()}
     return Response(
         _encoder.encode(problem_body(error, scope)), error.status, headers, media_type="application/problem+json"

@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from helpers.exchange import Exchange
 from helpers.figures import scrape
@@ -181,6 +182,28 @@ async def test_a_stream_too_many_is_a_refused_request(settings: Settings) -> Non
         assert found.of("shed_requests_total", reason="too_many_streams") == 1
         assert (found.of("open_streams"), found.of("http_requests_in_flight")) == (1, 2)
         assert (await scrape(client)).of("open_streams") == 0
+
+
+async def test_a_request_refused_by_a_service_that_ends_is_told_so(settings: Settings) -> None:
+    narrow = Settings(**{**_values(settings), "max_in_flight": 1, "max_wait": 30.0})
+    app = create_app(narrow)
+    holding: list[Any] = []
+    answers: list[httpx.Response] = []
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        answers.append(await client.get(f"/users/{uuid.uuid4()}"))
+
+    async with anyio.create_task_group() as tasks, client_of(app) as client:
+        async with app.router.lifespan_context(app):
+            bridge = app.state.database.bridge
+            assert (await client.get(f"/users/{uuid.uuid4()}")).status_code == 404
+            tasks.start_soon(bridge.call, lambda _, done: holding.append(done), Deadline.after(30))
+            await eventually(lambda: bool(holding))
+            tasks.start_soon(ask, client)
+            await eventually(lambda: bridge.waiting == 1)
+        holding[0](None, None)
+        await eventually(lambda: bool(answers))
+    problem(answers[0], 503, "shutting_down")
 
 
 async def test_a_passed_deadline_is_counted_as_a_timeout(settings: Settings) -> None:
