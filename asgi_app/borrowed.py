@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 from typing import Any, TypeAlias
 
-from asgi_app.cluster import execution_changes
+from asgi_app.cluster import Observer, execution_changes
 from asgi_app.driver import cluster
 from asgi_app.rows import RawProtocolHandler, keep_page
 from asgi_app.settings import Settings
@@ -14,15 +14,15 @@ SessionSource: TypeAlias = Any
 """A session of the driver's, or a function without parameters that returns one when the application starts."""
 
 
-def borrow(source: SessionSource, settings: Settings) -> BorrowedSession:
-    """The session that a parent hands over.
+def borrow(source: SessionSource, settings: Settings, observer: Observer) -> BorrowedSession:
+    """The session that a parent hands over; `observer` is told of retries.
 
     Raises TypeError where it is none of the driver's: wrappers of other packages are not.
     """
     session = source() if callable(source) else source
     if not isinstance(session, cluster.Session):
         raise TypeError(f"session must be a cassandra.cluster.Session, not {type(session).__qualname__}")
-    return BorrowedSession(session, settings)
+    return BorrowedSession(session, settings, observer)
 
 
 class BorrowedSession:
@@ -32,9 +32,9 @@ class BorrowedSession:
     deadlines. Which nodes are asked is for the cluster's own policy. Every other attribute is the lent session's.
     """
 
-    def __init__(self, session: Any, settings: Settings) -> None:
+    def __init__(self, session: Any, settings: Settings, observer: Observer) -> None:
         self._session = session
-        self._changes = execution_changes(settings, keep_page)
+        self._changes = execution_changes(settings, keep_page, observer)
         self._profile = session.execution_profile_clone_update(cluster.EXEC_PROFILE_DEFAULT, **self._changes)
         self._view = copy(session)  # shallow: the same pools, with a protocol handler and defaults of its own
         self._view.client_protocol_handler = RawProtocolHandler

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from zipfile import BadZipFile, ZipFile
 from zlib import error as ZlibError  # noqa: N812 - the name says that it is an exception
 
@@ -33,6 +33,17 @@ if TYPE_CHECKING:
 RowFactory = Callable[[Sequence[str], Sequence[tuple[Any, ...]]], Any]
 RetryDecision = tuple[int, int | None]
 
+
+class Observer(Protocol):
+    """Is told what the driver does by itself, in the driver's threads."""
+
+    def statement_retried(self, reason: str) -> None:
+        """A statement is sent once more; the reason is one of `RETRY_REASONS`."""
+
+    def statement_speculated(self) -> None:
+        """A statement is still without an answer, and another node is asked, where there is one."""
+
+
 _RECONNECTION_DELAY = 1.0  # seconds; a node that comes back is to be used again within two
 _SPECULATIVE_ATTEMPTS = 1  # with three replicas a quorum survives one hung node, so a second node is all it takes
 _MOST_RETRIES = 2  # three nodes tried; more would only add load to a cluster that is failing
@@ -46,20 +57,22 @@ class ClusterUnreachableError(Exception):
     """No host name resolves, or Astra's metadata service does not answer. Trying again later may succeed."""
 
 
-def build_cluster(settings: Settings, row_factory: RowFactory = tuple_factory) -> "Cluster":
+def build_cluster(
+    settings: Settings, row_factory: RowFactory = tuple_factory, observer: Observer | None = None
+) -> "Cluster":
     """A driver `Cluster` for these settings, without any connection to Cassandra.
 
     Blocks, so call it in a worker thread: the driver looks up the host names here, and for Astra it fetches the node
     list over HTTPS (bounded by CASSANDRA_CONNECTION_TIMEOUT). It also starts a thread: whoever calls this calls the
     cluster's `shutdown()`, connected or not.
 
-    `row_factory` makes the rows of every statement that brings no other.
+    `row_factory` makes the rows of every statement that brings no other. `observer` is told of retries.
 
     Raises `ClusterConfigError` when the driver cannot run on this Python or a TLS file or the bundle cannot be used,
     and `ClusterUnreachableError` when no node can be found now.
     """
     driver = _driver()
-    profile = _execution_profile(driver, settings, row_factory)
+    profile = _execution_profile(driver, settings, row_factory, observer or _Nobody())
     arguments = {**_connection_arguments(settings), "execution_profiles": {driver.EXEC_PROFILE_DEFAULT: profile}}
     if settings.astra_db_secure_bundle_path is not None:
         return _astra_cluster(driver, settings, settings.astra_db_secure_bundle_path, arguments)
@@ -82,22 +95,61 @@ class IdempotentRetryPolicy(RetryPolicy):  # type: ignore[misc]  # the driver ha
     See https://docs.datastax.com/en/datastax-drivers/developing/query-idempotence.html
     """
 
+    def __init__(self, observer: Observer | None = None) -> None:
+        self._observer = observer or _Nobody()
+
     def on_read_timeout(self, query: Any, *args: Any, **kwargs: Any) -> RetryDecision:
-        return self._if_idempotent(query, super().on_read_timeout(query, *args, **kwargs))
+        return self._if_idempotent("read_timeout", query, super().on_read_timeout(query, *args, **kwargs))
 
     def on_write_timeout(self, query: Any, *args: Any, **kwargs: Any) -> RetryDecision:
-        return self._if_idempotent(query, super().on_write_timeout(query, *args, **kwargs))
+        return self._if_idempotent("write_timeout", query, super().on_write_timeout(query, *args, **kwargs))
 
     def on_unavailable(self, query: Any, *args: Any, **kwargs: Any) -> RetryDecision:
-        return self._if_idempotent(query, super().on_unavailable(query, *args, **kwargs))
+        return self._if_idempotent("unavailable", query, super().on_unavailable(query, *args, **kwargs))
 
     def on_request_error(self, query: Any, consistency: int | None, error: Any, retry_num: int) -> RetryDecision:
         if retry_num >= _MOST_RETRIES:
             return self.RETHROW, None
-        return self._if_idempotent(query, super().on_request_error(query, consistency, error, retry_num))
+        decision = super().on_request_error(query, consistency, error, retry_num)
+        return self._if_idempotent("request_error", query, decision)
 
-    def _if_idempotent(self, query: Any, decision: RetryDecision) -> RetryDecision:
-        return decision if getattr(query, "is_idempotent", False) else (self.RETHROW, None)
+    def _if_idempotent(self, reason: str, query: Any, decision: RetryDecision) -> RetryDecision:
+        if not getattr(query, "is_idempotent", False):
+            return self.RETHROW, None
+        if decision[0] in (self.RETRY, self.RETRY_NEXT_HOST):
+            self._observer.statement_retried(reason)
+        return decision
+
+
+class _Speculation(ConstantSpeculativeExecutionPolicy):  # type: ignore[misc]  # the driver has no types
+    """The driver's, observed. It asks a plan when to send a statement again first of all, and anew each time it has."""
+
+    def __init__(self, delay: float, max_attempts: int, observer: Observer) -> None:
+        super().__init__(delay, max_attempts)
+        self._observer = observer
+
+    def new_plan(self, keyspace: str | None, statement: Any) -> "_ObservedPlan":
+        return _ObservedPlan(self.delay, self.max_attempts, self._observer)
+
+
+class _ObservedPlan(ConstantSpeculativeExecutionPolicy.ConstantSpeculativeExecutionPlan):  # type: ignore[misc]
+    def __init__(self, delay: float, max_attempts: int, observer: Observer) -> None:
+        super().__init__(delay, max_attempts)
+        self._observer = observer
+        self._asked = False
+
+    def next_execution(self, host: Any) -> float:
+        if self._asked:
+            self._observer.statement_speculated()
+        self._asked = True
+        delay: float = super().next_execution(host)
+        return delay
+
+
+class _Nobody:
+    def statement_retried(self, reason: str) -> None: ...
+
+    def statement_speculated(self) -> None: ...
 
 
 def _driver() -> ModuleType:
@@ -109,27 +161,31 @@ def _driver() -> ModuleType:
     return module
 
 
-def execution_changes(settings: Settings, row_factory: RowFactory) -> dict[str, Any]:
+def execution_changes(settings: Settings, row_factory: RowFactory, observer: Observer) -> dict[str, Any]:
     """What an execution profile of this service has, but for its load balancing, by the driver's names."""
     return {
-        "retry_policy": IdempotentRetryPolicy(),
+        "retry_policy": IdempotentRetryPolicy(observer),
         "consistency_level": ConsistencyLevel.name_to_value[settings.cassandra_consistency],
         "serial_consistency_level": ConsistencyLevel.name_to_value[settings.serial_consistency],
         "request_timeout": settings.request_timeout,
         "row_factory": row_factory,
-        "speculative_execution_policy": _speculative_policy(settings.speculative_delay),
+        "speculative_execution_policy": _speculative_policy(settings.speculative_delay, observer),
     }
 
 
-def _execution_profile(driver: ModuleType, settings: Settings, row_factory: RowFactory) -> "ExecutionProfile":
+def _execution_profile(
+    driver: ModuleType, settings: Settings, row_factory: RowFactory, observer: Observer
+) -> "ExecutionProfile":
     # Without a data centre the driver takes that of the first contact point it reaches.
     balancing = TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.cassandra_local_dc or ""))
-    return driver.ExecutionProfile(load_balancing_policy=balancing, **execution_changes(settings, row_factory))
+    return driver.ExecutionProfile(
+        load_balancing_policy=balancing, **execution_changes(settings, row_factory, observer)
+    )
 
 
-def _speculative_policy(delay: float) -> ConstantSpeculativeExecutionPolicy | None:
+def _speculative_policy(delay: float, observer: Observer) -> _Speculation | None:
     """Asks another node when the first hangs. The driver applies it to idempotent statements only."""
-    return ConstantSpeculativeExecutionPolicy(delay, _SPECULATIVE_ATTEMPTS) if delay else None
+    return _Speculation(delay, _SPECULATIVE_ATTEMPTS, observer) if delay else None
 
 
 def _connection_arguments(settings: Settings) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from asgi_app.borrowed import BorrowedSession
 from asgi_app.bridge import Bridge
 from asgi_app.cluster import ClusterConfigError, build_cluster
 from asgi_app.errors import NotConnected, OpenedBeforeFork
+from asgi_app.metrics import Metrics, NodeState
 from asgi_app.rows import RawProtocolHandler, keep_page
 from asgi_app.settings import Settings
 
@@ -29,17 +30,15 @@ class Connection:
     With a session that was `lent` there is nothing to connect, and nothing is closed: that is for its owner.
     """
 
-    def __init__(self, settings: Settings, bridge: Bridge, lent: BorrowedSession | None = None) -> None:
+    def __init__(
+        self, settings: Settings, bridge: Bridge, metrics: Metrics, lent: BorrowedSession | None = None
+    ) -> None:
         self._settings = settings
         self._bridge = bridge
+        self._metrics = metrics
         self._lent = lent
         self._session: Any = lent
         self._process = os.getpid()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a session; not whether Cassandra answers on it."""
-        return self._session is not None
 
     @property
     def session(self) -> Any:
@@ -56,6 +55,16 @@ class Connection:
         if self._session is None:
             raise NotConnected
         return self._session
+
+    def nodes(self) -> dict[str, NodeState]:
+        """The nodes that the driver knows, by address; none while there is no session."""
+        if self._session is None:
+            return {}
+        pools = self._session.get_pool_state()
+        return {
+            str(node.endpoint): NodeState(node.is_up, pools[node]["open_count"] if node in pools else 0)
+            for node in self._session.cluster.metadata.all_hosts()
+        }
 
     async def connect(self, *, task_status: TaskStatus[None]) -> None:
         """Try until it works; report started after the first attempt, whatever came of it.
@@ -83,7 +92,7 @@ class Connection:
 
     async def _attempt(self) -> bool:
         try:
-            self._session = await self._bridge.run(_open, self._settings)
+            self._session = await self._bridge.run(_open, self._settings, self._metrics)
         except ClusterConfigError:
             raise
         except Exception as error:
@@ -93,9 +102,9 @@ class Connection:
         return True
 
 
-def _open(settings: Settings) -> Any:
+def _open(settings: Settings, metrics: Metrics) -> Any:
     """Whole in one worker thread: a cluster that did not connect is shut down here, so that no thread of it stays."""
-    cluster = build_cluster(settings, row_factory=keep_page)
+    cluster = build_cluster(settings, row_factory=keep_page, observer=metrics)
     try:
         session = cluster.connect()
     except BaseException:

@@ -26,9 +26,10 @@ from asgi_app.errors import (
     SchemaMissing,
     ServiceError,
 )
-from asgi_app.metrics import Metrics
+from asgi_app.metrics import Metrics, Snapshot
 from asgi_app.prepared import PreparedStatements
 from asgi_app.rows import RowPage
+from asgi_app.sampling import sample
 from asgi_app.settings import Settings
 from asgi_app.table import Table
 from asgi_app.tasks import background_tasks
@@ -77,10 +78,12 @@ class Database:
     once and the driver finishes the call by itself within its timeout.
     """
 
-    def __init__(self, settings: Settings, bridge: Bridge, connection: Connection, tasks: TaskGroup) -> None:
+    def __init__(
+        self, settings: Settings, bridge: Bridge, connection: Connection, metrics: Metrics, tasks: TaskGroup
+    ) -> None:
         self.settings = settings
         self.bridge = bridge
-        self.metrics = Metrics()
+        self.metrics = metrics
         self.open_streams = 0
         self._connection = connection
         self._prepared = PreparedStatements(self._prepare_in_thread, tasks, settings.max_prepared)
@@ -95,26 +98,36 @@ class Database:
         Raises ClusterConfigError where the settings cannot make a cluster, whatever Cassandra does, and TypeError where
         `session` is none of the driver's.
         """
-        lent = None if session is None else borrow(session, settings)
+        metrics = Metrics()
+        lent = None if session is None else borrow(session, settings, metrics)
         limits = BridgeLimits(
             max_in_flight=settings.max_in_flight, max_waiting=settings.max_waiting, max_wait=settings.max_wait
         )
         async with Bridge.open(limits) as bridge:
-            connection = Connection(settings, bridge, lent)
+            connection = Connection(settings, bridge, metrics, lent)
             try:
                 async with background_tasks() as tasks:
                     await tasks.start(connection.connect)
-                    yield cls(settings, bridge, connection, tasks)
+                    database = cls(settings, bridge, connection, metrics, tasks)
+                    tasks.start_soon(sample, metrics, database.publish_state)
+                    yield database
             finally:
                 with anyio.CancelScope(shield=True):
                     await connection.close()
 
-    @property
-    def open_connections(self) -> int:
-        """Connections to nodes that the session has open; none while it is not connected."""
-        if not self._connection.is_open:
-            return 0
-        return sum(state["open_count"] for state in self.session.get_pool_state().values())
+    def publish_state(self) -> None:
+        """Set the metrics' gauges to how things are now."""
+        now = Snapshot(
+            calls_in_flight=self.bridge.in_flight,
+            calls_in_flight_limit=self.settings.max_in_flight,
+            calls_waiting=self.bridge.waiting,
+            calls_waiting_limit=self.settings.max_waiting,
+            open_streams=self.open_streams,
+            open_streams_limit=self.settings.max_streams,
+            prepared_statements=len(self._prepared),
+            nodes=self._connection.nodes(),
+        )
+        self.metrics.publish(now)
 
     @property
     def session(self) -> Any:
@@ -168,16 +181,20 @@ class Database:
         paging_state: bytes | None = None,
     ) -> Result:
         began = time.perf_counter()
+        attempt: _Attempt | None = None
         failure: BaseException | None = None
         try:
             session = self.session  # before anything waits: in a forked process nothing would ever answer
             prepared = await self._prepared.get(statement, deadline)
-            return await self._run(statement, _Attempt(session, prepared, bind, paging_state), deadline)
+            attempt = _Attempt(session, prepared, bind, paging_state)
+            return await self._run(statement, attempt, deadline)
         except BaseException as error:
             failure = error
             raise
         finally:
-            self.metrics.statement_ended(time.perf_counter() - began, failure)
+            ended = time.perf_counter()
+            queued, driven = attempt.times(ended) if attempt is not None else (None, None)
+            self.metrics.statement_ended(ended - began, queued, driven, failure)
 
     async def _run(self, statement: Statement, attempt: _Attempt, deadline: Deadline) -> Result:
         try:
@@ -226,7 +243,7 @@ def _batched(prepared: PreparedStatement, rows: Sequence[Sequence[Any]]) -> Any:
 class _Attempt(Start[Result]):
     """One run of a bound statement; `sent` tells whether a node was handed it."""
 
-    __slots__ = ("_bind", "_paging_state", "_prepared", "_session", "sent")
+    __slots__ = ("_answered", "_asked", "_bind", "_paging_state", "_prepared", "_session", "_started", "sent")
 
     def __init__(
         self,
@@ -240,22 +257,35 @@ class _Attempt(Start[Result]):
         self._bind = bind
         self._paging_state = paging_state
         self.sent = False
+        self._asked = time.perf_counter()
+        self._started: float | None = None
+        self._answered: float | None = None
+
+    def times(self, now: float) -> tuple[float, float | None]:
+        """Seconds until it was handed to the driver, and from there to the answer; `now` where these are still to come.
+
+        The second is None where it was not handed over.
+        """
+        if self._started is None:
+            return now - self._asked, None
+        return self._started - self._asked, (self._answered or now) - self._started
 
     def __call__(self, timeout: float, done: Done[Result]) -> None:
+        self._started = time.perf_counter()
         query = self._bind(self._prepared)
         future = self._session.execute_async(query, timeout=timeout, paging_state=self._paging_state)
         self.sent = bool(future.attempted_hosts)
-        future.add_callbacks(_answered, _failed, (future, done), None, (future, done))
+        future.add_callbacks(self._succeeded, self._failed, (future, done), None, (future, done))
 
+    def _succeeded(self, page: RowPage | None, future: Any, done: Done[Result]) -> None:
+        self._answered = time.perf_counter()
+        done(Result(page, future._paging_state), None)
+        _let_go(future)
 
-def _answered(page: RowPage | None, future: Any, done: Done[Result]) -> None:
-    done(Result(page, future._paging_state), None)
-    _let_go(future)
-
-
-def _failed(error: BaseException, future: Any, done: Done[Result]) -> None:
-    done(None, error)
-    _let_go(future)
+    def _failed(self, error: BaseException, future: Any, done: Done[Result]) -> None:
+        self._answered = time.perf_counter()
+        done(None, error)
+        _let_go(future)
 
 
 def _let_go(future: Any) -> None:

@@ -3,112 +3,253 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPMethod
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import Counter, Histogram
 
-from asgi_app.errors import ServiceError
+from asgi_app.errors import (
+    CassandraUnavailable,
+    ConsistencyUnavailable,
+    DeadlineExceeded,
+    InternalError,
+    NotConnected,
+    Overloaded,
+    QueueFull,
+    QueueTimeout,
+    ReadFailed,
+    ReadTimeout,
+    RejectedByCassandra,
+    SchemaMissing,
+    ServiceError,
+    ShuttingDown,
+    StatementRefused,
+    WriteFailed,
+    WriteTimeout,
+)
+from asgi_app.instruments import GONE, Instruments, instruments
 
 WINDOW = 10
-"""Seconds over which the rate of queries is told: long enough to be steady, short enough to move."""
+"""Seconds over which the rate of statements is told: long enough to be steady, short enough to move."""
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+CANCELLED = "cancelled"
+CLIENT_TOO_SLOW = "client_too_slow"
+
+RETRY_REASONS = ("read_timeout", "write_timeout", "unavailable", "request_error")
+TIMEOUTS = tuple(kind.code for kind in (DeadlineExceeded, ReadTimeout, WriteTimeout))
+
+SHED = (Overloaded, ShuttingDown)
+"""The errors of requests that were refused without an attempt."""
+
+_PAGE_ERRORS = (
+    QueueFull,
+    QueueTimeout,
+    ShuttingDown,
+    CassandraUnavailable,
+    ConsistencyUnavailable,
+    ReadFailed,
+    SchemaMissing,
+    DeadlineExceeded,
+    ReadTimeout,
+    InternalError,
+)
+_STATEMENT_ERRORS = (*_PAGE_ERRORS, NotConnected, WriteFailed, WriteTimeout, RejectedByCassandra, StatementRefused)
 
 _METHODS = frozenset(HTTPMethod)
 
 
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """A node as the driver sees it: `up` is None while it does not know."""
+
+    up: bool | None
+    connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the gauges tell, taken in one moment. `nodes` by address."""
+
+    calls_in_flight: int
+    calls_in_flight_limit: int
+    calls_waiting: int
+    calls_waiting_limit: int
+    open_streams: int
+    open_streams_limit: int
+    prepared_statements: int
+    nodes: Mapping[str, NodeState]
+
+
 class Metrics:
-    """The figures of one application, in a registry of their own. Used from the event loop only."""
+    """The figures of one application. Used from the event loop, but for `text`, `summary` and what says otherwise.
+
+    Where workers share their figures, `text` and `summary` tell those of all of them.
+    """
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.statements = Histogram(
-            "cassandra_statement_seconds",
-            "Time from asking for a statement to its answer, waiting for a slot included.",
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.statement_errors = Counter(
-            "cassandra_statement_errors", "Statements that failed, by error code.", ["code"], registry=self.registry
-        )
-        self.requests = Counter(
-            "http_requests",
-            "Requests answered, by route template, method and status.",
-            ["route", "method", "status"],
-            registry=self.registry,
-        )
-        self._requests: dict[tuple[str, str, int], Counter] = {}
-        self.streamed_rows = Counter("streamed_rows", "Rows sent in streams.", registry=self.registry)
-        self.streamed_bytes = Counter("streamed_bytes", "Bytes of streams' bodies.", registry=self.registry)
-        self.broken_streams = Counter(
-            "broken_streams", "Streams that broke off after their first byte.", ["code"], registry=self.registry
-        )
-        self._rate = _Rate()
-        self._total = 0
-        self._errors = 0
-        self._seconds = 0.0
+        self._its = instruments()
+        self._by_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._requests_in_flight = 0
+        self._nodes: set[str] = set()
+        self._statements = 0
+        self._counts = deque([(time.monotonic(), 0)], maxlen=WINDOW + 1)
+        self._its.started.set(time.time())
+        self._begin_at_zero()
 
-    def statement_ended(self, seconds: float, error: BaseException | None) -> None:
-        """Count a statement that took `seconds` and, where it failed, its error."""
-        self.statements.observe(seconds)
-        self._rate.add()
-        self._total += 1
-        self._seconds += seconds
-        if error is not None:
-            self._errors += 1
-            code = error.code if isinstance(error, ServiceError) else "cancelled"
-            self.statement_errors.labels(code).inc()
+    def request_began(self) -> None:
+        """Count a request as in flight until `request_ended`."""
+        self._requests_in_flight += 1
 
-    def request_ended(self, route: str, method: str, status: int) -> None:
+    def request_ended(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count an answered request; a method that HTTP does not name is counted as OTHER, so that labels stay few."""
-        counter = self._requests.get((route, method, status))
-        if counter is None:
-            known = method if method in _METHODS else "OTHER"
-            counter = self.requests.labels(route, known, str(status))
-            if known == method:  # an unknown method is not kept: there is no end of them
-                self._requests[route, method, status] = counter
-        counter.inc()
+        self._requests_in_flight -= 1
+        key = (route, method if method in _METHODS else "OTHER", status)
+        kept = self._by_request.get(key)
+        if kept is None:
+            kept = self._its.requests.labels(*key), self._its.request_seconds.labels(*key[:2])
+            self._by_request[key] = kept
+        kept[0].inc()
+        kept[1].observe(seconds)
+
+    def request_shed(self, reason: str) -> None:
+        """Count a request that was refused without an attempt."""
+        self._its.shed_requests.labels(reason).inc()
+
+    def statement_ended(
+        self, seconds: float, queued: float | None, driven: float | None, error: BaseException | None
+    ) -> None:
+        """Count a statement that took `seconds` and, where it failed, its error.
+
+        `queued` of them passed until it was handed to the driver or refused, None where it did not come that far;
+        `driven` from there, None where it was not handed over.
+        """
+        self._its.statement_seconds.observe(seconds)
+        if queued is not None:
+            self._its.queue_wait_seconds.observe(queued)
+        if driven is not None:
+            self._its.driver_seconds.observe(driven)
+        self._statements += 1
+        if error is not None:
+            self._its.statement_errors.labels(error.code if isinstance(error, ServiceError) else CANCELLED).inc()
+
+    def statement_retried(self, reason: str) -> None:
+        """Count a retry. Called from the driver's threads."""
+        self._its.retries.labels(reason).inc()
+
+    def statement_speculated(self) -> None:
+        """Count a statement that another node was asked for, too. Called from the driver's threads."""
+        self._its.speculative_executions.inc()
 
     def stream_ended(self, rows: int, size: int) -> None:
         """Count the rows and the bytes of a stream's body, however it ended."""
-        self.streamed_rows.inc(rows)
-        self.streamed_bytes.inc(size)
+        self._its.streamed_rows.inc(rows)
+        self._its.streamed_bytes.inc(size)
 
     def stream_broken(self, code: str) -> None:
         """Count a stream that broke off after its first byte."""
-        self.broken_streams.labels(code).inc()
+        self._its.broken_streams.labels(code).inc()
 
-    def prometheus_text(self) -> bytes:
-        """The text a scraper reads, format 0.0.4."""
-        return generate_latest(self.registry)
+    def loop_lagged(self, seconds: float) -> None:
+        """Count a timer of the event loop that fired so late."""
+        self._its.loop_lag_seconds.observe(seconds)
+
+    def mark_second(self) -> None:
+        """Called once a second: what the rate of statements is reckoned from."""
+        self._counts.append((time.monotonic(), self._statements))
+
+    def publish(self, now: Snapshot) -> None:
+        """Set the gauges. What they tell is of this moment; nothing is counted in between."""
+        its = self._its
+        its.requests_in_flight.set(self._requests_in_flight)
+        its.calls_in_flight.set(now.calls_in_flight)
+        its.calls_in_flight_limit.set(now.calls_in_flight_limit)
+        its.calls_waiting.set(now.calls_waiting)
+        its.calls_waiting_limit.set(now.calls_waiting_limit)
+        its.open_streams.set(now.open_streams)
+        its.open_streams_limit.set(now.open_streams_limit)
+        its.prepared_statements.set(now.prepared_statements)
+        its.statements_per_second.set(self._rate())
+        self._publish_nodes(now.nodes)
+        its.look_at_process()
+
+    def text(self) -> bytes:
+        """The text a scraper reads, format 0.0.4. May be called in any thread."""
+        return self._its.text()
 
     def summary(self) -> dict[str, Any]:
-        """Totals since the start, and the rate over the last ten seconds."""
+        """The same figures for people: totals since the start, and the state at the last `publish`."""
+        sums = _Sums(self._its)
+        statements = sums["cassandra_statement_seconds_count"]
+        mean = sums["cassandra_statement_seconds_sum"] / statements if statements else 0.0
         return {
-            "total_queries": self._total,
-            "queries_per_second": round(self._rate.per_second(), 2),
-            "average_query_time_ms": round(1000 * self._seconds / self._total, 3) if self._total else 0.0,
-            "errors_count": self._errors,
+            "total_queries": int(statements),
+            "active_connections": int(sums["cassandra_node_connections"]),
+            "queries_per_second": round(sums["cassandra_statements_per_second"], 2),
+            "average_query_time_ms": round(1000 * mean, 3),
+            "errors_count": int(sums["cassandra_statement_errors_total"]),
+            "timeouts": int(sum(sums["cassandra_statement_errors_total", code] for code in TIMEOUTS)),
+            "retries": int(sums["cassandra_retries_total"]),
+            "in_flight": int(sums["cassandra_calls_in_flight"]),
+            "waiting": int(sums["cassandra_calls_waiting"]),
+            "prepared_statements": int(sums["cassandra_prepared_statements"]),
+            "nodes_up": sums.values["cassandra_node_up"].count(1.0),
+            "nodes_down": sums.values["cassandra_node_up"].count(0.0),
+            "requests": int(sums["http_requests_total"]),
+            "requests_in_flight": int(sums["http_requests_in_flight"]),
+            "shed": int(sums["shed_requests_total"]),
+            "open_streams": int(sums["open_streams"]),
+            "streamed_rows": int(sums["streamed_rows_total"]),
+            "streamed_bytes": int(sums["streamed_bytes_total"]),
+            "broken_streams": int(sums["broken_streams_total"]),
+            "uptime_seconds": round(time.time() - sums["service_start_time_seconds"], 1),
         }
 
+    def _begin_at_zero(self) -> None:
+        """A rate needs a figure from before the first event."""
+        its = self._its
+        for refused in _refusals():
+            its.shed_requests.labels(refused.code)
+        for error in _STATEMENT_ERRORS:
+            its.statement_errors.labels(error.code)
+        its.statement_errors.labels(CANCELLED)
+        for reason in RETRY_REASONS:
+            its.retries.labels(reason)
+        for error in _PAGE_ERRORS:
+            its.broken_streams.labels(error.code)
+        its.broken_streams.labels(CLIENT_TOO_SLOW)
 
-class _Rate:
-    """Counts by the second and forgets what is older than the window."""
+    def _rate(self) -> float:
+        """Statements a second since ten seconds ago, or since the start where that is less."""
+        began, before = self._counts[0]
+        return (self._statements - before) / max(1.0, time.monotonic() - began)
 
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._seconds: deque[tuple[int, int]] = deque(maxlen=WINDOW + 1)
+    def _publish_nodes(self, nodes: Mapping[str, NodeState]) -> None:
+        for address in self._nodes - nodes.keys():
+            self._its.node_up.labels(address).set(GONE)
+            self._its.node_connections.labels(address).set(GONE)
+        for address, node in nodes.items():
+            self._its.node_up.labels(address).set(GONE if node.up is None else node.up)
+            self._its.node_connections.labels(address).set(node.connections)
+        self._nodes.update(nodes)
 
-    def add(self) -> None:
-        now = int(time.monotonic())
-        if self._seconds and self._seconds[-1][0] == now:
-            self._seconds[-1] = (now, self._seconds[-1][1] + 1)
-        else:
-            self._seconds.append((now, 1))
 
-    def per_second(self) -> float:
-        now = time.monotonic()
-        counted = sum(count for second, count in self._seconds if second > now - WINDOW)
-        return counted / max(1.0, min(WINDOW, now - self._began))
+class _Sums:
+    """Samples by name and, for those with one label, by its value too; looked up, they are summed."""
+
+    def __init__(self, its: Instruments) -> None:
+        self.values: defaultdict[str | tuple[str, str], list[float]] = defaultdict(list)
+        for family in its.collect():
+            for sample in family.samples:
+                self.values[sample.name].append(sample.value)
+                if len(sample.labels) == 1:
+                    self.values[sample.name, next(iter(sample.labels.values()))].append(sample.value)
+
+    def __getitem__(self, name: str | tuple[str, str]) -> float:
+        return sum(self.values[name])
+
+
+def _refusals() -> list[type[ServiceError]]:
+    return [*Overloaded.__subclasses__(), ShuttingDown]

@@ -6,22 +6,24 @@ import logging
 import random
 import re
 import time
-from contextlib import suppress
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_app.deadline import Deadline
 from asgi_app.drain import Drain
-from asgi_app.errors import FieldError, InternalError, InvalidHeader, LifespanNotStarted, ServiceError, ShuttingDown
+from asgi_app.errors import FieldError, InternalError, InvalidHeader, ServiceError, ShuttingDown
 from asgi_app.responses import log_failure, problem_response
-from asgi_app.state import RequestContext, encoded_path, service_of, set_context
+from asgi_app.state import RequestContext, encoded_path, metrics_of, service_of, set_context
 from asgi_app.stream import StreamAborted
 
 REQUEST_ID = b"x-request-id"
 
 SERVED_TO_THE_END = frozenset({"/health", "/livez", "/metrics", "/readyz", "/shutdown"})
 """The paths that a service which accepts no other work still answers."""
+
+UNMATCHED = "unmatched"
+"""Stands for the route of a request that found none."""
 
 access_logger = logging.getLogger("asgi_app.access")
 
@@ -45,7 +47,11 @@ class RequestContextMiddleware:
             await self.app(scope, receive, send)
             return
         response = _Response(send, scope["method"] == "HEAD", scope["http_version"])
+        metrics = metrics_of(scope)
+        outer_route = scope.get("route")  # of the application in which this one is mounted
         began = time.perf_counter()
+        if metrics is not None:
+            metrics.request_began()
         request_id = self._request_id(scope)
         response.request_id = request_id
         try:
@@ -60,8 +66,12 @@ class RequestContextMiddleware:
                 raise
             await problem_response(InternalError(), scope)(scope, receive, response.send)
         finally:
-            _count(scope, response)
-            _log_access(scope, response, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            if metrics is not None:
+                route = scope.get("route")
+                template = getattr(route, "path", UNMATCHED) if route is not outer_route else UNMATCHED
+                metrics.request_ended(template, scope["method"], response.status or 0, seconds)
+            _log_access(scope, response, seconds)
 
     def _request_id(self, scope: Scope) -> str:
         sent = _header_values(scope, REQUEST_ID)
@@ -149,12 +159,6 @@ def _chosen_timeout(scope: Scope, longest: float) -> float | None:
 
 def _header_values(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1") for sent, value in scope["headers"] if sent == name]
-
-
-def _count(scope: Scope, response: _Response) -> None:
-    with suppress(LifespanNotStarted):  # nothing is counted then
-        route = getattr(scope.get("route"), "path", "unmatched")
-        service_of(scope).database.metrics.request_ended(route, scope["method"], response.status or 0)
 
 
 def _log_access(scope: Scope, response: _Response, seconds: float) -> None:

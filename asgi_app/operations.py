@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from anyio import to_thread
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import Response
@@ -65,11 +66,11 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """GET /metrics: Prometheus text for a scraper, JSON for whoever asks for JSON or does not say."""
     database = database_of(request)
+    database.publish_state()
     if preferred(request.headers.get("accept"), ("application/json", "text/plain")) == "text/plain":
-        body = database.metrics.prometheus_text()
+        body = await to_thread.run_sync(database.metrics.text)
         return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4, headers={"Cache-Control": "no-store", **VARY})
-    summary = {**database.metrics.summary(), "active_connections": database.open_connections}
-    return json_response(summary, headers=VARY)
+    return json_response(await to_thread.run_sync(database.metrics.summary), headers=VARY)
 
 
 async def shutdown(request: Request) -> Response:

@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from asgi_app.errors import FieldError, InternalError, NotFound, Overloaded, ServiceError
-from asgi_app.state import context_of, encoded_path
+from asgi_app.metrics import SHED
+from asgi_app.state import context_of, encoded_path, metrics_of
 
 logger = logging.getLogger("asgi_app.errors")
 
@@ -66,7 +67,9 @@ def problem_body(error: ServiceError, scope: Scope) -> Problem:
 
 
 def problem_response(error: ServiceError, scope: Scope) -> Response:
-    """The error as a response."""
+    """The error as a response; a refusal is counted, for every one of them comes through here."""
+    if isinstance(error, SHED) and (metrics := metrics_of(scope)) is not None:
+        metrics.request_shed(error.code)
     headers = {"Cache-Control": "no-store", **error.headers()}
     return Response(
         _encoder.encode(problem_body(error, scope)), error.status, headers, media_type="application/problem+json"

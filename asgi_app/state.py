@@ -17,6 +17,7 @@ from asgi_app.deadline import Deadline
 from asgi_app.drain import Drain
 from asgi_app.errors import LifespanNotStarted
 from asgi_app.health import Health
+from asgi_app.metrics import Metrics
 from asgi_app.pages import RowSizes
 from asgi_app.paging import PageTokens
 from asgi_app.settings import Settings
@@ -99,6 +100,14 @@ def settings_of(scope: Scope) -> Settings:
 def database_of(request: Request) -> Database:
     """The database."""
     return service_of(request.scope).database
+
+
+def metrics_of(scope: Scope) -> Metrics | None:
+    """What counts for the application that answers this scope; None before its lifespan and after it."""
+    try:
+        return service_of(scope).database.metrics
+    except LifespanNotStarted:
+        return None
 
 
 def queries_of(request: Request, table: Table) -> Queries:

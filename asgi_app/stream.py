@@ -22,6 +22,7 @@ from asgi_app.drain import Drain
 from asgi_app.errors import (
     DeadlineExceeded,
     FieldError,
+    InternalError,
     InvalidInput,
     NotAcceptable,
     ServiceError,
@@ -29,6 +30,7 @@ from asgi_app.errors import (
     TooManyStreams,
 )
 from asgi_app.formats import FORMATS, Gzip, RowFormat
+from asgi_app.metrics import CLIENT_TOO_SLOW
 from asgi_app.negotiation import preferred
 from asgi_app.pages import PageReader, PageTimes
 from asgi_app.responses import problem_body
@@ -194,6 +196,9 @@ class RowStream:
                 await self._send(send, await self._encode(page, progress, more), progress, more)
                 progress.pages += 1
                 progress.rows += page.row_count
+                # A server that never makes us wait must not keep us from seeing a disconnect. Not before the page is
+                # counted: after the last one the server says that the client is gone.
+                await anyio.lowlevel.checkpoint()
         if not progress.started:  # a limit of no rows asks for no page
             await self._send(send, self._piece(self._begin(None), more=False), progress, more=False)
 
@@ -234,7 +239,6 @@ class RowStream:
         if patience.cancelled_caught:
             raise ClientTooSlow
         progress.bytes += len(body)
-        await anyio.lowlevel.checkpoint()  # a server that never makes us wait must not keep us from seeing a disconnect
 
     async def _renew_patience(self, unsent: Callable[[], int], progress: Progress) -> None:
         """Give the client its time anew whenever it has taken some of a page: a slow one may take long."""
@@ -256,8 +260,7 @@ class RowStream:
             error,
             context.request_id if context else "-",
         )
-        code = error.code if isinstance(error, ServiceError) else type(error).__name__
-        self._reader.database.metrics.stream_broken(code)
+        self._reader.database.metrics.stream_broken(_code(error))
         if isinstance(error, ClientTooSlow):
             scope.get("extensions", {}).get(ABORT, _nothing)()
         elif isinstance(error, ServiceError):
@@ -267,6 +270,12 @@ class RowStream:
     def _last_word(self, error: ServiceError, scope: Scope) -> bytes:
         word = self._form.fail(msgspec.json.encode(problem_body(error, scope)))
         return word if self._gzip is None or not word else self._gzip.piece(word)
+
+
+def _code(error: Exception) -> str:
+    if isinstance(error, ServiceError):
+        return error.code
+    return CLIENT_TOO_SLOW if isinstance(error, ClientTooSlow) else InternalError.code
 
 
 def _nothing() -> None:

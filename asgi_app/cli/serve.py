@@ -12,6 +12,7 @@ from asgi_app.cli import server
 from asgi_app.cli.failures import in_sentences
 from asgi_app.cli.options import settings_options
 from asgi_app.cli.session import check_cluster
+from asgi_app.cli.shared_metrics import shared_metrics
 from asgi_app.settings import Settings, setting_fields
 
 PAGE_KEYS = "ASGI_CASSANDRA_PAGE_KEYS"
@@ -42,7 +43,8 @@ def serve(host: str, port: int, workers: int, reload: bool, overrides: Mapping[s
         if reload:
             server.run_reloading(config, listener)
         elif workers > 1:
-            server.run_workers(config, listener)
+            with shared_metrics():
+                server.run_workers(config, listener)
         else:
             url = server.address(listener)
             server.run_here(config, listener, lambda: server.logger.info("serving on %s", url))

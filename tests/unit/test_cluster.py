@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import asgi_app
 from asgi_app.cluster import ClusterConfigError, ClusterUnreachableError, IdempotentRetryPolicy, build_cluster
+from asgi_app.metrics import RETRY_REASONS
 from asgi_app.settings import ContactPoint, Secret, Settings
 
 Build = Callable[..., Cluster]
@@ -161,6 +162,48 @@ def test_speculation_asks_one_more_node(build: Build) -> None:
     policy = profile_of(build(speculative_delay=0.25)).speculative_execution_policy
     plan = policy.new_plan(None, SimpleStatement("SELECT"))
     assert [plan.next_execution(None), plan.next_execution(None)] == [0.25, -1]
+
+
+class Told:
+    """Keeps what the driver's policies tell."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def statement_retried(self, reason: str) -> None:
+        self.events.append(reason)
+
+    def statement_speculated(self) -> None:
+        self.events.append("speculated")
+
+
+def test_a_second_node_asked_is_told() -> None:
+    told = Told()
+    cluster = build_cluster(Settings(speculative_delay=0.25), observer=told)
+    try:
+        plan = profile_of(cluster).speculative_execution_policy.new_plan(None, SimpleStatement("SELECT"))
+    finally:
+        cluster.shutdown()
+    plan.next_execution(None)  # asked by the driver before it sends the statement
+    assert told.events == []
+    plan.next_execution(None)  # and when it has sent it to another node
+    assert told.events == ["speculated"]
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_retries_are_told_and_errors_that_go_to_the_client_are_not(idempotent: bool) -> None:
+    told = Told()
+    policy = IdempotentRetryPolicy(told)
+    query = SimpleStatement("x", is_idempotent=idempotent)
+    common = {"consistency": QUORUM, "required_responses": 2}
+    for retry_num in (0, 2):  # the second is one too many
+        policy.on_read_timeout(query, received_responses=2, data_retrieved=False, retry_num=retry_num, **common)
+        policy.on_write_timeout(
+            query, write_type=WriteType.BATCH_LOG, received_responses=1, retry_num=retry_num, **common
+        )
+        policy.on_unavailable(query, QUORUM, required_replicas=2, alive_replicas=1, retry_num=retry_num)
+        policy.on_request_error(query, QUORUM, error=ConnectionShutdown("gone"), retry_num=retry_num)
+    assert told.events == (list(RETRY_REASONS) if idempotent else [])
 
 
 def test_speculation_off(build: Build) -> None:

@@ -294,7 +294,7 @@ async def test_a_later_error_leaves_the_array_open_and_the_body_incomplete() -> 
     assert client.body == b"[" + array(1, 2)
     assert not client.complete
     assert script.open_streams == 0
-    assert b'broken_streams_total{code="read_failed"} 1.0' in script.metrics.prometheus_text()
+    assert b'broken_streams_total{code="read_failed"} 1.0' in script.metrics.text()
 
 
 @pytest.mark.parametrize("failure", [ReadTimeout, CassandraUnavailable, ConsistencyUnavailable, QueueFull])

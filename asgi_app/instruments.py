@@ -1,0 +1,247 @@
+"""The figures themselves: each declared once with its name, labels and meaning, and read for one process or several.
+
+prometheus-client chooses between the two when it is imported: where PROMETHEUS_MULTIPROC_DIR is set, every process
+keeps its figures in files of that directory, and whoever is asked reads them all.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest, values
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+"""Names the directory in which the workers of one service keep their figures."""
+
+GONE = math.nan
+"""The value of a gauge's label that has nothing to tell any more: it is not exported."""
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_STREAM_SECONDS = (*_SECONDS, 60, 300)
+
+Mode = Literal["livesum", "livemin"]
+"""How a gauge's values are put together: over the workers that are alive, their sum or the least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What `docs/metrics.md` tells of one figure."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+
+
+class Instruments(Collector):
+    """One set of figures. What it collects is the whole service's: that of all its workers, where there are several."""
+
+    def __init__(self) -> None:
+        self.declared: list[Declared] = []
+        self._registry = CollectorRegistry()
+        self._directory = os.environ[DIRECTORY] if shared_by_workers() else None
+        if self._directory is not None:
+            Path(self._directory).mkdir(parents=True, exist_ok=True)
+
+        self.requests = self._counter(
+            "http_requests_total",
+            "Requests answered. The route is its template, or `unmatched`; the status 0 is that of a client that left "
+            "before its answer began.",
+            "route",
+            "method",
+            "status",
+        )
+        self.request_seconds = self._histogram(
+            "http_request_seconds",
+            "Time from a request's arrival to the end of its response.",
+            "route",
+            "method",
+            buckets=_STREAM_SECONDS,
+        )
+        self.requests_in_flight = self._gauge("http_requests_in_flight", "Requests being answered now.")
+        self.shed_requests = self._counter(
+            "shed_requests_total", "Requests refused to protect the service, or because it is stopping.", "reason"
+        )
+
+        self.statement_seconds = self._histogram(
+            "cassandra_statement_seconds",
+            "Time from asking for a statement to its answer, waiting for a slot included.",
+        )
+        self.queue_wait_seconds = self._histogram(
+            "cassandra_queue_wait_seconds",
+            "Part of a statement's time: until it was handed to the driver or refused, so mostly the wait for a slot.",
+        )
+        self.driver_seconds = self._histogram(
+            "cassandra_driver_seconds",
+            "Part of a statement's time: from there to the driver's answer, or until nobody waited for it any more.",
+        )
+        self.statements_per_second = self._gauge(
+            "cassandra_statements_per_second", "Statements answered in the last ten seconds, by the second."
+        )
+        self.statement_errors = self._counter(
+            "cassandra_statement_errors_total",
+            "Statements that failed, by the error's code; `cancelled` is one whose client left. The timeouts are "
+            "`deadline_exceeded` (ours), `read_timeout` and `write_timeout` (the replicas').",
+            "code",
+        )
+        self.retries = self._counter(
+            "cassandra_retries_total",
+            "Statements sent once more, by what failed: after `read_timeout` and `write_timeout` to the same node, "
+            "after `unavailable` and `request_error` to another.",
+            "reason",
+        )
+        self.speculative_executions = self._counter(
+            "cassandra_speculative_executions_total",
+            "Statements without an answer within ASGI_CASSANDRA_SPECULATIVE_DELAY, so that another node was asked, "
+            "where there is one.",
+        )
+
+        self.calls_in_flight = self._gauge(
+            "cassandra_calls_in_flight", "Calls that hold a slot: the driver has not yet reported their end."
+        )
+        self.calls_in_flight_limit = self._gauge(
+            "cassandra_calls_in_flight_limit", "The bound of calls in flight: ASGI_CASSANDRA_MAX_IN_FLIGHT."
+        )
+        self.calls_waiting = self._gauge("cassandra_calls_waiting", "Calls that wait for a slot.")
+        self.calls_waiting_limit = self._gauge(
+            "cassandra_calls_waiting_limit", "The bound of calls waiting: ASGI_CASSANDRA_MAX_WAITING."
+        )
+        self.prepared_statements = self._gauge("cassandra_prepared_statements", "Prepared statements that are kept.")
+        self.node_up = self._gauge(
+            "cassandra_node_up",
+            "1 for a node that the driver sees up, 0 for one that it sees down. The label is its address.",
+            "node",
+            mode="livemin",
+        )
+        self.node_connections = self._gauge("cassandra_node_connections", "Open connections to a node.", "node")
+
+        self.open_streams = self._gauge("open_streams", "Streams that are open.")
+        self.open_streams_limit = self._gauge(
+            "open_streams_limit", "The bound of open streams: ASGI_CASSANDRA_MAX_STREAMS."
+        )
+        self.streamed_rows = self._counter("streamed_rows_total", "Rows sent in streams.")
+        self.streamed_bytes = self._counter("streamed_bytes_total", "Bytes of streams' bodies.")
+        self.broken_streams = self._counter(
+            "broken_streams_total", "Streams that broke off after their first byte, by the error's code.", "code"
+        )
+
+        self.loop_lag_seconds = self._histogram(
+            "event_loop_lag_seconds", "How late a timer of the event loop fires, looked at four times a second."
+        )
+        self.started = self._gauge(
+            "service_start_time_seconds",
+            "When the service started, in Unix time; of several workers the oldest's.",
+            mode="livemin",
+        )
+        self.cpu_seconds = self._counter("process_cpu_seconds_total", "CPU time of the process, user and system.")
+        self.resident_bytes = self._gauge("process_resident_memory_bytes", "Resident memory.")
+        self.open_fds = self._gauge("process_open_fds", "Open file descriptors.")
+        self.max_fds = self._gauge("process_max_fds", "The bound of open file descriptors.")
+        self._process = ProcessCollector(registry=None)
+        self._cpu_told = 0.0
+
+    def look_at_process(self) -> None:
+        """Set what is told of the process, as plain figures: prometheus-client's own cannot be summed over workers."""
+        found = {family.name: family.samples[0].value for family in self._process.collect()}
+        cpu = found.get("process_cpu_seconds", self._cpu_told)
+        self.cpu_seconds.inc(cpu - self._cpu_told)
+        self._cpu_told = cpu
+        self.resident_bytes.set(found.get("process_resident_memory_bytes", GONE))
+        self.open_fds.set(found.get("process_open_fds", GONE))
+        self.max_fds.set(found.get("process_max_fds", GONE))
+
+    def collect(self) -> Iterable[Metric]:
+        """Every declared family, in the order of declaration, with the samples of all workers."""
+        found = {family.name: family for family in self._collected()}
+        for declared in self.declared:
+            name = declared.name.removesuffix("_total") if declared.kind == "counter" else declared.name
+            family = Metric(name, declared.meaning, declared.kind)
+            if name in found:
+                family.samples = [sample for sample in found[name].samples if _is_told(sample)]
+            yield family
+
+    def text(self) -> bytes:
+        """The text a scraper reads, format 0.0.4."""
+        return generate_latest(self)
+
+    def _collected(self) -> Iterator[Metric]:
+        if self._directory is None:
+            yield from self._registry.collect()
+        else:
+            _forget_ended_workers(self._directory)
+            yield from MultiProcessCollector(None, self._directory).collect()  # type: ignore[no-untyped-call]
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        self.declared.append(Declared(name, "counter", labels, meaning))
+        return Counter(name, meaning, labels, registry=self._registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str, mode: Mode = "livesum") -> Gauge:
+        self.declared.append(Declared(name, "gauge", labels, meaning))
+        return Gauge(name, meaning, labels, registry=self._registry, multiprocess_mode=mode)
+
+    def _histogram(self, name: str, meaning: str, *labels: str, buckets: Sequence[float] = _SECONDS) -> Histogram:
+        self.declared.append(Declared(name, "histogram", labels, meaning))
+        return Histogram(name, meaning, labels, registry=self._registry, buckets=buckets)
+
+
+def instruments() -> Instruments:
+    """New ones for an application; those of the process where workers share theirs, for then a process has one file."""
+    return _of_this_process() if shared_by_workers() else Instruments()
+
+
+def shared_by_workers() -> bool:
+    """Whether prometheus-client found PROMETHEUS_MULTIPROC_DIR when it was imported."""
+    return bool(values.ValueClass._multiprocess)
+
+
+def metrics_table() -> str:
+    """The table of `docs/metrics.md`."""
+    lines = ["| Metric | Type | Labels | Meaning |", "|---|---|---|---|"]
+    for it in Instruments().declared:
+        labels = ", ".join(f"`{label}`" for label in it.labels) or "-"
+        lines.append(f"| `{it.name}` | {it.kind} | {labels} | {it.meaning} |")
+    return "\n".join(lines)
+
+
+@functools.cache
+def _of_this_process() -> Instruments:
+    return Instruments()
+
+
+def _is_told(sample: Sample) -> bool:
+    """Not what is gone, and not when each series was made, which prometheus-client adds for one process only."""
+    return not (math.isnan(sample.value) or sample.name.endswith("_created"))
+
+
+def _forget_ended_workers(directory: str) -> None:
+    """Drop the gauges of processes that are no more; what they counted stays.
+
+    Whoever reads does this, so that it needs no hook in the server that replaces its workers.
+    """
+    if os.name != "posix":  # elsewhere signal 0 is not a question
+        return
+    for pid in {int(file.stem.rpartition("_")[2]) for file in Path(directory).glob("gauge_live*_*.db")}:
+        if not _is_running(pid):
+            with suppress(FileNotFoundError):  # another reader was first
+                mark_process_dead(pid, directory)  # type: ignore[no-untyped-call]
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
