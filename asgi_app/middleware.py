@@ -7,14 +7,17 @@ import random
 import re
 import time
 from contextlib import suppress
+from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_app.deadline import Deadline
 from asgi_app.errors import FieldError, InternalError, InvalidHeader, LifespanNotStarted, ServiceError
+from asgi_app.limits import check_head
+from asgi_app.response_headers import RawHeaders
 from asgi_app.responses import log_failure, problem_response
-from asgi_app.state import RequestContext, encoded_path, service_of, set_context
+from asgi_app.state import RequestContext, encoded_path, principal_of, service_of, set_context
 from asgi_app.stream import StreamAborted
 
 REQUEST_ID = b"x-request-id"
@@ -67,7 +70,10 @@ class RequestContextMiddleware:
     async def _serve(self, scope: Scope, receive: Receive, response: _Response, request_id: str) -> None:
         set_context(scope, RequestContext(request_id, _NO_TIME))  # until more is known, for the problem that may say so
         try:
-            settings = service_of(scope).settings
+            service = service_of(scope)
+            settings = service.settings
+            response.headers = service.response_headers
+            check_head(scope, settings)
             seconds = _chosen_timeout(scope, settings.max_request_timeout) or settings.request_timeout
             set_context(scope, RequestContext(request_id, Deadline.after(seconds)))
         except ServiceError as error:
@@ -83,13 +89,14 @@ class _Response:
         self._send = send
         self._head = head
         self.request_id = ""
+        self.headers: RawHeaders = ()
         self.status: int | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             others = [header for header in message["headers"] if header[0] != REQUEST_ID]
-            message = {**message, "headers": [*others, (REQUEST_ID, self.request_id.encode())]}
+            message = {**message, "headers": [*others, *self.headers, (REQUEST_ID, self.request_id.encode())]}
         elif self._head and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
@@ -120,10 +127,17 @@ def _log_access(scope: Scope, response: _Response, seconds: float) -> None:
     if not access_logger.isEnabledFor(logging.INFO):
         return
     access_logger.info(
-        "%s %s %s %.1fms [request %s]",
+        "%s %s %s %.1fms%s [request %s]",
         scope["method"],
         encoded_path(scope),
         response.status if response.status is not None else "disconnected",
         seconds * 1000,
+        _by(scope),
         response.request_id,
     )
+
+
+def _by(scope: Scope) -> str:
+    """Who asked. A name may come from a token that somebody else wrote: no control character of it reaches the log."""
+    principal = principal_of(scope)
+    return f" by {quote(principal.name[:100], safe='@:/+=.|', errors='replace')}" if principal else ""
