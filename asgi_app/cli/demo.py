@@ -89,7 +89,7 @@ def _fill(settings: Settings, users: int) -> None:
 def _serve(settings: Settings, port: int, users: int) -> None:
     with server.listen(HOST, port) as listener:
         url = server.address(listener)
-        config = server.configuration(settings.log_level)
+        config = server.configuration(settings)
         server.run_here(config, listener, lambda: _print_examples(url, users))
 
 

@@ -13,7 +13,9 @@ import uvicorn
 from uvicorn.supervisors import ChangeReload, Multiprocess
 
 from asgi_app.cli.failures import Failure
+from asgi_app.cli.patience import BoundedConfig
 from asgi_app.cli.protocol import AbortableProtocol
+from asgi_app.settings import Settings
 
 APPLICATION = "asgi_app.app:app"
 GRACE_SECONDS = 30
@@ -81,9 +83,10 @@ class _ToldElsewhere(logging.Filter):
         return not (record.name == "cassandra.cluster" and record.msg == "Error preparing query:")
 
 
-def configuration(level: str, *, workers: int = 1, reload: bool = False) -> uvicorn.Config:
+def configuration(settings: Settings, *, workers: int = 1, reload: bool = False) -> uvicorn.Config:
     """uvicorn's configuration; applies the log configuration to this process."""
-    return uvicorn.Config(
+    return BoundedConfig(
+        settings,
         APPLICATION,
         workers=workers,
         reload=reload,
@@ -92,7 +95,7 @@ def configuration(level: str, *, workers: int = 1, reload: bool = False) -> uvic
         server_header=False,
         lifespan="on",
         backlog=BACKLOG,
-        log_config=log_config(level),
+        log_config=log_config(settings.log_level),
         log_level=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
