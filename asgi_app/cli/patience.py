@@ -82,8 +82,12 @@ class Patience(asyncio.Protocol):
     def on_response_complete(self) -> None:
         parent: Any = super()
         parent.on_response_complete()
+        if self.transport.is_closing():
+            return
         if self._body_is_unwanted():
             self._start(self.config.body_timeout, self.transport.close)
+        elif self._head_has_begun():  # its time counts from when it could have been served
+            self._start(self.config.header_timeout, self._head_is_late)
 
     def send_400_response(self, _message: str) -> None:
         """In place of uvicorn's plain text for what its parser does not take."""
