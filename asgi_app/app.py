@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,8 +14,10 @@ from starlette.middleware import Middleware
 
 from asgi_app.api_keys import ApiKeys
 from asgi_app.authorization import Authorize
+from asgi_app.borrowed import SessionSource
 from asgi_app.cross_origin import CrossOriginMiddleware, PreflightMiddleware
 from asgi_app.db import Database
+from asgi_app.drain import DRAIN, Drain, end_this_process
 from asgi_app.errors import ServiceError
 from asgi_app.middleware import RequestContextMiddleware
 from asgi_app.responses import answer_http_exception, answer_service_error
@@ -22,30 +25,40 @@ from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS
 from asgi_app.settings import Problem, Settings, SettingsError
 from asgi_app.state import started
 from asgi_app.tables import TABLES
+from asgi_app.tasks import background_tasks
 
 logger = logging.getLogger("asgi_app.app")
 
 
 def create_app(
-    settings: Settings | None = None, *, diagnostics: bool = False, authorize: Authorize | None = None
+    settings: Settings | None = None,
+    *,
+    session: SessionSource = None,
+    diagnostics: bool = False,
+    authorize: Authorize | None = None,
 ) -> Starlette:
     """An application that connects to Cassandra while its lifespan runs and does nothing before.
 
     Without `settings` they are read from the environment and `.env` when the lifespan starts, which raises
-    SettingsError with everything that is wrong with them. `diagnostics` turns the demonstrations of behaviour on,
-    unless the settings say otherwise. `authorize` decides who may do what, as `asgi_app.authorization` says; without
-    one the API keys of the settings do, and without those everybody may do everything.
+    SettingsError with everything that is wrong with them. `session` is a driver session of the caller's, or a function
+    that returns it when the lifespan starts: then nothing is connected here, and it is not closed; the lifespan raises
+    TypeError where it is none. `diagnostics` turns the demonstrations of behaviour on, unless the settings say
+    otherwise. `authorize` decides who may do what, as `asgi_app.authorization` says; without one the API keys of the
+    settings do, and without those everybody may do everything.
     """
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         chosen = settings or Settings.load()
         decide = chosen_hook(chosen, authorize)
-        async with Database.open(chosen) as database:
+        async with Database.open(chosen, session) as database, background_tasks() as tasks:
+            drain = Drain(chosen.shutdown_grace, chosen.drain_delay, end_this_process)
+            tasks.start_soon(drain.run)
             warn_of_keys_of_its_own(chosen)
             enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
-            with started(app, chosen, database, TABLES, diagnostics=enabled, authorize=decide):
-                yield
+            with started(app, chosen, database, drain, TABLES, diagnostics=enabled, authorize=decide):
+                yield {DRAIN: drain}
+                await drain.finish()
 
     app = Starlette(
         routes=[*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS],
@@ -70,6 +83,23 @@ def chosen_hook(settings: Settings, authorize: Authorize | None) -> Authorize | 
     raise SettingsError(
         [Problem("ASGI_CASSANDRA_API_KEYS", "has no effect beside this application's own `authorize`; unset it")]
     )
+
+
+def lifespan_of(*apps: Starlette) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+    """A lifespan for a parent that mounts these applications: theirs, one within the other.
+
+    Starlette and FastAPI run the parent's lifespan alone. A parent with a lifespan of its own enters
+    `app.router.lifespan_context(app)` there instead, after it has opened what the application shall use.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_parent: Any) -> AsyncIterator[None]:
+        async with AsyncExitStack() as entered:
+            for app in apps:
+                await entered.enter_async_context(app.router.lifespan_context(app))
+            yield
+
+    return lifespan
 
 
 def warn_of_keys_of_its_own(settings: Settings) -> None:

@@ -109,18 +109,22 @@ def _driver() -> ModuleType:
     return module
 
 
+def execution_changes(settings: Settings, row_factory: RowFactory) -> dict[str, Any]:
+    """What an execution profile of this service has, but for its load balancing, by the driver's names."""
+    return {
+        "retry_policy": IdempotentRetryPolicy(),
+        "consistency_level": ConsistencyLevel.name_to_value[settings.cassandra_consistency],
+        "serial_consistency_level": ConsistencyLevel.name_to_value[settings.serial_consistency],
+        "request_timeout": settings.request_timeout,
+        "row_factory": row_factory,
+        "speculative_execution_policy": _speculative_policy(settings.speculative_delay),
+    }
+
+
 def _execution_profile(driver: ModuleType, settings: Settings, row_factory: RowFactory) -> "ExecutionProfile":
     # Without a data centre the driver takes that of the first contact point it reaches.
     balancing = TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.cassandra_local_dc or ""))
-    return driver.ExecutionProfile(
-        load_balancing_policy=balancing,
-        retry_policy=IdempotentRetryPolicy(),
-        consistency_level=ConsistencyLevel.name_to_value[settings.cassandra_consistency],
-        serial_consistency_level=ConsistencyLevel.name_to_value[settings.serial_consistency],
-        request_timeout=settings.request_timeout,
-        row_factory=row_factory,
-        speculative_execution_policy=_speculative_policy(settings.speculative_delay),
-    )
+    return driver.ExecutionProfile(load_balancing_policy=balancing, **execution_changes(settings, row_factory))
 
 
 def _speculative_policy(delay: float) -> ConstantSpeculativeExecutionPolicy | None:

@@ -1,16 +1,18 @@
-"""One driver session: connected in the background for as long as it takes, closed inside out."""
+"""One driver session: a parent's, or one connected in the background for as long as it takes and closed inside out."""
 
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import anyio
 from anyio.abc import TaskStatus
 
+from asgi_app.borrowed import BorrowedSession
 from asgi_app.bridge import Bridge
 from asgi_app.cluster import ClusterConfigError, build_cluster
-from asgi_app.errors import NotConnected
+from asgi_app.errors import NotConnected, OpenedBeforeFork
 from asgi_app.rows import RawProtocolHandler, keep_page
 from asgi_app.settings import Settings
 
@@ -22,12 +24,17 @@ LONGEST_RETRY = 1.0
 
 
 class Connection:
-    """Connects and closes in worker threads of the bridge."""
+    """Connects and closes in worker threads of the bridge.
 
-    def __init__(self, settings: Settings, bridge: Bridge) -> None:
+    With a session that was `lent` there is nothing to connect, and nothing is closed: that is for its owner.
+    """
+
+    def __init__(self, settings: Settings, bridge: Bridge, lent: BorrowedSession | None = None) -> None:
         self._settings = settings
         self._bridge = bridge
-        self._session: Any = None
+        self._lent = lent
+        self._session: Any = lent
+        self._process = os.getpid()
 
     @property
     def is_open(self) -> bool:
@@ -36,7 +43,16 @@ class Connection:
 
     @property
     def session(self) -> Any:
-        """The driver's session. Raises NotConnected where there is none yet, or none any more."""
+        """The driver's session.
+
+        Raises NotConnected where there is none yet, or none any more, and OpenedBeforeFork in a process that was
+        forked from the one that opened it: the threads that would read its connections are not in this one.
+        """
+        if os.getpid() != self._process:
+            raise OpenedBeforeFork from RuntimeError(
+                f"the database was opened in process {self._process} and cannot be used in {os.getpid()}, which was "
+                "forked from it; fork first, then start the application's lifespan in each process"
+            )
         if self._session is None:
             raise NotConnected
         return self._session
@@ -48,7 +64,7 @@ class Connection:
         effect after the attempt under way, which `CASSANDRA_CONNECTION_TIMEOUT` bounds for each host.
         """
         pause = FIRST_RETRY
-        while not await self._attempt():
+        while self._session is None and not await self._attempt():
             task_status.started()
             task_status = anyio.TASK_STATUS_IGNORED
             await anyio.sleep(pause)
@@ -56,10 +72,14 @@ class Connection:
         task_status.started()
 
     async def close(self) -> None:
-        """Close the session, then its cluster. Calls still under way end with an error of the driver's."""
-        if self._session is not None:
+        """Close the session, then its cluster. Calls still under way end with an error of the driver's.
+
+        Does nothing in a forked process: the session is the other's.
+        """
+        if self._session is not None and os.getpid() == self._process:
             session, self._session = self._session, None
-            await self._bridge.run(_close, session)
+            if session is not self._lent:
+                await self._bridge.run(_close, session)
 
     async def _attempt(self) -> bool:
         try:

@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
+from asgi_app.borrowed import SessionSource, borrow
 from asgi_app.bridge import Bridge, BridgeLimits, Done, Start
 from asgi_app.connection import Connection
 from asgi_app.cql import Statement
@@ -70,9 +71,10 @@ class Result:
 class Database:
     """Runs statements on one driver session, for the event loop it was opened on.
 
-    Every method that runs a statement raises NotConnected until Cassandra has been reached, the bridge's errors where
-    a bound or the deadline is passed, and the driver's errors translated; see `asgi_app.errors` for the tree. On
-    cancellation the waiter leaves at once and the driver finishes the call by itself within its timeout.
+    Every method that runs a statement raises NotConnected until Cassandra has been reached, OpenedBeforeFork in a
+    process that was forked from the one that opened the database, the bridge's errors where a bound or the deadline is
+    passed, and the driver's errors translated; see `asgi_app.errors` for the tree. On cancellation the waiter leaves at
+    once and the driver finishes the call by itself within its timeout.
     """
 
     def __init__(self, settings: Settings, bridge: Bridge, connection: Connection, tasks: TaskGroup) -> None:
@@ -85,17 +87,20 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator[Database]:
+    async def open(cls, settings: Settings, session: SessionSource = None) -> AsyncIterator[Database]:
         """A database that connects in the background for as long as it takes, and closes what it opened.
 
+        With a `session` of somebody else's it uses that one, and does not close it.
         Waits for the first attempt, so that a service whose Cassandra is there is ready when it starts to serve.
-        Raises ClusterConfigError where the settings cannot make a cluster, whatever Cassandra does.
+        Raises ClusterConfigError where the settings cannot make a cluster, whatever Cassandra does, and TypeError where
+        `session` is none of the driver's.
         """
+        lent = None if session is None else borrow(session, settings)
         limits = BridgeLimits(
             max_in_flight=settings.max_in_flight, max_waiting=settings.max_waiting, max_wait=settings.max_wait
         )
         async with Bridge.open(limits) as bridge:
-            connection = Connection(settings, bridge)
+            connection = Connection(settings, bridge, lent)
             try:
                 async with background_tasks() as tasks:
                     await tasks.start(connection.connect)
@@ -165,8 +170,9 @@ class Database:
         began = time.perf_counter()
         failure: BaseException | None = None
         try:
+            session = self.session  # before anything waits: in a forked process nothing would ever answer
             prepared = await self._prepared.get(statement, deadline)
-            return await self._run(statement, _Attempt(self.session, prepared, bind, paging_state), deadline)
+            return await self._run(statement, _Attempt(session, prepared, bind, paging_state), deadline)
         except BaseException as error:
             failure = error
             raise

@@ -36,7 +36,8 @@
     │   ├── ReadTimeout             504 the replicas' answer did not come in the server's time
     │   └── WriteTimeout            504
     └── InternalError               500 a bug, here or in the handler that used us
-        └── StatementRefused        500
+        ├── StatementRefused        500
+        └── OpenedBeforeFork        500
 
 A class carries its HTTP `status`, its stable `code` and its public `title`. The text of an error (`detail`) is written
 for the client: it never holds a driver message, a host address or CQL. What the operator needs is the chained cause.
@@ -410,3 +411,10 @@ class StatementRefused(InternalError):
 
     code = "statement_refused"
     title = "Statement refused"
+
+
+class OpenedBeforeFork(InternalError):
+    """The process was forked after the database was opened: a session's connections do not survive that."""
+
+    code = "opened_before_fork"
+    title = "Opened before a fork"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 import anyio
 import anyio.lowlevel
@@ -20,12 +21,35 @@ class Signal(Protocol):
         """Return when the signal is set or after `seconds`, whichever comes first."""
 
 
+class Interruptible(Protocol):
+    """A context that runs in one task and that another task can end. Only for the event loop it was made on."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was ended before its time; known when it has been left."""
+
+    def interrupt(self) -> None:
+        """Cancel what runs in it; the task goes on behind the context."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool: ...
+
+
 def signal_factory() -> Callable[[], Signal]:
     """How to make a signal on the running event loop."""
     token = anyio.lowlevel.current_token().native_token
     if isinstance(token, asyncio.AbstractEventLoop):
         return lambda: _FutureSignal(token)
     return _EventSignal
+
+
+def interruptible_factory() -> Callable[[], Interruptible]:
+    """How to make an interruptible context on the running event loop."""
+    token = anyio.lowlevel.current_token().native_token
+    return _InterruptibleTask if isinstance(token, asyncio.AbstractEventLoop) else _InterruptibleScope
 
 
 def threadsafe_scheduler() -> Callable[[Callable[[], None]], object]:
@@ -71,3 +95,56 @@ class _EventSignal:
     async def wait(self, seconds: float) -> None:
         with anyio.move_on_after(max(seconds, 0)):
             await self._event.wait()
+
+
+class _InterruptibleTask:
+    """On asyncio and uvloop: a cancel scope of anyio's costs ten times a look at the current task."""
+
+    __slots__ = ("_task", "interrupted")
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Any] | None = None
+        self.interrupted = False
+
+    def interrupt(self) -> None:
+        if self._task is not None and not self.interrupted:
+            self.interrupted = True
+            self._task.cancel()
+
+    def __enter__(self) -> Self:
+        self._task = asyncio.current_task()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        task, self._task = self._task, None
+        if task is None or not self.interrupted:
+            return False
+        others = task.uncancel()
+        return isinstance(error, asyncio.CancelledError) and not others
+
+
+class _InterruptibleScope:
+    """On every other event loop."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self) -> None:
+        self._scope = anyio.CancelScope()
+
+    @property
+    def interrupted(self) -> bool:
+        return self._scope.cancelled_caught
+
+    def interrupt(self) -> None:
+        self._scope.cancel()
+
+    def __enter__(self) -> Self:
+        self._scope.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        return bool(self._scope.__exit__(kind, error, traceback))

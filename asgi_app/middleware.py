@@ -13,7 +13,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_app.deadline import Deadline
-from asgi_app.errors import FieldError, InternalError, InvalidHeader, LifespanNotStarted, ServiceError
+from asgi_app.drain import Drain
+from asgi_app.errors import FieldError, InternalError, InvalidHeader, LifespanNotStarted, ServiceError, ShuttingDown
 from asgi_app.limits import check_head
 from asgi_app.response_headers import RawHeaders
 from asgi_app.responses import log_failure, problem_response
@@ -21,6 +22,9 @@ from asgi_app.state import RequestContext, encoded_path, principal_of, service_o
 from asgi_app.stream import StreamAborted
 
 REQUEST_ID = b"x-request-id"
+
+SERVED_TO_THE_END = frozenset({"/health", "/livez", "/metrics", "/readyz", "/shutdown"})
+"""The paths that a service which accepts no other work still answers."""
 
 access_logger = logging.getLogger("asgi_app.access")
 
@@ -40,9 +44,10 @@ class RequestContextMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request with its context set; a bug is logged, and answered 500 unless the answer has begun."""
         if scope["type"] != "http":
+            scope.setdefault("state", {})  # Starlette's lifespan has one to fill, also where the server knows none
             await self.app(scope, receive, send)
             return
-        response = _Response(send, scope["method"] == "HEAD")
+        response = _Response(send, scope["method"] == "HEAD", scope["http_version"])
         began = time.perf_counter()
         request_id = self._request_id(scope)
         response.request_id = request_id
@@ -71,35 +76,71 @@ class RequestContextMiddleware:
         set_context(scope, RequestContext(request_id, _NO_TIME))  # until more is known, for the problem that may say so
         try:
             service = service_of(scope)
-            settings = service.settings
+            response.drain = service.drain
             response.headers = service.response_headers
+            if service.drain.refusing and _path_below(scope) not in SERVED_TO_THE_END:
+                raise ShuttingDown
+            settings = service.settings
             check_head(scope, settings)
             seconds = _chosen_timeout(scope, settings.max_request_timeout) or settings.request_timeout
             set_context(scope, RequestContext(request_id, Deadline.after(seconds)))
         except ServiceError as error:
             await problem_response(error, scope)(scope, receive, response.send)
             return
-        await self.app(scope, receive, response.send)
+        work = service.drain.begin_work()
+        try:
+            with work:
+                await self.app(scope, receive, response.send)
+            if work.interrupted:
+                await _answer_cut(scope, receive, response)
+        finally:
+            service.drain.end_work(work)
 
 
 class _Response:
-    """Watches a response go by: adds the request's id, keeps its status, drops the body where HEAD asked for none."""
+    """Watches a response go by: adds the request's id, keeps its status, drops the body where HEAD asked for none.
 
-    def __init__(self, send: Send, head: bool) -> None:
+    While the service drains it asks for the end of the connection too, so that the client's next one is to another.
+    """
+
+    def __init__(self, send: Send, head: bool, http_version: str) -> None:
         self._send = send
         self._head = head
         self.request_id = ""
         self.headers: RawHeaders = ()
         self.status: int | None = None
+        self.drain: Drain | None = None
+        self._knows_close = http_version.startswith("1")
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            others = [header for header in message["headers"] if header[0] != REQUEST_ID]
-            message = {**message, "headers": [*others, *self.headers, (REQUEST_ID, self.request_id.encode())]}
+            headers = [header for header in message["headers"] if header[0] != REQUEST_ID]
+            headers += self.headers
+            headers.append((REQUEST_ID, self.request_id.encode()))
+            if self._knows_close and self.drain is not None and self.drain.draining:
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
         elif self._head and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
+
+
+async def _answer_cut(scope: Scope, receive: Receive, response: _Response) -> None:
+    """What is left to say to a request that the end of the grace period interrupted."""
+    error = ShuttingDown("The service stopped before this request was done.")
+    if response.status is not None:
+        log_failure(error, scope)
+        raise StreamAborted from error
+    if scope["method"] not in ("GET", "HEAD"):
+        error.outcome = "unknown"
+    await problem_response(error, scope)(scope, receive, response.send)
+
+
+def _path_below(scope: Scope) -> str:
+    """The path below the prefix of a mount or a proxy."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "").rstrip("/"))
 
 
 def _chosen_timeout(scope: Scope, longest: float) -> float | None:

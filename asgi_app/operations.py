@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import asgi_app
+from asgi_app.admin import require_admin
 from asgi_app.codec import timestamp_text
 from asgi_app.negotiation import preferred
 from asgi_app.responses import json_response
-from asgi_app.state import database_of, health_of, settings_of
+from asgi_app.state import database_of, drain_of, health_of, settings_of
 
 VARY = {"Vary": "Accept"}
 
@@ -50,12 +51,15 @@ async def livez(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """GET /readyz: whether requests can be served now, and if not, what is in the way."""
     report = await health_of(request).report()
+    draining = drain_of(request.scope).draining
+    ready = report.ready and not draining
     body = {
-        "status": "ready" if report.ready else "not ready",
+        "status": "ready" if ready else "not ready",
         "connected": report.connected,
         "missing_tables": report.missing_tables,
+        "draining": draining,
     }
-    return json_response(body, 200 if report.ready else 503)
+    return json_response(body, 200 if ready else 503)
 
 
 async def metrics(request: Request) -> Response:
@@ -66,3 +70,17 @@ async def metrics(request: Request) -> Response:
         return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4, headers={"Cache-Control": "no-store", **VARY})
     summary = {**database.metrics.summary(), "active_connections": database.open_connections}
     return json_response(summary, headers=VARY)
+
+
+async def shutdown(request: Request) -> Response:
+    """POST /shutdown: whoever has the admin token ends the service; asking again changes nothing."""
+    require_admin(request)
+    drain = drain_of(request.scope)
+    drain.ask_to_end()
+    settings = settings_of(request.scope)
+    body = {
+        "status": "shutting down",
+        "requests_under_way": drain.under_way - 1,  # without this one
+        "grace_seconds": settings.shutdown_grace,
+    }
+    return json_response(body, 202)

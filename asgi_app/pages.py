@@ -14,10 +14,18 @@ from anyio.abc import TaskGroup
 from asgi_app.cql import Statement
 from asgi_app.db import Database, Result
 from asgi_app.deadline import Deadline
+from asgi_app.errors import CassandraUnavailable, ConsistencyUnavailable, Overloaded, ReadTimeout
 from asgi_app.tasks import background_tasks
 
 FIRST_GUESS = 100
 """Rows asked for while nothing is known of a statement's rows."""
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 1.0
+"""Seconds before a page that could not be had is asked for again."""
+
+_PASSING = (CassandraUnavailable, ConsistencyUnavailable, Overloaded)
+"""Failures that say at once that they may pass; a stream that has begun waits for that."""
 
 
 class RowSizes:
@@ -161,8 +169,21 @@ class PageReader:
             self.database.open_streams -= 1
 
     async def next_page(self, paging_state: bytes | None) -> Result:
-        """The page after the one that gave `paging_state`."""
-        return await self._fetch(paging_state, self.times.whole.at_most(self.times.each))
+        """The page after the one that gave `paging_state`.
+
+        A node that dies is noticed by its neighbours only after a while, and one that comes back takes another. What
+        was sent cannot be sent again, so as long as the page is not overdue it is asked for again.
+        """
+        deadline = self.times.whole.at_most(self.times.each)
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await self._fetch(paging_state, deadline)
+            except _PASSING:
+                if not self.statement.idempotent or deadline.left() <= pause:
+                    raise
+            await anyio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _fetch(self, paging_state: bytes | None, deadline: Deadline) -> Result:
         most = self._fetch_size if self._left is None else min(self._fetch_size, self._left)
@@ -185,12 +206,24 @@ async def _page(
     paging_state: bytes | None,
     deadline: Deadline,
 ) -> Result:
-    """One page, from whose rows is learned what they weigh."""
-    result = await database.execute(
-        statement, values, deadline=deadline, fetch_size=fetch_size, paging_state=paging_state
-    )
-    sizes.saw(statement, result)
-    return result
+    """One page, from whose rows is learned what they weigh.
+
+    Repeated while its deadline lasts where replicas did not answer in time: until a node that died is known to be dead,
+    coordinators ask it in vain, and a range is never read from another replica meanwhile, as a partition is
+    (`speculative_retry` of Cassandra).
+    """
+    while True:
+        try:
+            result = await database.execute(
+                statement, values, deadline=deadline, fetch_size=fetch_size, paging_state=paging_state
+            )
+        except ReadTimeout:
+            if not statement.idempotent or deadline.left() <= FIRST_PAUSE:
+                raise
+        else:
+            sizes.saw(statement, result)
+            return result
+        await anyio.sleep(FIRST_PAUSE)
 
 
 class _Ahead:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from asgi_app import diagnostics, operations, species, users
+from asgi_app.admin import has_admin
 from asgi_app.diagnostics import if_enabled
-from asgi_app.routing import path
+from asgi_app.routing import path, path_where
 
 OPERATIONS: tuple[Route, ...] = (
     path("/", "service", get=operations.welcome),
@@ -17,6 +18,7 @@ OPERATIONS: tuple[Route, ...] = (
     path("/livez", None, get=operations.livez),
     path("/readyz", None, get=operations.readyz),
     path("/metrics", "metrics", get=operations.metrics),
+    path_where(has_admin, "/shutdown", None, post=operations.shutdown),  # asks for the admin token itself
 )
 
 USERS: tuple[Route, ...] = (

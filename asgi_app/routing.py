@@ -11,7 +11,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_app.authorization import Action, Verb
-from asgi_app.errors import MethodNotAllowed
+from asgi_app.errors import MethodNotAllowed, NotFound
 from asgi_app.security import admit
 
 _SEGMENTS = "asgi_cassandra.segments"
@@ -31,6 +31,11 @@ def path(template: str, resource: str | None, verb: Verb | None = None, **handle
         for name, handler in handlers.items()
     }
     return SegmentRoute(template, _Methods(methods))
+
+
+def path_where(condition: Callable[[Scope], bool], template: str, resource: str | None, **handlers: Handler) -> Route:
+    """The route of a path that is there only where `condition` holds; elsewhere it is 404 for every method."""
+    return SegmentRoute(template, _Where(condition, path(template, resource, None, **handlers).endpoint))
 
 
 class SegmentRoute(Route):
@@ -107,3 +112,16 @@ class _Methods:
             await admit(scope, action)
         response = await handler(Request(scope, receive, send))
         await response(scope, receive, send)
+
+
+class _Where:
+    """An endpoint that may be absent."""
+
+    def __init__(self, condition: Callable[[Scope], bool], endpoint: ASGIApp) -> None:
+        self._condition = condition
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._condition(scope):
+            raise NotFound
+        await self._endpoint(scope, receive, send)

@@ -460,6 +460,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             le=63_072_000,
         ),
     ] = 0
+    shutdown_grace: Annotated[
+        float,
+        _setting(
+            "ASGI_CASSANDRA_SHUTDOWN_GRACE",
+            "Seconds that requests and streams under way may still take when the service ends; what is not done then "
+            "is cut.",
+            ge=0,
+            le=3600,
+        ),
+    ] = 30.0
+    drain_delay: Annotated[
+        float,
+        _setting(
+            "ASGI_CASSANDRA_DRAIN_DELAY",
+            "Seconds for which an ending service that is already not ready goes on to accept requests, so that load "
+            "balancers notice first. The grace period comes after it.",
+            ge=0,
+            le=300,
+        ),
+    ] = 0.0
     diagnostics: Annotated[
         bool | None,
         _setting(

@@ -15,6 +15,7 @@ from asgi_app.authorization import Authorize, Named
 from asgi_app.cql import Queries
 from asgi_app.db import Database
 from asgi_app.deadline import Deadline
+from asgi_app.drain import Drain
 from asgi_app.errors import LifespanNotStarted
 from asgi_app.health import Health
 from asgi_app.pages import RowSizes
@@ -41,6 +42,7 @@ class Service:
 
     settings: Settings
     database: Database
+    drain: Drain
     health: Health
     page_tokens: PageTokens
     diagnostics: bool
@@ -58,6 +60,7 @@ def started(
     app: Starlette,
     settings: Settings,
     database: Database,
+    drain: Drain,
     tables: Sequence[Table],
     *,
     diagnostics: bool,
@@ -70,6 +73,7 @@ def started(
     app.state.service = Service(
         settings=settings,
         database=database,
+        drain=drain,
         health=Health(database, tables, timeout=settings.health_timeout, ttl=settings.health_ttl),
         page_tokens=PageTokens([key.reveal() for key in settings.page_keys], lifetime=settings.page_token_lifetime),
         diagnostics=diagnostics,
@@ -110,6 +114,11 @@ def database_of(request: Request) -> Database:
 def queries_of(request: Request, table: Table) -> Queries:
     """The statements of one of the served tables, in the configured keyspace."""
     return service_of(request.scope).queries[table.name]
+
+
+def drain_of(scope: Scope) -> Drain:
+    """The way out of the application that answers this scope."""
+    return service_of(scope).drain
 
 
 def row_sizes_of(request: Request) -> RowSizes:

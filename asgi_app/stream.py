@@ -18,12 +18,21 @@ from starlette.types import Receive, Scope, Send
 from asgi_app.cql import Statement
 from asgi_app.db import Result
 from asgi_app.deadline import Deadline
-from asgi_app.errors import DeadlineExceeded, FieldError, InvalidInput, NotAcceptable, ServiceError, TooManyStreams
+from asgi_app.drain import Drain
+from asgi_app.errors import (
+    DeadlineExceeded,
+    FieldError,
+    InvalidInput,
+    NotAcceptable,
+    ServiceError,
+    ShuttingDown,
+    TooManyStreams,
+)
 from asgi_app.formats import FORMATS, Gzip, RowFormat
 from asgi_app.negotiation import preferred
 from asgi_app.pages import PageReader, PageTimes
 from asgi_app.responses import problem_body
-from asgi_app.state import context_of, database_of, deadline_of, row_sizes_of, settings_of
+from asgi_app.state import context_of, database_of, deadline_of, drain_of, row_sizes_of, settings_of
 from asgi_app.tasks import background_tasks
 
 logger = logging.getLogger("asgi_app.stream")
@@ -54,6 +63,8 @@ class Progress:
     rows: int = 0
     bytes: int = 0
     started: bool = False
+    ended: bool = False
+    """Whether the last of the body was handed to the server."""
     sending: anyio.CancelScope | None = None
     """What ends the sending under way when the client takes nothing for too long."""
 
@@ -74,7 +85,13 @@ def stream_rows(
     gzip = Gzip() if settings.gzip and accepts_gzip(request.headers.get("accept-encoding", "")) else None
     vary = "Accept, Accept-Encoding" if settings.gzip else "Accept"
     return RowStream(
-        reader, chosen_format(request), gzip, vary=vary, most=settings.max_streams, patience=settings.send_timeout
+        reader,
+        chosen_format(request),
+        gzip,
+        drain_of(request.scope),
+        vary=vary,
+        most=settings.max_streams,
+        patience=settings.send_timeout,
     )
 
 
@@ -107,17 +124,26 @@ class RowStream:
 
     The first page is there before the first header goes out, so that an error of the query gets a status of its own.
     A later error raises StreamAborted after what the form writes for it, with the body left incomplete, which makes the
-    server cut the connection. So does a client that takes nothing for `patience` seconds, and the deadline of the
-    whole. When the client disconnects, paging stops at once. `most` is how many streams may be open. A HEAD request
-    gets the headers, and no page is read.
+    server cut the connection. So do a client that takes nothing for `patience` seconds, the deadline of the whole, and
+    `drain` when its grace period ends. When the client disconnects, paging stops at once. `most` is how many streams
+    may be open. A HEAD request gets the headers, and no page is read.
     """
 
     def __init__(
-        self, reader: PageReader, form: RowFormat, gzip: Gzip | None, *, vary: str, most: int, patience: float
+        self,
+        reader: PageReader,
+        form: RowFormat,
+        gzip: Gzip | None,
+        drain: Drain,
+        *,
+        vary: str,
+        most: int,
+        patience: float,
     ) -> None:
         self._reader = reader
         self._form = form
         self._gzip = gzip
+        self._drain = drain
         self._most = most
         self._patience = patience
         self._headers = [
@@ -139,7 +165,7 @@ class RowStream:
         progress = Progress()
         try:
             async with background_tasks() as tasks:
-                tasks.start_soon(_cancel_on_disconnect, receive, tasks)
+                tasks.start_soon(_cancel_on_disconnect, receive, tasks, progress)
                 if UNSENT in scope.get("extensions", {}):
                     tasks.start_soon(self._renew_patience, scope["extensions"][UNSENT], progress)
                 await self._respond(scope, send, tasks, progress)
@@ -148,8 +174,13 @@ class RowStream:
 
     async def _respond(self, scope: Scope, send: Send, tasks: TaskGroup, progress: Progress) -> None:
         try:
-            with anyio.move_on_after(max(0, self._reader.times.whole.left())) as whole:
+            with (
+                anyio.move_on_after(max(0, self._reader.times.whole.left())) as whole,
+                self._drain.breaking_off(whole),
+            ):
                 await self._send_pages(send, tasks, progress)
+            if whole.cancelled_caught and self._reader.times.whole.left() > 0:
+                raise ShuttingDown("The service stopped before the stream was at its end.")
             if whole.cancelled_caught:
                 raise DeadlineExceeded("The stream took longer than a stream may.")
         except Exception as error:
@@ -195,6 +226,7 @@ class RowStream:
         if not progress.started:
             await self._start(send)
             progress.started = True
+        progress.ended = not more
         with anyio.move_on_after(self._patience) as patience:
             progress.sending = patience
             await send({"type": "http.response.body", "body": body, "more_body": more})
@@ -241,7 +273,13 @@ def _nothing() -> None:
     """Stands for an extension that the server does not have."""
 
 
-async def _cancel_on_disconnect(receive: Receive, tasks: TaskGroup) -> None:
+async def _cancel_on_disconnect(receive: Receive, tasks: TaskGroup, progress: Progress) -> None:
+    """End the paging of a client that left.
+
+    A server may report the disconnect from within the sending of the last chunk, when it closes the connection itself
+    (hypercorn on trio, for HTTP/1.0): cancelled there it would never get to close it.
+    """
     while (await receive())["type"] != "http.disconnect":
         pass
-    tasks.cancel_scope.cancel()
+    if not progress.ended:
+        tasks.cancel_scope.cancel()

@@ -9,8 +9,6 @@ middleware found: the subject is the principal's name, the claim `scope` says wh
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import jwt
 from starlette.applications import Starlette
@@ -21,7 +19,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount
 
-from asgi_app.app import create_app
+from asgi_app.app import create_app, lifespan_of
 from asgi_app.authorization import Action, Principal
 from asgi_app.errors import Forbidden, Unauthorized
 from asgi_app.settings import Settings
@@ -69,15 +67,9 @@ def by_token(connection: HTTPConnection, action: Action) -> Principal:
 def create_parent(key: str | None = None, settings: Settings | None = None) -> Starlette:
     """The parent. Without a key it is JWT_KEY of the environment, without settings those of the environment."""
     database = create_app(settings, authorize=by_token)
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with database.router.lifespan_context(database):  # nobody else runs that of a mounted application
-            yield
-
     backend = JsonWebTokens(key or os.environ["JWT_KEY"])
     return Starlette(
         routes=[Mount("/db", database)],
         middleware=[Middleware(AuthenticationMiddleware, backend=backend, on_error=refused)],
-        lifespan=lifespan,
+        lifespan=lifespan_of(database),
     )

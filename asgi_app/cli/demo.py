@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -13,10 +14,10 @@ import click
 from asgi_app import seeding
 from asgi_app.cli import server
 from asgi_app.cli.console import node_progress, row_progress, say
-from asgi_app.cli.examples import examples
+from asgi_app.cli.examples import examples, farewell
 from asgi_app.cli.failures import in_sentences
 from asgi_app.cli.session import open_session
-from asgi_app.local_node import NodeSpec, local_node
+from asgi_app.local_node import LocalNode, NodeSpec, local_node
 from asgi_app.schema import create_schema, network_replication
 from asgi_app.settings import Settings, setting_fields
 from asgi_app.tables import TABLES
@@ -40,8 +41,8 @@ KEYSPACE = "demo"
 def demo(port: int, users: int, data: Path, heap: str) -> None:
     """Start a local Cassandra, create the tables, write sample rows, serve, and print what to try.
 
-    Ctrl-C or SIGTERM ends all of it. The first run downloads Cassandra (70 MB); what rows hold is kept between runs.
-    Which Cassandra the environment names does not matter here.
+    Ctrl-C, SIGTERM or POST /shutdown ends all of it. The first run downloads Cassandra (70 MB); what rows hold is kept
+    between runs. Which Cassandra the environment names does not matter here.
     """
     server.listen(HOST, port).close()  # better told now than after Cassandra has started
     Settings.load(overrides=_environment(HOST, 9042))  # so are the settings, wherever the node will be
@@ -53,7 +54,7 @@ def demo(port: int, users: int, data: Path, heap: str) -> None:
         settings = Settings.load(overrides=environment)
         os.environ.update(environment)
         _fill(settings, users)
-        _serve(settings, port, users)
+        _serve(settings, port, users, node)
         say("stopping Cassandra")
 
 
@@ -68,13 +69,17 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 
 def _environment(host: str, port: int) -> Mapping[str, str]:
-    """What makes the application use this node alone. An empty variable counts as not set, also against .env."""
+    """What makes the application use this node alone, and a token for POST /shutdown.
+
+    An empty variable counts as not set, also against .env.
+    """
     elsewhere = (field.env for field in setting_fields() if field.env.startswith(("CASSANDRA_", "ASTRA_")))
     return {
         **dict.fromkeys(elsewhere, ""),
         "CASSANDRA_HOSTS": host,
         "CASSANDRA_PORT": str(port),
         "CASSANDRA_KEYSPACE": KEYSPACE,
+        "ASGI_CASSANDRA_ADMIN_TOKEN": secrets.token_urlsafe(24),
     }
 
 
@@ -86,15 +91,28 @@ def _fill(settings: Settings, users: int) -> None:
     say(f"seeded {report.rows} rows in {report.seconds:.1f} s, {report.rows_per_second:.0f} rows/s")
 
 
-def _serve(settings: Settings, port: int, users: int) -> None:
+def _serve(settings: Settings, port: int, users: int, node: LocalNode) -> None:
     with server.listen(HOST, port) as listener:
         url = server.address(listener)
-        config = server.configuration(settings)
-        server.run_here(config, listener, lambda: _print_examples(url, users))
+        config = server.configuration(settings, every_second=_watch(node))
+        server.run_here(config, listener, lambda: _print_examples(url, users, settings))
 
 
-def _print_examples(url: str, users: int) -> None:
+def _watch(node: LocalNode) -> Callable[[], Awaitable[None]]:
+    """Says once that the node has ended, which the service survives and its answers only hint at."""
+    told = False
+
+    async def look() -> None:
+        nonlocal told
+        if not told and not node.is_running():
+            told = True
+            server.logger.error("the demo's Cassandra has ended; its log is %s. Start the demo again", node.log_file)
+
+    return look
+
+
+def _print_examples(url: str, users: int, settings: Settings) -> None:
     click.echo(f"serving on {url} - in another terminal, try:\n")
-    for example in examples(url, KEYSPACE, users):
+    for example in (*examples(url, KEYSPACE, users), *farewell(url, settings)):
         click.echo(f"  {example.command}\n  # {example.answer}\n")
-    click.echo("Ctrl-C ends the service and its Cassandra.")
+    click.echo("Ctrl-C ends the service and its Cassandra too.")

@@ -9,6 +9,7 @@ import msgspec
 
 from asgi_app.codec import timestamp_text
 from asgi_app.seeding import SAMPLE_ANIMALS, SAMPLE_PLANTS, sample_user
+from asgi_app.settings import Settings
 from asgi_app.tables import User
 
 
@@ -35,6 +36,15 @@ def examples(url: str, keyspace: str, users: int) -> Iterator[Example]:
         '{"id":"…","name":"Ada Lovelace","email":"ada@example.org","age":36,"created_at":"…","updated_at":"…"}',
     )
     yield Example(f"curl '{url}/users/stream?age_filter=30&fetch_size=100'", '[{"id":"…"}]')
+
+
+def farewell(url: str, settings: Settings) -> Iterator[Example]:
+    """The last thing to try, where a token was set: it ends the service."""
+    if settings.admin_token is not None:
+        yield Example(
+            f"curl -X POST {url}/shutdown -H 'Authorization: Bearer {settings.admin_token.reveal()}'",
+            '{"status":"shutting down",…}',
+        )
 
 
 def _shown(user: User) -> dict[str, Any]:

@@ -1,27 +1,30 @@
-"""uvicorn as the commands run it: bound before it starts, one log, and a signal is a good end."""
+"""uvicorn as the commands run it: bound before it starts, one log, and an end that drains first."""
 
 from __future__ import annotations
 
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
-from uvicorn.supervisors import ChangeReload, Multiprocess
+from uvicorn.supervisors import ChangeReload
 
+from asgi_app.cli.draining import CUT, DrainingServer
 from asgi_app.cli.failures import Failure
 from asgi_app.cli.patience import BoundedConfig
 from asgi_app.cli.protocol import AbortableProtocol
+from asgi_app.cli.workers import Supervisor
 from asgi_app.settings import Settings
+from asgi_app.stream import StreamAborted
 
 APPLICATION = "asgi_app.app:app"
-GRACE_SECONDS = 30
-"""How long requests may go on after the signal to end."""
 
 BACKLOG = 2048
+RELOAD_SECONDS = 5
+"""How long requests may go on when a source file has changed."""
 
 _NOT_STARTED = "The application did not start; the log above says why."
 
@@ -77,13 +80,21 @@ def log_config(level: str) -> dict[str, Any]:
 
 
 class _ToldElsewhere(logging.Filter):
-    """Drops the driver's traceback of a statement that could not be prepared: the request's line tells the cause."""
+    """Drops tracebacks of what a line of the application's own tells: a failed prepare, a stream that broke off."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.name == "cassandra.cluster" and record.msg == "Error preparing query:")
+        if record.name == "cassandra.cluster":
+            return record.msg != "Error preparing query:"
+        return not (record.exc_info and isinstance(record.exc_info[1], StreamAborted))
 
 
-def configuration(settings: Settings, *, workers: int = 1, reload: bool = False) -> uvicorn.Config:
+def configuration(
+    settings: Settings,
+    *,
+    workers: int = 1,
+    reload: bool = False,
+    every_second: Callable[[], Awaitable[None]] | None = None,
+) -> uvicorn.Config:
     """uvicorn's configuration; applies the log configuration to this process."""
     return BoundedConfig(
         settings,
@@ -97,43 +108,48 @@ def configuration(settings: Settings, *, workers: int = 1, reload: bool = False)
         backlog=BACKLOG,
         log_config=log_config(settings.log_level),
         log_level=None,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_notify=1,
+        callback_notify=every_second,
     )
 
 
 def run_here(config: uvicorn.Config, listener: socket.socket, on_started: Callable[[], None]) -> None:
-    """Serve in this process until SIGINT or SIGTERM; `on_started` is called when it serves. Raises Failure."""
-    server = _Server(config, on_started)
+    """Serve in this process until SIGINT, SIGTERM or POST /shutdown; `on_started` is called when it serves.
+
+    Raises Failure where the application did not start, or was not let finish by a second signal.
+    """
+    server = DrainingServer(config, on_started)
     try:
         with _signals_end(server):
             server.run(sockets=[listener])
     except SystemExit as error:  # uvicorn's way to say that the application's lifespan failed
         raise Failure(_NOT_STARTED) from error
+    if server.force_exit:
+        raise Failure(CUT)
 
 
 def run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
-    """Serve in `config.workers` processes until SIGINT or SIGTERM. Raises Failure."""
-    supervisor = Multiprocess(config, sockets=[listener])
+    """Serve in `config.workers` processes until SIGINT, SIGTERM or POST /shutdown.
+
+    Raises Failure where the application did not start, where workers kept dying, and where they were not let finish by
+    a second signal.
+    """
+    supervisor = Supervisor(config, [listener])
     logger.info("serving on %s with %d workers", address(listener), config.workers)
     supervisor.run()
-    if any(process.exitcode == uvicorn.config.STARTUP_FAILURE for process in supervisor.processes):
+    if supervisor.start_failed:
         raise Failure(_NOT_STARTED)
+    if supervisor.gave_up:
+        raise Failure("Workers died one after another; the log above says what they said.")
+    if supervisor.forced:
+        raise Failure(CUT)
 
 
 def run_reloading(config: uvicorn.Config, listener: socket.socket) -> None:
     """Serve in a process that is replaced whenever a source file changes, until SIGINT or SIGTERM."""
     logger.info("serving on %s, reloading on changes", address(listener))
+    config.timeout_graceful_shutdown = RELOAD_SECONDS
     ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_started = on_started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self._on_started()
 
 
 @contextmanager

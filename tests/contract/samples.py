@@ -41,9 +41,9 @@ LONG_AGO = 1_000_000
 """A write timestamp, in microseconds, that no ballot is older than: see "Clocks and conditions" of the contract."""
 
 
-async def create(client: httpx.AsyncClient, **changes: Any) -> Any:
-    """A new user, as the service answered it."""
-    response = await client.post("/users", json=ADA | changes)
+async def create(client: httpx.AsyncClient, *, prefix: str = "", **changes: Any) -> Any:
+    """A new user, as the service below `prefix` answered it."""
+    response = await client.post(f"{prefix}/users", json=ADA | changes)
     assert response.status_code == 201, response.text
     return response.json()
 

@@ -51,10 +51,13 @@ def answer_of(command: str) -> str:
     if shutil.which("curl"):
         return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
     _, *words = shlex.split(command)
-    options = dict(zip(words[1::2], words[2::2], strict=True))
+    (url,) = (word for word in words if word.startswith("http"))
+    words.remove(url)
+    options = dict(zip(words[::2], words[1::2], strict=True))
     name, _, value = options.get("-H", "Accept: */*").partition(": ")
     body = options.get("-d")
-    return httpx.request("POST" if body else "GET", words[0], headers={name: value}, content=body).text
+    method = options.get("-X", "POST" if body else "GET")
+    return httpx.request(method, url, headers={name: value}, content=body).text
 
 
 def matches(promised: str, answer: str) -> bool:
@@ -78,13 +81,15 @@ def test_the_demo_and_again(checkout: Path, tmp_path: Path) -> None:
     with started(command, checkout, NOT_THIS_CASSANDRA) as demo:
         url = wait_until_serving(demo, INSTALL_AND_BOOT_SECONDS)
         assert httpx.get(f"{url}/readyz").status_code == 200
-        for example, promised in printed_examples(demo.output):
+        *printed, (shutdown, accepted) = printed_examples(demo.output)
+        for example, promised in printed:
             assert matches(promised, answer_of(example)), f"{example}\n{answer_of(example)}"
-        assert len(printed_examples(demo.output)) >= 6
+        assert len(printed) >= 6
         kept = httpx.post(f"{url}/users", json={"name": "Kept", "email": "kept@example.org", "age": 1}).json()
         family = demo.family()
         assert any("java" in process.name() for process in family)
-        assert demo.end(seconds=60) == 0
+        assert matches(accepted, answer_of(shutdown))
+        assert demo.process.wait(60) == 0
         assert not alive(family)
         assert "Traceback" not in demo.errors
 
@@ -92,5 +97,8 @@ def test_the_demo_and_again(checkout: Path, tmp_path: Path) -> None:
         url = wait_until_serving(demo, BOOT_SECONDS)
         assert httpx.get(f"{url}/users/{kept['id']}").json() == kept
         family = demo.family()
+        (java,) = (process for process in family if "java" in process.name())
+        java.kill()
+        wait_until("it tells that its Cassandra is gone", lambda: "the demo's Cassandra has ended" in demo.errors)
         demo.process.send_signal(signal.SIGKILL)
         wait_until("no process of it is left", lambda: not alive(family), 60)

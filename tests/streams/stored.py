@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import httpx
+from cassandra import ConsistencyLevel
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 from helpers.exchange import Exchange
@@ -37,12 +38,21 @@ def stored_users(cql: Session, table: str) -> list[User]:
     ]
 
 
-def write_users(cql: Session, table: str, ages: Iterable[int], *, name: str = "n") -> list[str]:
+def write_users(
+    cql: Session,
+    table: str,
+    ages: Iterable[int],
+    *,
+    name: str = "n",
+    consistency_level: int = ConsistencyLevel.ONE,
+    at_once: int = WRITES_AT_ONCE,
+) -> list[str]:
     """Write a user of each age; their ids."""
     ids = [(uuid.uuid4(), age) for age in ages]
     insert = cql.prepare(f"INSERT INTO {table} (id, name, age) VALUES (?, ?, ?)")
+    insert.consistency_level = consistency_level
     writes = [(user_id, name, age) for user_id, age in ids]
-    execute_concurrent_with_args(cql, insert, writes, concurrency=WRITES_AT_ONCE)
+    execute_concurrent_with_args(cql, insert, writes, concurrency=at_once)
     return [str(user_id) for user_id, _ in ids]
 
 

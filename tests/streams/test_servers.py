@@ -30,6 +30,9 @@ SERVERS: Mapping[str, list[str]] = {
     "hypercorn trio": ["hypercorn", "--worker-class", "trio", "--bind"],
 }
 
+SHORT_STREAMS = {"ASGI_CASSANDRA_STREAM_TIMEOUT": "0.5"}
+"""Seconds in which nobody reads a hundred thousand rows twenty at a time."""
+
 
 @pytest.fixture
 def variables(node_address: tuple[str, int], crowded: str) -> Mapping[str, str]:
@@ -62,6 +65,7 @@ def test_ten_thousand_rows_are_whole_under(
         "uvicorn h11",
         "asgi-cassandra serve",
         "hypercorn asyncio",
+        "hypercorn trio",
     ],
 )
 def test_ten_thousand_rows_are_whole_and_without_chunks_over_http_1_0_under(
@@ -76,11 +80,32 @@ def test_ten_thousand_rows_are_whole_and_without_chunks_over_http_1_0_under(
         assert httpx.Response(200, content=body).json() == crowd[:ROWS]
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_stream_that_is_broken_off_is_seen_to_be_incomplete_under(
+    server: str, tmp_path: Path, variables: Mapping[str, str]
+) -> None:
+    port = free_port()
+    with started(_command(server, port), tmp_path, {**variables, **SHORT_STREAMS}) as program:
+        url = f"http://127.0.0.1:{port}"
+        program.answers(f"{url}/readyz")
+        with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
+            httpx.get(f"{url}/users/stream?fetch_size=20", timeout=30)
+        assert httpx.get(f"{url}/users?limit=1").status_code == 200
+
+
 def _command(server: str, port: int) -> list[str]:
     module, *options = SERVERS[server]
     where = f"127.0.0.1:{port}" if module == "hypercorn" else str(port)
     application = [] if module == "asgi_app" else [APPLICATION]
     return [PYTHON, "-m", module, *options, where, *application]
+
+
+def _with_tls(worker: str, certificate: tuple[Path, Path], port: int, *options: str) -> list[str]:
+    """hypercorn, which then speaks HTTP/2."""
+    files = ["--certfile", str(certificate[0]), "--keyfile", str(certificate[1])]
+    where = ["--bind", f"127.0.0.1:{port}"]
+    return [PYTHON, "-m", "hypercorn", "--worker-class", worker, *files, *options, *where, APPLICATION]
 
 
 def _over_http_1_0(port: int) -> tuple[bytes, bytes]:
@@ -135,8 +160,7 @@ def test_ten_thousand_rows_are_whole_over_http_2(
     certificate: tuple[Path, Path],
 ) -> None:
     port = free_port()
-    options = ["--worker-class", worker, "--certfile", str(certificate[0]), "--keyfile", str(certificate[1])]
-    command = [PYTHON, "-m", "hypercorn", *options, "--bind", f"127.0.0.1:{port}", APPLICATION]
+    command = _with_tls(worker, certificate, port)
     trust = ssl.create_default_context(cafile=str(certificate[0]))
     with (
         started(command, tmp_path, variables) as program,
@@ -153,6 +177,24 @@ def test_ten_thousand_rows_are_whole_over_http_2(
         wait_until("no stream is open", lambda: client.get(status).json()["open_streams"] == 0)
         assert client.get(f"/users/stream?limit={ROWS}&format=ndjson").text.count("\n") == ROWS
         assert "Traceback" not in program.errors
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("worker", ["asyncio", "trio"])
+def test_a_stream_that_is_broken_off_over_http_2_is_seen_when_the_server_closes_the_idle_connection(
+    worker: str, tmp_path: Path, variables: Mapping[str, str], certificate: tuple[Path, Path]
+) -> None:
+    port = free_port()
+    command = _with_tls(worker, certificate, port, "--keep-alive", "1")
+    trust = ssl.create_default_context(cafile=str(certificate[0]))
+    with (
+        started(command, tmp_path, {**variables, **SHORT_STREAMS}),
+        httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trust, http1=False, http2=True, timeout=30) as client,
+    ):
+        wait_until("it answers", lambda: _is_ready(client))
+        with pytest.raises(httpx.RemoteProtocolError, match="disconnected"):
+            client.get("/users/stream?fetch_size=20")
+        assert client.get("/users?limit=1").status_code == 200
 
 
 def _is_ready(client: httpx.Client) -> bool:

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import struct
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,15 @@ from starlette.types import Message
 from asgi_app.cql import Statement
 from asgi_app.db import Result
 from asgi_app.deadline import Deadline
-from asgi_app.errors import ReadFailed, TooManyStreams
+from asgi_app.drain import Drain
+from asgi_app.errors import (
+    CassandraUnavailable,
+    ConsistencyUnavailable,
+    QueueFull,
+    ReadFailed,
+    ReadTimeout,
+    TooManyStreams,
+)
 from asgi_app.formats import CSV, NDJSON, Gzip, JSONArray, MessagePack, RowFormat
 from asgi_app.metrics import Metrics
 from asgi_app.pages import PageReader, PageTimes, RowSizes, gather
@@ -47,9 +56,13 @@ def result(numbers: Numbers, paging_state: bytes | None = None) -> Result:
 
 @dataclass
 class Script:
-    """Stands for the database: answers each request for a page with the next of `pages`, an error by raising it."""
+    """Stands for the database: answers each request for a page with the next of `pages`, an error by raising it.
+
+    `passing` holds errors that a page gives before it is there.
+    """
 
     pages: Sequence[Numbers | Exception]
+    passing: dict[int, list[Exception]] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
     open_streams: int = 0
     stall_at: int | None = None
@@ -65,6 +78,8 @@ class Script:
             self.stalled.set()
             await anyio.sleep_forever()
         await anyio.lowlevel.checkpoint()
+        if self.passing.get(position):
+            raise self.passing[position].pop()
         answer = self.pages[position]
         if isinstance(answer, Exception):
             raise answer
@@ -109,10 +124,17 @@ class Client:
         return b"".join(self.chunks)
 
 
-def reader(script: Script, *, fetch_size: int = 10, limit: int | None = None, whole: float = LONG) -> PageReader:
-    times = PageTimes(Deadline.after(LONG), LONG, Deadline.after(whole))
+def reader(
+    script: Script, *, fetch_size: int = 10, limit: int | None = None, each: float = LONG, whole: float = LONG
+) -> PageReader:
+    times = PageTimes(Deadline.after(LONG), each, Deadline.after(whole))
     sizes = RowSizes(1 << 20, 10)
     return PageReader(script, sizes, SELECT, (), times, fetch_size=fetch_size, limit=limit)  # type: ignore[arg-type]
+
+
+def drain() -> Drain:
+    """One that does not begin."""
+    return Drain(LONG, 0, lambda: None)
 
 
 async def respond(
@@ -126,7 +148,9 @@ async def respond(
     patience: float = LONG,
     **bounds: Any,
 ) -> None:
-    stream = RowStream(reader(script, **bounds), form or JSONArray(), gzip, vary="Accept", most=most, patience=patience)
+    stream = RowStream(
+        reader(script, **bounds), form or JSONArray(), gzip, drain(), vary="Accept", most=most, patience=patience
+    )
     with anyio.fail_after(LONG):
         await stream({**script.scope, **(scope or {})}, client.receive, client.send)
 
@@ -216,7 +240,7 @@ async def test_csv_without_a_page_has_the_header_of_the_table() -> None:
     statement = Statement("SELECT …", idempotent=True, writes=False, table=PLANTS)
     times = PageTimes(Deadline.after(LONG), LONG, Deadline.after(LONG))
     empty = PageReader(script, RowSizes(1, 1), statement, (), times, fetch_size=1, limit=0)  # type: ignore[arg-type]
-    stream = RowStream(empty, CSV(), None, vary="Accept", most=1, patience=LONG)
+    stream = RowStream(empty, CSV(), None, drain(), vary="Accept", most=1, patience=LONG)
     await stream(script.scope, client.receive, client.send)
     assert client.body == b"genus,species,sightings\r\n"
 
@@ -271,6 +295,35 @@ async def test_a_later_error_leaves_the_array_open_and_the_body_incomplete() -> 
     assert not client.complete
     assert script.open_streams == 0
     assert b'broken_streams_total{code="read_failed"} 1.0' in script.metrics.prometheus_text()
+
+
+@pytest.mark.parametrize("failure", [ReadTimeout, CassandraUnavailable, ConsistencyUnavailable, QueueFull])
+async def test_a_failure_that_passes_is_not_seen_by_the_reader_of_a_stream(failure: type[Exception]) -> None:
+    script, client = Script([[1], [2], [3]], passing={1: [failure()], 2: [failure(), failure()]}), Client()
+    await respond(script, client, limit=3)
+    assert client.body == b"[" + array(1, 2, 3) + b"]"
+    assert script.asked == [3, 2, 2, 1, 1, 1]
+
+
+@pytest.mark.parametrize("failure", [ReadTimeout, CassandraUnavailable])
+async def test_a_failure_that_does_not_pass_breaks_the_stream_off_when_its_page_is_due(
+    failure: type[Exception],
+) -> None:
+    script, client = Script([[1], [2]], passing={1: [failure() for _ in range(100)]}), Client()
+    began = time.monotonic()
+    with pytest.raises(StreamAborted) as caught:
+        await respond(script, client, each=0.3)
+    assert isinstance(caught.value.__cause__, failure)
+    assert time.monotonic() - began < 2
+    assert len(script.asked) > 2
+
+
+async def test_the_first_page_waits_for_slow_replicas_and_not_for_absent_nodes() -> None:
+    client = Client()
+    await respond(Script([[1]], passing={0: [ReadTimeout()]}), client)
+    assert client.body == b"[" + array(1) + b"]"
+    with pytest.raises(CassandraUnavailable):
+        await respond(Script([[1]], passing={0: [CassandraUnavailable()]}), Client())
 
 
 async def test_ndjson_tells_the_error_in_its_last_line() -> None:

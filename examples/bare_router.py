@@ -1,0 +1,24 @@
+"""The service behind a router that is a plain ASGI function.
+
+    CASSANDRA_KEYSPACE=shop uvicorn examples.bare_router:app
+
+A prefix is told by `root_path`, as the ASGI specification has it: `path` stays whole.
+"""
+
+from starlette.types import Receive, Scope, Send
+
+from asgi_app.app import create_app
+
+PREFIX = "/db"
+database = create_app()
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Hands the lifespan and everything below the prefix on, and knows nothing else."""
+    if scope["type"] == "lifespan":
+        await database(scope, receive, send)
+    elif scope["path"].startswith(f"{PREFIX}/"):
+        await database({**scope, "root_path": scope.get("root_path", "") + PREFIX}, receive, send)
+    else:
+        await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
+        await send({"type": "http.response.body", "body": b"nothing here"})

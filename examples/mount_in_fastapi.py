@@ -1,0 +1,42 @@
+"""The service below a prefix of a FastAPI application, on the driver session that the parent has anyway.
+
+    CASSANDRA_HOSTS=127.0.0.1:9042 CASSANDRA_KEYSPACE=shop uvicorn examples.mount_in_fastapi:app
+
+The parent opens the session and closes it; the service borrows it between the two.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from anyio import to_thread
+from cassandra.cluster import Cluster
+from fastapi import FastAPI
+
+from asgi_app.app import create_app
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    host, _, port = os.environ.get("CASSANDRA_HOSTS", "localhost:9042").partition(":")
+    cluster = Cluster([host], port=int(port or 9042))
+    app.state.session = await to_thread.run_sync(cluster.connect)  # it blocks, so not on the event loop
+    try:
+        async with database.router.lifespan_context(database):
+            yield
+    finally:
+        await to_thread.run_sync(cluster.shutdown)
+
+
+app = FastAPI(lifespan=lifespan)
+database = create_app(session=lambda: app.state.session)
+
+
+@app.get("/release")
+def release() -> dict[str, Any]:
+    """The parent's own use of its session."""
+    return {"release": app.state.session.execute("SELECT release_version FROM system.local").one().release_version}
+
+
+app.mount("/db", database)

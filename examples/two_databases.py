@@ -1,0 +1,27 @@
+"""Two differently configured services in one process, each with a session of its own.
+
+CASSANDRA_KEYSPACE=shop ARCHIVE_KEYSPACE=archive uvicorn --factory examples.two_databases:build
+"""
+
+import os
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from asgi_app.app import create_app, lifespan_of
+from asgi_app.settings import Settings
+
+
+def build() -> Starlette:
+    """The parent, with the settings of the environment as it is now."""
+    shop = create_app(Settings.load())
+    archive = create_app(
+        Settings.load(
+            overrides={
+                "CASSANDRA_KEYSPACE": os.environ["ARCHIVE_KEYSPACE"],
+                "CASSANDRA_CONSISTENCY": "ONE",
+                "ASGI_CASSANDRA_MAX_IN_FLIGHT": "16",
+            }
+        )
+    )
+    return Starlette(routes=[Mount("/shop", shop), Mount("/archive", archive)], lifespan=lifespan_of(shop, archive))

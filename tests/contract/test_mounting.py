@@ -1,0 +1,233 @@
+"""Inside a parent application: below a prefix, beside another of its kind, on a session that is the parent's."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from cassandra.cluster import Cluster, Session
+from cassandra.query import dict_factory
+from helpers.cassandra import own_keyspace
+from helpers.problems import problem
+from helpers.service import client_of, settings_for
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.routing import Mount
+from uvicorn.lifespan.on import LifespanOn
+
+from asgi_app.app import create_app, lifespan_of
+from asgi_app.settings import Settings
+from contract.samples import ADA, create
+
+pytestmark = pytest.mark.anyio
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def environment(node_address: tuple[str, int], keyspace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the examples read."""
+    monkeypatch.setenv("CASSANDRA_HOSTS", f"{node_address[0]}:{node_address[1]}")
+    monkeypatch.setenv("CASSANDRA_KEYSPACE", keyspace)
+
+
+@pytest.fixture(scope="module")
+def archive(cql: Session) -> Iterator[str]:
+    """Another keyspace."""
+    with own_keyspace(cql) as name:
+        yield name
+
+
+@asynccontextmanager
+async def running(app: Any, **transport: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of any ASGI application, whose lifespan is run as uvicorn runs it."""
+    config = uvicorn.Config(app, lifespan="on", log_config=None)
+    config.load()
+    lifespan = LifespanOn(config)
+    await lifespan.startup()
+    assert not lifespan.should_exit
+    try:
+        async with client_of(app, **transport) as client:
+            yield client
+    finally:
+        await lifespan.shutdown()
+
+
+def example(name: str) -> dict[str, Any]:
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))
+
+
+async def walks(client: httpx.AsyncClient, prefix: str) -> None:
+    """A user's life below the prefix, by nothing but the links that the service gives."""
+    created = [(await client.post(f"{prefix}/users", json=ADA)).headers["location"] for _ in range(3)]
+    assert all(place.startswith(f"{prefix}/users/") for place in created)
+    for place in created:
+        assert (await client.get(place)).status_code == 200
+    listed = await client.get(f"{prefix}/users?limit=1")
+    assert listed.links["next"]["url"].startswith(f"{prefix}/users?")
+    assert len((await client.get(listed.links["next"]["url"])).json()) == 1
+    assert len((await client.get(f"{prefix}/users/stream")).json()) >= 3
+    missing = problem(await client.get(f"{prefix}/users/{'0' * 8}-0000-4000-8000-{'0' * 12}"), 404, "not_found")
+    assert missing["instance"].startswith(f"{prefix}/users/")
+    for place in created:
+        assert (await client.delete(place)).status_code == 204
+
+
+@pytest.mark.usefixtures("environment")
+async def test_the_example_of_a_starlette_parent() -> None:
+    async with running(example("mount_in_starlette")["app"]) as client:
+        assert (await client.get("/")).text == "the parent's own page"
+        await walks(client, "/db")
+
+
+@pytest.mark.usefixtures("environment")
+async def test_the_example_of_a_fastapi_parent_with_its_own_session() -> None:
+    async with running(example("mount_in_fastapi")["app"]) as client:
+        await walks(client, "/db")
+        assert (await client.get("/release")).json()["release"]
+
+
+@pytest.mark.usefixtures("environment")
+async def test_the_example_of_a_plain_asgi_parent() -> None:
+    async with running(example("bare_router")["app"]) as client:
+        assert (await client.get("/elsewhere")).text == "nothing here"
+        await walks(client, "/db")
+
+
+@pytest.mark.usefixtures("environment")
+async def test_the_example_of_two_databases(archive: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARCHIVE_KEYSPACE", archive)
+    async with running(example("two_databases")["build"]()) as client:
+        kept = [await create(client, prefix="/archive") for _ in range(2)]
+        assert (await client.get(f"/archive/users/{kept[0]['id']}")).status_code == 200
+        problem(await client.get(f"/shop/users/{kept[0]['id']}"), 404, "not_found")
+        token = (await client.get("/archive/users/stream/pages?fetch_size=1")).json()["page_state"]
+        elsewhere = await client.get("/shop/users/stream/pages", params={"page_state": token})
+        problem(elsewhere, 422, "invalid_page_state", "query.page_state")
+
+
+async def test_a_prefix_of_a_proxy_is_in_every_link(settings: Settings) -> None:
+    app = create_app(settings)
+    async with running(app), client_of(app, root_path="/behind") as client:
+        created = await client.post("/behind/users", json=ADA)
+        assert created.headers["location"].startswith("/behind/users/")
+        assert (await client.get(created.headers["location"])).status_code == 200
+
+
+async def test_prefixes_add_up(settings: Settings) -> None:
+    app = create_app(settings)
+    inner = Starlette(routes=[Mount("/inner", app)])
+    outer = Starlette(routes=[Mount("/outer", inner)], lifespan=lifespan_of(app))
+    async with running(outer) as client:
+        await walks(client, "/outer/inner")
+
+
+# --- a parent's own session
+
+
+def named_tuples(session: Session) -> None:
+    """A session as the driver makes it."""
+
+
+def dictionaries(session: Session) -> None:
+    """A session with a setting of its own, which makes its cluster refuse execution profiles from then on."""
+    session.row_factory = dict_factory
+
+
+@pytest.fixture
+def own_session(node_address: tuple[str, int]) -> Iterator[Session]:
+    cluster = Cluster([node_address[0]], port=node_address[1])
+    yield cluster.connect()
+    cluster.shutdown()
+
+
+@pytest.mark.parametrize("use", [named_tuples, dictionaries])
+async def test_a_session_that_is_handed_in_is_used_and_left_as_it_was(
+    node_address: tuple[str, int], keyspace: str, own_session: Session, use: Callable[[Session], None]
+) -> None:
+    use(own_session)
+    query = "SELECT key, release_version FROM system.local"
+    before = own_session.execute(query).one()
+    handler, connections = own_session.client_protocol_handler, own_session.get_pool_state()
+    elsewhere = settings_for(("203.0.113.1", 1), keyspace)  # nobody connects there
+    app = create_app(elsewhere, session=own_session, diagnostics=True)
+    async with running(app) as client:
+        await walks(client, "")
+        assert (await client.get("/readyz")).status_code == 200
+        assert (await client.get("/context_manager_safety/status")).json()["session_open"] is True
+        batch = await client.post("/users/batch", json=[ADA, ADA])
+        assert batch.status_code == 201
+        assert own_session.execute(query).one() == before
+    assert not own_session.is_shutdown
+    assert own_session.execute(query).one() == before
+    assert own_session.client_protocol_handler is handler
+    assert set(own_session.get_pool_state()) == set(connections)
+
+
+async def test_two_applications_share_one_session(keyspace: str, archive: str, own_session: Session) -> None:
+    apps = [create_app(Settings(cassandra_keyspace=name), session=own_session) for name in (keyspace, archive)]
+    parent = Starlette(routes=[Mount("/a", apps[0]), Mount("/b", apps[1])], lifespan=lifespan_of(*apps))
+    async with running(parent) as client:
+        kept = await create(client, prefix="/b")
+        assert (await client.get(f"/b/users/{kept['id']}")).status_code == 200
+        problem(await client.get(f"/a/users/{kept['id']}"), 404, "not_found")
+
+
+async def test_what_is_no_session_is_refused_when_the_application_starts(settings: Settings) -> None:
+    app = create_app(settings, session=object())
+    with pytest.raises(TypeError, match=r"must be a cassandra\.cluster\.Session, not object"):
+        async with app.router.lifespan_context(app):
+            pytest.fail("it started")
+
+
+async def test_a_session_that_its_owner_closed_is_a_503(settings: Settings, own_session: Session) -> None:
+    async with running(create_app(settings, session=own_session)) as client:
+        assert (await client.get("/users")).status_code == 200
+        own_session.shutdown()
+        problem(await client.get("/users"), 503, "cassandra_unavailable")
+        assert (await client.get("/readyz")).status_code == 503
+
+
+# --- a parent's middleware
+
+
+async def pass_on(request: Request, call_next: Any) -> Any:
+    response = await call_next(request)
+    response.headers["x-parent"] = "was here"
+    return response
+
+
+@pytest.mark.parametrize(
+    "middleware",
+    [Middleware(BaseHTTPMiddleware, dispatch=pass_on), Middleware(GZipMiddleware, minimum_size=1)],
+    ids=["BaseHTTPMiddleware", "GZipMiddleware"],
+)
+async def test_middleware_of_the_parent_does_not_break_streams(
+    settings: Settings, cql: Session, users: str, middleware: Middleware
+) -> None:
+    app = create_app(settings)
+    parent = Starlette(routes=[Mount("/db", app)], middleware=[middleware], lifespan=lifespan_of(app))
+    async with running(parent) as client:
+        for _ in range(5):
+            await create(client, prefix="/db")
+        streamed = await client.get("/db/users/stream?fetch_size=2")
+        stored = [str(row.id) for row in cql.execute(f"SELECT id FROM {users}")]
+        assert [user["id"] for user in streamed.json()] == stored
+        assert app.state.database.open_streams == 0
+
+
+def test_every_example_is_run_here() -> None:
+    here = Path(sys.modules[__name__].__file__ or "").parent
+    tests = "".join(file.read_text() for file in here.glob("test_*.py"))
+    for file in EXAMPLES.glob("*.py"):
+        assert file.stem in tests, file.name
