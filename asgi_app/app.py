@@ -12,14 +12,17 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
+from asgi_app.api_keys import ApiKeys
+from asgi_app.authorization import Authorize
 from asgi_app.borrowed import SessionSource
+from asgi_app.cross_origin import CrossOriginMiddleware, PreflightMiddleware
 from asgi_app.db import Database
 from asgi_app.drain import DRAIN, Drain, end_this_process
 from asgi_app.errors import ServiceError
 from asgi_app.middleware import RequestContextMiddleware
 from asgi_app.responses import answer_http_exception, answer_service_error
 from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS
-from asgi_app.settings import Settings
+from asgi_app.settings import Problem, Settings, SettingsError
 from asgi_app.state import started
 from asgi_app.tables import TABLES
 from asgi_app.tasks import background_tasks
@@ -28,7 +31,11 @@ logger = logging.getLogger("asgi_app.app")
 
 
 def create_app(
-    settings: Settings | None = None, *, session: SessionSource = None, diagnostics: bool = False
+    settings: Settings | None = None,
+    *,
+    session: SessionSource = None,
+    diagnostics: bool = False,
+    authorize: Authorize | None = None,
 ) -> Starlette:
     """An application that connects to Cassandra while its lifespan runs and does nothing before.
 
@@ -36,29 +43,46 @@ def create_app(
     SettingsError with everything that is wrong with them. `session` is a driver session of the caller's, or a function
     that returns it when the lifespan starts: then nothing is connected here, and it is not closed; the lifespan raises
     TypeError where it is none. `diagnostics` turns the demonstrations of behaviour on, unless the settings say
-    otherwise.
+    otherwise. `authorize` decides who may do what, as `asgi_app.authorization` says; without one the API keys of the
+    settings do, and without those everybody may do everything.
     """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         chosen = settings or Settings.load()
+        decide = chosen_hook(chosen, authorize)
         async with Database.open(chosen, session) as database, background_tasks() as tasks:
             drain = Drain(chosen.shutdown_grace, chosen.drain_delay, end_this_process)
             tasks.start_soon(drain.run)
             warn_of_keys_of_its_own(chosen)
             enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
-            with started(app, chosen, database, drain, TABLES, diagnostics=enabled):
+            with started(app, chosen, database, drain, TABLES, diagnostics=enabled, authorize=decide):
                 yield {DRAIN: drain}
                 await drain.finish()
 
     app = Starlette(
         routes=[*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS],
-        middleware=[Middleware(RequestContextMiddleware)],
+        middleware=[
+            Middleware(CrossOriginMiddleware),
+            Middleware(RequestContextMiddleware),
+            Middleware(PreflightMiddleware),
+        ],
         exception_handlers={ServiceError: answer_service_error, HTTPException: answer_http_exception},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     return app
+
+
+def chosen_hook(settings: Settings, authorize: Authorize | None) -> Authorize | None:
+    """What decides who may do what. Raises SettingsError where there are two, because one would be without effect."""
+    if not settings.api_keys:
+        return authorize
+    if authorize is None:
+        return ApiKeys(settings.api_keys)
+    raise SettingsError(
+        [Problem("ASGI_CASSANDRA_API_KEYS", "has no effect beside this application's own `authorize`; unset it")]
+    )
 
 
 def lifespan_of(*apps: Starlette) -> Callable[[Any], AbstractAsyncContextManager[None]]:

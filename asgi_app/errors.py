@@ -4,16 +4,21 @@
     ├── RequestError                    the client asked wrongly
     │   ├── MalformedJSON           400
     │   ├── InvalidHeader           400
+    │   ├── MalformedRequest        400
     │   ├── Unauthorized            401
+    │   ├── Forbidden               403
     │   ├── NotFound                404
     │   ├── MethodNotAllowed        405
     │   ├── NotAcceptable           406
+    │   ├── RequestTimeout          408
     │   ├── BodyTooLarge            413
     │   ├── BatchTooLarge           413
+    │   ├── UriTooLong              414
     │   ├── UnsupportedMediaType    415
     │   ├── InvalidInput            422
     │   │   └── InvalidPageState    422
-    │   └── RejectedByCassandra     422
+    │   ├── RejectedByCassandra     422
+    │   └── HeadersTooLarge         431
     ├── Unavailable                     ask again later: always with Retry-After
     │   ├── Overloaded              503
     │   │   ├── QueueFull           503
@@ -65,6 +70,8 @@ class ServiceError(Exception):
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
     default_detail: ClassVar[str] = "The service could not answer this request."
+    closes_connection: ClassVar[bool] = False
+    """Whether the connection is of no more use: the rest of the request may still be on its way."""
 
     def __init__(self, detail: str | None = None, *, errors: tuple[FieldError, ...] = ()) -> None:
         self.detail = detail or self.default_detail
@@ -101,6 +108,15 @@ class InvalidHeader(RequestError):
     title = "Invalid header"
 
 
+class MalformedRequest(RequestError):
+    """What came is not HTTP. The connection is closed."""
+
+    code = "malformed_request"
+    title = "Malformed request"
+    default_detail = "What was sent is not an HTTP request."
+    closes_connection = True
+
+
 class Unauthorized(RequestError):
     """The request does not carry the token that this resource asks for."""
 
@@ -111,6 +127,15 @@ class Unauthorized(RequestError):
 
     def headers(self) -> dict[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="asgi-cassandra"'}
+
+
+class Forbidden(RequestError):
+    """It is known who asks, and they may not do this."""
+
+    status = 403
+    code = "forbidden"
+    title = "Forbidden"
+    default_detail = "This may not be done with these credentials."
 
 
 class NotFound(RequestError):
@@ -148,6 +173,16 @@ class NotAcceptable(RequestError):
         super().__init__(f"This resource can be had as {', '.join(offered)}.")
 
 
+class RequestTimeout(RequestError):
+    """The client took too long to send its request. The connection is closed."""
+
+    status = 408
+    code = "request_timeout"
+    title = "Request timeout"
+    default_detail = "The request did not arrive in the time it may take."
+    closes_connection = True
+
+
 class BodyTooLarge(RequestError):
     """The request body is over the configured limit."""
 
@@ -166,6 +201,17 @@ class BatchTooLarge(RequestError):
     code = "batch_too_large"
     title = "Batch too large"
     default_detail = "The batch is larger than Cassandra accepts. Nothing was written: send fewer or smaller members."
+
+
+class UriTooLong(RequestError):
+    """Path and query together are longer than the configured limit."""
+
+    status = 414
+    code = "uri_too_long"
+    title = "URI too long"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Path and query are longer than the {limit} bytes this service accepts.")
 
 
 class UnsupportedMediaType(RequestError):
@@ -211,6 +257,17 @@ class RejectedByCassandra(RequestError):
     code = "rejected_by_cassandra"
     title = "Value refused"
     default_detail = "Cassandra refused a value of this request."
+
+
+class HeadersTooLarge(RequestError):
+    """The header fields are too many, or together larger than the configured limit."""
+
+    status = 431
+    code = "headers_too_large"
+    title = "Headers too large"
+
+    def __init__(self, limit: int, most: int) -> None:
+        super().__init__(f"This service accepts at most {most} header fields of {limit} bytes in total.")
 
 
 class Unavailable(ServiceError):

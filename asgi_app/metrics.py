@@ -204,7 +204,7 @@ class Metrics:
             "streamed_rows": int(sums["streamed_rows_total"]),
             "streamed_bytes": int(sums["streamed_bytes_total"]),
             "broken_streams": int(sums["broken_streams_total"]),
-            "uptime_seconds": round(time.time() - sums["service_start_time_seconds"], 1),
+            "uptime_seconds": round(time.time() - sums["service_start_time_seconds"], 3),
         }
 
     def _begin_at_zero(self) -> None:

@@ -9,7 +9,7 @@ import anyio
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
-from asgi_app.errors import BodyTooLarge, DeadlineExceeded, FieldError, InvalidInput, UnsupportedMediaType
+from asgi_app.errors import BodyTooLarge, FieldError, InvalidInput, RequestTimeout, UnsupportedMediaType
 from asgi_app.state import deadline_of, settings_of
 from asgi_app.validation import check_depth, check_text
 
@@ -26,12 +26,12 @@ _json_types = re.compile(
 async def json_body(request: Request) -> bytes:
     """The whole body of a request that says it is JSON.
 
-    Raises UnsupportedMediaType, BodyTooLarge, MalformedJSON where it nests too deep, DeadlineExceeded where the client
-    takes longer to send it than its request may take, ClientDisconnect.
+    Raises UnsupportedMediaType, BodyTooLarge, MalformedJSON where it nests too deep, RequestTimeout where the client
+    sends nothing for the body timeout or is not done by the deadline of its request, ClientDisconnect.
     """
     settings = settings_of(request.scope)
     _expect_json(request.headers)
-    body = await _read(request, settings.max_body_bytes)
+    body = await _read(request, settings.max_body_bytes, settings.body_timeout)
     check_text(body)
     check_depth(body, settings.max_json_depth)
     return body
@@ -46,8 +46,10 @@ def path_uuid(request: Request, name: str) -> uuid.UUID:
 
 
 def path_key(request: Request, name: str) -> str:
-    """A path value that is a text key. Raises InvalidInput where Cassandra has no room for it."""
+    """A path value that is a text key. Raises InvalidInput where it is no UTF-8 or Cassandra has no room for it."""
     text: str = request.path_params[name]
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidInput(errors=(FieldError(f"path.{name}", "must be UTF-8, percent-encoded"),))
     if key_fits(text):
         return text
     raise InvalidInput(errors=(FieldError(f"path.{name}", f"must have at most {LONGEST_KEY} bytes of UTF-8"),))
@@ -65,15 +67,17 @@ def _expect_json(headers: Headers) -> None:
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
 
 
-async def _read(request: Request, limit: int) -> bytes:
+async def _read(request: Request, limit: int, longest_silence: float) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > limit:
         raise BodyTooLarge(limit)
     chunks: list[bytes] = []
     size = 0
     more = True
-    with anyio.move_on_after(deadline_of(request).remaining()):
+    end = anyio.current_time() + deadline_of(request).remaining()
+    with anyio.CancelScope() as bound:
         while more:
+            bound.deadline = min(end, anyio.current_time() + longest_silence)
             message = await request.receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
@@ -83,5 +87,5 @@ async def _read(request: Request, limit: int) -> bytes:
                 raise BodyTooLarge(limit)
             more = message.get("more_body", False)
     if more:
-        raise DeadlineExceeded("The deadline of this request passed before its body had arrived.")
+        raise RequestTimeout("The body of this request did not arrive in the time it may take.")
     return b"".join(chunks)

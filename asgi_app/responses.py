@@ -37,7 +37,7 @@ class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
     title: str
     status: int
     detail: str
-    instance: str
+    instance: str = ""
     code: str
     request_id: str
     errors: tuple[FieldError, ...] = ()
@@ -50,17 +50,26 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
     return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, media_type="application/json")
 
 
+def problem_without_request(error: ServiceError, request_id: str) -> bytes:
+    """The body of a problem about what never became a request: there is no path to name."""
+    return _encoder.encode(_problem(error, "", request_id))
+
+
 def problem_body(error: ServiceError, scope: Scope) -> Problem:
     """The problem a client sees: of the error only what its class and its author wrote for clients."""
     context = context_of(scope)
+    return _problem(error, encoded_path(scope), context.request_id if context else "")
+
+
+def _problem(error: ServiceError, instance: str, request_id: str) -> Problem:
     return Problem(
         type=f"urn:problem-type:asgi-cassandra:{error.code}",
         title=error.title,
         status=error.status,
         detail=error.detail,
-        instance=encoded_path(scope),
+        instance=instance,
         code=error.code,
-        request_id=context.request_id if context else "",
+        request_id=request_id,
         errors=error.errors,
         outcome=error.outcome,
     )
@@ -71,6 +80,8 @@ def problem_response(error: ServiceError, scope: Scope) -> Response:
     if isinstance(error, SHED) and (metrics := metrics_of(scope)) is not None:
         metrics.request_shed(error.code)
     headers = {"Cache-Control": "no-store", **error.headers()}
+    if error.closes_connection and scope["http_version"].startswith("1"):  # HTTP/2 has no such field
+        headers["Connection"] = "close"
     return Response(
         _encoder.encode(problem_body(error, scope)), error.status, headers, media_type="application/problem+json"
     )

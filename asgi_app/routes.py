@@ -1,4 +1,7 @@
-"""Every path the built-in application serves. The first match answers, so fixed segments come before parameters."""
+"""Every path the built-in application serves. The first match answers, so fixed segments come before parameters.
+
+After the path stands the resource that the `authorize` hook is asked about; None is open.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,22 @@ from asgi_app.diagnostics import if_enabled
 from asgi_app.routing import path, path_where
 
 OPERATIONS: tuple[Route, ...] = (
-    path("/", get=operations.welcome),
-    path("/health", get=operations.health),
-    path("/livez", get=operations.livez),
-    path("/readyz", get=operations.readyz),
-    path("/metrics", get=operations.metrics),
-    path_where(has_admin, "/shutdown", post=operations.shutdown),
+    path("/", "service", get=operations.welcome),
+    path("/health", "health", get=operations.health),
+    path("/livez", None, get=operations.livez),
+    path("/readyz", None, get=operations.readyz),
+    path("/metrics", "metrics", get=operations.metrics),
+    path_where(has_admin, "/shutdown", None, post=operations.shutdown),  # asks for the admin token itself
 )
 
 USERS: tuple[Route, ...] = (
-    path("/users", get=users.list_users, post=users.create_user),
-    path("/users/batch", post=users.create_users),
-    path("/users/stream", get=users.stream_users),
-    path("/users/stream/pages", get=users.page_users),
+    path("/users", "users", get=users.list_users, post=users.create_user),
+    path("/users/batch", "users", post=users.create_users),
+    path("/users/stream", "users", get=users.stream_users),
+    path("/users/stream/pages", "users", get=users.page_users),
     path(
         "/users/{user_id}",
+        "users",
         get=users.get_user,
         put=users.replace_user,
         patch=users.change_user,
@@ -33,21 +37,36 @@ USERS: tuple[Route, ...] = (
 )
 
 SPECIES: tuple[Route, ...] = (
-    path("/animal", post=species.write_animal),
-    path("/animal/{genus}", get=species.stream_animals),
-    path("/animal/{genus}/{species}", get=species.get_animal),
-    path("/plant/{genus}", get=species.stream_plants),
+    path("/animal", "animals", post=species.write_animal),
+    path("/animal/{genus}", "animals", get=species.stream_animals),
+    path("/animal/{genus}/{species}", "animals", get=species.get_animal),
+    path("/plant/{genus}", "plants", get=species.stream_plants),
 )
 
 DIAGNOSTICS: tuple[Route, ...] = (
-    path("/performance/async", get=if_enabled(diagnostics.performance_async)),
-    path("/performance/sync", get=if_enabled(diagnostics.performance_sync)),
-    path("/slow_query", get=if_enabled(diagnostics.slow_query)),
-    path("/long_running_query", get=if_enabled(diagnostics.long_running_query)),
-    path("/context_manager_safety/query_error", post=if_enabled(diagnostics.query_error)),
-    path("/context_manager_safety/streaming_error", post=if_enabled(diagnostics.streaming_error)),
-    path("/context_manager_safety/concurrent_streams", post=if_enabled(diagnostics.concurrent_streams)),
-    path("/context_manager_safety/nested_contexts", post=if_enabled(diagnostics.nested_contexts)),
-    path("/context_manager_safety/cancellation", post=if_enabled(diagnostics.cancellation)),
-    path("/context_manager_safety/status", get=if_enabled(diagnostics.status)),
+    path("/performance/async", "diagnostics", "operate", get=if_enabled(diagnostics.performance_async)),
+    path("/performance/sync", "diagnostics", "operate", get=if_enabled(diagnostics.performance_sync)),
+    path("/slow_query", "diagnostics", "operate", get=if_enabled(diagnostics.slow_query)),
+    path("/long_running_query", "diagnostics", "operate", get=if_enabled(diagnostics.long_running_query)),
+    path("/context_manager_safety/query_error", "diagnostics", "operate", post=if_enabled(diagnostics.query_error)),
+    path(
+        "/context_manager_safety/streaming_error",
+        "diagnostics",
+        "operate",
+        post=if_enabled(diagnostics.streaming_error),
+    ),
+    path(
+        "/context_manager_safety/concurrent_streams",
+        "diagnostics",
+        "operate",
+        post=if_enabled(diagnostics.concurrent_streams),
+    ),
+    path(
+        "/context_manager_safety/nested_contexts",
+        "diagnostics",
+        "operate",
+        post=if_enabled(diagnostics.nested_contexts),
+    ),
+    path("/context_manager_safety/cancellation", "diagnostics", "operate", post=if_enabled(diagnostics.cancellation)),
+    path("/context_manager_safety/status", "diagnostics", "operate", get=if_enabled(diagnostics.status)),
 )

@@ -10,7 +10,9 @@ from starlette.requests import Request
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from asgi_app.authorization import Action, Verb
 from asgi_app.errors import MethodNotAllowed, NotFound
+from asgi_app.security import admit
 
 _SEGMENTS = "asgi_cassandra.segments"
 
@@ -18,14 +20,22 @@ Handler = Callable[[Request], Awaitable[ASGIApp]]
 """Takes the request and returns the response: Starlette's own, or any ASGI callable that sends one."""
 
 
-def path(template: str, **handlers: Handler) -> Route:
-    """The route of one path. `handlers` are named by their methods in lower case; `get` answers HEAD too."""
-    return SegmentRoute(template, _Methods({method.upper(): handler for method, handler in handlers.items()}))
+def path(template: str, resource: str | None, verb: Verb | None = None, **handlers: Handler) -> Route:
+    """The route of one path. `handlers` are named by their methods in lower case; `get` answers HEAD too.
+
+    `resource` is what the `authorize` hook is asked about; None is open to everybody. It is asked about `verb` where
+    that is given, else about "read" for GET and "write" for the other methods.
+    """
+    methods = {
+        name.upper(): (handler, Action(verb or ("read" if name == "get" else "write"), resource) if resource else None)
+        for name, handler in handlers.items()
+    }
+    return SegmentRoute(template, _Methods(methods))
 
 
-def path_where(condition: Callable[[Scope], bool], template: str, **handlers: Handler) -> Route:
+def path_where(condition: Callable[[Scope], bool], template: str, resource: str | None, **handlers: Handler) -> Route:
     """The route of a path that is there only where `condition` holds; elsewhere it is 404 for every method."""
-    return SegmentRoute(template, _Where(condition, path(template, **handlers).endpoint))
+    return SegmentRoute(template, _Where(condition, path(template, resource, None, **handlers).endpoint))
 
 
 class SegmentRoute(Route):
@@ -56,15 +66,32 @@ class SegmentRoute(Route):
 
 
 def _sent_segments(scope: Scope) -> list[str]:
-    """The decoded segments of the path below the prefix of a mount or a proxy; split once a request."""
+    """The decoded segments of the path below the prefix of a mount or a proxy; split once a request.
+
+    Bytes that are no UTF-8 come as lone surrogates, so that no two paths are taken for one.
+    """
     root = scope.get("root_path", "")
     kept: tuple[str, list[str]] | None = scope.get(_SEGMENTS)
     if kept is None or kept[0] != root:
         raw = scope.get("raw_path") or quote(scope["path"]).encode()
-        segments = raw.decode("ascii", "replace").split("/")[1:]
-        below = segments[root.rstrip("/").count("/") :] if scope["path"].startswith(root) else segments
-        kept = scope[_SEGMENTS] = (root, [unquote(segment) for segment in below])
+        sent = raw.decode("utf-8", "surrogateescape").split("/")[1:]
+        segments = [unquote(segment, errors="surrogateescape") if "%" in segment else segment for segment in sent]
+        kept = scope[_SEGMENTS] = (root, segments[_prefix_length(root, segments) :])
     return kept[1]
+
+
+def _prefix_length(root: str, segments: list[str]) -> int:
+    """How many of the segments are the prefix; 0 where a proxy has taken it off already.
+
+    They are counted as they were sent: a `/` within one of them is no end.
+    """
+    prefix = root.rstrip("/")
+    reached = ""
+    for number, segment in enumerate(segments):
+        if len(reached) >= len(prefix):
+            return number if reached == prefix else 0
+        reached = f"{reached}/{segment}"
+    return len(segments) if reached == prefix else 0
 
 
 class _Methods:
@@ -73,15 +100,16 @@ class _Methods:
     Starlette matches one route a method, and its 405 names those of the first route that has the path.
     """
 
-    def __init__(self, handlers: dict[str, Handler]) -> None:
-        self._handlers = handlers
-        if "GET" in handlers:
-            self._handlers = {"HEAD": handlers["GET"], **handlers}
+    def __init__(self, methods: dict[str, tuple[Handler, Action | None]]) -> None:
+        self._methods = {"HEAD": methods["GET"], **methods} if "GET" in methods else methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handler = self._handlers.get(scope["method"])
-        if handler is None:
-            raise MethodNotAllowed(tuple(sorted(self._handlers)))
+        method = self._methods.get(scope["method"])
+        if method is None:
+            raise MethodNotAllowed(tuple(sorted(self._methods)))
+        handler, action = method
+        if action is not None:
+            await admit(scope, action)
         response = await handler(Request(scope, receive, send))
         await response(scope, receive, send)
 

@@ -94,6 +94,8 @@ def _setting(env: str, description: str, allowed: str = "", **constraints: Any) 
 
 _KEYSPACE = {"pattern": r"[A-Za-z0-9_]{1,48}", "allowed": "1 to 48 letters, digits or underscores"}
 _FILE = {"allowed": "a readable file; a relative path starts at the working directory"}
+_SCOPE = r"(read|write|operate)(\.[a-z][a-z0-9_-]{0,63})?"
+_API_KEY = rf"[A-Za-z0-9._@-]{{1,64}}:{_SCOPE}(\+{_SCOPE})*:[!-+\--9;-~]{{32,}}"
 _MAX_BYTES = 15 * 1024 * 1024  # a Cassandra node takes at most 16 MiB in one message, and ours has a frame around it
 
 
@@ -346,6 +348,44 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             le=200,  # well inside Python's recursion limit
         ),
     ] = 32
+    max_url_bytes: Annotated[
+        int,
+        _setting(
+            "ASGI_CASSANDRA_MAX_URL_BYTES",
+            "The longest path with its query, in bytes as sent; a longer one is answered 414.",
+            ge=256,
+            le=1_048_576,
+        ),
+    ] = 8192
+    max_header_bytes: Annotated[
+        int,
+        _setting(
+            "ASGI_CASSANDRA_MAX_HEADER_BYTES",
+            "The most bytes all header fields of a request may have together; more are answered 431.",
+            ge=1024,
+            le=1_048_576,
+        ),
+    ] = 16384
+    header_timeout: Annotated[
+        float,
+        _setting(
+            "ASGI_CASSANDRA_HEADER_TIMEOUT",
+            "Seconds in which the head of a request must arrive; a slower one is answered 408. Under `serve` and "
+            "`demo` alone; other servers have their own.",
+            gt=0,
+            le=3600,
+        ),
+    ] = 10.0
+    body_timeout: Annotated[
+        float,
+        _setting(
+            "ASGI_CASSANDRA_BODY_TIMEOUT",
+            "Seconds a client may send nothing of a body that is not whole; then it is answered 408. The deadline of "
+            "the request bounds the whole body.",
+            gt=0,
+            le=3600,
+        ),
+    ] = 30.0
     page_keys: Annotated[
         tuple[Secret, ...],
         _setting(
@@ -374,6 +414,52 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             pattern="[!-~]{16,}",
         ),
     ] = None
+    api_keys: Annotated[
+        tuple[Secret, ...],
+        _setting(
+            "ASGI_CASSANDRA_API_KEYS",
+            "The keys that clients send as `Authorization: Bearer` or `X-API-Key`. Not set: everybody may do "
+            "everything.",
+            allowed="name:scopes:secret, separated by commas; a scope is read, write or operate, of one resource with "
+            "its name (read.users), several are joined by +; a secret has at least 32 visible ASCII characters but "
+            "comma and colon, and is given once",
+            pattern=_API_KEY,
+        ),
+    ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...],
+        _setting(
+            "ASGI_CASSANDRA_CORS_ORIGINS",
+            "The origins whose pages a browser may let read answers. Not set: none, and OPTIONS is 405.",
+            allowed="origins such as https://app.example.org, without a path, separated by commas; or * alone",
+            pattern=r"\*|[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:[0-9]{1,5})?|[a-z][a-z0-9+.-]*://\[[0-9a-f:.]+\](:[0-9]{1,5})?",
+        ),
+    ] = ()
+    trusted_hosts: Annotated[
+        tuple[str, ...],
+        _setting(
+            "ASGI_CASSANDRA_TRUSTED_HOSTS",
+            "The names a Host header may have; another is answered 400. Not set: any.",
+            allowed="names without a port, separated by commas; *.example.org is every name below it",
+            pattern=r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]",
+        ),
+    ] = ()
+    security_headers: Annotated[
+        bool,
+        _setting(
+            "ASGI_CASSANDRA_SECURITY_HEADERS",
+            "Whether every answer carries X-Content-Type-Options, X-Frame-Options and Referrer-Policy.",
+        ),
+    ] = True
+    hsts_seconds: Annotated[
+        int,
+        _setting(
+            "ASGI_CASSANDRA_HSTS_SECONDS",
+            "The max-age of Strict-Transport-Security, for a service that is reached by HTTPS alone. 0 sends none.",
+            ge=0,
+            le=63_072_000,
+        ),
+    ] = 0
     shutdown_grace: Annotated[
         float,
         _setting(
@@ -585,6 +671,10 @@ def _parse_keys(text: str) -> tuple[Secret, ...]:
     return tuple(Secret(key.strip()) for key in text.split(","))
 
 
+def _parse_names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip().lower() for name in text.split(","))
+
+
 def _parse_hosts(text: str) -> tuple[ContactPoint, ...]:
     return tuple(_parse_host(number, entry.strip()) for number, entry in enumerate(text.split(","), 1))
 
@@ -634,6 +724,7 @@ _PARSERS: Mapping[Any, Callable[[str], object]] = {
     Path: Path,
     tuple[ContactPoint, ...]: _parse_hosts,
     tuple[Secret, ...]: _parse_keys,
+    tuple[str, ...]: _parse_names,
 }
 
 
@@ -839,6 +930,17 @@ def _no_hosts(settings: Settings) -> Iterator[Problem]:
         yield Problem("CASSANDRA_HOSTS", "names no node; at least one is needed")
 
 
+def _repeated_api_secret(settings: Settings) -> Iterator[Problem]:
+    secrets = [key.reveal().rpartition(":")[2] for key in settings.api_keys]
+    if len(set(secrets)) < len(secrets):
+        yield Problem("ASGI_CASSANDRA_API_KEYS", "gives one secret to several keys; each needs its own")
+
+
+def _any_origin_and_others(settings: Settings) -> Iterator[Problem]:
+    if "*" in settings.cors_origins and len(settings.cors_origins) > 1:
+        yield Problem("ASGI_CASSANDRA_CORS_ORIGINS", "has * beside others; give * alone or leave it out")
+
+
 _RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _missing_files,
     _broken_pairs,
@@ -846,4 +948,6 @@ _RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _two_astra_credentials,
     _default_timeout_above_maximum,
     _no_hosts,
+    _repeated_api_secret,
+    _any_origin_and_others,
 )

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.types import Scope
 
+from asgi_app.authorization import Authorize, Named
 from asgi_app.cql import Queries
 from asgi_app.db import Database
 from asgi_app.deadline import Deadline
@@ -20,10 +21,12 @@ from asgi_app.health import Health
 from asgi_app.metrics import Metrics
 from asgi_app.pages import RowSizes
 from asgi_app.paging import PageTokens
+from asgi_app.response_headers import RawHeaders, security_headers
 from asgi_app.settings import Settings
 from asgi_app.table import Table
 
 _REQUEST = "asgi_cassandra"
+_PRINCIPAL = "asgi_cassandra.principal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,10 @@ class Service:
     row_sizes: RowSizes
     queries: Mapping[str, Queries]
     """The statements of each served table, by the table's name."""
+    authorize: Authorize | None = None
+    """Decides who may do what; None lets everybody."""
+    response_headers: RawHeaders = ()
+    """What every answer carries."""
 
 
 @contextmanager
@@ -58,6 +65,7 @@ def started(
     tables: Sequence[Table],
     *,
     diagnostics: bool,
+    authorize: Authorize | None = None,
 ) -> Iterator[None]:
     """Within this context the application is started: its state holds what requests need.
 
@@ -72,6 +80,8 @@ def started(
         diagnostics=diagnostics,
         row_sizes=RowSizes(settings.max_page_bytes, settings.max_prepared),
         queries={table.name: Queries(settings.keyspace, table) for table in tables},
+        authorize=authorize,
+        response_headers=security_headers(settings),
     )
     app.state.database = database
     try:
@@ -149,6 +159,17 @@ def context_of(scope: Scope) -> RequestContext | None:
     """What is known of the request; None before the middleware has seen it."""
     context: RequestContext | None = scope.get("state", {}).get(_REQUEST)
     return context
+
+
+def set_principal(scope: Scope, principal: Named) -> None:
+    """Keep who asks. In the scope itself, which no two requests share, whatever a server does with `state`."""
+    scope[_PRINCIPAL] = principal
+
+
+def principal_of(scope: Scope) -> Named | None:
+    """Who asks, as the `authorize` hook said; None where nobody was asked."""
+    principal: Named | None = scope.get(_PRINCIPAL)
+    return principal
 
 
 def location(request: Request, path: str) -> str:

@@ -94,7 +94,7 @@ def _fill(settings: Settings, users: int) -> None:
 def _serve(settings: Settings, port: int, users: int, node: LocalNode) -> None:
     with server.listen(HOST, port) as listener:
         url = server.address(listener)
-        config = server.configuration(settings.log_level, every_second=_watch(node))
+        config = server.configuration(settings, every_second=_watch(node))
         server.run_here(config, listener, lambda: _print_examples(url, users, settings))
 
 

@@ -26,7 +26,8 @@ def connection_fields() -> tuple[SettingField, ...]:
 def settings_options(fields: Sequence[SettingField]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command an option for each setting, and calls it with those given: `overrides`, by variable name.
 
-    All of them are text: `Settings.load` parses them, so that it reports everything that is wrong at once.
+    All of them are text: `Settings.load` parses them, so that it reports everything that is wrong at once. Secrets
+    have no option that works: other users of the machine can read the command line of a process.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -46,6 +47,8 @@ def settings_options(fields: Sequence[SettingField]) -> Callable[[Callable[..., 
 
 def _option(field: SettingField) -> Callable[[Callable[..., None]], Callable[..., None]]:
     name = "--" + field.name.replace("_", "-")
+    if field.secret:
+        return click.option(name, field.name, hidden=True, expose_value=True, callback=_refuse_secret)
     return click.option(name, field.name, metavar=_metavar(field), help=_help(field))
 
 
@@ -57,8 +60,15 @@ def _metavar(field: SettingField) -> str:
 
 
 def _help(field: SettingField) -> str:
-    warning = " Better set the variable: other users of the machine can see options." if field.secret else ""
-    return f"{field.description}{warning}  [{field.env}{_default(field)}]"
+    return f"{field.description}  [{field.env}{_default(field)}]"
+
+
+def _refuse_secret(_context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise click.UsageError(
+            f"{parameter.opts[0]} is a secret, and other users of the machine can see options: give it in the "
+            "environment or in .env. Change it, now that it was on a command line."
+        )
 
 
 def _default(field: SettingField) -> str:

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with a way to drop a connection together with what is still buffered for it."""
+"""uvicorn's HTTP protocol, which waits for ever neither for a request nor for who takes its answer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from asgi_app.stream import ABORT, UNSENT
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import H11Protocol as HTTPProtocol
+
+    from asgi_app.cli.patience import H11Patience as Patience
 else:
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as HTTPProtocol
+
+        from asgi_app.cli.patience import HttpToolsPatience as Patience
     except ImportError:  # without the extra `server`
         from uvicorn.protocols.http.h11_impl import H11Protocol as HTTPProtocol
 
+        from asgi_app.cli.patience import H11Patience as Patience
 
-class AbortableProtocol(HTTPProtocol):
+
+class AbortableProtocol(Patience, HTTPProtocol):
     """Offers `ABORT` and `UNSENT` among the extensions of every scope.
 
     When an application fails, uvicorn closes the connection, and closing waits until the client has taken what was

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import secrets
 from collections.abc import Mapping
@@ -39,7 +40,8 @@ def serve(host: str, port: int, workers: int, reload: bool, overrides: Mapping[s
     if (reload or workers > 1) and not settings.page_keys:
         os.environ[PAGE_KEYS] = secrets.token_urlsafe(32)  # a page token of one process must do for the others
     with server.listen(host, port) as listener:
-        config = server.configuration(settings.log_level, workers=workers, reload=reload)
+        config = server.configuration(settings, workers=workers, reload=reload)
+        warn_of_open_door(host, settings)
         if reload:
             server.run_reloading(config, listener)
         elif workers > 1:
@@ -48,3 +50,20 @@ def serve(host: str, port: int, workers: int, reload: bool, overrides: Mapping[s
         else:
             url = server.address(listener)
             server.run_here(config, listener, lambda: server.logger.info("serving on %s", url))
+
+
+def warn_of_open_door(host: str, settings: Settings) -> None:
+    """Tell the operator that whoever reaches this address may read and write."""
+    if not settings.api_keys and not _is_loopback(host):
+        server.logger.warning(
+            "listening on %s without authentication: whoever reaches it may read and write. "
+            "Set ASGI_CASSANDRA_API_KEYS, or see to it that only those who may can reach it.",
+            host,
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

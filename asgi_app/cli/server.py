@@ -14,8 +14,10 @@ from uvicorn.supervisors import ChangeReload
 
 from asgi_app.cli.draining import CUT, DrainingServer
 from asgi_app.cli.failures import Failure
+from asgi_app.cli.patience import BoundedConfig
 from asgi_app.cli.protocol import AbortableProtocol
 from asgi_app.cli.workers import Supervisor
+from asgi_app.settings import Settings
 from asgi_app.stream import StreamAborted
 
 APPLICATION = "asgi_app.app:app"
@@ -87,14 +89,15 @@ class _ToldElsewhere(logging.Filter):
 
 
 def configuration(
-    level: str,
+    settings: Settings,
     *,
     workers: int = 1,
     reload: bool = False,
     every_second: Callable[[], Awaitable[None]] | None = None,
 ) -> uvicorn.Config:
     """uvicorn's configuration; applies the log configuration to this process."""
-    return uvicorn.Config(
+    return BoundedConfig(
+        settings,
         APPLICATION,
         workers=workers,
         reload=reload,
@@ -103,7 +106,7 @@ def configuration(
         server_header=False,
         lifespan="on",
         backlog=BACKLOG,
-        log_config=log_config(level),
+        log_config=log_config(settings.log_level),
         log_level=None,
         timeout_notify=1,
         callback_notify=every_second,

@@ -99,7 +99,7 @@ TAMPERED = {
     "NUL": lambda token: f"{token}\0",
     "raw Cassandra state": lambda token: "AAAAAf____8A",
     "hex": lambda token: token.encode().hex(),
-    "long": lambda token: "A" * 65_000,
+    "long": lambda token: "A" * 8_000,
     "null": lambda token: "null",
 }
 

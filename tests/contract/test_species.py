@@ -8,12 +8,15 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import pytest
 from cassandra.cluster import Session
 from helpers.exchange import Exchange
 from helpers.problems import problem
+from helpers.service import serving
 from starlette.applications import Starlette
 
+from asgi_app.settings import Settings
 from contract.samples import OWL, every_loop
 
 pytestmark = pytest.mark.anyio
@@ -135,9 +138,10 @@ async def test_an_unknown_genus_is_an_empty_array(client: httpx.AsyncClient, tab
 
 
 @pytest.mark.parametrize("table", ["animal", "plant"])
-async def test_a_genus_longer_than_a_key_may_be_is_422(app: Starlette, table: str) -> None:
+async def test_a_genus_longer_than_a_key_may_be_is_422(settings: Settings, table: str) -> None:
     exchange = Exchange("GET", f"/{table}/{'x' * 65536}")
-    await exchange.run(app)
+    async with serving(msgspec.structs.replace(settings, max_url_bytes=100_000)) as (app, _):
+        await exchange.run(app)
     assert exchange.status == 422
     assert [error["field"] for error in json.loads(exchange.chunks[0])["errors"]] == ["path.genus"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +18,11 @@ from asgi_app.cli import main
 from asgi_app.cli.console import node_progress, row_progress
 from asgi_app.cli.examples import examples
 from asgi_app.cli.failures import failure_of
+from asgi_app.cli.serve import warn_of_open_door
 from asgi_app.cli.server import listen, log_config
 from asgi_app.cluster import ClusterConfigError, ClusterUnreachableError
 from asgi_app.local_node import LocalNodeError, Progress, Stage
-from asgi_app.settings import Problem, SettingsError, setting_fields
+from asgi_app.settings import Problem, SettingField, Settings, SettingsError, setting_fields
 
 
 @pytest.fixture(autouse=True)
@@ -49,16 +51,25 @@ def test_every_command_has_help() -> None:
 def test_serve_has_every_setting_as_an_option_that_names_its_variable() -> None:
     text = " ".join(invoke("serve", "--help").output.split())
     for field in setting_fields():
-        assert f"--{field.name.replace('_', '-')} " in text
-        assert field.env in text
-    assert "Better set the variable" in text
+        assert (f"--{field.name.replace('_', '-')} " in text) == (not field.secret)
+        assert (f"[{field.env}" in text) == (not field.secret)
+
+
+@pytest.mark.parametrize("field", [field for field in setting_fields() if field.secret], ids=lambda field: field.env)
+def test_a_secret_is_no_option(field: SettingField) -> None:
+    option = f"--{field.name.replace('_', '-')}"
+    ended = invoke("serve", option, "hunter22")
+    assert ended.exit_code == 2
+    assert f"{option} is a secret" in ended.stderr
+    assert "hunter22" not in ended.output
 
 
 @pytest.mark.parametrize("command", ["serve", "schema", "seed"])
 def test_all_wrong_settings_are_told_at_once(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CASSANDRA_CONSISTENCY", "most")
     monkeypatch.setenv("ASGI_CASSANDRA_LOG_LEVLE", "info")
-    ended = invoke(command, "--cassandra-port", "0", "--cassandra-password", "hunter22")
+    monkeypatch.setenv("CASSANDRA_PASSWORD", "hunter22")
+    ended = invoke(command, "--cassandra-port", "0")
     assert ended.exit_code == 2
     assert ended.stderr.startswith("Error: These settings cannot be used:\n")
     for name in ("CASSANDRA_CONSISTENCY", "ASGI_CASSANDRA_LOG_LEVLE", "CASSANDRA_PORT", "CASSANDRA_USERNAME"):
@@ -170,3 +181,30 @@ def test_version_and_module_start_without_the_heavy_modules() -> None:
         [sys.executable, "-m", "asgi_app", "--version"], check=True, capture_output=True, text=True
     )
     assert printed.stdout == f"asgi-cassandra, version {asgi_app.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "keys", "warned"),
+    [
+        ("127.0.0.1", "", False),
+        ("127.1.2.3", "", False),
+        ("::1", "", False),
+        ("localhost", "", False),
+        ("0.0.0.0", "", True),
+        ("::", "", True),
+        ("10.0.0.1", "", True),
+        ("myhost", "", True),
+        ("0.0.0.0", f"ci:read:{'x' * 32}", False),
+    ],
+)
+def test_serve_warns_where_others_can_reach_it_without_a_key(
+    host: str, keys: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings.load({"ASGI_CASSANDRA_API_KEYS": keys}, env_file=None)
+    logger = logging.getLogger("asgi_app.cli")
+    logger.addHandler(caplog.handler)  # another test's log configuration may keep records from the root
+    try:
+        warn_of_open_door(host, settings)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert ("ASGI_CASSANDRA_API_KEYS" in caplog.text) == warned

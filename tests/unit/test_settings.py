@@ -133,9 +133,18 @@ def test_nothing_set_gives_the_documented_defaults() -> None:
         "ASGI_CASSANDRA_MAX_BODY_BYTES": 1048576,
         "ASGI_CASSANDRA_MAX_BATCH_BYTES": 46080,
         "ASGI_CASSANDRA_MAX_JSON_DEPTH": 32,
+        "ASGI_CASSANDRA_MAX_URL_BYTES": 8192,
+        "ASGI_CASSANDRA_MAX_HEADER_BYTES": 16384,
+        "ASGI_CASSANDRA_HEADER_TIMEOUT": 10.0,
+        "ASGI_CASSANDRA_BODY_TIMEOUT": 30.0,
         "ASGI_CASSANDRA_PAGE_KEYS": (),
         "ASGI_CASSANDRA_PAGE_TOKEN_LIFETIME": 0,
         "ASGI_CASSANDRA_ADMIN_TOKEN": None,
+        "ASGI_CASSANDRA_API_KEYS": (),
+        "ASGI_CASSANDRA_CORS_ORIGINS": (),
+        "ASGI_CASSANDRA_TRUSTED_HOSTS": (),
+        "ASGI_CASSANDRA_SECURITY_HEADERS": True,
+        "ASGI_CASSANDRA_HSTS_SECONDS": 0,
         "ASGI_CASSANDRA_SHUTDOWN_GRACE": 30.0,
         "ASGI_CASSANDRA_DRAIN_DELAY": 0.0,
         "ASGI_CASSANDRA_DIAGNOSTICS": None,
@@ -166,6 +175,7 @@ def test_secrets_are_declared_as_such() -> None:
         "ASTRA_DB_TOKEN",
         "ASGI_CASSANDRA_PAGE_KEYS",
         "ASGI_CASSANDRA_ADMIN_TOKEN",
+        "ASGI_CASSANDRA_API_KEYS",
     }
 
 
@@ -288,6 +298,11 @@ RANGES = {
     "ASGI_CASSANDRA_MAX_BODY_BYTES": (1, 15728640, "0", "15728641"),
     "ASGI_CASSANDRA_MAX_BATCH_BYTES": (1, 15728640, "0", "15728641"),
     "ASGI_CASSANDRA_MAX_JSON_DEPTH": (1, 200, "0", "201"),
+    "ASGI_CASSANDRA_MAX_URL_BYTES": (256, 1048576, "255", "1048577"),
+    "ASGI_CASSANDRA_MAX_HEADER_BYTES": (1024, 1048576, "1023", "1048577"),
+    "ASGI_CASSANDRA_HEADER_TIMEOUT": (0.001, 3600, "0", "3601"),
+    "ASGI_CASSANDRA_BODY_TIMEOUT": (0.001, 3600, "0", "3601"),
+    "ASGI_CASSANDRA_HSTS_SECONDS": (0, 63_072_000, "-1", "63072001"),
     "ASGI_CASSANDRA_SHUTDOWN_GRACE": (0, 3600, "-1", "3601"),
     "ASGI_CASSANDRA_DRAIN_DELAY": (0, 300, "-1", "301"),
     "ASGI_CASSANDRA_WRITE_TIMESTAMP_MARGIN": (1, 3600, "0", "3601"),
@@ -579,7 +594,7 @@ def test_no_problem_repeats_a_value(name: str) -> None:
 
 
 def settings_full_of_secrets(bundle: str) -> Settings:
-    environ = {name: SECRET for name in SECRET_NAMES if name != "ASTRA_DB_TOKEN"}
+    environ = {name: SECRET for name in SECRET_NAMES if name != "ASTRA_DB_TOKEN"} | {API_KEYS: f"ci:read:{SECRET}"}
     others = {"CASSANDRA_USERNAME": "u", "ASTRA_DB_CLIENT_ID": "id", "ASTRA_DB_SECURE_BUNDLE_PATH": bundle}
     return load({**environ, **others})
 
@@ -588,7 +603,7 @@ def test_printed_settings_hold_no_secret(bundle: str) -> None:
     settings = settings_full_of_secrets(bundle)
     for shown in (repr(settings), str(settings), f"{settings}", repr(msgspec.structs.asdict(settings))):
         assert SECRET not in shown
-        assert shown.count("********") == 4
+        assert shown.count("********") == 5
 
 
 def test_encoded_settings_hold_no_secret(bundle: str) -> None:
@@ -713,3 +728,75 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
 def test_a_mistyped_variable_in_the_file(tmp_path: Path) -> None:
     (problem,) = env_file_problems(file(tmp_path / ".env", "ASGI_CASSANDRA_MAX_WAITIN=5\n"), {})
     assert problem.name == "ASGI_CASSANDRA_MAX_WAITIN"
+
+
+# Security
+
+
+API_KEYS = "ASGI_CASSANDRA_API_KEYS"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        f"ci:read:{SECRET}",
+        f"ci@example.org:read+write+operate:{SECRET}",
+        f"a.b_c-d:read.users+write.users:{'!' * 32}",
+    ],
+)
+def test_an_api_key_is_a_name_scopes_and_a_secret(key: str) -> None:
+    assert load({API_KEYS: f"{key}, other:read:{'x' * 32}"}).api_keys == (Secret(key), Secret(f"other:read:{'x' * 32}"))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        SECRET,
+        f"ci:{SECRET}",
+        f"ci::{SECRET}",
+        f"ci:admin:{SECRET}",
+        f"ci:read+:{SECRET}",
+        f"ci:read.:{SECRET}",
+        f"ci:read users:{SECRET}",
+        f":read:{SECRET}",
+        f"c i:read:{SECRET}",
+        f"ci:read:{SECRET[:31]}",
+        f"ci:read:{SECRET[:31]}\u00e4",
+        f"ci:read:{SECRET}:{SECRET}",
+        f"ci:read:{SECRET},",
+    ],
+)
+def test_a_bad_api_key_is_refused_and_not_repeated(key: str) -> None:
+    found = problems({API_KEYS: key})
+    assert found[API_KEYS].startswith("is outside what is allowed; allowed: name:scopes:secret")
+    assert SECRET[:31] not in str(found)
+
+
+def test_a_secret_belongs_to_one_api_key() -> None:
+    found = problems({API_KEYS: f"a:read:{SECRET},b:write:{SECRET}"})
+    assert found == {API_KEYS: "gives one secret to several keys; each needs its own"}
+    rotating = load({API_KEYS: f"a:read:{SECRET},a:read:{SECRET}2"})
+    assert len(rotating.api_keys) == 2
+    assert SECRET not in repr(rotating)
+
+
+@pytest.mark.parametrize("origin", ["*", "https://App.example.org", "http://localhost:3000", "http://[::1]:8080"])
+def test_a_cors_origin(origin: str) -> None:
+    assert load({"ASGI_CASSANDRA_CORS_ORIGINS": origin}).cors_origins == (origin.lower(),)
+
+
+@pytest.mark.parametrize(
+    "origins", ["null", "app.example.org", "https://a/", "https://*.a", "https://a,", "https://a;b", "*,https://a"]
+)
+def test_a_bad_cors_origin(origins: str) -> None:
+    assert list(problems({"ASGI_CASSANDRA_CORS_ORIGINS": origins})) == ["ASGI_CASSANDRA_CORS_ORIGINS"]
+
+
+@pytest.mark.parametrize("host", ["api.example.org", "*.example.org", "localhost", "10.0.0.1", "[::1]"])
+def test_a_trusted_host(host: str) -> None:
+    assert load({"ASGI_CASSANDRA_TRUSTED_HOSTS": host}).trusted_hosts == (host,)
+
+
+@pytest.mark.parametrize("host", ["*", "a:80", "http://a", "a.*", "*.", "a b", "a..b", "a,,b"])
+def test_a_bad_trusted_host(host: str) -> None:
+    assert list(problems({"ASGI_CASSANDRA_TRUSTED_HOSTS": host})) == ["ASGI_CASSANDRA_TRUSTED_HOSTS"]

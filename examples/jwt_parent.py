@@ -1,0 +1,75 @@
+"""An application of your own that checks JSON Web Tokens, with this one mounted below /db.
+
+    JWT_KEY=… uvicorn --factory examples.jwt_parent:create_parent
+
+The parent's middleware reads the token once, for all that it serves. The hook of the mounted application reads what the
+middleware found: the subject is the principal's name, the claim `scope` says what they may do (`read write.users`).
+"""
+
+from __future__ import annotations
+
+import os
+
+import jwt
+from starlette.applications import Starlette
+from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, SimpleUser
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount
+
+from asgi_app.app import create_app, lifespan_of
+from asgi_app.authorization import Action, Principal
+from asgi_app.errors import Forbidden, Unauthorized
+from asgi_app.settings import Settings
+
+AUDIENCE = "asgi-cassandra"
+BEARER = {"WWW-Authenticate": "Bearer"}
+
+
+class JsonWebTokens(AuthenticationBackend):
+    """Who sends a token that this key signed, for this audience, and that has not expired."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, SimpleUser] | None:
+        """None without a token. Raises AuthenticationError where it is not good."""
+        scheme, _, token = conn.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        try:
+            # The algorithms are named here: a token must never choose how it is checked.
+            claims = jwt.decode(
+                token.strip(), self._key, algorithms=["HS256"], audience=AUDIENCE, options={"require": ["exp", "sub"]}
+            )
+        except jwt.InvalidTokenError as error:
+            raise AuthenticationError("This token is not good.") from error
+        return AuthCredentials(str(claims.get("scope", "")).split()), SimpleUser(claims["sub"])
+
+
+def refused(_: HTTPConnection, error: AuthenticationError) -> Response:
+    """What a bad token is answered, wherever in the parent it was sent."""
+    return JSONResponse({"detail": str(error)}, 401, BEARER)
+
+
+def by_token(connection: HTTPConnection, action: Action) -> Principal:
+    """The hook: nobody without a token, and nothing beyond its scopes."""
+    if not connection.user.is_authenticated:
+        raise Unauthorized("Send a token as `Authorization: Bearer <token>`.")
+    principal = Principal(connection.user.display_name, frozenset(connection.auth.scopes))
+    if not principal.may(action):
+        raise Forbidden(f"This token does not have the scope {action.verb} or {action.verb}.{action.resource}.")
+    return principal
+
+
+def create_parent(key: str | None = None, settings: Settings | None = None) -> Starlette:
+    """The parent. Without a key it is JWT_KEY of the environment, without settings those of the environment."""
+    database = create_app(settings, authorize=by_token)
+    backend = JsonWebTokens(key or os.environ["JWT_KEY"])
+    return Starlette(
+        routes=[Mount("/db", database)],
+        middleware=[Middleware(AuthenticationMiddleware, backend=backend, on_error=refused)],
+        lifespan=lifespan_of(database),
+    )
