@@ -15,7 +15,7 @@ from asgi_app.db import Database
 from asgi_app.errors import ServiceError
 from asgi_app.middleware import RequestContextMiddleware
 from asgi_app.responses import answer_http_exception, answer_service_error
-from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS
+from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS, takes_a_call
 from asgi_app.settings import Settings
 from asgi_app.state import started
 from asgi_app.tables import TABLES
@@ -42,7 +42,7 @@ def create_app(settings: Settings | None = None, *, diagnostics: bool = False) -
 
     app = Starlette(
         routes=[*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS],
-        middleware=[Middleware(RequestContextMiddleware)],
+        middleware=[Middleware(RequestContextMiddleware, takes_a_call=takes_a_call)],
         exception_handlers={ServiceError: answer_service_error, HTTPException: answer_http_exception},
         lifespan=lifespan,
     )

@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
-from asgi_app.bridge import Bridge, BridgeLimits, Done, Start
+from asgi_app.bridge import Bridge, BridgeLimits, Done, Share, Start
 from asgi_app.connection import Connection
 from asgi_app.cql import Statement
 from asgi_app.deadline import Deadline
@@ -38,6 +38,9 @@ _COLUMNS = Statement(
     idempotent=True,
     writes=False,
 )
+
+_TRIALS = 1024
+"""How many statements of demonstrations may wait at once: those of one, and some more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,11 @@ class Database:
         Raises ClusterConfigError where the settings cannot make a cluster, whatever Cassandra does.
         """
         limits = BridgeLimits(
-            max_in_flight=settings.max_in_flight, max_waiting=settings.max_waiting, max_wait=settings.max_wait
+            max_in_flight=settings.max_in_flight,
+            max_waiting=settings.max_waiting,
+            max_wait=settings.max_wait,
+            max_pages=settings.max_stream_pages,
+            max_patient=settings.max_streams + _TRIALS,
         )
         async with Bridge.open(limits) as bridge:
             connection = Connection(settings, bridge)
@@ -124,6 +131,7 @@ class Database:
         deadline: Deadline,
         fetch_size: int = 100,
         paging_state: bytes | None = None,
+        share: Share = Share.CALLS,
     ) -> Result:
         """Run `statement` with `values` bound, and return its first page of at most `fetch_size` rows.
 
@@ -131,7 +139,7 @@ class Database:
         statement with these values, because Cassandra does not check.
         """
         return await self._measured(
-            statement, lambda prepared: _bound(prepared, values, fetch_size), deadline, paging_state
+            statement, lambda prepared: _bound(prepared, values, fetch_size), deadline, paging_state, share
         )
 
     async def execute_batch(self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline) -> Result:
@@ -146,12 +154,12 @@ class Database:
 
     async def ping(self, deadline: Deadline) -> None:
         """Ask the nearest node for a row of its own; raises what any statement raises."""
-        await self.execute(_PING, deadline=deadline)
+        await self.execute(_PING, deadline=deadline, share=Share.PROBES)
 
-    async def missing_columns(self, table: Table, deadline: Deadline) -> set[str]:
+    async def missing_columns(self, table: Table, deadline: Deadline, share: Share = Share.CALLS) -> set[str]:
         """The columns of a served table that Cassandra has not, or has with another type; all where it has no table."""
         values = (self.settings.keyspace, table.name)
-        result = await self.execute(_COLUMNS, values, deadline=deadline, fetch_size=1000)
+        result = await self.execute(_COLUMNS, values, deadline=deadline, fetch_size=1000, share=share)
         found = {row["column_name"]: row["type"] for row in result.dicts()}
         return {column.name for column in table.columns if found.get(column.name) != column.cql_type}
 
@@ -161,21 +169,22 @@ class Database:
         bind: Callable[[PreparedStatement], Any],
         deadline: Deadline,
         paging_state: bytes | None = None,
+        share: Share = Share.CALLS,
     ) -> Result:
         began = time.perf_counter()
         failure: BaseException | None = None
         try:
             prepared = await self._prepared.get(statement, deadline)
-            return await self._run(statement, _Attempt(self.session, prepared, bind, paging_state), deadline)
+            return await self._run(statement, _Attempt(self.session, prepared, bind, paging_state), deadline, share)
         except BaseException as error:
             failure = error
             raise
         finally:
             self.metrics.statement_ended(time.perf_counter() - began, failure)
 
-    async def _run(self, statement: Statement, attempt: _Attempt, deadline: Deadline) -> Result:
+    async def _run(self, statement: Statement, attempt: _Attempt, deadline: Deadline, share: Share) -> Result:
         try:
-            return await self.bridge.call(attempt, deadline)
+            return await self.bridge.call(attempt, deadline, share)
         except DeadlineExceeded as error:
             if statement.writes and attempt.sent:
                 error.outcome = "unknown"

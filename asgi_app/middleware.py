@@ -6,15 +6,16 @@ import logging
 import random
 import re
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_app.deadline import Deadline
-from asgi_app.errors import FieldError, InternalError, InvalidHeader, LifespanNotStarted, ServiceError
-from asgi_app.responses import log_failure, problem_response
-from asgi_app.state import RequestContext, encoded_path, service_of, set_context
+from asgi_app.errors import FieldError, InternalError, InvalidHeader, LifespanNotStarted, QueueFull, ServiceError
+from asgi_app.responses import PROBLEM_TYPE, log_failure, problem_json, problem_response
+from asgi_app.state import RequestContext, Service, encoded_path, service_of, set_context
 from asgi_app.stream import StreamAborted
 
 REQUEST_ID = b"x-request-id"
@@ -30,8 +31,14 @@ _seconds = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?", re.ASCII)
 class RequestContextMiddleware:
     """Pure ASGI, so that it buffers nothing and streams keep their back-pressure."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, takes_a_call: Callable[[str], bool]) -> None:
+        """`takes_a_call` tells of which paths requests need one of the bridge's `CALLS`.
+
+        While the queue for these is full, such requests are refused here, before anything is read or decoded: under
+        overload most requests are refused, so the price of a refusal decides what is left for those accepted.
+        """
         self.app = app
+        self._takes_a_call = takes_a_call
         self._random = random.Random()  # noqa: S311 - an id must be unique, not secret; the system's source costs a call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,6 +65,11 @@ class RequestContextMiddleware:
             _count(scope, response)
             _log_access(scope, response, time.perf_counter() - began)
 
+    def _would_be_refused(self, service: Service, scope: Scope) -> bool:
+        if not service.database.bridge.is_full:
+            return False
+        return self._takes_a_call(scope["path"].removeprefix(scope.get("root_path", "")))
+
     def _request_id(self, scope: Scope) -> str:
         sent = _header_values(scope, REQUEST_ID)
         if len(sent) == 1 and _sane_id.fullmatch(sent[0]):
@@ -67,7 +79,11 @@ class RequestContextMiddleware:
     async def _serve(self, scope: Scope, receive: Receive, response: _Response, request_id: str) -> None:
         set_context(scope, RequestContext(request_id, _NO_TIME))  # until more is known, for the problem that may say so
         try:
-            settings = service_of(scope).settings
+            service = service_of(scope)
+            if self._would_be_refused(service, scope):
+                await _refuse(scope, response)
+                return
+            settings = service.settings
             seconds = _chosen_timeout(scope, settings.max_request_timeout) or settings.request_timeout
             set_context(scope, RequestContext(request_id, Deadline.after(seconds)))
         except ServiceError as error:
@@ -93,6 +109,20 @@ class _Response:
         elif self._head and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
+
+
+async def _refuse(scope: Scope, response: _Response) -> None:
+    """Answer QueueFull as the exception would be answered, at half the price: no body read, no route, no traceback."""
+    error = QueueFull()
+    body = problem_json(error, scope)
+    headers = [
+        (b"content-length", b"%d" % len(body)),
+        (b"content-type", PROBLEM_TYPE.encode()),
+        (b"cache-control", b"no-store"),
+        *((name.lower().encode(), value.encode()) for name, value in error.headers().items()),
+    ]
+    await response.send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await response.send({"type": "http.response.body", "body": body})
 
 
 def _chosen_timeout(scope: Scope, longest: float) -> float | None:

@@ -17,6 +17,8 @@ from asgi_app.state import context_of, encoded_path
 
 logger = logging.getLogger("asgi_app.errors")
 
+PROBLEM_TYPE = "application/problem+json"
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -65,12 +67,15 @@ def problem_body(error: ServiceError, scope: Scope) -> Problem:
     )
 
 
+def problem_json(error: ServiceError, scope: Scope) -> bytes:
+    """The problem as the body of a response."""
+    return _encoder.encode(problem_body(error, scope))
+
+
 def problem_response(error: ServiceError, scope: Scope) -> Response:
     """The error as a response."""
     headers = {"Cache-Control": "no-store", **error.headers()}
-    return Response(
-        _encoder.encode(problem_body(error, scope)), error.status, headers, media_type="application/problem+json"
-    )
+    return Response(problem_json(error, scope), error.status, headers, media_type=PROBLEM_TYPE)
 
 
 async def answer_service_error(request: Request, error: Exception) -> Response:
