@@ -35,6 +35,7 @@ RetryDecision = tuple[int, int | None]
 
 _RECONNECTION_DELAY = 1.0  # seconds; a node that comes back is to be used again within two
 _SPECULATIVE_ATTEMPTS = 1  # with three replicas a quorum survives one hung node, so a second node is all it takes
+_READ_AT_ONCE = 64 * 1024
 _MOST_RETRIES = 2  # three nodes tried; more would only add load to a cluster that is failing
 
 
@@ -60,7 +61,11 @@ def build_cluster(settings: Settings, row_factory: RowFactory = tuple_factory) -
     """
     driver = _driver()
     profile = _execution_profile(driver, settings, row_factory)
-    arguments = {**_connection_arguments(settings), "execution_profiles": {driver.EXEC_PROFILE_DEFAULT: profile}}
+    arguments = {
+        **_connection_arguments(settings),
+        "execution_profiles": {driver.EXEC_PROFILE_DEFAULT: profile},
+        "connection_class": _connection_class(driver),
+    }
     if settings.astra_db_secure_bundle_path is not None:
         return _astra_cluster(driver, settings, settings.astra_db_secure_bundle_path, arguments)
     return _plain_cluster(driver, settings, arguments)
@@ -126,6 +131,16 @@ def _execution_profile(driver: ModuleType, settings: Settings, row_factory: RowF
 def _speculative_policy(delay: float) -> ConstantSpeculativeExecutionPolicy | None:
     """Asks another node when the first hangs. The driver applies it to idempotent statements only."""
     return ConstantSpeculativeExecutionPolicy(delay, _SPECULATIVE_ATTEMPTS) if delay else None
+
+
+def _connection_class(driver: ModuleType) -> type[Any]:
+    """The driver's own, reading more at once.
+
+    Its 4 KiB make fifty reads of a page of 200 kB, and with each the reading thread gives the interpreter away and may
+    wait for it while rows are encoded: until the page is read, all answers behind it on the connection wait too.
+    """
+    default = driver.Cluster.connection_class
+    return type(default.__name__, (default,), {"in_buffer_size": _READ_AT_ONCE})
 
 
 def _connection_arguments(settings: Settings) -> dict[str, Any]:
