@@ -74,13 +74,14 @@ class Trial(msgspec.Struct, frozen=True):
 def run(site: Site, effort: Effort) -> Outcome:
     """Rounds of all loads. Raises ContenderFailed where an answer is neither a 200 nor a 503 with Retry-After."""
     trials: list[Trial] = []
-    for contender, rounds in ((SERVICE, effort.stream_rounds), (NARROW, max(1, effort.stream_rounds - 1))):
+    for contender, count in ((SERVICE, effort.stream_rounds), (NARROW, max(1, effort.stream_rounds - 1))):
         with serving(contender, site) as served:
             check_answers([served], site, effort.checked)
             _load(served, site, SATURATING * TIMES, effort.warm_up)
-            for number in range(rounds):
+            for number in range(count):
                 trials += _round(served, site, number, effort.seconds)
-    title = f"Overload: {effort.stream_rounds} rounds (one fewer with few slots) of {effort.seconds} s, medians [least–greatest]"  # noqa: RUF001
+    rounds = f"{effort.stream_rounds} rounds (one fewer with few slots) of {effort.seconds} s"
+    title = f"Overload: {rounds}, medians [least–greatest]"  # noqa: RUF001
     return Outcome(title, [_table(trials)], _findings(trials), trials)
 
 
