@@ -21,7 +21,7 @@ from asgi_app.drain import DRAIN, Drain, end_this_process
 from asgi_app.errors import ServiceError
 from asgi_app.middleware import RequestContextMiddleware
 from asgi_app.responses import answer_http_exception, answer_service_error
-from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS
+from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS, takes_a_call
 from asgi_app.settings import Problem, Settings, SettingsError
 from asgi_app.state import started
 from asgi_app.tables import TABLES
@@ -64,7 +64,7 @@ def create_app(
         routes=[*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS],
         middleware=[
             Middleware(CrossOriginMiddleware),
-            Middleware(RequestContextMiddleware),
+            Middleware(RequestContextMiddleware, takes_a_call=takes_a_call),
             Middleware(PreflightMiddleware),
         ],
         exception_handlers={ServiceError: answer_service_error, HTTPException: answer_http_exception},

@@ -1,9 +1,10 @@
 """From the event loop to a callback-style driver and back, bounded, without a thread per call.
 
 A call passes three stations. *Admission*: at most `max_in_flight` calls run, at most `max_waiting` wait for a slot,
-for at most `max_wait` seconds each; past a bound the call is refused at once. *Submission*: admitted calls are
-collected and one worker-thread hop starts all that have gathered while the hop before was under way. *Answer*: the
-driver's callbacks append to a queue and wake the loop once for all answers that are ready.
+for at most `max_wait` seconds each; past a bound the call is refused at once. The slots are divided among kinds of
+calls: see `Share`. *Submission*: admitted calls are collected and one worker-thread hop starts all that have gathered
+while the hop before was under way. *Answer*: the driver's callbacks append to a queue and wake the loop once for all
+answers that are ready.
 
 Knows nothing of Cassandra: a call is anything that can be started with a timeout and reports back through a callback.
 """
@@ -14,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple
 
 import anyio
@@ -46,19 +48,67 @@ class Start(Protocol[T_co]):
     def __call__(self, timeout: float, done: Done[T_co]) -> None: ...
 
 
+class Share(Enum):
+    """A kind of call. Each has a share of the slots that the others cannot take.
+
+    `CALLS` may take every slot that is free. `PAGES` of streams and `TRIALS` (demonstrations) take at most their share
+    of the slots, so that there are always some for `CALLS`, and they are patient: they wait until their deadline, not
+    `max_wait`, because a stream that has begun cannot be refused any more. A slot that becomes free goes to the kind
+    that uses the smallest part of its share, so no kind keeps another waiting for longer than one call takes.
+    `PROBES` have slots of their own beside all others: load never stops them.
+    """
+
+    CALLS = "calls"
+    PAGES = "pages"
+    TRIALS = "trials"
+    PROBES = "probes"
+
+
+PROBE_SLOTS = 2
+"""One for the look that is under way, one for a look before it whose answer never came."""
+
+
 @dataclass(frozen=True, slots=True)
 class BridgeLimits:
     """The bounds of one bridge.
 
-    `max_in_flight`: calls started and not yet reported done. `max_waiting`: calls waiting for a slot. `max_wait`:
-    seconds one of them waits. `threads`: worker threads for blocking calls such as connect and prepare, beside the
-    one that submits.
+    `max_in_flight`: calls started and not yet reported done, probes not counted. `max_pages`: how many of them are
+    pages of streams, half of `max_in_flight` at most. `max_waiting`: calls of one kind waiting for a slot, and
+    `max_patient` of a patient kind. `max_wait`: seconds one waits that is not patient. `threads`: worker threads for
+    blocking calls such as connect and prepare, beside the one that submits and the one for work in turn.
     """
 
     max_in_flight: int = 256
-    max_waiting: int = 1024
+    max_waiting: int = 256
     max_wait: float = 1.0
+    max_pages: int = 8
+    max_patient: int = 1024
     threads: int = 4
+
+    def slots(self, share: Share) -> int:
+        """How many slots calls of this kind may hold at once."""
+        match share:
+            case Share.CALLS:
+                return self.max_in_flight
+            case Share.PAGES:
+                return max(1, min(self.max_pages, self.max_in_flight // 2))
+            case Share.TRIALS:
+                return max(1, self.max_in_flight // 4)
+            case Share.PROBES:
+                return PROBE_SLOTS
+
+
+class _Lane:
+    """The calls of one kind: how many hold a slot, who waits for one, and how many may."""
+
+    __slots__ = ("in_flight", "max_waiting", "patient", "slots", "waiting")
+
+    def __init__(self, share: Share, limits: BridgeLimits) -> None:
+        self.slots = limits.slots(share)
+        self.patient = share in (Share.PAGES, Share.TRIALS)
+        self.max_waiting = limits.max_patient if self.patient else limits.max_waiting
+        self.in_flight = 0
+        self.waiting: dict[anyio.Event, None] = {}
 
 
 class AnswerOverdue(DeadlineExceeded):
@@ -68,15 +118,21 @@ class AnswerOverdue(DeadlineExceeded):
 class _Call(Generic[T]):
     """One admitted call, owned by the loop; only `answers` is touched by other threads."""
 
-    __slots__ = ("answered", "deadline", "error", "result", "settled", "start")
+    __slots__ = ("answered", "deadline", "error", "lane", "result", "settled", "start")
 
-    def __init__(self, start: Start[T], deadline: Deadline, answered: Signal) -> None:
+    def __init__(self, start: Start[T], lane: _Lane, deadline: Deadline, answered: Signal) -> None:
         self.start = start
+        self.lane = lane
         self.deadline = deadline
         self.answered = answered
         self.settled = False
         self.result: T | None = None
         self.error: BaseException | None = None
+
+
+def _used(lane: _Lane) -> float:
+    """Which part of its share a kind uses."""
+    return lane.in_flight / lane.slots
 
 
 class Bridge:
@@ -90,8 +146,10 @@ class Bridge:
 
     def __init__(self, limits: BridgeLimits) -> None:
         self._limits = limits
+        self._lanes = {share: _Lane(share, limits) for share in Share}
+        self._probes = self._lanes[Share.PROBES]
+        self._sharing = [lane for lane in self._lanes.values() if lane is not self._probes]
         self._in_flight = 0
-        self._waiting: dict[anyio.Event, None] = {}
         self._admitted: list[_Call[Any]] = []
         self._work = anyio.Event()
         self._answers: deque[tuple[_Call[Any], Any, BaseException | None]] = deque()
@@ -99,6 +157,7 @@ class Bridge:
         self._closing = False
         self._submitter = CapacityLimiter(1)
         self._blocking = CapacityLimiter(limits.threads)
+        self._in_turn = CapacityLimiter(1)
         self._call_on_loop = threadsafe_scheduler()
         self._new_signal = signal_factory()
 
@@ -116,27 +175,42 @@ class Bridge:
 
     @property
     def in_flight(self) -> int:
-        """Calls that hold a slot: admitted, and not yet reported done by the driver."""
+        """Calls that hold a slot: admitted, and not yet reported done by the driver. Probes are not counted."""
         return self._in_flight
 
     @property
     def waiting(self) -> int:
         """Calls that wait for a slot."""
-        return len(self._waiting)
+        return sum(len(lane.waiting) for lane in self._lanes.values())
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next of `CALLS` would be refused with QueueFull."""
+        full = self._in_flight >= self._limits.max_in_flight
+        return full and len(self._lanes[Share.CALLS].waiting) >= self._limits.max_waiting
+
+    def in_flight_of(self, share: Share) -> int:
+        """Calls of one kind that hold a slot."""
+        return self._lanes[share].in_flight
+
+    def waiting_of(self, share: Share) -> int:
+        """Calls of one kind that wait for a slot."""
+        return len(self._lanes[share].waiting)
 
     @property
     def threads_in_use(self) -> int:
         """Worker threads at work now, the submitting one included."""
-        return self._blocking.borrowed_tokens + self._submitter.borrowed_tokens
+        return self._blocking.borrowed_tokens + self._submitter.borrowed_tokens + self._in_turn.borrowed_tokens
 
-    async def call(self, start: Start[T], deadline: Deadline) -> T:
+    async def call(self, start: Start[T], deadline: Deadline, share: Share = Share.CALLS) -> T:
         """What the call reports: its result returned or its error raised.
 
         Raises QueueFull or QueueTimeout where a bound is passed, DeadlineExceeded when the deadline passes before the
         call was handed over, AnswerOverdue when it passes after, ShuttingDown when the bridge closes.
         """
-        await self._admit(deadline)
-        call = _Call(start, deadline, self._new_signal())
+        lane = self._lanes[share]
+        await self._admit(lane, deadline)
+        call = _Call(start, lane, deadline, self._new_signal())
         self._admitted.append(call)
         self._work.set()
         await call.answered.wait(deadline.left())
@@ -153,50 +227,79 @@ class Bridge:
         """`function(*args)` in one of the bridge's worker threads, for calls that block and cannot be started."""
         return await to_thread.run_sync(function, *args, limiter=self._blocking)
 
-    async def _admit(self, deadline: Deadline) -> None:
+    async def run_in_turn(self, function: Callable[[*Args], T], *args: *Args) -> T:
+        """As `run`, but never two at once: for long work in Python itself.
+
+        Such threads gain nothing from each other, since one of them has the interpreter; all that several do is to
+        stand before the event loop and the driver's reader whenever these want it.
+        """
+        return await to_thread.run_sync(function, *args, limiter=self._in_turn)
+
+    async def _admit(self, lane: _Lane, deadline: Deadline) -> None:
         if self._closing:
             raise ShuttingDown
-        patience = min(self._limits.max_wait, deadline.remaining())
-        if self._in_flight < self._limits.max_in_flight:
-            self._in_flight += 1
+        left = deadline.remaining()
+        if lane.in_flight < lane.slots and self._has_room_beside(lane):
+            self._take(lane)
             return
-        if len(self._waiting) >= self._limits.max_waiting:
+        if len(lane.waiting) >= lane.max_waiting:
             raise QueueFull
-        await self._wait_for_slot(patience)
+        await self._wait_for_slot(lane, left if lane.patient else min(left, self._limits.max_wait))
         if deadline.left() <= 0:
-            self._release()
+            self._release(lane)
             raise DeadlineExceeded
 
-    async def _wait_for_slot(self, patience: float) -> None:
+    def _has_room_beside(self, lane: _Lane) -> bool:
+        return lane is self._probes or self._in_flight < self._limits.max_in_flight
+
+    def _take(self, lane: _Lane) -> None:
+        lane.in_flight += 1
+        if lane is not self._probes:
+            self._in_flight += 1
+
+    async def _wait_for_slot(self, lane: _Lane, patience: float) -> None:
         """Return holding a slot, or raise holding none."""
         turn = anyio.Event()
-        self._waiting[turn] = None
+        lane.waiting[turn] = None
         try:
             with anyio.move_on_after(patience):
                 await turn.wait()
         except BaseException:
-            self._give_up(turn)
+            self._give_up(lane, turn)
             raise
         if not turn.is_set():
-            self._give_up(turn)
+            self._give_up(lane, turn)
             raise QueueTimeout
         if self._closing:
-            self._release()
+            self._release(lane)
             raise ShuttingDown
 
-    def _give_up(self, turn: anyio.Event) -> None:
+    def _give_up(self, lane: _Lane, turn: anyio.Event) -> None:
         if turn.is_set():  # a slot was handed over in the same moment: pass it on
-            self._release()
+            self._release(lane)
         else:
-            del self._waiting[turn]
+            del lane.waiting[turn]
 
-    def _release(self) -> None:
-        """Hand a freed slot to the one who has waited longest, or count it free."""
-        for turn in self._waiting:
-            del self._waiting[turn]
-            turn.set()
+    def _release(self, lane: _Lane) -> None:
+        """Count a slot free, and hand it to the one who has waited longest of the kind whose turn it is."""
+        lane.in_flight -= 1
+        if lane is self._probes:
+            self._hand_over(lane)
             return
         self._in_flight -= 1
+        waiting = [other for other in self._sharing if other.waiting and other.in_flight < other.slots]
+        if waiting:
+            chosen = min(waiting, key=_used)
+            self._sharing.remove(chosen)
+            self._sharing.append(chosen)  # so that of those who use equally much each has its turn
+            self._hand_over(chosen)
+
+    def _hand_over(self, lane: _Lane) -> None:
+        for turn in lane.waiting:
+            del lane.waiting[turn]
+            self._take(lane)
+            turn.set()
+            return
 
     async def _submit_forever(self) -> None:
         while True:
@@ -238,14 +341,13 @@ class Bridge:
         call.settled = True
         call.result, call.error = result, error
         call.answered.set()
-        self._release()
+        self._release(call.lane)
 
     def _close(self) -> None:
         self._closing = True
-        for turn in list(self._waiting):
-            del self._waiting[turn]
-            self._in_flight += 1  # the waiter wakes holding a slot, sees the closing and releases it
-            turn.set()
+        for lane in self._lanes.values():
+            while lane.waiting:
+                self._hand_over(lane)  # the waiter wakes holding a slot, sees the closing and releases it
         for call in self._admitted:
             self._settle(call, None, ShuttingDown())
         self._admitted.clear()

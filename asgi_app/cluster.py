@@ -46,6 +46,7 @@ class Observer(Protocol):
 
 _RECONNECTION_DELAY = 1.0  # seconds; a node that comes back is to be used again within two
 _SPECULATIVE_ATTEMPTS = 1  # with three replicas a quorum survives one hung node, so a second node is all it takes
+_READ_AT_ONCE = 64 * 1024
 _MOST_RETRIES = 2  # three nodes tried; more would only add load to a cluster that is failing
 
 
@@ -73,7 +74,11 @@ def build_cluster(
     """
     driver = _driver()
     profile = _execution_profile(driver, settings, row_factory, observer or _Nobody())
-    arguments = {**_connection_arguments(settings), "execution_profiles": {driver.EXEC_PROFILE_DEFAULT: profile}}
+    arguments = {
+        **_connection_arguments(settings),
+        "execution_profiles": {driver.EXEC_PROFILE_DEFAULT: profile},
+        "connection_class": _connection_class(driver),
+    }
     if settings.astra_db_secure_bundle_path is not None:
         return _astra_cluster(driver, settings, settings.astra_db_secure_bundle_path, arguments)
     return _plain_cluster(driver, settings, arguments)
@@ -186,6 +191,16 @@ def _execution_profile(
 def _speculative_policy(delay: float, observer: Observer) -> _Speculation | None:
     """Asks another node when the first hangs. The driver applies it to idempotent statements only."""
     return _Speculation(delay, _SPECULATIVE_ATTEMPTS, observer) if delay else None
+
+
+def _connection_class(driver: ModuleType) -> type[Any]:
+    """The driver's own, reading more at once.
+
+    Its 4 KiB make fifty reads of a page of 200 kB, and with each the reading thread gives the interpreter away and may
+    wait for it while rows are encoded: until the page is read, all answers behind it on the connection wait too.
+    """
+    default = driver.Cluster.connection_class
+    return type(default.__name__, (default,), {"in_buffer_size": _READ_AT_ONCE})
 
 
 def _connection_arguments(settings: Settings) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
 from asgi_app.borrowed import SessionSource, borrow
-from asgi_app.bridge import Bridge, BridgeLimits, Done, Start
+from asgi_app.bridge import Bridge, BridgeLimits, Done, Share, Start
 from asgi_app.connection import Connection
 from asgi_app.cql import Statement
 from asgi_app.deadline import Deadline
@@ -40,6 +40,9 @@ _COLUMNS = Statement(
     idempotent=True,
     writes=False,
 )
+
+_TRIALS = 1024
+"""How many statements of demonstrations may wait at once: those of one, and some more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,11 @@ class Database:
         metrics = Metrics()
         lent = None if session is None else borrow(session, settings, metrics)
         limits = BridgeLimits(
-            max_in_flight=settings.max_in_flight, max_waiting=settings.max_waiting, max_wait=settings.max_wait
+            max_in_flight=settings.max_in_flight,
+            max_waiting=settings.max_waiting,
+            max_wait=settings.max_wait,
+            max_pages=settings.max_stream_pages,
+            max_patient=settings.max_streams + _TRIALS,
         )
         async with Bridge.open(limits) as bridge:
             connection = Connection(settings, bridge, metrics, lent)
@@ -142,6 +149,7 @@ class Database:
         deadline: Deadline,
         fetch_size: int = 100,
         paging_state: bytes | None = None,
+        share: Share = Share.CALLS,
     ) -> Result:
         """Run `statement` with `values` bound, and return its first page of at most `fetch_size` rows.
 
@@ -149,7 +157,7 @@ class Database:
         statement with these values, because Cassandra does not check.
         """
         return await self._measured(
-            statement, lambda prepared: _bound(prepared, values, fetch_size), deadline, paging_state
+            statement, lambda prepared: _bound(prepared, values, fetch_size), deadline, paging_state, share
         )
 
     async def execute_batch(self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline) -> Result:
@@ -164,12 +172,12 @@ class Database:
 
     async def ping(self, deadline: Deadline) -> None:
         """Ask the nearest node for a row of its own; raises what any statement raises."""
-        await self.execute(_PING, deadline=deadline)
+        await self.execute(_PING, deadline=deadline, share=Share.PROBES)
 
-    async def missing_columns(self, table: Table, deadline: Deadline) -> set[str]:
+    async def missing_columns(self, table: Table, deadline: Deadline, share: Share = Share.CALLS) -> set[str]:
         """The columns of a served table that Cassandra has not, or has with another type; all where it has no table."""
         values = (self.settings.keyspace, table.name)
-        result = await self.execute(_COLUMNS, values, deadline=deadline, fetch_size=1000)
+        result = await self.execute(_COLUMNS, values, deadline=deadline, fetch_size=1000, share=share)
         found = {row["column_name"]: row["type"] for row in result.dicts()}
         return {column.name for column in table.columns if found.get(column.name) != column.cql_type}
 
@@ -179,6 +187,7 @@ class Database:
         bind: Callable[[PreparedStatement], Any],
         deadline: Deadline,
         paging_state: bytes | None = None,
+        share: Share = Share.CALLS,
     ) -> Result:
         began = time.perf_counter()
         attempt: _Attempt | None = None
@@ -187,7 +196,7 @@ class Database:
             session = self.session  # before anything waits: in a forked process nothing would ever answer
             prepared = await self._prepared.get(statement, deadline)
             attempt = _Attempt(session, prepared, bind, paging_state)
-            return await self._run(statement, attempt, deadline)
+            return await self._run(statement, attempt, deadline, share)
         except BaseException as error:
             failure = error
             raise
@@ -196,9 +205,9 @@ class Database:
             queued, driven = attempt.times(ended) if attempt is not None else (None, None)
             self.metrics.statement_ended(ended - began, queued, driven, failure)
 
-    async def _run(self, statement: Statement, attempt: _Attempt, deadline: Deadline) -> Result:
+    async def _run(self, statement: Statement, attempt: _Attempt, deadline: Deadline, share: Share) -> Result:
         try:
-            return await self.bridge.call(attempt, deadline)
+            return await self.bridge.call(attempt, deadline, share)
         except DeadlineExceeded as error:
             if statement.writes and attempt.sent:
                 error.outcome = "unknown"

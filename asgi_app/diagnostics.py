@@ -15,6 +15,7 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from asgi_app.bridge import Share
 from asgi_app.cql import Statement
 from asgi_app.db import Database
 from asgi_app.deadline import Deadline
@@ -28,8 +29,8 @@ from asgi_app.validation import QueryValues
 PACE = 0.05
 """Seconds between the driver calls of a slow query: at most twenty a second."""
 
-SHARE = 4
-"""A run of many queries at once takes at most one in so many of the bridge's slots, so that others are never shed."""
+TASKS = 4
+"""A run of many queries at once asks from one task for so many of the bridge's slots, which is what its share is."""
 
 _COLUMNS = "SELECT keyspace_name, table_name, column_name FROM system_schema.columns"
 LIGHT = Statement("SELECT key FROM system.local WHERE key = 'local'", idempotent=True, writes=False)
@@ -60,7 +61,7 @@ def if_enabled(handler: Handler) -> Handler:
 async def performance_async(request: Request) -> Response:
     """GET /performance/async?requests=100: real queries, as many at once as the bridge has room for."""
     requests = _requests(request)
-    at_once = max(1, min(requests, settings_of(request.scope).max_in_flight // SHARE))
+    at_once = max(1, min(requests, settings_of(request.scope).max_in_flight // TASKS))
     return await _performance(request, requests, at_once, "async")
 
 
@@ -83,8 +84,8 @@ async def query_error(request: Request) -> Response:
     """POST /context_manager_safety/query_error: a query that fails leaves the session open."""
 
     async def run(database: Database, deadline: Deadline) -> Report:
-        error = await _failure(database.execute(INVALID, deadline=deadline))
-        after = await database.execute(LIGHT, deadline=deadline)
+        error = await _failure(database.execute(INVALID, deadline=deadline, share=Share.TRIALS))
+        after = await database.execute(LIGHT, deadline=deadline, share=Share.TRIALS)
         return {
             "ran": [INVALID.cql, LIGHT.cql],
             "error_caught": error,
@@ -125,7 +126,7 @@ async def concurrent_streams(request: Request) -> Response:
             for keyspace in KEYSPACES:
                 tasks.start_soon(stream, keyspace)
         for keyspace in KEYSPACES:
-            result = await database.execute(COUNT_OF_KEYSPACE, (keyspace,), deadline=deadline)
+            result = await database.execute(COUNT_OF_KEYSPACE, (keyspace,), deadline=deadline, share=Share.TRIALS)
             counted[keyspace] = result.dicts()[0]["rows"]
         return {
             "ran": [COLUMNS_OF_KEYSPACE.cql],
@@ -149,7 +150,7 @@ async def nested_contexts(request: Request) -> Response:
             closed += [] if nested.open_streams else ["stream"]
             open_between = not session.is_shutdown
         closed += [name for name, it in (("session", session), ("cluster", session.cluster)) if it.is_shutdown]
-        after = await database.execute(LIGHT, deadline=deadline)
+        after = await database.execute(LIGHT, deadline=deadline, share=Share.TRIALS)
         return {
             "ran": [EVERY_COLUMN.cql],
             "rows_read": first.row_count,
@@ -210,7 +211,7 @@ async def _performance(request: Request, requests: int, at_once: int, mode: str)
     async def work() -> None:
         nonlocal succeeded
         for _ in to_run:
-            await database.execute(LIGHT, deadline=deadline)
+            await database.execute(LIGHT, deadline=deadline, share=Share.TRIALS)
             succeeded += 1
 
     began = time.perf_counter()
@@ -251,7 +252,7 @@ async def _take_time(request: Request, seconds: float, message: str) -> Response
     began = time.monotonic()
     queries = 0
     while (left := began + seconds - time.monotonic()) > 0:
-        await database.execute(LIGHT, deadline=deadline)
+        await database.execute(LIGHT, deadline=deadline, share=Share.TRIALS)
         queries += 1
         await anyio.sleep(min(PACE, left, deadline.remaining()))
     return json_response({"message": message, "seconds": time.monotonic() - began, "queries": queries})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from asgi_app.bridge import Share
 from asgi_app.db import Database
 from asgi_app.deadline import Deadline
 from asgi_app.errors import ServiceError
@@ -56,7 +57,7 @@ class Health:
         deadline = Deadline.after(self._timeout)
         try:
             await self._database.ping(deadline)
-            missing = [t.name for t in self._tables if await self._database.missing_columns(t, deadline)]
+            missing = [t.name for t in self._tables if await self._database.missing_columns(t, deadline, Share.PROBES)]
         except ServiceError:
             return HealthReport(connected=False, missing_tables=())
         return HealthReport(connected=True, missing_tables=tuple(missing))

@@ -6,6 +6,7 @@ import logging
 import random
 import re
 import time
+from collections.abc import Callable
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect
@@ -13,11 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_app.deadline import Deadline
 from asgi_app.drain import Drain
-from asgi_app.errors import FieldError, InternalError, InvalidHeader, ServiceError, ShuttingDown
+from asgi_app.errors import FieldError, InternalError, InvalidHeader, QueueFull, ServiceError, ShuttingDown
 from asgi_app.limits import check_head
 from asgi_app.response_headers import RawHeaders
-from asgi_app.responses import log_failure, problem_response
-from asgi_app.state import RequestContext, encoded_path, metrics_of, principal_of, service_of, set_context
+from asgi_app.responses import PROBLEM_TYPE, log_failure, problem_json, problem_response
+from asgi_app.state import RequestContext, Service, encoded_path, metrics_of, principal_of, service_of, set_context
 from asgi_app.stream import StreamAborted
 
 REQUEST_ID = b"x-request-id"
@@ -39,8 +40,14 @@ _seconds = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?", re.ASCII)
 class RequestContextMiddleware:
     """Pure ASGI, so that it buffers nothing and streams keep their back-pressure."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, takes_a_call: Callable[[str], bool]) -> None:
+        """`takes_a_call` tells of which paths requests need one of the bridge's `CALLS`.
+
+        While the queue for these is full, such requests are refused here, before anything is read or decoded: under
+        overload most requests are refused, so the price of a refusal decides what is left for those accepted.
+        """
         self.app = app
+        self._takes_a_call = takes_a_call
         self._random = random.Random()  # noqa: S311 - an id must be unique, not secret; the system's source costs a call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,6 +83,11 @@ class RequestContextMiddleware:
                 metrics.request_ended(template, scope["method"], response.status or 0, seconds)
             _log_access(scope, response, seconds)
 
+    def _would_be_refused(self, service: Service, scope: Scope) -> bool:
+        if not service.database.bridge.is_full:
+            return False
+        return self._takes_a_call(_path_below(scope))
+
     def _request_id(self, scope: Scope) -> str:
         sent = _header_values(scope, REQUEST_ID)
         if len(sent) == 1 and _sane_id.fullmatch(sent[0]):
@@ -90,6 +102,9 @@ class RequestContextMiddleware:
             response.headers = service.response_headers
             if service.drain.refusing and _path_below(scope) not in SERVED_TO_THE_END:
                 raise ShuttingDown
+            if self._would_be_refused(service, scope):
+                await _refuse(service, scope, response)
+                return
             settings = service.settings
             check_head(scope, settings)
             seconds = _chosen_timeout(scope, settings.max_request_timeout) or settings.request_timeout
@@ -151,6 +166,21 @@ def _path_below(scope: Scope) -> str:
     """The path below the prefix of a mount or a proxy."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", "").rstrip("/"))
+
+
+async def _refuse(service: Service, scope: Scope, response: _Response) -> None:
+    """Answer QueueFull as the exception would be answered, at half the price: no body read, no route, no traceback."""
+    error = QueueFull()
+    service.database.metrics.request_shed(error.code)
+    body = problem_json(error, scope)
+    headers = [
+        (b"content-length", b"%d" % len(body)),
+        (b"content-type", PROBLEM_TYPE.encode()),
+        (b"cache-control", b"no-store"),
+        *((name.lower().encode(), value.encode()) for name, value in error.headers().items()),
+    ]
+    await response.send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await response.send({"type": "http.response.body", "body": body})
 
 
 def _chosen_timeout(scope: Scope, longest: float) -> float | None:

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
+from asgi_app.bridge import Share
 from asgi_app.cql import Statement
 from asgi_app.db import Database, Result
 from asgi_app.deadline import Deadline
@@ -188,7 +189,9 @@ class PageReader:
     async def _fetch(self, paging_state: bytes | None, deadline: Deadline) -> Result:
         most = self._fetch_size if self._left is None else min(self._fetch_size, self._left)
         asked = self._sizes.rows_a_page(self.statement, most)
-        result = await _page(self.database, self._sizes, self.statement, self._values, asked, paging_state, deadline)
+        result = await _page(
+            self.database, self._sizes, self.statement, self._values, asked, paging_state, deadline, Share.PAGES
+        )
         if self._left is not None:
             self._left -= result.row_count
         return result
@@ -205,6 +208,7 @@ async def _page(
     fetch_size: int,
     paging_state: bytes | None,
     deadline: Deadline,
+    share: Share = Share.CALLS,
 ) -> Result:
     """One page, from whose rows is learned what they weigh.
 
@@ -215,7 +219,7 @@ async def _page(
     while True:
         try:
             result = await database.execute(
-                statement, values, deadline=deadline, fetch_size=fetch_size, paging_state=paging_state
+                statement, values, deadline=deadline, fetch_size=fetch_size, paging_state=paging_state, share=share
             )
         except ReadTimeout:
             if not statement.idempotent or deadline.left() <= FIRST_PAUSE:

@@ -18,6 +18,8 @@ from asgi_app.state import context_of, encoded_path, metrics_of
 
 logger = logging.getLogger("asgi_app.errors")
 
+PROBLEM_TYPE = "application/problem+json"
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -75,6 +77,11 @@ def _problem(error: ServiceError, instance: str, request_id: str) -> Problem:
     )
 
 
+def problem_json(error: ServiceError, scope: Scope) -> bytes:
+    """The problem as the body of a response."""
+    return _encoder.encode(problem_body(error, scope))
+
+
 def problem_response(error: ServiceError, scope: Scope) -> Response:
     """The error as a response; a refusal is counted, for every one of them comes through here."""
     if isinstance(error, SHED) and (metrics := metrics_of(scope)) is not None:
@@ -82,9 +89,7 @@ def problem_response(error: ServiceError, scope: Scope) -> Response:
     headers = {"Cache-Control": "no-store", **error.headers()}
     if error.closes_connection and scope["http_version"].startswith("1"):  # HTTP/2 has no such field
         headers["Connection"] = "close"
-    return Response(
-        _encoder.encode(problem_body(error, scope)), error.status, headers, media_type="application/problem+json"
-    )
+    return Response(problem_json(error, scope), error.status, headers, media_type=PROBLEM_TYPE)
 
 
 async def answer_service_error(request: Request, error: Exception) -> Response:

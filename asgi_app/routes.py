@@ -70,3 +70,9 @@ DIAGNOSTICS: tuple[Route, ...] = (
     path("/context_manager_safety/cancellation", "diagnostics", "operate", post=if_enabled(diagnostics.cancellation)),
     path("/context_manager_safety/status", "diagnostics", "operate", get=if_enabled(diagnostics.status)),
 )
+
+
+def takes_a_call(path: str) -> bool:
+    """Whether requests at a path of this application are served by `Share.CALLS`: all of data but streams."""
+    first, *others = path[1:].split("/")
+    return (first == "users" and others != ["stream"]) or (first == "animal" and len(others) != 1)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
@@ -48,7 +48,7 @@ class RowPage:
     cell holds never raises; a page that is not whole raises `RowsCorrupt` from each method.
     """
 
-    __slots__ = ("_body", "_defect", "_types", "column_names", "row_count", "size")
+    __slots__ = ("_body", "_defect", "_ready", "_types", "column_names", "row_count", "size")
 
     def __init__(
         self,
@@ -64,6 +64,21 @@ class RowPage:
         self._types = column_types
         self._body = body
         self._defect = defect
+        self._ready: list[Cell] | None = None
+
+    def parts(self, size: int) -> Iterator[RowPage]:
+        """The rows of this page in order, in pages of some `size` bytes and one row at least: to rest in between."""
+        rows = max(1, self.row_count * size // max(1, self.size))
+        if rows >= self.row_count:
+            yield self
+            return
+        width = len(self._layout().codecs)
+        cells = self._all_cells(width)
+        for first in range(0, self.row_count, rows):
+            count = min(rows, self.row_count - first)
+            part = RowPage(self.column_names, self._types, count, b"")
+            part._ready = cells[first * width : (first + count) * width]
+            yield part
 
     def tuples(self) -> list[tuple[Any, ...]]:
         """The rows, each a tuple of its values."""
@@ -99,8 +114,11 @@ class RowPage:
     def _columns(self) -> list[Sequence[Any]]:
         codecs = self._layout().codecs
         width = len(codecs)
-        cells = _cells(self._body, self.row_count, width)
+        cells = self._all_cells(width)
         return [codec.column(cells[at::width]) for at, codec in enumerate(codecs)]
+
+    def _all_cells(self, width: int) -> list[Cell]:
+        return _cells(self._body, self.row_count, width) if self._ready is None else self._ready
 
 
 def keep_page(column_names: Any, parsed_rows: Any) -> Any:

@@ -302,6 +302,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             le=32768,  # the stream ids of one driver connection
         ),
     ] = 256
+    max_stream_pages: Annotated[
+        int,
+        _setting(
+            "ASGI_CASSANDRA_MAX_STREAM_PAGES",
+            "How many of the statements in flight may be pages of streams; never more than half of them.",
+            ge=1,
+            le=32768,
+        ),
+    ] = 8
     max_waiting: Annotated[
         int,
         _setting(
@@ -310,7 +319,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ge=0,
             le=1_000_000,
         ),
-    ] = 1024
+    ] = 256
     max_wait: Annotated[
         float,
         _setting(

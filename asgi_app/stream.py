@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,7 @@ from asgi_app.metrics import CLIENT_TOO_SLOW
 from asgi_app.negotiation import preferred
 from asgi_app.pages import PageReader, PageTimes
 from asgi_app.responses import problem_body
+from asgi_app.rows import RowPage
 from asgi_app.state import context_of, database_of, deadline_of, drain_of, row_sizes_of, settings_of
 from asgi_app.tasks import background_tasks
 
@@ -41,6 +43,12 @@ logger = logging.getLogger("asgi_app.stream")
 
 INLINE_BYTES = 16 * 1024
 """A page below this is encoded on the event loop: some 100 µs, about what handing it to a thread would cost."""
+
+PART_BYTES = 32 * 1024
+"""A larger page is encoded in parts of some half a millisecond: only between them do other threads run at once."""
+
+BREATH = 0.00005
+"""Seconds to sleep between two parts: enough for a thread that waits for the interpreter to take it."""
 
 ABORT = "asgi_cassandra.abort"
 """The extension of the scope in which `asgi-cassandra serve` offers to drop a connection with what it still buffers."""
@@ -204,13 +212,22 @@ class RowStream:
 
     async def _encode(self, result: Result, progress: Progress, more: bool) -> bytes:
         if result.page is None or result.page.size < INLINE_BYTES:
-            return self._chunk(result, progress.started, more)
-        return await self._reader.database.bridge.run(self._chunk, result, progress.started, more)
+            return self._piece(self._chunk(result, progress.started), more)
+        bridge = self._reader.database.bridge
+        chunk = await bridge.run_in_turn(self._chunk, result, progress.started)
+        if self._gzip is None:
+            return self._piece(chunk, more)
+        return await bridge.run(self._piece, chunk, more)  # compressing lets other threads run
 
-    def _chunk(self, result: Result, started: bool, more: bool) -> bytes:
+    def _chunk(self, result: Result, started: bool) -> bytes:
         begin = b"" if started else self._begin(result)
-        rows = self._form.rows(result.page) if result.page is not None else b""
-        return self._piece(begin + rows, more)
+        return begin + b"".join(self._rows(result.page)) if result.page is not None else begin
+
+    def _rows(self, page: RowPage) -> Iterator[bytes]:
+        for number, part in enumerate(page.parts(PART_BYTES)):
+            if number:
+                time.sleep(BREATH)
+            yield self._form.rows(part)
 
     def _begin(self, result: Result | None) -> bytes:
         if result is not None and result.page is not None:

@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Count a whole answer and ask again."""
         self._received += data
-        size = _answer_size(self._received)
+        size = answer_size(self._received)
         if size is None or len(self._received) < size:
             return
         if not self._stopped:
@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(next(self._requests))
 
 
-def _answer_size(received: bytes) -> int | None:
+def answer_size(received: bytes) -> int | None:
     """The size of the answer that begins here, None while its head is not there; without a length it is its head."""
     head = received.find(_HEAD_END)
     if head < 0:

@@ -45,15 +45,21 @@ def client_name() -> str:
 
 def run_load(served: Served, site: Site, load: Load) -> LoadReport:
     """Ask `served` for the site's users in turn. Raises ContenderFailed on any answer that is not a 200."""
-    paths = site.folder / "paths.txt"
-    if not paths.exists():
-        paths.write_text("".join(f"{user.path}\n" for user in site.users))
+    paths = paths_file(site)
     command = _wrk(served.port, load, paths) if shutil.which("wrk") else _client(served.port, load, paths)
     report = msgspec.json.decode(last_line(command, load.seconds + _GRACE_SECONDS), type=LoadReport)
     failures = {kind: count for kind, count in report.failures.items() if count}
     if failures or not report.requests:
         raise ContenderFailed(f"{served.contender.name} under load: {report.requests} requests, failures {failures}")
     return report
+
+
+def paths_file(site: Site) -> Path:
+    """A file of the paths to ask for, a line each."""
+    paths = site.folder / "paths.txt"
+    if not paths.exists():
+        paths.write_text("".join(f"{user.path}\n" for user in site.users))
+    return paths
 
 
 def _wrk(port: int, load: Load, paths: Path) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from benchmarks.report import Outcome
-from benchmarks.scenarios import footprint, point_read, stream
+from benchmarks.scenarios import footprint, overload, point_read, stream, stream_company
 from benchmarks.scenarios.effort import DEFAULT, QUICK, Effort
 from benchmarks.site import Site
 
@@ -29,6 +29,8 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
             Scenario("point-read", point_read.run),
             Scenario("footprint", footprint.run),
             Scenario("stream", stream.run),
+            Scenario("company", stream_company.run),
+            Scenario("overload", overload.run),
         )
     }
 )

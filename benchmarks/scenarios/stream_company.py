@@ -12,10 +12,10 @@ import msgspec
 
 from benchmarks.contenders import LAG_PATH, WATCHED
 from benchmarks.load import Load, LoadReport, run_load
-from benchmarks.report import Table, spread, verdict
+from benchmarks.report import Outcome, Table, spread, verdict
 from benchmarks.scenarios.effort import Effort
 from benchmarks.serving import ContenderFailed, Served, check_answers, serving
-from benchmarks.site import Site
+from benchmarks.site import Site, seeded_site
 from benchmarks.streams import streaming
 
 STREAMS = 4
@@ -51,6 +51,15 @@ class Company(msgspec.Struct, frozen=True):
 
     lags: list[Lag]
     reads: list[Read]
+
+
+def run(site: Site, effort: Effort) -> Outcome:
+    """By itself, on the smallest table. Raises ContenderFailed."""
+    rows = effort.stream_rows[0]
+    with seeded_site(site, rows, keep=effort.keep) as seeded:
+        found = measure(seeded, effort)
+    title = f"Beside {STREAMS} streams of {rows} rows: {effort.stream_rounds} rounds of {effort.seconds} s"
+    return Outcome(title, tables(found), findings(found), found)
 
 
 def measure(site: Site, effort: Effort) -> Company:

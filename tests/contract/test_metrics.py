@@ -156,13 +156,12 @@ async def test_refused_requests_are_counted_by_their_reason(settings: Settings) 
             crowded = await scrape(client)
             holding[0](None, None)
         assert crowded.of("shed_requests_total", reason="queue_full") == 1
-        assert crowded.of("cassandra_statement_errors_total", code="queue_full") == 1
         assert (crowded.of("cassandra_calls_in_flight"), crowded.of("cassandra_calls_waiting")) == (1, 1)
         calm = await scrape(client)
         assert (calm.of("cassandra_calls_in_flight"), calm.of("cassandra_calls_waiting")) == (0, 0)
         assert calm.sum("shed_requests_total") == 1
         # One was refused at once, two were handed over.
-        assert calm.of("cassandra_queue_wait_seconds_count") == calm.of("cassandra_driver_seconds_count") + 1 == 3
+        assert calm.of("cassandra_queue_wait_seconds_count") == calm.of("cassandra_driver_seconds_count") == 2
 
 
 async def test_a_stream_too_many_is_a_refused_request(settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from typing import Any
 
 import anyio
@@ -11,7 +11,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from asgi_app.bridge import AnswerOverdue, Bridge, BridgeLimits, Done
+from asgi_app.bridge import PROBE_SLOTS, AnswerOverdue, Bridge, BridgeLimits, Done, Share
 from asgi_app.deadline import Deadline
 from asgi_app.errors import DeadlineExceeded, QueueFull, QueueTimeout, ShuttingDown
 
@@ -66,6 +66,17 @@ async def until(condition: Callable[[], bool]) -> None:
     with anyio.fail_after(LONG):
         while not condition():
             await anyio.lowlevel.checkpoint()
+
+
+async def everything_reported(
+    bridge: Bridge, driver: Driver, calls: int, first: int = 0, but: Container[int] = ()
+) -> None:
+    """Report each call as it starts, from number `first` on without those in `but`, and wait until all have ended."""
+    for call in range(first, calls):
+        await driver.has_started(call + 1)
+        if call not in but:
+            driver.report(call)
+    await until(lambda: bridge.in_flight == bridge.in_flight_of(Share.PROBES) == 0)
 
 
 async def test_returns_what_the_call_reports(bridge: Bridge) -> None:
@@ -162,6 +173,89 @@ async def test_waiting_too_long_for_a_slot_is_refused_and_never_started(driver: 
                 await bridge.call(driver.start, Deadline.after(LONG))
             assert (bridge.in_flight, bridge.waiting, len(driver.started)) == (1, 0, 1)
             driver.report(0)
+
+
+async def test_pages_and_trials_keep_to_their_shares_and_leave_slots_to_calls(driver: Driver) -> None:
+    limits = BridgeLimits(max_in_flight=8, max_pages=2, max_waiting=20, max_wait=LONG)
+    async with Bridge.open(limits) as bridge, anyio.create_task_group() as tasks:
+        for share in (Share.PAGES, Share.TRIALS, Share.CALLS):
+            for _ in range(10):
+                tasks.start_soon(bridge.call, driver.start, Deadline.after(LONG), share)
+            await until(lambda share=share: bridge.in_flight_of(share) + bridge.waiting_of(share) == 10)  # type: ignore[misc]
+        assert [bridge.in_flight_of(share) for share in Share] == [4, 2, 2, 0]
+        await driver.has_started(8)
+        await everything_reported(bridge, driver, 30)
+    assert len(driver.started) == 30
+
+
+async def test_calls_take_what_pages_leave_and_give_it_back_at_the_next_report(driver: Driver) -> None:
+    async with Bridge.open(BridgeLimits(max_in_flight=4, max_pages=2, max_wait=LONG)) as bridge:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(bridge.call, driver.start, Deadline.after(LONG))
+            await driver.has_started(4)
+            assert (bridge.in_flight_of(Share.CALLS), bridge.waiting_of(Share.CALLS)) == (4, 4)
+            for _ in range(3):
+                tasks.start_soon(bridge.call, driver.start, Deadline.after(LONG), Share.PAGES)
+            await until(lambda: bridge.waiting_of(Share.PAGES) == 3)
+            driver.report(0)
+            await driver.has_started(5)
+            assert (bridge.in_flight_of(Share.PAGES), bridge.waiting_of(Share.CALLS)) == (1, 4)
+            await everything_reported(bridge, driver, 11, first=1)
+
+
+@pytest.mark.parametrize("max_in_flight", [1, 2, 3])
+async def test_no_kind_of_call_starves_another_however_few_slots_there_are(driver: Driver, max_in_flight: int) -> None:
+    ended: list[Share] = []
+
+    async def ask(share: Share) -> None:
+        await bridge.call(driver.start, Deadline.after(LONG), share)
+        ended.append(share)
+
+    limits = BridgeLimits(max_in_flight=max_in_flight, max_waiting=20, max_wait=LONG)
+    kinds = (Share.CALLS, Share.PAGES, Share.TRIALS)
+    async with Bridge.open(limits) as bridge, anyio.create_task_group() as tasks:
+        for share in kinds:
+            for _ in range(10):
+                tasks.start_soon(ask, share)
+        await until(lambda: bridge.in_flight + bridge.waiting == 30)
+        for call in range(4 * len(kinds)):
+            await driver.has_started(call + 1)
+            driver.report(call)
+        await until(lambda: len(ended) == 4 * len(kinds))
+        assert {share: ended.count(share) >= 2 for share in kinds} == dict.fromkeys(kinds, True)
+        await everything_reported(bridge, driver, 30, first=4 * len(kinds))
+
+
+async def test_probes_start_when_everything_else_is_full_and_are_bounded_too(bridge: Bridge, driver: Driver) -> None:
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(bridge.call, driver.start, Deadline.after(LONG))
+        await until(lambda: bridge.waiting == 1)
+        assert bridge.is_full
+        for _ in range(PROBE_SLOTS + 1):
+            tasks.start_soon(bridge.call, driver.start, Deadline.after(LONG), Share.PROBES)
+        await driver.has_started(2 + PROBE_SLOTS)
+        await until(lambda: bridge.waiting_of(Share.PROBES) == 1)
+        assert (bridge.in_flight, bridge.in_flight_of(Share.PROBES)) == (2, PROBE_SLOTS)
+        driver.report(2)
+        await driver.has_started(3 + PROBE_SLOTS)
+        assert len(driver.started) == 3 + PROBE_SLOTS  # the call that waits has not got the probe's slot
+        await everything_reported(bridge, driver, 4 + PROBE_SLOTS, but={2})
+    assert (bridge.in_flight, bridge.in_flight_of(Share.PROBES), bridge.is_full) == (0, 0, False)
+
+
+async def test_a_page_waits_until_its_deadline_and_not_for_the_patience_of_calls(driver: Driver) -> None:
+    async with Bridge.open(BridgeLimits(max_in_flight=1, max_wait=0.02)) as bridge:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(bridge.call, driver.start, Deadline.after(LONG))
+            await driver.has_started(1)
+            tasks.start_soon(bridge.call, driver.start, Deadline.after(LONG), Share.PAGES)
+            await until(lambda: bridge.waiting_of(Share.PAGES) == 1)
+            with pytest.raises(QueueTimeout):
+                await bridge.call(driver.start, Deadline.after(LONG))
+            assert bridge.waiting_of(Share.PAGES) == 1
+            await everything_reported(bridge, driver, 2)
 
 
 async def test_a_deadline_that_has_passed_is_refused_before_anything_starts(bridge: Bridge, driver: Driver) -> None:
@@ -289,6 +383,25 @@ async def test_run_holds_its_thread_until_the_call_returns_even_when_cancelled(b
         tasks.cancel_scope.cancel()
         gate.set()
     assert left.is_set()
+
+
+async def test_work_in_turn_never_runs_two_at_once(bridge: Bridge) -> None:
+    running, most = 0, 0
+    lock = threading.Lock()
+
+    def work() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        threading.Event().wait(0.005)  # time enough for another to come in, were it let
+        with lock:
+            running -= 1
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(8):
+            tasks.start_soon(bridge.run_in_turn, work)
+    assert most == 1
 
 
 async def test_closing_turns_away_those_who_wait_and_those_who_come(driver: Driver) -> None:

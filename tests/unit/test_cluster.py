@@ -71,6 +71,12 @@ def test_hosts_carry_their_ports(build: Build) -> None:
     assert cluster.port == cluster.endpoint_factory.port == 9999
 
 
+def test_connections_are_the_drivers_own_and_read_much_at_once(build: Build) -> None:
+    connection = build().connection_class
+    assert issubclass(connection, Cluster.connection_class)
+    assert (connection.in_buffer_size, Cluster.connection_class.in_buffer_size) == (65536, 4096)
+
+
 def test_nothing_is_connected(build: Build) -> None:
     cluster = build()
     assert not cluster.sessions

@@ -6,6 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from asgi_app.bridge import Share
 from asgi_app.deadline import Deadline
 from asgi_app.errors import CassandraUnavailable
 from asgi_app.health import Health, HealthReport
@@ -32,7 +33,8 @@ class Cassandra:
         if self.away:
             raise CassandraUnavailable
 
-    async def missing_columns(self, table: Table, deadline: Deadline) -> set[str]:
+    async def missing_columns(self, table: Table, deadline: Deadline, share: Share) -> set[str]:
+        assert share is Share.PROBES
         return self.missing.get(table.name, set())
 
 

@@ -158,6 +158,21 @@ def test_cells_are_split_alike_with_and_without_the_compiled_driver(content):
     assert rows._split_in_c(body, len(cells)) == rows._split_here(body, len(cells)) == cells
 
 
+@pytest.mark.parametrize("size", [1, 40, 200, 10**6])
+def test_the_parts_of_a_page_are_its_rows_in_order(size):
+    page = page_of(USERS, [ANN, BOB, ANN] * 5)
+    parts = list(page.parts(size))
+    assert [row for part in parts for row in part.tuples()] == page.tuples()
+    assert b",".join(part.json_rows() for part in parts) == page.json_rows()
+    assert [part.row_count for part in parts[:-1]] == [max(1, 15 * size // page.size)] * (len(parts) - 1)
+
+
+def test_the_parts_of_a_page_that_is_not_whole():
+    page = page_of(USERS, [ANN] * 5)
+    with pytest.raises(RowsCorrupt):
+        list(RowPage(page.column_names, page._types, 5, page._body[:-1]).parts(40))
+
+
 def test_a_page_of_many_thousand_cells():
     page = page_of([("n", INT), ("s", TEXT)], [(int32(number), b"x") for number in range(5000)])
     assert page.tuples() == [(number, "x") for number in range(5000)]

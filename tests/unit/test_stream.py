@@ -23,6 +23,7 @@ import pytest
 from cassandra.cqltypes import Int32Type
 from starlette.types import Message
 
+from asgi_app.bridge import Share
 from asgi_app.cql import Statement
 from asgi_app.db import Result
 from asgi_app.deadline import Deadline
@@ -64,14 +65,23 @@ class Script:
     pages: Sequence[Numbers | Exception]
     passing: dict[int, list[Exception]] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
+    shares: set[Share] = field(default_factory=set)
     open_streams: int = 0
     stall_at: int | None = None
     stalled: anyio.Event = field(default_factory=anyio.Event)
     metrics: Metrics = field(default_factory=Metrics)
 
     async def execute(
-        self, statement: Statement, values: Any, *, deadline: Deadline, fetch_size: int, paging_state: bytes | None
+        self,
+        statement: Statement,
+        values: Any,
+        *,
+        deadline: Deadline,
+        fetch_size: int,
+        paging_state: bytes | None,
+        share: Share = Share.CALLS,
     ) -> Result:
+        self.shares.add(share)
         position = int(paging_state or b"0")
         self.asked.append(fetch_size)
         if position == self.stall_at:

@@ -1,0 +1,186 @@
+"""What clients see while more is asked for than the bounds allow, on the real node.
+
+Slots are held by calls of the application's own bridge that report when the test says so; everything else is real.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import anyio
+import httpx
+import msgspec
+import pytest
+from helpers.service import client_of, serving
+from helpers.waiting import eventually
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from asgi_app.app import create_app
+from asgi_app.bridge import Bridge, BridgeLimits, Done, Share
+from asgi_app.deadline import Deadline
+from asgi_app.settings import Settings
+from contract.samples import ADA, every_loop
+
+pytestmark = pytest.mark.anyio
+
+LIMITS: dict[str, Any] = {"max_in_flight": 4, "max_waiting": 2, "max_wait": 0.3, "max_stream_pages": 2}
+AT_ONCE = 0.5
+"""Seconds. Refusals take a few milliseconds; this says that they do not wait for anything, on a busy machine too."""
+
+LONG = 30.0
+NOBODY = f"/users/{uuid.UUID(int=0)}"
+DATA = [("GET", NOBODY), ("GET", "/users"), ("POST", "/users"), ("DELETE", NOBODY), ("GET", "/animal/Strix/aluco")]
+
+
+def tight(settings: Settings, **changes: Any) -> Settings:
+    """The settings with few slots, and health looked at anew each time."""
+    return msgspec.structs.replace(settings, **(LIMITS | {"health_ttl": 0} | changes))
+
+
+@asynccontextmanager
+async def holding(app: Starlette, shares: Iterable[Share]) -> AsyncIterator[None]:
+    """Calls of these kinds that hold their slots, or wait for one, until the block ends; then all is idle again."""
+    bridge: Bridge = app.state.database.bridge
+    reports: list[Done[None]] = []
+    over = threading.Event()
+
+    def start(timeout: float, done: Done[None]) -> None:
+        reports.append(done)
+        if over.is_set():
+            done(None, None)
+
+    async def hold(share: Share) -> None:
+        await bridge.call(start, Deadline.after(LONG), share)
+
+    async with anyio.create_task_group() as tasks:
+        wanted = list(shares)
+        for share in wanted:
+            tasks.start_soon(hold, share)
+        await eventually(lambda: bridge.in_flight + bridge.waiting == len(wanted))
+        await eventually(lambda: len(reports) == bridge.in_flight)
+        try:
+            yield
+        finally:
+            over.set()
+            for done in list(reports):
+                done(None, None)
+    await eventually(lambda: bridge.in_flight == bridge.waiting == 0)
+
+
+async def seconds_of(client: httpx.AsyncClient, method: str, path: str) -> tuple[httpx.Response, float]:
+    began = time.monotonic()
+    response = await client.request(method, path, json=ADA if method == "POST" else None)
+    return response, time.monotonic() - began
+
+
+def assert_refused(response: httpx.Response, code: str) -> None:
+    problem = response.json()
+    assert (response.status_code, problem["status"], problem["code"]) == (503, 503, code)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert int(response.headers["retry-after"]) >= 1
+    assert response.headers["cache-control"] == "no-store"
+    assert problem["request_id"] == response.headers["x-request-id"]
+    assert problem["instance"] == response.request.url.path
+
+
+@every_loop
+async def test_a_full_queue_refuses_at_once_and_serves_at_once_when_it_is_empty_again(settings: Settings) -> None:
+    async with serving(tight(settings, max_wait=LONG)) as (app, client):
+        async with holding(app, [Share.CALLS] * 6):
+            for method, path in DATA:
+                response, seconds = await seconds_of(client, method, path)
+                assert_refused(response, "queue_full")
+                assert seconds < AT_ONCE
+            for path in ("/livez", "/readyz", "/health", "/metrics"):
+                assert (await client.get(path)).status_code == 200, path
+        assert (await client.get(NOBODY)).status_code == 404
+        assert (await client.get("/users?limit=1")).status_code == 200
+
+
+async def test_a_refusal_is_the_same_where_the_application_is_mounted(settings: Settings) -> None:
+    app = create_app(tight(settings, max_wait=LONG))
+    outer = Starlette(routes=[Mount("/api", app)])
+    async with app.router.lifespan_context(app), client_of(outer) as client, holding(app, [Share.CALLS] * 6):
+        assert_refused(await client.get(f"/api{NOBODY}"), "queue_full")
+        assert (await client.get("/api/readyz")).status_code == 200
+
+
+async def test_a_full_queue_of_calls_does_not_refuse_streams(settings: Settings) -> None:
+    async with serving(tight(settings, max_wait=LONG)) as (app, client):
+        async with anyio.create_task_group() as tasks:
+            streamed: list[int] = []
+
+            async def stream(path: str) -> None:
+                streamed.append((await client.get(path)).status_code)
+
+            async with holding(app, [Share.CALLS] * 6):
+                for path in ("/users/stream?limit=1", "/animal/Strix", "/plant/Rosa"):
+                    tasks.start_soon(stream, path)
+                await eventually(lambda: app.state.database.bridge.waiting_of(Share.PAGES) == 3)
+        assert streamed == [200, 200, 200]
+
+
+async def test_a_request_waits_for_a_slot_as_long_as_it_may(settings: Settings) -> None:
+    async with serving(tight(settings)) as (app, client), holding(app, [Share.CALLS] * 4):
+        response, seconds = await seconds_of(client, "GET", NOBODY)
+        assert_refused(response, "queue_timeout")
+        assert LIMITS["max_wait"] * 0.9 <= seconds < LIMITS["max_wait"] + AT_ONCE
+
+
+@every_loop
+async def test_exports_that_hold_all_their_slots_stop_nobody_else(settings: Settings) -> None:
+    async with serving(tight(settings, max_request_timeout=LONG)) as (app, client):
+        async with holding(app, [Share.PAGES] * 10):
+            assert app.state.database.bridge.in_flight == LIMITS["max_stream_pages"]
+            for path, status in ((NOBODY, 404), ("/users?limit=1", 200), ("/health", 200), ("/readyz", 200)):
+                assert (await client.get(path)).status_code == status, path
+            late = await client.get("/users/stream?limit=1", headers={"X-Request-Timeout": "0.5"})
+            assert late.status_code == 503 or late.status_code == 504
+        assert (await client.get("/users/stream?limit=1")).status_code == 200
+
+
+async def test_a_flood_of_reads_is_served_or_refused_and_leaves_nothing(settings: Settings) -> None:
+    async with serving(tight(settings)) as (app, client):
+        await client.get(NOBODY)
+        seen: Counter[int] = Counter()
+        probes: Counter[int] = Counter()
+        flooding = True
+
+        async def flood() -> None:
+            for _ in range(20):
+                seen[(await client.get(NOBODY)).status_code] += 1
+
+        async def probe() -> None:
+            while flooding:
+                for path in ("/readyz", "/health"):
+                    probes[(await client.get(path)).status_code] += 1
+
+        async with anyio.create_task_group() as probing:
+            probing.start_soon(probe)
+            async with anyio.create_task_group() as tasks:
+                for _ in range(50):
+                    tasks.start_soon(flood)
+            flooding = False
+        assert set(seen) == {404, 503}
+        assert sum(seen.values()) == 1000
+        assert set(probes) == {200}
+        bridge: Bridge = app.state.database.bridge
+        await eventually(lambda: bridge.in_flight == bridge.waiting == bridge.threads_in_use == 0)
+        assert bridge.in_flight_of(Share.PROBES) == 0
+        assert [(await client.get(NOBODY)).status_code for _ in range(10)] == [404] * 10
+
+
+@pytest.mark.parametrize("max_in_flight", [1, 2, 4, 256])
+def test_every_kind_of_call_has_a_slot_and_calls_keep_some(max_in_flight: int) -> None:
+    limits = replace(BridgeLimits(), max_in_flight=max_in_flight, max_pages=1000)
+    assert all(limits.slots(share) >= 1 for share in Share)
+    if max_in_flight >= 4:
+        assert limits.slots(Share.PAGES) + limits.slots(Share.TRIALS) < max_in_flight
