@@ -37,6 +37,7 @@ class BoundedConfig(uvicorn.Config):
     def __init__(self, settings: Settings, *args: Any, **kwargs: Any) -> None:
         self.header_timeout = settings.header_timeout
         self.body_timeout = settings.body_timeout
+        self.send_timeout = settings.send_timeout
         self.max_url_bytes = settings.max_url_bytes
         self.max_header_bytes = settings.max_header_bytes
         self.max_head_bytes = settings.max_url_bytes + settings.max_header_bytes + REQUEST_LINE

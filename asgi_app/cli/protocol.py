@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 import sys
@@ -30,12 +31,38 @@ class AbortableProtocol(Patience, HTTPProtocol):
     """Offers `ABORT` and `UNSENT` among the extensions of every scope.
 
     When an application fails, uvicorn closes the connection, and closing waits until the client has taken what was
-    written. A client that takes nothing keeps its socket and its buffers so for ever.
+    written. A client that takes nothing keeps its socket and its buffers so for ever; also where the whole answer fits
+    into them, and the application was done long ago. So the last of an answer is watched until it is taken.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.app = self._offering_abort(self.app)
+        self._delivery: asyncio.TimerHandle | None = None
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch_delivery()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._end_watch()
+
+    def _watch_delivery(self) -> None:
+        self._end_watch()
+        if self.transport.get_write_buffer_size():
+            self._delivery = self.loop.call_later(self.config.send_timeout, self._drop_unless_taken, self._untaken())
+
+    def _drop_unless_taken(self, before: int) -> None:
+        if self._untaken() < before:
+            self._watch_delivery()
+        else:
+            self.abort()
+
+    def _end_watch(self) -> None:
+        if self._delivery is not None:
+            self._delivery.cancel()
+            self._delivery = None
 
     def _offering_abort(self, app: ASGIApp) -> ASGIApp:
         async def offering(scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,11 +104,14 @@ class AbortableProtocol(Patience, HTTPProtocol):
 
     def unsent(self) -> int:
         """How many bytes are buffered for the client, here and, where it tells, in the kernel."""
-        transport: Any = self.transport
-        if transport is None or transport.is_closing():
+        if self.transport is None or self.transport.is_closing():
             return 0
-        buffered: int = transport.get_write_buffer_size()
-        return buffered + _unsent_by_kernel(transport.get_extra_info("socket").fileno())
+        return self._untaken()
+
+    def _untaken(self) -> int:
+        """The same of a connection that is there, though it may be closing."""
+        buffered: int = self.transport.get_write_buffer_size()
+        return buffered + _unsent_by_kernel(self.transport.get_extra_info("socket").fileno())
 
 
 if sys.platform == "linux":

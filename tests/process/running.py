@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import httpx
@@ -99,16 +100,16 @@ def status_of(url: str) -> int | None:
 @contextmanager
 def started(command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Iterator[Program]:
     """A program in a session of its own; what is left of it afterwards is killed."""
-    output, errors = folder / "output.txt", folder / "errors.txt"
-    with output.open("wb") as out, errors.open("wb") as err:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment(settings), stdout=out, stderr=err, start_new_session=True
-        )
-    program = Program(process, output, errors)
-    try:
-        yield program
-    finally:
-        _kill(process)
+    with TemporaryDirectory() as kept:  # not in the folder, which may be the checkout
+        output, errors = Path(kept, "output.txt"), Path(kept, "errors.txt")
+        with output.open("wb") as out, errors.open("wb") as err:
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment(settings), stdout=out, stderr=err, start_new_session=True
+            )
+        try:
+            yield Program(process, output, errors)
+        finally:
+            _kill(process)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -189,6 +189,22 @@ def _open_sockets(program: Program, port: int) -> int:
     return sum(it.laddr.port == port and it.status != psutil.CONN_LISTEN for it in connections)
 
 
+def test_clients_that_never_read_are_dropped_also_where_the_end_of_their_answer_was_buffered(
+    served: tuple[Program, int],
+) -> None:
+    program, port = served
+    sizes = range(5_000, 35_000, 5_000)  # of one of them the last page alone finds no place in the kernel
+    clients = [connect(port, receive_buffer=SMALL_BUFFER) for _ in sizes]
+    try:
+        for client, rows in zip(clients, sizes, strict=True):
+            ask(client, f"/users/stream?fetch_size=5000&limit={rows}")
+        wait_until("they are connected", lambda: _open_sockets(program, port) == len(clients), 15)
+        wait_until("all sockets are closed", lambda: _open_sockets(program, port) == 0, 15)
+    finally:
+        for client in clients:
+            client.close()
+
+
 def test_a_client_that_reads_slowly_but_steadily_gets_everything(
     served: tuple[Program, int], crowd: list[User]
 ) -> None:
