@@ -1,4 +1,4 @@
-"""A load client for machines without wrk: `python -m benchmarks.client HOST PORT PATHS CONNECTIONS SECONDS`.
+"""A load client for machines without wrk: `python -m benchmarks.client HOST PORT PATHS CONNECTIONS SECONDS [HEADER…]`.
 
 Each connection sends one request, waits for its whole answer, and sends the next. It reads of an answer only the status
 and Content-Length. Prints one line of JSON, a LoadReport.
@@ -81,9 +81,12 @@ def answer_size(received: bytes) -> int | None:
     return head + len(_HEAD_END) + int(length)
 
 
-async def run(host: str, port: int, paths: list[str], connections: int, seconds: int) -> dict[str, object]:
+async def run(
+    host: str, port: int, paths: list[str], connections: int, seconds: int, headers: list[str]
+) -> dict[str, object]:
     """The load, and its report."""
-    requests = itertools.cycle([f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode() for path in paths])
+    fields = "".join(f"{header}\r\n" for header in (f"Host: {host}:{port}", *headers))
+    requests = itertools.cycle([f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode() for path in paths])
     tally = Tally()
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
@@ -104,8 +107,9 @@ def _report(tally: Tally, elapsed: float) -> dict[str, object]:
 
 def main() -> None:
     """Run as the command line says."""
-    host, port, paths, connections, seconds = sys.argv[1:]
-    report = asyncio.run(run(host, int(port), Path(paths).read_text().splitlines(), int(connections), int(seconds)))
+    host, port, paths, connections, seconds, *headers = sys.argv[1:]
+    lines = Path(paths).read_text().splitlines()
+    report = asyncio.run(run(host, int(port), lines, int(connections), int(seconds), headers))
     print(json.dumps(report))
 
 

@@ -46,7 +46,8 @@ def client_name() -> str:
 def run_load(served: Served, site: Site, load: Load) -> LoadReport:
     """Ask `served` for the site's users in turn. Raises ContenderFailed on any answer that is not a 200."""
     paths = paths_file(site)
-    command = _wrk(served.port, load, paths) if shutil.which("wrk") else _client(served.port, load, paths)
+    make = _wrk if shutil.which("wrk") else _client
+    command = make(served, load, paths)
     report = msgspec.json.decode(last_line(command, load.seconds + _GRACE_SECONDS), type=LoadReport)
     failures = {kind: count for kind, count in report.failures.items() if count}
     if failures or not report.requests:
@@ -62,21 +63,28 @@ def paths_file(site: Site) -> Path:
     return paths
 
 
-def _wrk(port: int, load: Load, paths: Path) -> list[str]:
+def _wrk(served: Served, load: Load, paths: Path) -> list[str]:
     how = ["--threads", "1", "--connections", str(load.connections), "--duration", f"{load.seconds}s"]
-    return ["wrk", *how, "--timeout", "10s", "--script", str(_SCRIPT), f"http://{HOST}:{port}", "--", str(paths)]
+    headers = [part for header in _header_lines(served) for part in ("--header", header)]
+    target = f"http://{HOST}:{served.port}"
+    return ["wrk", *how, *headers, "--timeout", "10s", "--script", str(_SCRIPT), target, "--", str(paths)]
 
 
-def _client(port: int, load: Load, paths: Path) -> list[str]:
+def _client(served: Served, load: Load, paths: Path) -> list[str]:
     return [
         sys.executable,
         "-m",
         "benchmarks.client",
         HOST,
-        str(port),
+        str(served.port),
         str(paths),
         *map(str, msgspec.structs.astuple(load)),
+        *_header_lines(served),
     ]
+
+
+def _header_lines(served: Served) -> list[str]:
+    return [f"{name}: {value}" for name, value in served.contender.headers.items()]
 
 
 def client_environment() -> dict[str, str]:

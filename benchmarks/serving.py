@@ -66,7 +66,7 @@ class Served:
         """Status and body of one GET over a connection of its own. Raises OSError or HTTPException."""
         connection = HTTPConnection(HOST, self.port, timeout=10)
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=dict(self.contender.headers))
             response = connection.getresponse()
             return response.status, response.read()
         finally:

@@ -12,7 +12,7 @@ class Contender:
     """An ASGI application that answers GET /users/{id}, and how it is started.
 
     `app` is its import string for uvicorn, `python` the interpreter (of its own virtual environment, if it needs one),
-    `environment` what it is told beside where Cassandra is.
+    `environment` what it is told beside where Cassandra is, `headers` what every request to it carries.
     """
 
     name: str
@@ -20,6 +20,7 @@ class Contender:
     description: str
     python: str = sys.executable
     environment: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 SERVICE = Contender(
@@ -50,6 +51,25 @@ WATCHED = Contender(
     "asgi-cassandra watched",
     "benchmarks.contenders.watched:app",
     "this project, with a clock on its event loop",
+)
+
+ROUTES_ALONE = Contender(
+    "routes alone",
+    "benchmarks.contenders.routes_alone:app",
+    "this project's routes and statements with nothing around them: no request id, no deadline of the client's, no "
+    "limits, no metrics, no log, no drain",
+)
+_KEY = "a-key-for-the-benchmark-alone-0123456789"
+GUARDED = Contender(
+    "asgi-cassandra, all on",
+    "benchmarks.contenders.logged:app",
+    "this project with its log of requests, API keys, CORS and trusted hosts",
+    environment={
+        "ASGI_CASSANDRA_API_KEYS": f"bench:read:{_KEY},other:read+write:{_KEY[::-1]}",
+        "ASGI_CASSANDRA_CORS_ORIGINS": "https://example.com",
+        "ASGI_CASSANDRA_TRUSTED_HOSTS": "127.0.0.1,localhost",
+    },
+    headers={"Authorization": f"Bearer {_KEY}"},
 )
 
 CONTENDERS = (SERVICE, THREAD_HOP, FLOOR)

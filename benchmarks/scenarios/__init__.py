@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from benchmarks.report import Outcome
-from benchmarks.scenarios import footprint, overload, point_read, stream, stream_company
+from benchmarks.scenarios import features, footprint, overload, point_read, stream, stream_company
 from benchmarks.scenarios.effort import DEFAULT, QUICK, Effort
 from benchmarks.site import Site
 
@@ -27,6 +27,7 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
         scenario.name: scenario
         for scenario in (
             Scenario("point-read", point_read.run),
+            Scenario("features", features.run),
             Scenario("footprint", footprint.run),
             Scenario("stream", stream.run),
             Scenario("company", stream_company.run),

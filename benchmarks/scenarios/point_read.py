@@ -51,7 +51,7 @@ def run(site: Site, effort: Effort) -> Outcome:
         f"Point read: {CONNECTIONS} connections, {effort.rounds} rotated rounds of {effort.seconds} s, "
         "medians [least–greatest]"  # noqa: RUF001
     )
-    return Outcome(title, [_table(rounds)], findings, rounds)
+    return Outcome(title, [table(rounds)], findings, rounds)
 
 
 def measure(contenders: tuple[Contender, ...], site: Site, effort: Effort) -> list[Round]:
@@ -91,7 +91,8 @@ def _brief(found: Round) -> str:
     return f"{found.contender}: {found.cpu_us:.0f} µs CPU/request, {found.rate:.0f} requests/s"
 
 
-def _table(rounds: list[Round]) -> Table:
+def table(rounds: list[Round]) -> Table:
+    """A row for each contender."""
     header = ("contender", "CPU µs/request", "requests/s", "p50 ms", "p99 ms", "RSS MB")
     names = dict.fromkeys(found.contender for found in rounds)
     return Table(header, [_row(name, [found for found in rounds if found.contender == name]) for name in names])
