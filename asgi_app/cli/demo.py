@@ -92,7 +92,7 @@ def _fill(settings: Settings, users: int) -> None:
 
 
 def _serve(settings: Settings, port: int, users: int, node: LocalNode) -> None:
-    with server.listen(HOST, port) as listener:
+    with server.listen(HOST, port, settings.send_timeout) as listener:
         url = server.address(listener)
         config = server.configuration(settings, every_second=_watch(node))
         server.run_here(config, listener, lambda: _print_examples(url, users, settings))

@@ -31,12 +31,18 @@ _NOT_STARTED = "The application did not start; the log above says why."
 logger = logging.getLogger("asgi_app.cli")
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 is a free one. Raises Failure where it cannot be had."""
+def listen(host: str, port: int, send_timeout: float = 0) -> socket.socket:
+    """A listening socket; port 0 is a free one. Raises Failure where it cannot be had.
+
+    The kernel gives up what a client takes none of for twice `send_timeout` seconds, 0 for its own patience: also where
+    the connection was closed already. Twice, because the application does so by itself, and can say why.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named because asyncio turns off Nagle's delay only on sockets that say they are TCP.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux, which hands it on to the connections (tcp(7))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(send_timeout * 2000))
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)
