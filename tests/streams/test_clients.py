@@ -208,7 +208,7 @@ def test_clients_that_never_read_are_dropped_also_where_the_end_of_their_answer_
             ask(client, f"/users/stream?fetch_size=5000&limit={rows}")
         wait_until("they are connected", lambda: _open_sockets(program, port) == len(clients), 15)
         wait_until("all sockets are closed", lambda: _open_sockets(program, port) == 0, 15)
-        wait_until("the kernel keeps nothing either", lambda: _kept_by_kernel(port) == 0, 15)
+        wait_until("the kernel keeps nothing either", lambda: _kept_by_kernel(port) == 0, 25)
     finally:
         for client in clients:
             client.close()
