@@ -35,6 +35,8 @@ class Drain:
         """`end_process` is called at the end of a drain that `POST /shutdown` began, unless a server has taken over."""
         self.draining = False
         self.refusing = False
+        self.cutting = False
+        """Whether the grace period is over, and streams are broken off."""
         self.on_asked: Callable[[], None] | None = None
         """A server that ends by itself takes over with this: it is called when `POST /shutdown` asks for the end."""
         self._grace = grace
@@ -120,6 +122,7 @@ class Drain:
         self._cut_at = anyio.current_time() + self._grace
         if not await self._idle_within(self._grace):
             logger.warning("the grace period of %g s is over: %d requests are cut", self._grace, self.under_way)
+            self.cutting = True
             parting = PARTING if self._streams else 0
             for stream in list(self._streams):
                 stream.cancel()

@@ -172,6 +172,9 @@ class NotAcceptable(RequestError):
     def __init__(self, offered: tuple[str, ...]) -> None:
         super().__init__(f"This resource can be had as {', '.join(offered)}.")
 
+    def headers(self) -> dict[str, str]:
+        return {"Vary": "Accept"}
+
 
 class RequestTimeout(RequestError):
     """The client took too long to send its request. The connection is closed."""

@@ -189,7 +189,9 @@ class Metrics:
             "active_connections": int(sums["cassandra_node_connections"]),
             "queries_per_second": round(sums["cassandra_statements_per_second"], 2),
             "average_query_time_ms": round(1000 * mean, 3),
-            "errors_count": int(sums["cassandra_statement_errors_total"]),
+            "errors_count": int(
+                sums["cassandra_statement_errors_total"] - sums["cassandra_statement_errors_total", CANCELLED]
+            ),
             "timeouts": int(sum(sums["cassandra_statement_errors_total", code] for code in TIMEOUTS)),
             "retries": int(sums["cassandra_retries_total"]),
             "in_flight": int(sums["cassandra_calls_in_flight"]),

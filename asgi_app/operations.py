@@ -13,6 +13,7 @@ import asgi_app
 from asgi_app.admin import require_admin
 from asgi_app.codec import timestamp_text
 from asgi_app.negotiation import preferred
+from asgi_app.requests import list_field
 from asgi_app.responses import json_response
 from asgi_app.state import database_of, drain_of, health_of, settings_of
 
@@ -67,7 +68,7 @@ async def metrics(request: Request) -> Response:
     """GET /metrics: Prometheus text for a scraper, JSON for whoever asks for JSON or does not say."""
     database = database_of(request)
     database.publish_state()
-    if preferred(request.headers.get("accept"), ("application/json", "text/plain")) == "text/plain":
+    if preferred(list_field(request, "accept"), ("application/json", "text/plain")) == "text/plain":
         body = await to_thread.run_sync(database.metrics.text)
         return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4, headers={"Cache-Control": "no-store", **VARY})
     return json_response(await to_thread.run_sync(database.metrics.summary), headers=VARY)

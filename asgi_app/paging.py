@@ -11,6 +11,7 @@ import os
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
+from math import ceil
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -42,7 +43,7 @@ class PagePosition(msgspec.Struct, array_like=True, frozen=True):
 
 
 class _Issued(msgspec.Struct, array_like=True, frozen=True):
-    """What a token seals: a position, and when it was issued, in seconds since 1970."""
+    """What a token seals: a position, and when it was issued, in seconds since 1970, rounded up."""
 
     position: PagePosition
     at: int
@@ -67,7 +68,7 @@ class PageTokens:
     def issue(self, position: PagePosition, walk: str) -> str:
         """A token for `position` in the walk named by the text `walk`; URL-safe."""
         nonce = os.urandom(_NONCE_BYTES)
-        issued = msgspec.msgpack.encode(_Issued(position, int(self._clock())))
+        issued = msgspec.msgpack.encode(_Issued(position, ceil(self._clock())))
         sealed = self._ciphers[0].encrypt(nonce, issued, _VERSION + walk.encode())
         return urlsafe_b64encode(_VERSION + nonce + sealed).rstrip(b"=").decode()
 

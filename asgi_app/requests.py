@@ -23,6 +23,12 @@ _json_types = re.compile(
 )
 
 
+def list_field(request: Request, name: str) -> str | None:
+    """A field that is a list, its lines joined as one (RFC 9110 section 5.3); None where it is not there."""
+    lines = request.headers.getlist(name)
+    return ", ".join(lines) if lines else None
+
+
 async def json_body(request: Request) -> bytes:
     """The whole body of a request that says it is JSON.
 

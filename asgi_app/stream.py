@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
@@ -34,6 +35,7 @@ from asgi_app.formats import FORMATS, Gzip, RowFormat
 from asgi_app.metrics import CLIENT_TOO_SLOW
 from asgi_app.negotiation import preferred
 from asgi_app.pages import PageReader, PageTimes
+from asgi_app.requests import list_field
 from asgi_app.responses import problem_body
 from asgi_app.rows import RowPage
 from asgi_app.state import context_of, database_of, deadline_of, drain_of, row_sizes_of, settings_of
@@ -41,6 +43,8 @@ from asgi_app.tasks import background_tasks
 from asgi_app.timing import current, log_fields, note_failure
 
 logger = logging.getLogger("asgi_app.stream")
+
+_WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?", re.ASCII)
 
 INLINE_BYTES = 16 * 1024
 """A page below this is encoded on the event loop: some 100 µs, about what handing it to a thread would cost."""
@@ -50,6 +54,9 @@ PART_BYTES = 32 * 1024
 
 BREATH = 0.00005
 """Seconds to sleep between two parts: enough for a thread that waits for the interpreter to take it."""
+
+LAST_WORD_SECONDS = 1.0
+"""How long a client may take to take the last word of a stream that is broken off."""
 
 ABORT = "asgi_cassandra.abort"
 """The extension of the scope in which `asgi-cassandra serve` offers to drop a connection with what it still buffers."""
@@ -76,6 +83,8 @@ class Progress:
     started: bool = False
     ended: bool = False
     """Whether the last of the body was handed to the server."""
+    compressed: bool = False
+    """Whether something went through the compressor that did not go out: what would follow it cannot be read."""
     sending: anyio.CancelScope | None = None
     """What ends the sending under way when the client takes nothing for too long."""
 
@@ -93,7 +102,7 @@ def stream_rows(
     reader = PageReader(
         database_of(request), row_sizes_of(request), statement, values, times, fetch_size=fetch_size, limit=limit
     )
-    gzip = Gzip() if settings.gzip and accepts_gzip(request.headers.get("accept-encoding", "")) else None
+    gzip = Gzip() if settings.gzip and accepts_gzip(list_field(request, "accept-encoding") or "") else None
     vary = "Accept, Accept-Encoding" if settings.gzip else "Accept"
     return RowStream(
         reader,
@@ -115,19 +124,24 @@ def chosen_format(request: Request) -> RowFormat:
             raise InvalidInput(errors=(FieldError("query.format", message),))
         return FORMATS[named]()
     by_media_type = {form.media_type: form for form in FORMATS.values()}
-    media_type = preferred(request.headers.get("accept"), list(by_media_type))
+    media_type = preferred(list_field(request, "accept"), list(by_media_type))
     if media_type is None:
         raise NotAcceptable(tuple(by_media_type))
     return by_media_type[media_type]()
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether the header names gzip with a weight above zero (RFC 9110 section 12.5.3)."""
-    for part in accept_encoding.lower().split(","):
-        name, _, weight = part.partition(";")
-        if name.strip() == "gzip":
-            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+    """Whether the field accepts gzip, and likes it no less than no encoding (RFC 9110 section 12.5.3)."""
+    weights = {"identity": 0.0}
+    for part in accept_encoding.lower().replace(" ", "").split(","):
+        name, _, weight = part.partition(";q=")
+        weights[name] = _weight(weight)
+    return 0 < weights.get("gzip", 0.0) >= weights["identity"]
+
+
+def _weight(text: str) -> float:
+    """A weight of 0 to 1; 1 where there is none that can be read."""
+    return float(text) if _WEIGHT.fullmatch(text) else 1.0
 
 
 class RowStream:
@@ -192,7 +206,7 @@ class RowStream:
                 self._drain.breaking_off(whole),
             ):
                 await self._send_pages(send, tasks, progress)
-            if whole.cancelled_caught and self._reader.times.whole.left() > 0:
+            if whole.cancelled_caught and self._drain.cutting:
                 raise ShuttingDown("The service stopped before the stream was at its end.")
             if whole.cancelled_caught:
                 raise DeadlineExceeded("The stream took longer than a stream may.")
@@ -216,6 +230,7 @@ class RowStream:
             await self._send(send, self._piece(self._begin(None), more=False), progress, more=False)
 
     async def _encode(self, result: Result, progress: Progress, more: bool) -> bytes:
+        progress.compressed = self._gzip is not None
         if result.page is None or result.page.size < INLINE_BYTES:
             return self._piece(self._chunk(result, progress.started), more)
         bridge = self._reader.database.bridge
@@ -260,6 +275,7 @@ class RowStream:
         progress.sending = None
         if patience.cancelled_caught:
             raise ClientTooSlow
+        progress.compressed = False
         progress.bytes += len(body)
 
     async def _renew_patience(self, unsent: Callable[[], int], progress: Progress) -> None:
@@ -285,15 +301,23 @@ class RowStream:
         )
         note_failure(error)
         self._reader.database.metrics.stream_broken(_code(error))
-        if isinstance(error, ClientTooSlow):
+        if not await self._say_last_word(scope, send, error, progress):
             scope.get("extensions", {}).get(ABORT, _nothing)()
-        elif isinstance(error, ServiceError):
-            await self._send(send, self._last_word(error, scope), progress, more=True)
         raise StreamAborted(f"after {progress.rows} rows") from error
 
-    def _last_word(self, error: ServiceError, scope: Scope) -> bytes:
+    async def _say_last_word(self, scope: Scope, send: Send, error: Exception, progress: Progress) -> bool:
+        """Write what the form has to say of the error; False where the client takes nothing."""
+        if isinstance(error, ClientTooSlow):
+            return False
+        if not isinstance(error, ServiceError) or progress.compressed:
+            return True
         word = self._form.fail(msgspec.json.encode(problem_body(error, scope)))
-        return word if self._gzip is None or not word else self._gzip.piece(word)
+        if not word:
+            return True
+        body = word if self._gzip is None else self._gzip.piece(word)
+        with anyio.move_on_after(LAST_WORD_SECONDS) as taking:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        return not taking.cancelled_caught
 
 
 def _code(error: Exception) -> str:

@@ -44,8 +44,8 @@ def demo(port: int, users: int, data: Path, heap: str) -> None:
     Ctrl-C, SIGTERM or POST /shutdown ends all of it. The first run downloads Cassandra (70 MB); what rows hold is kept
     between runs. Which Cassandra the environment names does not matter here.
     """
-    server.listen(HOST, port).close()  # better told now than after Cassandra has started
-    Settings.load(overrides=_environment(HOST, 9042))  # so are the settings, wherever the node will be
+    settings = Settings.load(overrides=_environment(HOST, 9042))  # better told now than after Cassandra has started
+    server.listen(HOST, port, settings.send_timeout).close()  # so is this
     with ExitStack() as until_ended:
         until_ended.enter_context(_sigterm_as_interrupt())
         with node_progress() as show:
@@ -92,7 +92,7 @@ def _fill(settings: Settings, users: int) -> None:
 
 
 def _serve(settings: Settings, port: int, users: int, node: LocalNode) -> None:
-    with server.listen(HOST, port) as listener:
+    with server.listen(HOST, port, settings.send_timeout) as listener:
         url = server.address(listener)
         config = server.configuration(settings, every_second=_watch(node))
         server.run_here(config, listener, lambda: _print_examples(url, users, settings))

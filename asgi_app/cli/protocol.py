@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asgi_app.stream import ABORT, UNSENT
+from asgi_app.stream import ABORT, UNSENT, StreamAborted
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import H11Protocol as HTTPProtocol
@@ -68,32 +68,14 @@ class AbortableProtocol(Patience, HTTPProtocol):
         async def offering(scope: Scope, receive: Receive, send: Send) -> None:
             scope.setdefault("extensions", {}).update({ABORT: self.abort, UNSENT: self.unsent})
             if scope["type"] == "http" and scope["http_version"] == "1.0":
-                send = self._without_chunks(send)
-            await app(scope, receive, send)
+                send = _without_chunks(send)
+            try:
+                await app(scope, receive, send)
+            except StreamAborted:
+                self._watch_delivery()  # uvicorn closes the connection, which waits for the same client
+                raise
 
         return offering
-
-    def _without_chunks(self, send: Send) -> Send:
-        """HTTP/1.0 knows no chunks: a body of unknown length ends with the connection (RFC 9112 section 6.1).
-
-        h11 does so by itself. With httptools uvicorn 0.54 sends chunks to everybody, unless the length is known to it:
-        so here it always expects just what comes next.
-        """
-        cycle: Any = self.cycle
-        if not hasattr(cycle, "chunked_encoding"):
-            return send
-        unknown = False
-
-        async def send_until_close(message: Message) -> None:
-            nonlocal unknown
-            if message["type"] == "http.response.start":
-                unknown = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
-                cycle.chunked_encoding = False if unknown else None
-            elif unknown:
-                cycle.expected_content_length = len(message.get("body", b""))
-            await send(message)
-
-        return send_until_close
 
     def abort(self) -> None:
         """Drop the connection now, with what is buffered for it here and in the kernel."""
@@ -112,6 +94,29 @@ class AbortableProtocol(Patience, HTTPProtocol):
         """The same of a connection that is there, though it may be closing."""
         buffered: int = self.transport.get_write_buffer_size()
         return buffered + _unsent_by_kernel(self.transport.get_extra_info("socket").fileno())
+
+
+def _without_chunks(send: Send) -> Send:
+    """HTTP/1.0 knows no chunks: a body of unknown length ends with the connection (RFC 9112 section 6.1).
+
+    h11 does so by itself. With httptools uvicorn 0.54 sends chunks to everybody, unless the length is known to it:
+    so here it always expects just what comes next.
+    """
+    cycle: Any = getattr(send, "__self__", None)  # the protocol has that of the newest request
+    if not hasattr(cycle, "chunked_encoding"):
+        return send
+    unknown = False
+
+    async def send_until_close(message: Message) -> None:
+        nonlocal unknown
+        if message["type"] == "http.response.start":
+            unknown = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
+            cycle.chunked_encoding = False if unknown else None
+        elif unknown:
+            cycle.expected_content_length = len(message.get("body", b""))
+        await send(message)
+
+    return send_until_close
 
 
 if sys.platform == "linux":

@@ -39,7 +39,7 @@ def serve(host: str, port: int, workers: int, reload: bool, overrides: Mapping[s
     os.environ.update(overrides)
     if (reload or workers > 1) and not settings.page_keys:
         os.environ[PAGE_KEYS] = secrets.token_urlsafe(32)  # a page token of one process must do for the others
-    with server.listen(host, port) as listener:
+    with server.listen(host, port, settings.send_timeout) as listener:
         config = server.configuration(settings, workers=workers, reload=reload)
         warn_of_open_door(host, settings)
         if reload:

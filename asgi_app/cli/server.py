@@ -24,6 +24,9 @@ from asgi_app.stream import StreamAborted
 APPLICATION = "asgi_app.app:app"
 
 BACKLOG = 2048
+KERNEL_SECONDS = 10
+"""How much longer than the application the kernel waits for a client that takes nothing."""
+
 RELOAD_SECONDS = 5
 """How long requests may go on when a source file has changed."""
 
@@ -32,12 +35,18 @@ _NOT_STARTED = "The application did not start; the log above says why."
 logger = logging.getLogger("asgi_app.cli")
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 is a free one. Raises Failure where it cannot be had."""
+def listen(host: str, port: int, send_timeout: float) -> socket.socket:
+    """A listening socket; port 0 is a free one. Raises Failure where it cannot be had.
+
+    The kernel gives up what a client takes none of for `send_timeout` and some seconds, also where the connection was
+    closed already. Some more, because the application does so by itself, and can say why.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named because asyncio turns off Nagle's delay only on sockets that say they are TCP.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux, which hands it on to the connections (tcp(7))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int((send_timeout + KERNEL_SECONDS) * 1000))
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)

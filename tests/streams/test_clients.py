@@ -6,6 +6,7 @@ import random
 import socket
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -137,20 +138,27 @@ async def test_one_stream_more_than_may_be_open_is_refused_until_another_ends(
 # --- clients that stall or dawdle, under `asgi-cassandra serve`
 
 
-@pytest.fixture
-def served(tmp_path: Path, node_address: tuple[str, int], crowded: str) -> Iterator[tuple[Program, int]]:
+@contextmanager
+def serve(folder: Path, address: tuple[str, int], keyspace: str, **settings: str) -> Iterator[tuple[Program, int]]:
     """The command with a short patience; the program and its port."""
-    host, number = node_address
+    host, number = address
     variables: Mapping[str, str] = {
         "CASSANDRA_HOSTS": host,
         "CASSANDRA_PORT": str(number),
-        "CASSANDRA_KEYSPACE": crowded,
+        "CASSANDRA_KEYSPACE": keyspace,
         "ASGI_CASSANDRA_SEND_TIMEOUT": "1",
+        **settings,
     }
     port = free_port()
-    with started([COMMAND, "serve", "--port", str(port)], tmp_path, variables) as program:
+    with started([COMMAND, "serve", "--port", str(port)], folder, variables) as program:
         program.answers(f"http://127.0.0.1:{port}/readyz")
         yield program, port
+
+
+@pytest.fixture
+def served(tmp_path: Path, node_address: tuple[str, int], crowded: str) -> Iterator[tuple[Program, int]]:
+    with serve(tmp_path, node_address, crowded) as running:
+        yield running
 
 
 def test_twenty_clients_that_never_read_are_dropped_with_all_that_was_kept_for_them(
@@ -200,9 +208,32 @@ def test_clients_that_never_read_are_dropped_also_where_the_end_of_their_answer_
             ask(client, f"/users/stream?fetch_size=5000&limit={rows}")
         wait_until("they are connected", lambda: _open_sockets(program, port) == len(clients), 15)
         wait_until("all sockets are closed", lambda: _open_sockets(program, port) == 0, 15)
+        wait_until("the kernel keeps nothing either", lambda: _kept_by_kernel(port) == 0, 25)
     finally:
         for client in clients:
             client.close()
+
+
+def _kept_by_kernel(port: int) -> int:
+    """Connections at the server's side, whoever they belong to."""
+    kept = (it for it in psutil.net_connections("tcp") if it.laddr and it.laddr.port == port)
+    return sum(it.status not in (psutil.CONN_LISTEN, psutil.CONN_TIME_WAIT) for it in kept)
+
+
+def test_streams_that_are_broken_off_while_their_clients_stall_leave_nothing_behind(
+    tmp_path: Path, node_address: tuple[str, int], crowded: str
+) -> None:
+    with serve(tmp_path, node_address, crowded, ASGI_CASSANDRA_STREAM_TIMEOUT="1") as (program, port):
+        clients = [connect(port, receive_buffer=SMALL_BUFFER) for _ in range(4)]
+        try:
+            for client, form in zip(clients, ("json", "ndjson", "csv", "msgpack"), strict=True):
+                ask(client, f"/users/stream?fetch_size=5000&format={form}")
+            wait_until("they are connected", lambda: _open_sockets(program, port) == len(clients), 15)
+            wait_until("all sockets are closed", lambda: _open_sockets(program, port) == 0, 15)
+        finally:
+            for client in clients:
+                client.close()
+        assert "ERROR" not in program.errors
 
 
 def test_a_client_that_reads_slowly_but_steadily_gets_everything(

@@ -129,7 +129,7 @@ def test_every_error_is_a_sentence(error: Exception, code: int, beginning: str) 
 
 
 def test_a_listening_socket_takes_a_free_port_and_refuses_a_taken_one() -> None:
-    with listen("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0, 30) as listener:
         port = str(listener.getsockname()[1])
         ended = invoke("serve", "--port", port)
     assert (ended.exit_code, ended.stderr.count("\n")) == (1, 1)
@@ -137,7 +137,7 @@ def test_a_listening_socket_takes_a_free_port_and_refuses_a_taken_one() -> None:
 
 
 def test_demo_looks_at_its_port_before_it_starts_a_node(tmp_path: Path) -> None:
-    with listen("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0, 30) as listener:
         ended = invoke("demo", "--port", str(listener.getsockname()[1]))
     assert ended.exit_code == 1
     assert list(tmp_path.iterdir()) == []

@@ -272,6 +272,31 @@ async def test_gzip_lets_every_page_be_read_as_it_comes() -> None:
     assert decompressor.eof
 
 
+async def test_what_a_client_gets_of_a_compressed_stream_that_is_broken_off_can_be_read() -> None:
+    client = Client(stalls_after=1)
+    with pytest.raises(StreamAborted):
+        await respond(Script([[1], [2], [3]]), client, form=NDJSON(), gzip=Gzip(), whole=0.05)
+    read = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(client.body)
+    assert read == b'{"n":1}\n'  # of the second page nobody knows; a word behind it could not be read
+
+
+async def test_the_last_word_of_a_compressed_stream_can_be_read() -> None:
+    client = Client()
+    with pytest.raises(StreamAborted):
+        await respond(Script([[1], ReadFailed()]), client, form=NDJSON(), gzip=Gzip())
+    first, last = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(client.body).splitlines()
+    assert first == b'{"n":1}'
+    assert json.loads(last)["error"]["code"] == "read_failed"
+
+
+async def test_a_client_that_does_not_take_the_last_word_is_dropped() -> None:
+    dropped: list[bool] = []
+    extensions = {"extensions": {ABORT: lambda: dropped.append(True)}}
+    with pytest.raises(StreamAborted):
+        await respond(Script([[1], ReadFailed()]), Client(stalls_after=1), form=NDJSON(), scope=extensions)
+    assert dropped == [True]
+
+
 @pytest.mark.parametrize(
     ("header", "accepted"),
     [
@@ -281,6 +306,9 @@ async def test_gzip_lets_every_page_be_read_as_it_comes() -> None:
         ("br, gzip;q=0.5", True),
         ("gzip;q=0", False),
         ("gzip; q=0.0", False),
+        ("gzip;q=0.1, identity", False),
+        ("gzip;q=0.5, identity;q=0.5", True),
+        ("gzip;q=nonsense", True),
         ("br", False),
         ("*", False),
     ],
