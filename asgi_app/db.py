@@ -27,6 +27,7 @@ from asgi_app.errors import (
     ServiceError,
 )
 from asgi_app.metrics import Metrics, Snapshot
+from asgi_app.observation import StatementObserver
 from asgi_app.prepared import PreparedStatements
 from asgi_app.rows import RowPage
 from asgi_app.sampling import sample
@@ -87,6 +88,7 @@ class Database:
         self.settings = settings
         self.bridge = bridge
         self.metrics = metrics
+        self.observer = StatementObserver(settings, metrics)
         self.open_streams = 0
         self._connection = connection
         self._prepared = PreparedStatements(self._prepare_in_thread, tasks, settings.max_prepared)
@@ -156,7 +158,7 @@ class Database:
         With `paging_state`, the page that follows the one which gave it: the caller vouches that it belongs to this
         statement with these values, because Cassandra does not check.
         """
-        return await self._measured(
+        return await self._observed(
             statement, lambda prepared: _bound(prepared, values, fetch_size), deadline, paging_state, share
         )
 
@@ -166,7 +168,9 @@ class Database:
         Raises BatchTooLarge where Cassandra refuses it, as it does by the batch's size.
         """
         try:
-            return await self._measured(statement, lambda prepared: _batched(prepared, rows), deadline)
+            return await self._observed(
+                statement, lambda prepared: _batched(prepared, rows), deadline, batch_size=len(rows)
+            )
         except RejectedByCassandra as error:
             raise BatchTooLarge from error
 
@@ -181,29 +185,34 @@ class Database:
         found = {row["column_name"]: row["type"] for row in result.dicts()}
         return {column.name for column in table.columns if found.get(column.name) != column.cql_type}
 
-    async def _measured(
+    async def _observed(
         self,
         statement: Statement,
         bind: Callable[[PreparedStatement], Any],
         deadline: Deadline,
         paging_state: bytes | None = None,
         share: Share = Share.CALLS,
+        batch_size: int | None = None,
     ) -> Result:
         began = time.perf_counter()
+        span = self.observer.begin(statement, batch_size)
         attempt: _Attempt | None = None
+        rows = 0
         failure: BaseException | None = None
         try:
             session = self.session  # before anything waits: in a forked process nothing would ever answer
             prepared = await self._prepared.get(statement, deadline)
             attempt = _Attempt(session, prepared, bind, paging_state)
-            return await self._run(statement, attempt, deadline, share)
+            result = await self._run(statement, attempt, deadline, share)
+            rows = result.row_count
+            return result
         except BaseException as error:
             failure = error
             raise
         finally:
             ended = time.perf_counter()
             queued, driven = attempt.times(ended) if attempt is not None else (None, None)
-            self.metrics.statement_ended(ended - began, queued, driven, failure)
+            self.observer.end(statement, span, ended - began, queued, driven, rows, failure)
 
     async def _run(self, statement: Statement, attempt: _Attempt, deadline: Deadline, share: Share) -> Result:
         try:

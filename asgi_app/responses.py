@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from asgi_app.errors import FieldError, InternalError, NotFound, Overloaded, ServiceError
 from asgi_app.metrics import SHED
 from asgi_app.state import context_of, encoded_path, metrics_of
+from asgi_app.timing import log_fields, note_failure
 
 logger = logging.getLogger("asgi_app.errors")
 
@@ -111,6 +112,7 @@ def log_failure(error: BaseException, scope: Scope) -> None:
 
     A bug comes with its traceback. An overload is counted and not logged: each line would make it worse.
     """
+    note_failure(error)
     if isinstance(error, Overloaded):
         return
     context = context_of(scope)
@@ -124,4 +126,10 @@ def log_failure(error: BaseException, scope: Scope) -> None:
         f" because of {error.__cause__!r}" if error.__cause__ else "",
         context.request_id if context else "-",
         exc_info=error if is_bug else None,
+        extra={
+            **log_fields(),
+            "method": scope["method"],
+            "path": encoded_path(scope),
+            "error": error.code if isinstance(error, ServiceError) else InternalError.code,
+        },
     )

@@ -6,6 +6,7 @@ put under the wrong name may be a password.
 """
 
 import difflib
+import importlib.util
 import ipaddress
 import os
 import re
@@ -25,6 +26,7 @@ Consistency = Literal[
 SerialConsistency = Literal["LOCAL_SERIAL", "SERIAL"]
 ProtocolVersion = Literal[3, 4, 5]
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["console", "json"]
 
 
 class Secret:
@@ -498,6 +500,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     log_level: Annotated[LogLevel, _setting("ASGI_CASSANDRA_LOG_LEVEL", "The least severe records to log.")] = "info"
+    log_format: Annotated[
+        LogFormat,
+        _setting(
+            "ASGI_CASSANDRA_LOG_FORMAT",
+            "How serve and demo write the log: lines for people, or a JSON object a line.",
+        ),
+    ] = "console"
+    slow_statement: Annotated[
+        float,
+        _setting(
+            "ASGI_CASSANDRA_SLOW_STATEMENT",
+            "Seconds from which on a statement is logged as slow: its text, never its values. 0 turns this off.",
+            ge=0,
+            le=3600,
+        ),
+    ] = 1.0
+    server_timing: Annotated[
+        bool,
+        _setting(
+            "ASGI_CASSANDRA_SERVER_TIMING",
+            "Whether answers tell in a Server-Timing header how long they waited and how long Cassandra took.",
+        ),
+    ] = False
+    otel: Annotated[
+        bool,
+        _setting(
+            "ASGI_CASSANDRA_OTEL",
+            "Whether requests and statements are OpenTelemetry spans. Needs the extra otel.",
+        ),
+    ] = False
     write_timestamp_margin: Annotated[
         float,
         _setting(
@@ -950,6 +982,16 @@ def _any_origin_and_others(settings: Settings) -> Iterator[Problem]:
         yield Problem("ASGI_CASSANDRA_CORS_ORIGINS", "has * beside others; give * alone or leave it out")
 
 
+def _otel_not_installed(settings: Settings) -> Iterator[Problem]:
+    if settings.otel and not _is_installed("opentelemetry", "opentelemetry.trace"):
+        yield Problem("ASGI_CASSANDRA_OTEL", "needs OpenTelemetry; install it with pip install 'asgi-cassandra[otel]'")
+
+
+def _is_installed(*modules: str) -> bool:
+    """Whether all are there; a parent before what is in it, which is imported to find that."""
+    return all(importlib.util.find_spec(module) is not None for module in modules)
+
+
 _RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _missing_files,
     _broken_pairs,
@@ -959,4 +1001,5 @@ _RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _no_hosts,
     _repeated_api_secret,
     _any_origin_and_others,
+    _otel_not_installed,
 )

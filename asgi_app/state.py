@@ -112,12 +112,18 @@ def database_of(request: Request) -> Database:
     return service_of(request.scope).database
 
 
-def metrics_of(scope: Scope) -> Metrics | None:
-    """What counts for the application that answers this scope; None before its lifespan and after it."""
+def database_if_started(scope: Scope) -> Database | None:
+    """The database of the application that answers this scope; None before its lifespan and after it."""
     try:
-        return service_of(scope).database.metrics
+        return service_of(scope).database
     except LifespanNotStarted:
         return None
+
+
+def metrics_of(scope: Scope) -> Metrics | None:
+    """What counts for the application that answers this scope; None before its lifespan and after it."""
+    database = database_if_started(scope)
+    return None if database is None else database.metrics
 
 
 def queries_of(request: Request, table: Table) -> Queries:

@@ -40,6 +40,7 @@ from asgi_app.responses import problem_body
 from asgi_app.rows import RowPage
 from asgi_app.state import context_of, database_of, deadline_of, drain_of, row_sizes_of, settings_of
 from asgi_app.tasks import background_tasks
+from asgi_app.timing import current, log_fields, note_failure
 
 logger = logging.getLogger("asgi_app.stream")
 
@@ -195,6 +196,8 @@ class RowStream:
                 await self._respond(scope, send, tasks, progress)
         finally:
             self._reader.database.metrics.stream_ended(progress.rows, progress.bytes)
+            if (note := current()) is not None:
+                note.rows, note.bytes = progress.rows, progress.bytes
 
     async def _respond(self, scope: Scope, send: Send, tasks: TaskGroup, progress: Progress) -> None:
         try:
@@ -215,6 +218,8 @@ class RowStream:
     async def _send_pages(self, send: Send, tasks: TaskGroup, progress: Progress) -> None:
         async with aclosing(self._reader.pages(tasks)) as pages:
             async for page, more in pages:
+                if not progress.pages and (note := current()) is not None:
+                    note.first_page_is_here()
                 await self._send(send, await self._encode(page, progress, more), progress, more)
                 progress.pages += 1
                 progress.rows += page.row_count
@@ -292,7 +297,9 @@ class RowStream:
             progress.pages,
             error,
             context.request_id if context else "-",
+            extra=log_fields() | {"error": _code(error), "rows": progress.rows, "pages": progress.pages},
         )
+        note_failure(error)
         self._reader.database.metrics.stream_broken(_code(error))
         if not await self._say_last_word(scope, send, error, progress):
             scope.get("extensions", {}).get(ABORT, _nothing)()

@@ -17,7 +17,8 @@ from asgi_app.cli.failures import Failure
 from asgi_app.cli.patience import BoundedConfig
 from asgi_app.cli.protocol import AbortableProtocol
 from asgi_app.cli.workers import Supervisor
-from asgi_app.settings import Settings
+from asgi_app.logs import JsonLines, RequestFields
+from asgi_app.settings import LogFormat, Settings
 from asgi_app.stream import StreamAborted
 
 APPLICATION = "asgi_app.app:app"
@@ -62,8 +63,11 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def log_config(level: str) -> dict[str, Any]:
-    """One log for all, on standard error. The driver and uvicorn speak of what goes wrong only, but all in debug."""
+def log_config(level: str, form: LogFormat) -> dict[str, Any]:
+    """One log for all, on standard error. The driver and uvicorn speak of what goes wrong only, but all in debug.
+
+    The loggers of others, asyncio's for one, come with warnings and worse.
+    """
     chatty = level == "debug"
     levels = {
         "asgi_app": level.upper(),
@@ -74,17 +78,21 @@ def log_config(level: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-        "filters": {"told_elsewhere": {"()": _ToldElsewhere}},
+        "formatters": {
+            "console": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+            "json": {"()": JsonLines},
+        },
+        "filters": {"request": {"()": RequestFields}, "told_elsewhere": {"()": _ToldElsewhere}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
-                "formatter": "line",
-                "filters": [] if chatty else ["told_elsewhere"],
+                "formatter": form,
+                "filters": ["request"] if chatty else ["request", "told_elsewhere"],
                 "stream": "ext://sys.stderr",
             },
         },
         "loggers": loggers,
+        "root": {"handlers": ["stderr"], "level": "WARNING"},
     }
 
 
@@ -115,7 +123,7 @@ def configuration(
         server_header=False,
         lifespan="on",
         backlog=BACKLOG,
-        log_config=log_config(settings.log_level),
+        log_config=log_config(settings.log_level, settings.log_format),
         log_level=None,
         timeout_notify=1,
         callback_notify=every_second,

@@ -9,4 +9,4 @@ from asgi_app.cli.server import log_config
 
 __all__ = ["app"]
 
-logging.config.dictConfig(log_config("info"))
+logging.config.dictConfig(log_config("info", "console"))

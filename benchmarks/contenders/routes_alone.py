@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from asgi_app.db import Database
 from asgi_app.deadline import Deadline
 from asgi_app.drain import Drain, end_this_process
-from asgi_app.metrics import Metrics
+from asgi_app.observation import StatementObserver
 from asgi_app.routes import USERS
 from asgi_app.settings import Settings
 from asgi_app.state import RequestContext, set_context, started
@@ -22,10 +22,10 @@ from asgi_app.tables import TABLES
 _SECONDS = 30.0
 
 
-class Uncounted(Metrics):
-    """Counts nothing."""
+class Unobserved(StatementObserver):
+    """Tells nobody of statements."""
 
-    def statement_ended(self, *_: Any) -> None:
+    def end(self, *_: Any) -> None:
         """Leave it."""
 
 
@@ -47,7 +47,7 @@ async def lifespan(application: Starlette) -> AsyncIterator[None]:
     """The database, without what counts for it."""
     settings = Settings.load()
     async with Database.open(settings) as database:
-        database.metrics = Uncounted()
+        database.observer = Unobserved(settings, database.metrics)
         drain = Drain(0, 0, end_this_process)
         with started(application, settings, database, drain, TABLES, diagnostics=False):
             yield

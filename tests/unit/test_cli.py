@@ -144,13 +144,13 @@ def test_demo_looks_at_its_port_before_it_starts_a_node(tmp_path: Path) -> None:
 
 
 def test_the_log_is_quiet_about_others_unless_debugging() -> None:
-    loggers: dict[str, Any] = log_config("info")["loggers"]
+    loggers: dict[str, Any] = log_config("info", "console")["loggers"]
     assert {name: it["level"] for name, it in loggers.items()} == {
         "asgi_app": "INFO",
         "uvicorn": "WARNING",
         "cassandra": "ERROR",
     }
-    assert log_config("debug")["loggers"]["uvicorn"]["level"] == "DEBUG"
+    assert log_config("debug", "console")["loggers"]["uvicorn"]["level"] == "DEBUG"
 
 
 def test_progress_is_plain_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

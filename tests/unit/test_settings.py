@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,10 @@ def test_nothing_set_gives_the_documented_defaults() -> None:
         "ASGI_CASSANDRA_DRAIN_DELAY": 0.0,
         "ASGI_CASSANDRA_DIAGNOSTICS": None,
         "ASGI_CASSANDRA_LOG_LEVEL": "info",
+        "ASGI_CASSANDRA_LOG_FORMAT": "console",
+        "ASGI_CASSANDRA_SLOW_STATEMENT": 1.0,
+        "ASGI_CASSANDRA_SERVER_TIMING": False,
+        "ASGI_CASSANDRA_OTEL": False,
         "ASGI_CASSANDRA_WRITE_TIMESTAMP_MARGIN": 60.0,
         "ASGI_CASSANDRA_SPECULATIVE_DELAY": 0.5,
         "ASGI_CASSANDRA_MAX_PREPARED": 512,
@@ -307,6 +312,7 @@ RANGES = {
     "ASGI_CASSANDRA_HSTS_SECONDS": (0, 63_072_000, "-1", "63072001"),
     "ASGI_CASSANDRA_SHUTDOWN_GRACE": (0, 3600, "-1", "3601"),
     "ASGI_CASSANDRA_DRAIN_DELAY": (0, 300, "-1", "301"),
+    "ASGI_CASSANDRA_SLOW_STATEMENT": (0, 3600, "-1", "3601"),
     "ASGI_CASSANDRA_WRITE_TIMESTAMP_MARGIN": (1, 3600, "0", "3601"),
     "ASGI_CASSANDRA_SPECULATIVE_DELAY": (0, 60, "-0.5", "61"),
     "ASGI_CASSANDRA_MAX_PREPARED": (1, 100_000, "0", "100001"),
@@ -374,6 +380,23 @@ def test_log_level() -> None:
     name = "ASGI_CASSANDRA_LOG_LEVEL"
     assert load({name: "WARNING"}).log_level == "warning"
     assert problems({name: "trace"}) == {name: "is not one of the choices; allowed: debug, info, warning, error"}
+
+
+def test_log_format() -> None:
+    name = "ASGI_CASSANDRA_LOG_FORMAT"
+    assert load({name: "JSON"}).log_format == "json"
+    assert problems({name: "xml"}) == {name: "is not one of the choices; allowed: console, json"}
+
+
+@pytest.mark.parametrize("missing", ["opentelemetry", "opentelemetry.trace"])
+def test_spans_need_their_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    name = "ASGI_CASSANDRA_OTEL"
+    assert load({name: "on"}).otel is True
+    monkeypatch.setitem(sys.modules, missing, None)  # as if it were not installed
+    assert problems({name: "on"}) == {
+        name: "needs OpenTelemetry; install it with pip install 'asgi-cassandra[otel]'",
+    }
+    assert load({name: "off"}).otel is False
 
 
 @pytest.mark.parametrize("text", ["a b", "a-b", "k;drop", '"k"', "ü", "a" * 49, "k\nx"])

@@ -1,0 +1,99 @@
+"""What is told of every statement: to the metrics, to its request, to the log where it was slow, and to a trace."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING
+
+from asgi_app.cql import Statement
+from asgi_app.errors import ServiceError
+from asgi_app.metrics import CANCELLED, Metrics
+from asgi_app.settings import Settings
+from asgi_app.timing import current, log_fields, milliseconds
+
+if TYPE_CHECKING:
+    from asgi_app.tracing import StatementSpan, Tracing
+
+LONGEST_CQL = 2000
+"""Characters of a slow statement's text that are logged."""
+
+logger = logging.getLogger("asgi_app.db")
+
+
+class StatementObserver:
+    """Told of the beginning and the end of every statement; used from the event loop.
+
+    `tracing` is what makes spans, None without OpenTelemetry.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.tracing = tracing_of(settings)
+        self._metrics = metrics
+        self._slow = settings.slow_statement or math.inf
+
+    def begin(self, statement: Statement, batch_size: int | None) -> StatementSpan | None:
+        """The span of a statement that begins; `batch_size` is how often it stands in a batch, None outside of one."""
+        return None if self.tracing is None else self.tracing.begin_statement(statement, batch_size)
+
+    def end(
+        self,
+        statement: Statement,
+        span: StatementSpan | None,
+        seconds: float,
+        queued: float | None,
+        driven: float | None,
+        rows: int,
+        error: BaseException | None,
+    ) -> None:
+        """A statement ended after so many seconds; for `queued` and `driven` see `Metrics.statement_ended`."""
+        self._metrics.statement_ended(seconds, queued, driven, error)
+        note = current()
+        if note is not None:
+            note.statement_ended(queued, driven)
+        if span is not None:
+            span.end(queued, driven, rows, error)
+        if seconds >= self._slow:
+            _log_slow(statement, seconds, queued, driven, rows, error)
+
+
+def tracing_of(settings: Settings) -> Tracing | None:
+    """What makes spans, None where the settings ask for none: then OpenTelemetry is not imported."""
+    if not settings.otel:
+        return None
+    from asgi_app.tracing import Tracing
+
+    return Tracing(settings.keyspace, settings.cassandra_consistency)
+
+
+def _log_slow(
+    statement: Statement,
+    seconds: float,
+    queued: float | None,
+    driven: float | None,
+    rows: int,
+    error: BaseException | None,
+) -> None:
+    """The statement as it was prepared: its values are not in it."""
+    ids = log_fields()
+    cql = " ".join(statement.cql.split())[:LONGEST_CQL]
+    fields = {
+        **ids,
+        "duration_ms": milliseconds(seconds),
+        "queue_ms": milliseconds(queued),
+        "driver_ms": milliseconds(driven),
+        "rows": rows,
+        "cql": cql,
+    }
+    if error is not None:
+        fields["error"] = error.code if isinstance(error, ServiceError) else CANCELLED
+    logger.warning(
+        "slow statement: %.1fms (queue %.1fms, driver %.1fms), %d rows: %s [request %s]",
+        1000 * seconds,
+        1000 * (queued or 0.0),
+        1000 * (driven or 0.0),
+        rows,
+        cql,
+        ids.get("request_id", "-"),
+        extra=fields,
+    )
