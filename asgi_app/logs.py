@@ -16,7 +16,29 @@ from pythonjsonlogger.msgspec import MsgspecFormatter
 from asgi_app.timing import log_fields
 
 
-class JsonLines(MsgspecFormatter):
+class SteadySeconds(logging.Formatter):
+    """Writes out a second once, and not for each of its records: under load that is a tenth of a line's price."""
+
+    _second = -1
+    _text = ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
+        """The time with its milliseconds, by `converter` and the default formats."""
+        second = int(record.created)
+        if second != self._second:
+            self._text = time.strftime(self.default_time_format, self.converter(second))
+            self._second = second
+        return self.default_msec_format % (self._text, record.msecs)  # type: ignore[operator]  # it is a text here
+
+
+class ConsoleLines(SteadySeconds):
+    """A record as one line for people, with the machine's local time."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+class JsonLines(SteadySeconds, MsgspecFormatter):
     """A record as one line of JSON: time (RFC 3339, UTC, milliseconds), level, logger, message, and its fields."""
 
     converter = time.gmtime  # type: ignore[assignment]  # as the library's documentation has it; seconds may be left out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from asgi_app.settings import Settings
 from asgi_app.table import Table
 
 _REQUEST = "asgi_cassandra"
+
+_SAFE = "%/:@!$&'()*+,;=-._~"
+_plain = re.compile(rb"[%/:@!$&'()*+,;=._~0-9A-Za-z-]*")
 _PRINCIPAL = "asgi_cassandra.principal"
 
 
@@ -196,4 +200,5 @@ def deadline_of(request: Request) -> Deadline:
 
 def encoded_path(scope: Scope) -> str:
     """The path as it was sent: percent-encoded, so that no control character of a client reaches a log."""
-    return quote(scope.get("raw_path") or scope["path"].encode("utf-8", "replace"), safe="%/:@!$&'()*+,;=-._~")
+    sent: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
+    return sent.decode("ascii") if _plain.fullmatch(sent) else quote(sent, safe=_SAFE)

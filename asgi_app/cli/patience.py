@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import uuid
 from collections.abc import Callable
 from http import HTTPStatus
@@ -43,6 +44,13 @@ class BoundedConfig(uvicorn.Config):
         self.max_head_bytes = settings.max_url_bytes + settings.max_header_bytes + REQUEST_LINE
         super().__init__(*args, **kwargs)
         self.h11_max_incomplete_event_size = self.max_head_bytes
+
+    def configure_logging(self) -> None:
+        """As uvicorn does, in each process; records do without what no line here tells (logging's "Optimization")."""
+        super().configure_logging()
+        logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+        if sys.version_info >= (3, 12):
+            logging.logAsyncioTasks = False
 
 
 class Patience(asyncio.Protocol):

@@ -17,7 +17,7 @@ from asgi_app.cli.failures import Failure
 from asgi_app.cli.patience import BoundedConfig
 from asgi_app.cli.protocol import AbortableProtocol
 from asgi_app.cli.workers import Supervisor
-from asgi_app.logs import JsonLines, RequestFields
+from asgi_app.logs import ConsoleLines, JsonLines, RequestFields
 from asgi_app.settings import LogFormat, Settings
 from asgi_app.stream import StreamAborted
 
@@ -79,7 +79,7 @@ def log_config(level: str, form: LogFormat) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            "console": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+            "console": {"()": ConsoleLines},
             "json": {"()": JsonLines},
         },
         "filters": {"request": {"()": RequestFields}, "told_elsewhere": {"()": _ToldElsewhere}},
