@@ -911,8 +911,15 @@ def _fits(meta: msgspec.Meta, value: Any) -> bool:
 def _missing_files(settings: Settings) -> Iterator[Problem]:
     for field in setting_fields():
         path = getattr(settings, field.name)
-        if isinstance(path, Path) and not (path.is_file() and os.access(path, os.R_OK)):
+        if isinstance(path, Path) and not _is_readable(path):
             yield _problem(field, "names no file that can be read")
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except (OSError, ValueError):  # a name that is too long, or has a NUL, is an error and not just absent
+        return False
 
 
 _PAIRS = (

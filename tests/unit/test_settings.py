@@ -453,9 +453,9 @@ TLS_FILES = ["CASSANDRA_SSL_CA_CERTS", "CASSANDRA_SSL_CERTFILE", "CASSANDRA_SSL_
 
 
 @pytest.mark.parametrize("name", [*TLS_FILES, "ASTRA_DB_SECURE_BUNDLE_PATH"])
-@pytest.mark.parametrize("kind", ["missing", "folder"])
-def test_a_file_that_cannot_be_read(name: str, kind: str, tmp_path: Path) -> None:
-    path = tmp_path if kind == "folder" else tmp_path / "missing"
+@pytest.mark.parametrize("file", ["missing", "", "x" * 300], ids=["missing", "a folder", "a name that is too long"])
+def test_a_file_that_cannot_be_read(name: str, file: str, tmp_path: Path) -> None:
+    path = tmp_path / file
     with pytest.raises(SettingsError) as caught:
         load({"CASSANDRA_SSL_ENABLED": "true", name: str(path)})
     allowed = "a readable file; a relative path starts at the working directory"
