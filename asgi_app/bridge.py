@@ -116,9 +116,9 @@ class AnswerOverdue(DeadlineExceeded):
 
 
 class _Call(Generic[T]):
-    """One admitted call, owned by the loop; only `answers` is touched by other threads."""
+    """One admitted call, owned by the loop; other threads touch only the ticket."""
 
-    __slots__ = ("answered", "deadline", "error", "lane", "result", "settled", "start")
+    __slots__ = ("_ticket", "answered", "deadline", "error", "lane", "result", "settled", "start")
 
     def __init__(self, start: Start[T], lane: _Lane, deadline: Deadline, answered: Signal) -> None:
         self.start = start
@@ -128,6 +128,15 @@ class _Call(Generic[T]):
         self.settled = False
         self.result: T | None = None
         self.error: BaseException | None = None
+        self._ticket = [None]
+
+    def claim(self) -> bool:
+        """Whether the caller is the first: the thread that starts it, or the waiter that gives it up before."""
+        try:
+            self._ticket.pop()  # atomic, and cheaper than a lock
+        except IndexError:
+            return False
+        return True
 
 
 def _used(lane: _Lane) -> float:
@@ -215,7 +224,7 @@ class Bridge:
         self._work.set()
         await call.answered.wait(deadline.left())
         if not call.settled:
-            raise AnswerOverdue
+            raise DeadlineExceeded if call.claim() else AnswerOverdue
         if call.error is not None:
             try:
                 raise call.error
@@ -313,6 +322,9 @@ class Bridge:
         """In the submitting thread: start each call; one that cannot be started reports why."""
         for call in batch:
             done = self._reporter(call)
+            if not call.claim():
+                done(None, DeadlineExceeded())  # nobody waits any more, but the slot must come free
+                continue
             try:
                 call.start(call.deadline.remaining(), done)
             except BaseException as error:  # it is the waiter's, not this thread's

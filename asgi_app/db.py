@@ -13,14 +13,13 @@ from anyio.abc import TaskGroup
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
 from asgi_app.borrowed import SessionSource, borrow
-from asgi_app.bridge import Bridge, BridgeLimits, Done, Share, Start
+from asgi_app.bridge import AnswerOverdue, Bridge, BridgeLimits, Done, Share, Start
 from asgi_app.connection import Connection
 from asgi_app.cql import Statement
 from asgi_app.deadline import Deadline
 from asgi_app.driver_errors import translate, translate_prepare
 from asgi_app.errors import (
     BatchTooLarge,
-    DeadlineExceeded,
     InternalError,
     RejectedByCassandra,
     SchemaMissing,
@@ -217,8 +216,8 @@ class Database:
     async def _run(self, statement: Statement, attempt: _Attempt, deadline: Deadline, share: Share) -> Result:
         try:
             return await self.bridge.call(attempt, deadline, share)
-        except DeadlineExceeded as error:
-            if statement.writes and attempt.sent:
+        except AnswerOverdue as error:
+            if statement.writes:
                 error.outcome = "unknown"
             raise
         except ServiceError:

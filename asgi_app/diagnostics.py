@@ -7,11 +7,13 @@ works and never touch a user's data.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from functools import wraps
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial, wraps
 from typing import Any
 
 import anyio
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,7 +25,8 @@ from asgi_app.errors import DeadlineExceeded, NotFound, ServiceError
 from asgi_app.pages import PageReader, PageTimes, RowSizes
 from asgi_app.responses import json_response
 from asgi_app.routing import Handler
-from asgi_app.state import database_of, deadline_of, diagnostics_enabled, settings_of
+from asgi_app.settings import Settings
+from asgi_app.state import database_of, deadline_of, diagnostics_enabled, nested_lock_of, settings_of
 from asgi_app.validation import QueryValues
 
 PACE = 0.05
@@ -122,9 +125,7 @@ async def concurrent_streams(request: Request) -> Response:
         async def stream(keyspace: str) -> None:
             streamed[keyspace] = await _count(_reader(database, COLUMNS_OF_KEYSPACE, (keyspace,), deadline), keyspace)
 
-        async with anyio.create_task_group() as tasks:
-            for keyspace in KEYSPACES:
-                tasks.start_soon(stream, keyspace)
+        await _all_at_once([partial(stream, keyspace) for keyspace in KEYSPACES])
         for keyspace in KEYSPACES:
             result = await database.execute(COUNT_OF_KEYSPACE, (keyspace,), deadline=deadline, share=Share.TRIALS)
             counted[keyspace] = result.dicts()[0]["rows"]
@@ -143,11 +144,13 @@ async def nested_contexts(request: Request) -> Response:
 
     async def run(database: Database, deadline: Deadline) -> Report:
         closed: list[str] = []
-        async with Database.open(database.settings) as nested:
+        async with _one_at_a_time(request, deadline), Database.open(_in_time(database.settings, deadline)) as nested:
+            deadline.remaining()
             session = nested.session
-            async with _reader(nested, EVERY_COLUMN, (), deadline).open() as pages:
+            reader = _reader(nested, EVERY_COLUMN, (), deadline)
+            async with reader.open() as pages:
                 first, _ = await anext(pages)
-            closed += [] if nested.open_streams else ["stream"]
+            closed += [] if reader.is_open else ["stream"]
             open_between = not session.is_shutdown
         closed += [name for name, it in (("session", session), ("cluster", session.cluster)) if it.is_shutdown]
         after = await database.execute(LIGHT, deadline=deadline, share=Share.TRIALS)
@@ -168,15 +171,15 @@ async def cancellation(request: Request) -> Response:
 
     async def run(database: Database, deadline: Deadline) -> Report:
         read = 0
-        before = database.open_streams
+        reader = _reader(database, EVERY_COLUMN, (), deadline)
         with anyio.CancelScope() as scope:
-            async with _reader(database, EVERY_COLUMN, (), deadline).open() as pages:
+            async with reader.open() as pages:
                 async for page, more in pages:
                     read += page.row_count
                     if read >= 2 * SMALL_PAGE and more:
                         scope.cancel()
                         await anyio.sleep_forever()
-        left_open = database.open_streams - before
+        left_open = int(reader.is_open)
         rows = await _count(_reader(database, COLUMNS_OF_KEYSPACE, ("system_schema",), deadline))
         return {
             "ran": [EVERY_COLUMN.cql, COLUMNS_OF_KEYSPACE.cql],
@@ -193,6 +196,26 @@ async def cancellation(request: Request) -> Response:
 async def status(request: Request) -> Response:
     """GET /context_manager_safety/status: what is open now."""
     return json_response(_state(database_of(request)))
+
+
+@asynccontextmanager
+async def _one_at_a_time(request: Request, deadline: Deadline) -> AsyncIterator[None]:
+    """A cluster of its own takes threads and connections: never more than one is open besides the service's."""
+    lock = nested_lock_of(request)
+    with anyio.move_on_after(deadline.remaining()) as waiting:
+        await lock.acquire()
+    if waiting.cancelled_caught:
+        raise DeadlineExceeded
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _in_time(settings: Settings, deadline: Deadline) -> Settings:
+    """The settings, with no more time to connect than the request has."""
+    seconds = min(settings.cassandra_connection_timeout, deadline.remaining())
+    return msgspec.structs.replace(settings, cassandra_connection_timeout=seconds)
 
 
 def _requests(request: Request) -> int:
@@ -296,7 +319,7 @@ async def _failure(failing: Awaitable[Any]) -> str | None:
 def _reader(database: Database, statement: Statement, values: tuple[str, ...], deadline: Deadline) -> PageReader:
     times = PageTimes(first=deadline, each=deadline.remaining(), whole=deadline)
     sizes = RowSizes(database.settings.max_page_bytes, 1)
-    return PageReader(database, sizes, statement, values, times, fetch_size=SMALL_PAGE)
+    return PageReader(database, sizes, statement, values, times, fetch_size=SMALL_PAGE, counted=False)
 
 
 async def _count(reader: PageReader, keyspace: str | None = None) -> int:

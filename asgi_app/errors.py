@@ -47,7 +47,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-Outcome = Literal["unknown"]
+Outcome = Literal["unknown", "applied"]
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -63,7 +63,8 @@ class FieldError(msgspec.Struct, frozen=True):
 class ServiceError(Exception):
     """Base of all: `detail` is the sentence the client reads, `errors` names each wrong field.
 
-    `outcome` is "unknown" when a write may or may not have been applied, else None.
+    `outcome` is "unknown" when a write may or may not have been applied, "applied" when it was and only what came after
+    it failed, else None.
     """
 
     status: ClassVar[int] = 500

@@ -19,6 +19,9 @@ from asgi_app.state import database_of, drain_of, health_of, settings_of
 
 VARY = {"Vary": "Accept"}
 
+METRICS_FORMS = ("application/json", "text/plain", "application/openmetrics-text")
+"""The last is what some scrapers ask for; every one of them reads the plain text too."""
+
 
 async def welcome(request: Request) -> Response:
     """GET /: what this is and where to read on."""
@@ -68,7 +71,7 @@ async def metrics(request: Request) -> Response:
     """GET /metrics: Prometheus text for a scraper, JSON for whoever asks for JSON or does not say."""
     database = database_of(request)
     database.publish_state()
-    if preferred(list_field(request, "accept"), ("application/json", "text/plain")) == "text/plain":
+    if preferred(list_field(request, "accept"), METRICS_FORMS) != "application/json":
         body = await to_thread.run_sync(database.metrics.text)
         return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4, headers={"Cache-Control": "no-store", **VARY})
     return json_response(await to_thread.run_sync(database.metrics.summary), headers=VARY)

@@ -123,6 +123,7 @@ class PageReader:
 
     `limit` is the most rows in total, None for all; `fetch_size` the most rows a page, which has fewer where they are
     fat. A page without rows is not the end: only Cassandra says when the result ends.
+    `counted` says whether it is one of the database's open streams, `is_open` whether it is being read.
     """
 
     def __init__(
@@ -135,14 +136,17 @@ class PageReader:
         *,
         fetch_size: int,
         limit: int | None = None,
+        counted: bool = True,
     ) -> None:
         self.database = database
+        self.is_open = False
         self.statement = statement
         self.times = times
         self._sizes = sizes
         self._values = values
         self._fetch_size = fetch_size
         self._left = limit
+        self._counted = counted
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[AsyncGenerator[tuple[Result, bool], None]]:
@@ -157,7 +161,8 @@ class PageReader:
         """
         if self._left == 0:
             return
-        self.database.open_streams += 1
+        self.is_open = True
+        self.database.open_streams += self._counted
         try:
             result = await self._fetch(None, self.times.first)
             while self._has_more(result):
@@ -167,7 +172,8 @@ class PageReader:
                 result = await ahead.result()
             yield result, False
         finally:
-            self.database.open_streams -= 1
+            self.database.open_streams -= self._counted
+            self.is_open = False
 
     async def next_page(self, paging_state: bytes | None) -> Result:
         """The page after the one that gave `paging_state`.

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
+import anyio
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.types import Scope
@@ -52,6 +53,8 @@ class Service:
     page_tokens: PageTokens
     diagnostics: bool
     row_sizes: RowSizes
+    nested: anyio.Lock
+    """Held by the diagnostics that open a cluster of their own."""
     queries: Mapping[str, Queries]
     """The statements of each served table, by the table's name."""
     authorize: Authorize | None = None
@@ -83,6 +86,7 @@ def started(
         page_tokens=PageTokens([key.reveal() for key in settings.page_keys], lifetime=settings.page_token_lifetime),
         diagnostics=diagnostics,
         row_sizes=RowSizes(settings.max_page_bytes, settings.max_prepared),
+        nested=anyio.Lock(),
         queries={table.name: Queries(settings.keyspace, table) for table in tables},
         authorize=authorize,
         response_headers=security_headers(settings),
@@ -153,6 +157,11 @@ def health_of(request: Request) -> Health:
 def page_tokens_of(request: Request) -> PageTokens:
     """What issues and reads page tokens."""
     return service_of(request.scope).page_tokens
+
+
+def nested_lock_of(request: Request) -> anyio.Lock:
+    """What the diagnostics that open a cluster of their own take turns by."""
+    return service_of(request.scope).nested
 
 
 def diagnostics_enabled(request: Request) -> bool:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from asgi_app.codec import timestamp_text
 from asgi_app.cql import Queries, Statement
-from asgi_app.errors import BatchTooLarge, FieldError, NotFound
+from asgi_app.errors import BatchTooLarge, FieldError, NotFound, ServiceError
 from asgi_app.pages import Gathered, gather
 from asgi_app.paging import PagePosition
 from asgi_app.requests import json_body, path_uuid
@@ -226,7 +226,13 @@ async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) 
     result = await database_of(request).execute(statement, values, deadline=deadline_of(request))
     if not result.applied:
         raise NotFound("There is no such user.")
-    return await _read_back(request, user_id)
+    try:
+        return await _read_back(request, user_id)
+    except NotFound:
+        raise
+    except ServiceError as error:
+        error.outcome = "applied"  # only the look at it failed
+        raise
 
 
 async def _read_back(request: Request, user_id: uuid.UUID) -> Response:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cassandra import ConsistencyLevel
 from cassandra.cluster import Session
 from helpers.cassandra import column, count
 from helpers.exchange import Exchange
@@ -199,6 +200,28 @@ async def test_a_write_whose_deadline_passed_was_not_sent_or_its_outcome_is_unkn
     assert None in outcomes.values()
     assert [name for name, outcome in outcomes.items() if outcome is None and name in written] == []
     assert [name for name, outcome in outcomes.items() if outcome == "written" and name not in written] == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_a_change_whose_deadline_passed_was_not_made_or_says_what_is_known(
+    client: httpx.AsyncClient, cql: Session, users: str, method: str
+) -> None:
+    stored = cql.prepare(f"SELECT name FROM {users} WHERE id = ?")
+    stored.consistency_level = ConsistencyLevel.SERIAL
+    outcomes = set()
+    for microseconds in range(100, 12_000, 150):
+        user = await create(client)  # another each time: one that is unknown may still come
+        name = f"{uuid.uuid4()}"
+        headers = {"X-Request-Timeout": f"0.{microseconds:06d}"}
+        response = await client.request(method, f"/users/{user['id']}", json=ADA | {"name": name}, headers=headers)
+        outcome = "applied" if response.status_code == 200 else response.json().get("outcome")
+        if response.status_code != 200:
+            problem(response, 504, "deadline_exceeded", outcome=outcome)
+        if outcome != "unknown":
+            found = cql.execute(stored, [uuid.UUID(user["id"])]).one().name
+            assert (found == name) is (outcome == "applied"), (microseconds, outcome)
+        outcomes.add(outcome)
+    assert None in outcomes
 
 
 async def test_a_read_never_speaks_of_an_outcome(client: httpx.AsyncClient, cql: Session, users: str) -> None:

@@ -362,6 +362,28 @@ async def test_a_safety_demonstration_passes_and_leaves_everything_as_it_was(
     assert sorted(cql.execute(f"SELECT * FROM {users}")) == rows
 
 
+async def test_safety_demonstrations_do_not_disturb_each_other(node_address: tuple[str, int], keyspace: str) -> None:
+    async with serving(settings_for(node_address, keyspace, diagnostics=True, max_streams=1)) as (_, client):
+        answers: list[httpx.Response] = []
+
+        async def ask(method: str, path: str) -> None:
+            answers.append(await client.request(method, path))
+
+        async with anyio.create_task_group() as tasks:
+            for name in SAFETY * 3:
+                tasks.start_soon(ask, "POST", f"/context_manager_safety/{name}")
+            for _ in range(10):  # the one stream that may be open is left to those who stream
+                await ask("GET", "/users/stream")
+    assert {answer.status_code for answer in answers} == {200}
+    assert [it.json() for it in answers if isinstance(it.json(), dict) and not it.json()["passed"]] == []
+
+
+@pytest.mark.parametrize("name", SAFETY)
+async def test_a_safety_demonstration_ends_at_its_deadline(client: httpx.AsyncClient, name: str) -> None:
+    headers = {"X-Request-Timeout": "0.0005"}
+    problem(await client.post(f"/context_manager_safety/{name}", headers=headers), 504, "deadline_exceeded")
+
+
 SAME = ["session_open", "session_id", "cluster_open", "cluster_id", "keyspace", "open_streams"]
 
 

@@ -274,6 +274,21 @@ async def test_the_waiter_leaves_at_the_deadline_and_the_slot_stays_until_the_dr
     await until(lambda: bridge.in_flight == 0)
 
 
+async def test_a_call_whose_deadline_passes_before_its_thread_comes_to_it_is_never_started(
+    bridge: Bridge, driver: Driver
+) -> None:
+    go_on = threading.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bridge.call, lambda _, done: done(go_on.wait(LONG), None), Deadline.after(LONG))
+        await until(lambda: bridge.threads_in_use == 1)
+        with pytest.raises(DeadlineExceeded) as caught:
+            await bridge.call(driver.start, Deadline.after(0.05))
+        assert not isinstance(caught.value, AnswerOverdue)  # what was not handed over has no outcome to wonder about
+        go_on.set()
+    await until(lambda: bridge.in_flight == 0)
+    assert driver.started == []
+
+
 async def test_cancelling_a_call_under_way_keeps_its_slot_until_the_driver_reports(
     bridge: Bridge, driver: Driver
 ) -> None:
