@@ -23,7 +23,7 @@ _SINGLE = {
 }
 """Fields of which a second one would leave it to chance which counts."""
 
-_host = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::[0-9]{0,5})?", re.ASCII)
+_host = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::[0-9]{0,5})?", re.ASCII)
 
 
 def check_head(scope: Scope, settings: Settings) -> None:

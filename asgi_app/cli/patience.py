@@ -4,6 +4,7 @@ They are mixed in before one of uvicorn's protocols, and look at every piece of 
 
 - the head of a request must be whole within the header timeout, counted from the connection or from its first byte;
 - no more is buffered than a head may have;
+- of requests that come before the ones ahead are answered, few are parsed and the rest is not read;
 - what is left of a body that nobody wants any more must come within the body timeout. While somebody wants it, the
   application bounds it (`asgi_app.requests`), under every server.
 """
@@ -20,6 +21,7 @@ from typing import Any
 
 import h11
 import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
 
 from asgi_app.errors import HeadersTooLarge, MalformedRequest, RequestError, RequestTimeout, UriTooLong
 from asgi_app.limits import MOST_HEADERS
@@ -28,6 +30,9 @@ from asgi_app.settings import Settings
 
 REQUEST_LINE = 256
 """Bytes for what of a head is neither URL nor header field."""
+
+PIECE = 8192
+"""Bytes that are parsed at once: some hundred requests at most."""
 
 logger = logging.getLogger("asgi_app.access")
 
@@ -168,20 +173,82 @@ class Patience(asyncio.Protocol):
         raise NotImplementedError
 
 
+class HoldableFlow(FlowControl):
+    """uvicorn's, which does not read on while data is held."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__(transport)
+        self.held = False
+
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
+
+    def hold(self, held: bool) -> None:
+        """Whether there is data that must be parsed before more is read."""
+        if held:
+            self.held = True
+            self.pause_reading()
+        elif self.held:
+            self.held = False
+            self.resume_reading()
+
+
 class HttpToolsPatience(Patience):
-    """httptools reports what is complete; until then it buffers, and so the bytes are counted here."""
+    """httptools reports what is complete; until then it buffers, and so the bytes are counted here.
+
+    It parses all that is there, and uvicorn makes a cycle of each request, which takes more memory than the request,
+    and reads on after each answer: a client that sends and does not take would fill the memory. So data is parsed in
+    pieces, and not while a request waits for the answer to the one before.
+    """
 
     url: bytes
+    headers: list[tuple[bytes, bytes]]
+    pipeline: Any
+    flow: HoldableFlow
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._in_head = False
         self._in_message = False
         self._unreported = 0
+        self._unparsed = b""
+        self._answered: Any = None  # the cycle whose turn it is; uvicorn's `cycle` is the newest
         super().__init__(*args, **kwargs)
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.flow = HoldableFlow(self.transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unparsed = b""
+        if self._answered is not None:  # uvicorn tells the newest alone, and this one would go on to write
+            self._answered.disconnected = not self._answered.response_complete
+            self._answered.message_event.set()
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
+        if self._unparsed or self.pipeline or len(data) > PIECE:
+            self._unparsed += data
+            self._parse_on()
+        else:
+            self._parse(data)
+
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            self._answered, _ = self.pipeline[-1]
+        super().on_response_complete()
+        if self._unparsed:
+            self._parse_on()
+
+    def _parse(self, data: bytes) -> None:
         self._unreported += len(data)
         super().data_received(data)
+
+    def _parse_on(self) -> None:
+        while self._unparsed and not self.pipeline and not self.transport.is_closing():
+            piece, self._unparsed = self._unparsed[:PIECE], self._unparsed[PIECE:]
+            self._parse(piece)
+        self.flow.hold(bool(self._unparsed))
 
     def on_message_begin(self) -> None:
         self._in_head = self._in_message = True
@@ -193,6 +260,9 @@ class HttpToolsPatience(Patience):
         self._unreported = 0
         parent: Any = super()
         parent.on_headers_complete()
+        if not self.pipeline:
+            self._answered = self.cycle
+        self.headers = self.headers.copy()  # for trailers: they are no header fields (RFC 9110 section 6.5.1)
 
     def on_body(self, body: bytes) -> None:
         self._unreported = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import secrets
 from collections.abc import Mapping
 
@@ -18,15 +19,31 @@ from asgi_app.settings import Settings, setting_fields
 
 PAGE_KEYS = "ASGI_CASSANDRA_PAGE_KEYS"
 
+_prefix = re.compile(r"(/[A-Za-z0-9._~-]+)*", re.ASCII)
+
+
+def _checked_prefix(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    prefix = value.rstrip("/")
+    if not _prefix.fullmatch(prefix) or any(segment in (".", "..") for segment in prefix.split("/")):
+        raise click.BadParameter("must be a path such as /db, of letters, digits and -._~")
+    return prefix
+
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that serve.")
+@click.option(
+    "--root-path",
+    default="",
+    metavar="PATH",
+    callback=_checked_prefix,
+    help="The prefix that a proxy takes off the paths of requests; links have it again.",
+)
 @click.option("--reload", is_flag=True, help="Start anew when a source file in the working directory changes.")
 @settings_options(setting_fields())
 @in_sentences
-def serve(host: str, port: int, workers: int, reload: bool, overrides: Mapping[str, str]) -> None:
+def serve(host: str, port: int, workers: int, root_path: str, reload: bool, overrides: Mapping[str, str]) -> None:
     """Serve the API with uvicorn until Ctrl-C or SIGTERM.
 
     Every setting is an option here, a variable of the environment, and a line of .env; the first of these wins.
@@ -40,7 +57,7 @@ def serve(host: str, port: int, workers: int, reload: bool, overrides: Mapping[s
     if (reload or workers > 1) and not settings.page_keys:
         os.environ[PAGE_KEYS] = secrets.token_urlsafe(32)  # a page token of one process must do for the others
     with server.listen(host, port, settings.send_timeout) as listener:
-        config = server.configuration(settings, workers=workers, reload=reload)
+        config = server.configuration(settings, workers=workers, reload=reload, root_path=root_path)
         warn_of_open_door(host, settings)
         if reload:
             server.run_reloading(config, listener)

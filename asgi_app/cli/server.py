@@ -110,6 +110,7 @@ def configuration(
     *,
     workers: int = 1,
     reload: bool = False,
+    root_path: str = "",
     every_second: Callable[[], Awaitable[None]] | None = None,
 ) -> uvicorn.Config:
     """uvicorn's configuration; applies the log configuration to this process."""
@@ -118,6 +119,7 @@ def configuration(
         APPLICATION,
         workers=workers,
         reload=reload,
+        root_path=root_path,
         http=AbortableProtocol,
         access_log=False,  # the application logs its requests, with their ids
         server_header=False,

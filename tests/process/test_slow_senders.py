@@ -257,3 +257,23 @@ def connections_of(server: Server) -> list[Any]:
         for it in process.net_connections("tcp")
         if it.laddr and it.laddr.port == server.port and it.status not in ("LISTEN", "TIME_WAIT")
     ]
+
+
+def test_requests_whose_answers_nobody_takes_are_not_read_on(server: Server) -> None:
+    with server.connect() as client:
+        client.settimeout(1)
+        sent, most = 0, 12 << 20  # more than the kernel buffers
+        with pytest.raises(TimeoutError):
+            while sent < most:
+                sent += client.send(WHOLE * 1000)
+    # That it left in the midst of its answers is nobody's bug: the log has no traceback, as the fixture asserts.
+    with server.connect() as client:
+        client.sendall(WHOLE * 999 + WHOLE.replace(b"Host", b"Connection: close\r\nHost"))
+        assert rest(client).count(b"HTTP/1.1 200 OK") == 1000
+
+
+def test_a_trailer_is_no_header(server: Server) -> None:
+    head = b"POST /users HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with server.connect() as client:
+        client.sendall(head + b"2\r\n{}\r\n0\r\nContent-Type: application/json\r\n\r\n")
+        assert answer(client).status == 415

@@ -55,6 +55,13 @@ def test_serve_has_every_setting_as_an_option_that_names_its_variable() -> None:
         assert (f"[{field.env}" in text) == (not field.secret)
 
 
+@pytest.mark.parametrize("prefix", ["db", "//db", "/a/../b", "/a b", "/%64b", "/d\u00f6b", "http://host/db"])
+def test_a_root_path_is_a_plain_prefix(prefix: str) -> None:
+    refused = invoke("serve", "--root-path", prefix)
+    assert refused.exit_code == 2
+    assert "must be a path such as /db" in refused.output
+
+
 @pytest.mark.parametrize("field", [field for field in setting_fields() if field.secret], ids=lambda field: field.env)
 def test_a_secret_is_no_option(field: SettingField) -> None:
     option = f"--{field.name.replace('_', '-')}"
