@@ -100,9 +100,14 @@ class RequestContextMiddleware:
             if database is not None:
                 database.metrics.request_ended(template or UNMATCHED, scope["method"], response.status or 0, seconds)
             _log_access(scope, response, note, template, seconds)
-            if span is not None:
-                span.end(template, response.status, note.failure)
             end(begun)
+            failure, note.failure = (
+                note.failure,
+                None,
+            )  # its traceback has this frame, and that the note: no cycle, please
+            if span is not None:
+                span.end(template, response.status, failure)
+            del failure
 
     def _would_be_refused(self, service: Service, scope: Scope) -> bool:
         if not service.database.bridge.is_full:
