@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
-    from starlette.types import Message
+    from starlette.types import Message, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,15 @@ async def _expect_ready(app: Starlette) -> None:
     async def send(message: Message) -> None:
         statuses.append(message.get("status", 0))
 
-    headers: list[tuple[bytes, bytes]] = []
-    await app({"type": "http", "method": "GET", "path": "/readyz", "headers": headers}, receive, send)
+    scope: Scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "path": "/readyz",
+        "query_string": b"",
+        "headers": [],
+    }
+    await app(scope, receive, send)
     if statuses[0] != 200:
         raise RuntimeError(f"the service did not connect: /readyz answers {statuses[0]}")
 
