@@ -7,6 +7,7 @@ from hmac import compare_digest
 from starlette.requests import Request
 from starlette.types import Scope
 
+from asgi_app.authorization import bearer_token
 from asgi_app.errors import Unauthorized
 from asgi_app.state import settings_of
 
@@ -19,9 +20,6 @@ def has_admin(scope: Scope) -> bool:
 def require_admin(request: Request) -> None:
     """Raise Unauthorized unless the request carries the configured token."""
     expected = settings_of(request.scope).admin_token
-    sent = request.headers.getlist("authorization")
-    if expected is None or len(sent) != 1:
-        raise Unauthorized
-    scheme, _, token = sent[0].partition(" ")
-    if scheme.lower() != "bearer" or not compare_digest(token.strip(" ").encode(), expected.reveal().encode()):
+    sent = bearer_token(request)
+    if expected is None or sent is None or not compare_digest(sent.encode(), expected.reveal().encode()):
         raise Unauthorized

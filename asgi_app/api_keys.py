@@ -8,7 +8,7 @@ from hmac import compare_digest
 
 from starlette.requests import HTTPConnection
 
-from asgi_app.authorization import Action, Principal
+from asgi_app.authorization import Action, Principal, bearer_token
 from asgi_app.errors import Forbidden, Unauthorized
 from asgi_app.settings import Secret
 
@@ -47,7 +47,4 @@ def _known(key: str) -> tuple[bytes, Principal]:
 def _sent_key(connection: HTTPConnection) -> str | None:
     """X-API-Key goes first: a proxy in between may have a use of its own for Authorization."""
     key = connection.headers.get("x-api-key")
-    if key is not None:
-        return key.strip()
-    scheme, _, token = connection.headers.get("authorization", "").strip().partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token else None
+    return bearer_token(connection) if key is None else key.strip()

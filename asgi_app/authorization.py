@@ -41,6 +41,12 @@ class Principal:
         return action.verb in self.scopes or f"{action.verb}.{action.resource}" in self.scopes
 
 
+def bearer_token(connection: HTTPConnection) -> str | None:
+    """What `Authorization: Bearer` carries (RFC 6750 section 2.1); None where it carries none."""
+    scheme, _, token = connection.headers.get("authorization", "").strip().partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
 Authorize = Callable[[HTTPConnection, Action], Named | Awaitable[Named]]
 """Takes the connection (headers, client, scope; no body was read yet) and the action, and returns who asks.
 

@@ -28,7 +28,7 @@ from asgi_app.state import (
     set_context,
 )
 from asgi_app.stream import StreamAborted
-from asgi_app.timing import RequestNote, begin, end
+from asgi_app.timing import RequestNote, begin, end, milliseconds
 from asgi_app.trace_context import HEADER, trace_context
 
 REQUEST_ID = b"x-request-id"
@@ -101,10 +101,8 @@ class RequestContextMiddleware:
                 database.metrics.request_ended(template or UNMATCHED, scope["method"], response.status or 0, seconds)
             _log_access(scope, response, note, template, seconds)
             end(begun)
-            failure, note.failure = (
-                note.failure,
-                None,
-            )  # its traceback has this frame, and that the note: no cycle, please
+            # Its traceback has this frame, and the frame has the note: neither may keep it.
+            failure, note.failure = note.failure, None
             if span is not None:
                 span.end(template, response.status, failure)
             del failure
@@ -246,9 +244,9 @@ def _log_access(scope: Scope, response: _Response, note: RequestNote, template: 
     fields["route"] = template
     fields["path"] = path
     fields["status"] = response.status
-    fields["duration_ms"] = round(1000 * seconds, 3)
-    fields["queue_ms"] = round(1000 * note.queued, 3)
-    fields["driver_ms"] = round(1000 * note.driven, 3)
+    fields["duration_ms"] = milliseconds(seconds)
+    fields["queue_ms"] = milliseconds(note.queued)
+    fields["driver_ms"] = milliseconds(note.driven)
     fields["statements"] = note.statements
     if note.rows is not None:
         fields["rows"] = note.rows

@@ -15,7 +15,7 @@ from asgi_app.codec import timestamp_text
 from asgi_app.negotiation import preferred
 from asgi_app.requests import list_field
 from asgi_app.responses import json_response
-from asgi_app.state import database_of, drain_of, health_of, settings_of
+from asgi_app.state import database_of, drain_of, health_of, location, settings_of
 
 VARY = {"Vary": "Accept"}
 
@@ -30,7 +30,7 @@ async def welcome(request: Request) -> Response:
             "message": "asgi-cassandra is running",
             "version": asgi_app.__version__,
             "docs": "docs/http.md",
-            "health": f"{request.scope.get('root_path', '')}/health",
+            "health": location(request, "/health"),
         }
     )
 

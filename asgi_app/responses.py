@@ -115,21 +115,21 @@ def log_failure(error: BaseException, scope: Scope) -> None:
     note_failure(error)
     if isinstance(error, Overloaded):
         return
-    context = context_of(scope)
+    ids, path = log_fields(), encoded_path(scope)
     is_bug = isinstance(error, InternalError) or not isinstance(error, ServiceError)
     logger.log(
         logging.ERROR if is_bug else logging.WARNING,
         "%s %s failed: %r%s [request %s]",
         scope["method"],
-        encoded_path(scope),
+        path,
         error,
         f" because of {error.__cause__!r}" if error.__cause__ else "",
-        context.request_id if context else "-",
+        ids.get("request_id", "-"),
         exc_info=error if is_bug else None,
         extra={
-            **log_fields(),
+            **ids,
             "method": scope["method"],
-            "path": encoded_path(scope),
+            "path": path,
             "error": error.code if isinstance(error, ServiceError) else InternalError.code,
         },
     )

@@ -38,7 +38,7 @@ from asgi_app.pages import PageReader, PageTimes
 from asgi_app.requests import list_field
 from asgi_app.responses import problem_body
 from asgi_app.rows import RowPage
-from asgi_app.state import context_of, database_of, deadline_of, drain_of, row_sizes_of, settings_of
+from asgi_app.state import database_of, deadline_of, drain_of, row_sizes_of, settings_of
 from asgi_app.tasks import background_tasks
 from asgi_app.timing import current, log_fields, note_failure
 
@@ -290,14 +290,14 @@ class RowStream:
 
     async def _break_off(self, scope: Scope, send: Send, error: Exception, progress: Progress) -> None:
         """Log, write the form's last word where the client still listens, and raise StreamAborted."""
-        context = context_of(scope)
+        ids = log_fields()
         logger.warning(
             "a stream ended incomplete after %d rows in %d pages: %r [request %s]",
             progress.rows,
             progress.pages,
             error,
-            context.request_id if context else "-",
-            extra=log_fields() | {"error": _code(error), "rows": progress.rows, "pages": progress.pages},
+            ids.get("request_id", "-"),
+            extra=ids | {"error": _code(error), "rows": progress.rows, "pages": progress.pages},
         )
         note_failure(error)
         self._reader.database.metrics.stream_broken(_code(error))

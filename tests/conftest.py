@@ -1,14 +1,21 @@
-"""One real Cassandra node for the whole run, booted by the first test that asks for it."""
+"""One real Cassandra for the whole run, booted by the first test that asks for it, and what most tests need on it."""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
+import httpx
 import pytest
+from cassandra.cluster import Session
+from helpers.cassandra import connected, own_keyspace
+from helpers.service import serving, settings_for
+from starlette.applications import Starlette
 
 from asgi_app.local_node import NodeSpec, local_node
+from asgi_app.settings import Settings
 
 NODE_VARIABLE = "TEST_CASSANDRA_NODE"
 """Names a node to use (host:port) in place of a fresh one, which saves its boot while you work on the tests."""
@@ -39,3 +46,44 @@ def _running_node(named: str) -> NodeAddress:
     except OSError as error:
         pytest.fail(f"{NODE_VARIABLE}: nothing answers at {named} ({error}).")
     return host, int(port)
+
+
+@pytest.fixture(scope="module")
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """asyncio, unless a test is marked `every_loop`."""
+    return getattr(request, "param", ("asyncio", {"use_uvloop": False}))
+
+
+@pytest.fixture(scope="session")
+def cql(node_address: tuple[str, int]) -> Iterator[Session]:
+    """The tests' own driver session."""
+    with connected(*node_address) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def keyspace(cql: Session) -> Iterator[str]:
+    """This run's keyspace, with the three tables."""
+    with own_keyspace(cql) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def settings(node_address: tuple[str, int], keyspace: str) -> Settings:
+    return settings_for(node_address, keyspace)
+
+
+@pytest.fixture(scope="module")
+async def service(anyio_backend: Any, settings: Settings) -> AsyncIterator[tuple[Starlette, httpx.AsyncClient]]:
+    async with serving(settings) as started:
+        yield started
+
+
+@pytest.fixture
+def app(service: tuple[Starlette, httpx.AsyncClient]) -> Starlette:
+    return service[0]
+
+
+@pytest.fixture
+def client(service: tuple[Starlette, httpx.AsyncClient]) -> httpx.AsyncClient:
+    return service[1]

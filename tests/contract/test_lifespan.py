@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -160,10 +159,9 @@ def test_threads_are_bounded_while_it_runs_and_gone_when_it_has_ended(
     # Beside the driver's own (two executors, its timers, heartbeat and reactor): the bridge's submitter and its four.
     assert max(while_open) - len(before) <= 16
     assert while_open[-1] <= max(while_open[0], while_open[1])
-    give_up = time.monotonic() + 10
-    while extra := [thread.name for thread in _extra(before)]:
-        assert time.monotonic() < give_up, extra
-        time.sleep(0.02)
+    for thread in _extra(before):
+        thread.join(10)
+    assert [thread.name for thread in _extra(before)] == []
 
 
 def _extra(before: set[threading.Thread]) -> list[threading.Thread]:

@@ -6,14 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from cassandra.cluster import Session
-from helpers.cassandra import connected, own_keyspace, unused_keyspace
-
-
-@pytest.fixture(scope="session")
-def cql(node_address: tuple[str, int]) -> Iterator[Session]:
-    """The tests' own driver session."""
-    with connected(*node_address) as session:
-        yield session
+from helpers.cassandra import own_keyspace, unused_keyspace
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,7 @@ import asyncio
 import socket
 import struct
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -138,10 +137,3 @@ def unchunked(body: bytes) -> bytes:
             return bytes(whole)
         whole += body[end + 2 : end + 2 + size]
         at = end + 2 + size + 2
-
-
-def seconds_of(action: Callable[[], Any]) -> float:
-    """How long it takes."""
-    began = time.monotonic()
-    action()
-    return time.monotonic() - began
