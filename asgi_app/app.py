@@ -11,23 +11,66 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_app.api_keys import ApiKeys
 from asgi_app.authorization import Authorize
 from asgi_app.borrowed import SessionSource
-from asgi_app.cross_origin import CrossOriginMiddleware, PreflightMiddleware
+from asgi_app.cross_origin import CrossOriginMiddleware, PreflightMiddleware, cross_origin_configured
 from asgi_app.db import Database
 from asgi_app.drain import DRAIN, Drain, end_this_process
 from asgi_app.errors import ServiceError
 from asgi_app.middleware import RequestContextMiddleware
 from asgi_app.responses import answer_http_exception, answer_service_error
 from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS, takes_a_call
+from asgi_app.routing import SegmentRouter
 from asgi_app.settings import Problem, Settings, SettingsError
 from asgi_app.state import started
 from asgi_app.tables import TABLES
 from asgi_app.tasks import background_tasks
 
 logger = logging.getLogger("asgi_app.app")
+
+
+class Application(Starlette):
+    """Starlette's application, with the service's middleware around the router.
+
+    `RequestContextMiddleware` answers what handlers raise. So as long as nobody has added middleware or handlers of
+    exceptions, and no origins are configured, requests go through it alone.
+    """
+
+    def __init__(self, router: SegmentRouter) -> None:
+        super().__init__(
+            middleware=[
+                Middleware(CrossOriginMiddleware),
+                Middleware(RequestContextMiddleware, takes_a_call=takes_a_call),
+                Middleware(PreflightMiddleware),
+            ],
+            exception_handlers={ServiceError: answer_service_error, HTTPException: answer_http_exception},
+        )
+        self.router = router
+        self._as_made = self._surroundings()
+        self._short: ASGIApp | None = None
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Starlette's contract; called when the first request comes."""
+        if self._surroundings() == self._as_made:
+            self._short = RequestContextMiddleware(self.router, takes_a_call)
+        return super().build_middleware_stack()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the whole lifespan."""
+        if self._short is not None and scope["type"] == "http":
+            scope["app"] = self
+            if not cross_origin_configured(scope):
+                await self._short(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+    def _surroundings(self) -> tuple[Any, ...]:
+        """What decides what a request goes through on its way to the router."""
+        bound = getattr(self, "max_body_size", None)  # Starlette has it since 1.10
+        return [*self.user_middleware], {**self.exception_handlers}, self.debug, bound
 
 
 def create_app(
@@ -60,18 +103,7 @@ def create_app(
                 yield {DRAIN: drain}
                 await drain.finish()
 
-    app = Starlette(
-        routes=[*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS],
-        middleware=[
-            Middleware(CrossOriginMiddleware),
-            Middleware(RequestContextMiddleware, takes_a_call=takes_a_call),
-            Middleware(PreflightMiddleware),
-        ],
-        exception_handlers={ServiceError: answer_service_error, HTTPException: answer_http_exception},
-        lifespan=lifespan,
-    )
-    app.router.redirect_slashes = False
-    return app
+    return Application(SegmentRouter([*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS], lifespan=lifespan))
 
 
 def chosen_hook(settings: Settings, authorize: Authorize | None) -> Authorize | None:

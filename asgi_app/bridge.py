@@ -3,19 +3,22 @@
 A call passes three stations. *Admission*: at most `max_in_flight` calls run, at most `max_waiting` wait for a slot,
 for at most `max_wait` seconds each; past a bound the call is refused at once. The slots are divided among kinds of
 calls: see `Share`. *Submission*: admitted calls are collected and one worker-thread hop starts all that have gathered
-while the hop before was under way. *Answer*: the driver's callbacks append to a queue and wake the loop once for all
-answers that are ready.
+while the hop before was under way; where starting a call cannot block (`starts_block`), it is started where it is.
+*Answer*: a driver that reports on the event loop settles the call there; reports from other threads go into a queue and
+wake the loop once for all that are ready.
 
 Knows nothing of Cassandra: a call is anything that can be started with a timeout and reports back through a callback.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple
 
 import anyio
@@ -169,6 +172,9 @@ class Bridge:
         self._in_turn = CapacityLimiter(1)
         self._call_on_loop = threadsafe_scheduler()
         self._new_signal = signal_factory()
+        self._thread = threading.get_ident()
+        self.starts_block = True
+        """Whether starting a call may block, so that a worker thread must do it. Set by who knows the driver."""
 
     @classmethod
     @asynccontextmanager
@@ -217,12 +223,22 @@ class Bridge:
         Raises QueueFull or QueueTimeout where a bound is passed, DeadlineExceeded when the deadline passes before the
         call was handed over, AnswerOverdue when it passes after, ShuttingDown when the bridge closes.
         """
+        if self._closing:
+            raise ShuttingDown
+        left = deadline.remaining()
         lane = self._lanes[share]
-        await self._admit(lane, deadline)
+        if lane.in_flight < lane.slots and self._has_room_beside(lane):
+            self._take(lane)
+        else:
+            await self._queue(lane, deadline, left)
         call = _Call(start, lane, deadline, self._new_signal())
-        self._admitted.append(call)
-        self._work.set()
-        await call.answered.wait(deadline.left())
+        if self.starts_block:
+            self._admitted.append(call)
+            self._work.set()
+        else:
+            self._start(call)
+        if not call.settled:
+            await call.answered.wait(deadline.left())
         if not call.settled:
             raise DeadlineExceeded if call.claim() else AnswerOverdue
         if call.error is not None:
@@ -244,13 +260,8 @@ class Bridge:
         """
         return await to_thread.run_sync(function, *args, limiter=self._in_turn)
 
-    async def _admit(self, lane: _Lane, deadline: Deadline) -> None:
-        if self._closing:
-            raise ShuttingDown
-        left = deadline.remaining()
-        if lane.in_flight < lane.slots and self._has_room_beside(lane):
-            self._take(lane)
-            return
+    async def _queue(self, lane: _Lane, deadline: Deadline, left: float) -> None:
+        """Return holding a slot, or raise holding none."""
         if len(lane.waiting) >= lane.max_waiting:
             raise QueueFull
         await self._wait_for_slot(lane, left if lane.patient else min(left, self._limits.max_wait))
@@ -319,34 +330,40 @@ class Bridge:
                 await to_thread.run_sync(self._start_all, batch, limiter=self._submitter)
 
     def _start_all(self, batch: list[_Call[Any]]) -> None:
-        """In the submitting thread: start each call; one that cannot be started reports why."""
+        """In the submitting thread: start each call."""
         for call in batch:
-            done = self._reporter(call)
-            if not call.claim():
-                done(None, DeadlineExceeded())  # nobody waits any more, but the slot must come free
-                continue
-            try:
-                call.start(call.deadline.remaining(), done)
-            except BaseException as error:  # it is the waiter's, not this thread's
-                done(None, error)
+            self._start(call)
 
-    def _reporter(self, call: _Call[T]) -> Done[T]:
-        def done(result: T | None, error: BaseException | None) -> None:
-            self._answers.append((call, result, error))
-            if not self._drain_scheduled:
-                self._drain_scheduled = True
-                # The loop can be gone when a driver thread reports after shutdown: nobody waits for that answer.
-                with suppress(RuntimeError):
-                    self._call_on_loop(self._drain)
+    def _start(self, call: _Call[Any]) -> None:
+        """Start a call; one that cannot be started reports why."""
+        done: Done[Any] = partial(self._report, call)
+        if not call.claim():
+            done(None, DeadlineExceeded())  # nobody waits any more, but the slot must come free
+            return
+        try:
+            call.start(call.deadline.remaining(), done)
+        except BaseException as error:  # it is the waiter's, not this thread's
+            done(None, error)
 
-        return done
+    def _report(self, call: _Call[Any], result: Any, error: BaseException | None) -> None:
+        """A call's end, in any thread."""
+        if threading.get_ident() == self._thread:
+            if not call.settled:  # a speculative execution may report twice
+                self._settle(call, result, error)
+            return
+        self._answers.append((call, result, error))
+        if not self._drain_scheduled:
+            self._drain_scheduled = True
+            # The loop can be gone when a driver thread reports after shutdown: nobody waits for that answer.
+            with suppress(RuntimeError):
+                self._call_on_loop(self._drain)
 
     def _drain(self) -> None:
         """On the loop: settle every call that has reported since the last time."""
         self._drain_scheduled = False  # before looking, so that a report from now on schedules again
         while self._answers:
             call, result, error = self._answers.popleft()
-            if not call.settled:  # a speculative execution may report twice
+            if not call.settled:
                 self._settle(call, result, error)
 
     def _settle(self, call: _Call[Any], result: Any, error: BaseException | None) -> None:

@@ -59,7 +59,10 @@ class ClusterUnreachableError(Exception):
 
 
 def build_cluster(
-    settings: Settings, row_factory: RowFactory = tuple_factory, observer: Observer | None = None
+    settings: Settings,
+    row_factory: RowFactory = tuple_factory,
+    observer: Observer | None = None,
+    connection_class: type[Any] | None = None,
 ) -> "Cluster":
     """A driver `Cluster` for these settings, without any connection to Cassandra.
 
@@ -68,6 +71,7 @@ def build_cluster(
     cluster's `shutdown()`, connected or not.
 
     `row_factory` makes the rows of every statement that brings no other. `observer` is told of retries.
+    `connection_class` is one of `asgi_app.reactor`; without it the driver's own reads its sockets in a thread.
 
     Raises `ClusterConfigError` when the driver cannot run on this Python or a TLS file or the bundle cannot be used,
     and `ClusterUnreachableError` when no node can be found now.
@@ -77,7 +81,7 @@ def build_cluster(
     arguments = {
         **_connection_arguments(settings),
         "execution_profiles": {driver.EXEC_PROFILE_DEFAULT: profile},
-        "connection_class": _connection_class(driver),
+        "connection_class": connection_class or _connection_class(driver),
     }
     if settings.astra_db_secure_bundle_path is not None:
         return _astra_cluster(driver, settings, settings.astra_db_secure_bundle_path, arguments)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskStatus
 
 from asgi_app.borrowed import BorrowedSession
 from asgi_app.bridge import Bridge
+from asgi_app.calls import LentSender, OwnSender, Sender
 from asgi_app.cluster import ClusterConfigError, build_cluster
 from asgi_app.errors import NotConnected, OpenedBeforeFork
 from asgi_app.metrics import Metrics, NodeState
+from asgi_app.reactor import connection_class_for
 from asgi_app.rows import RawProtocolHandler, keep_page
 from asgi_app.settings import Settings
 
@@ -38,6 +42,7 @@ class Connection:
         self._metrics = metrics
         self._lent = lent
         self._session: Any = lent
+        self._sender: Sender | None = None if lent is None else LentSender(lent)
         self._process = os.getpid()
 
     @property
@@ -55,6 +60,13 @@ class Connection:
         if self._session is None:
             raise NotConnected
         return self._session
+
+    @property
+    def sender(self) -> Sender:
+        """What sends statements on the session; raises as `session` does."""
+        if self._sender is None or os.getpid() != self._process:
+            return LentSender(self.session)
+        return self._sender
 
     def nodes(self) -> dict[str, NodeState]:
         """The nodes that the driver knows, by address; none while there is no session."""
@@ -86,13 +98,16 @@ class Connection:
         Does nothing in a forked process: the session is the other's.
         """
         if self._session is not None and os.getpid() == self._process:
-            session, self._session = self._session, None
+            session, self._session, self._sender = self._session, None, None
             if session is not self._lent:
                 await self._bridge.run(_close, session)
 
     async def _attempt(self) -> bool:
+        own = own_connection_class()
         try:
-            self._session = await self._bridge.run(_open, self._settings, self._metrics)
+            self._session = await self._bridge.run(_open, self._settings, self._metrics, own)
+            self._sender = OwnSender(self._session)
+            self._bridge.starts_block = own is None
         except ClusterConfigError:
             raise
         except Exception as error:
@@ -102,9 +117,15 @@ class Connection:
         return True
 
 
-def _open(settings: Settings, metrics: Metrics) -> Any:
+def own_connection_class() -> type[Any] | None:
+    """Connections for the event loop that runs here; None where it is not asyncio's, for the driver's own."""
+    token = anyio.lowlevel.current_token().native_token
+    return connection_class_for(token) if isinstance(token, asyncio.AbstractEventLoop) else None
+
+
+def _open(settings: Settings, metrics: Metrics, connection_class: type[Any] | None) -> Any:
     """Whole in one worker thread: a cluster that did not connect is shut down here, so that no thread of it stays."""
-    cluster = build_cluster(settings, row_factory=keep_page, observer=metrics)
+    cluster = build_cluster(settings, row_factory=keep_page, observer=metrics, connection_class=connection_class)
     try:
         session = cluster.connect()
     except BaseException:

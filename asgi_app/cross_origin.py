@@ -69,6 +69,14 @@ class PreflightMiddleware(_Configured):
         await response(scope, receive, send)
 
 
+def cross_origin_configured(scope: Scope) -> bool:
+    """Whether pages of other origins may read answers, or nothing is known of the settings yet."""
+    try:
+        return bool(settings_of(scope).cors_origins)
+    except LifespanNotStarted:
+        return True
+
+
 def _is_preflight(scope: Scope) -> bool:
     if scope["method"] != "OPTIONS":
         return False

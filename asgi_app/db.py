@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import msgspec
 from anyio.abc import TaskGroup
-from cassandra.query import BatchStatement, BatchType, PreparedStatement
+from cassandra.query import PreparedStatement
 
 from asgi_app.borrowed import SessionSource, borrow
 from asgi_app.bridge import AnswerOverdue, Bridge, BridgeLimits, Done, Share, Start
+from asgi_app.calls import Sender, Told
 from asgi_app.connection import Connection
 from asgi_app.cql import Statement
 from asgi_app.deadline import Deadline
@@ -45,8 +46,7 @@ _TRIALS = 1024
 """How many statements of demonstrations may wait at once: those of one, and some more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, gc=False):
     """What a statement gave: its page of rows, None for a statement that has none, and the way to the next page."""
 
     page: RowPage | None
@@ -157,19 +157,23 @@ class Database:
         With `paging_state`, the page that follows the one which gave it: the caller vouches that it belongs to this
         statement with these values, because Cassandra does not check.
         """
-        return await self._observed(
-            statement, lambda prepared: _bound(prepared, values, fetch_size), deadline, paging_state, share
-        )
+
+        def send(sender: Sender, prepared: PreparedStatement, timeout: float, told: Told) -> Any:
+            return sender.send(prepared, values, fetch_size, paging_state, timeout, told)
+
+        return await self._observed(statement, send, deadline, share)
 
     async def execute_batch(self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline) -> Result:
         """Run `statement` once for each of `rows` as one logged batch: all of it is applied, or nothing.
 
         Raises BatchTooLarge where Cassandra refuses it, as it does by the batch's size.
         """
+
+        def send(sender: Sender, prepared: PreparedStatement, timeout: float, told: Told) -> Any:
+            return sender.send_batch(prepared, rows, timeout, told)
+
         try:
-            return await self._observed(
-                statement, lambda prepared: _batched(prepared, rows), deadline, batch_size=len(rows)
-            )
+            return await self._observed(statement, send, deadline, batch_size=len(rows))
         except RejectedByCassandra as error:
             raise BatchTooLarge from error
 
@@ -187,9 +191,8 @@ class Database:
     async def _observed(
         self,
         statement: Statement,
-        bind: Callable[[PreparedStatement], Any],
+        send: Send,
         deadline: Deadline,
-        paging_state: bytes | None = None,
         share: Share = Share.CALLS,
         batch_size: int | None = None,
     ) -> Result:
@@ -199,9 +202,9 @@ class Database:
         rows = 0
         failure: BaseException | None = None
         try:
-            session = self.session  # before anything waits: in a forked process nothing would ever answer
-            prepared = await self._prepared.get(statement, deadline)
-            attempt = _Attempt(session, prepared, bind, paging_state)
+            sender = self._connection.sender  # before anything waits: in a forked process nothing would ever answer
+            prepared = self._prepared.ready(statement) or await self._prepared.get(statement, deadline)
+            attempt = _Attempt(sender, prepared, send)
             result = await self._run(statement, attempt, deadline, share)
             rows = result.row_count
             return result
@@ -243,40 +246,24 @@ class Database:
         return prepared
 
 
-def _bound(prepared: PreparedStatement, values: Sequence[Any], fetch_size: int) -> Any:
-    bound = prepared.bind(values)
-    bound.fetch_size = fetch_size  # on this one: the prepared statement is shared
-    return bound
-
-
-def _batched(prepared: PreparedStatement, rows: Sequence[Sequence[Any]]) -> Any:
-    batch = BatchStatement(BatchType.LOGGED)
-    batch.is_idempotent = prepared.is_idempotent
-    for values in rows:
-        batch.add(prepared, values)
-    return batch
+Send = Callable[[Sender, PreparedStatement, float, Told], Any]
+"""Hands a prepared statement with its values to a sender."""
 
 
 class _Attempt(Start[Result]):
-    """One run of a bound statement; `sent` tells whether a node was handed it."""
+    """One run of a statement; `sent` tells whether a node was handed it."""
 
-    __slots__ = ("_answered", "_asked", "_bind", "_paging_state", "_prepared", "_session", "_started", "sent")
+    __slots__ = ("_answered", "_asked", "_done", "_prepared", "_send", "_sender", "_started", "sent")
 
-    def __init__(
-        self,
-        session: Any,
-        prepared: PreparedStatement,
-        bind: Callable[[PreparedStatement], Any],
-        paging_state: bytes | None,
-    ) -> None:
-        self._session = session
+    def __init__(self, sender: Sender, prepared: PreparedStatement, send: Send) -> None:
+        self._sender = sender
         self._prepared = prepared
-        self._bind = bind
-        self._paging_state = paging_state
+        self._send = send
         self.sent = False
         self._asked = time.perf_counter()
         self._started: float | None = None
         self._answered: float | None = None
+        self._done: Done[Result]
 
     def times(self, now: float) -> tuple[float, float | None]:
         """Seconds until it was handed to the driver, and from there to the answer; `now` where these are still to come.
@@ -289,29 +276,10 @@ class _Attempt(Start[Result]):
 
     def __call__(self, timeout: float, done: Done[Result]) -> None:
         self._started = time.perf_counter()
-        query = self._bind(self._prepared)
-        future = self._session.execute_async(query, timeout=timeout, paging_state=self._paging_state)
-        self.sent = bool(future.attempted_hosts)
-        future.add_callbacks(self._succeeded, self._failed, (future, done), None, (future, done))
+        self._done = done
+        sent = self._send(self._sender, self._prepared, timeout, self._told)
+        self.sent = bool(sent.attempted_hosts)
 
-    def _succeeded(self, page: RowPage | None, future: Any, done: Done[Result]) -> None:
+    def _told(self, page: RowPage | None, paging_state: bytes | None, error: BaseException | None) -> None:
         self._answered = time.perf_counter()
-        done(Result(page, future._paging_state), None)
-        _let_go(future)
-
-    def _failed(self, error: BaseException, future: Any, done: Done[Result]) -> None:
-        self._answered = time.perf_counter()
-        done(None, error)
-        _let_go(future)
-
-
-def _let_go(future: Any) -> None:
-    """Free a finished future and all it holds now, and not when its time-out would have come.
-
-    The driver keeps a cancelled timer, and by it the future and the page, until the moment it would have run: at a
-    thousand requests a second and thirty seconds that is thirty thousand of them, and the garbage collector's work.
-    """
-    timer, future._timer = future._timer, None
-    if timer is not None and timer.canceled:
-        timer.callback = None
-    future.clear_callbacks()
+        self._done(Result(page, paging_state) if error is None else None, error)

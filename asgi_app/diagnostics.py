@@ -15,7 +15,6 @@ from typing import Any
 import anyio
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 
 from asgi_app.bridge import Share
 from asgi_app.cql import Statement
@@ -23,7 +22,7 @@ from asgi_app.db import Database
 from asgi_app.deadline import Deadline
 from asgi_app.errors import DeadlineExceeded, NotFound, ServiceError
 from asgi_app.pages import PageReader, PageTimes, RowSizes
-from asgi_app.responses import json_response
+from asgi_app.responses import JsonResponse, json_response
 from asgi_app.routing import Handler
 from asgi_app.settings import Settings
 from asgi_app.state import database_of, deadline_of, diagnostics_enabled, nested_lock_of, settings_of
@@ -61,29 +60,29 @@ def if_enabled(handler: Handler) -> Handler:
     return guarded
 
 
-async def performance_async(request: Request) -> Response:
+async def performance_async(request: Request) -> JsonResponse:
     """GET /performance/async?requests=100: real queries, as many at once as the bridge has room for."""
     requests = _requests(request)
     at_once = max(1, min(requests, settings_of(request.scope).max_in_flight // TASKS))
     return await _performance(request, requests, at_once, "async")
 
 
-async def performance_sync(request: Request) -> Response:
+async def performance_sync(request: Request) -> JsonResponse:
     """GET /performance/sync?requests=100: the same queries one after another."""
     return await _performance(request, _requests(request), 1, "sync")
 
 
-async def slow_query(request: Request) -> Response:
+async def slow_query(request: Request) -> JsonResponse:
     """GET /slow_query: five seconds of paced driver calls."""
     return await _take_time(request, 5.0, "Slow query completed")
 
 
-async def long_running_query(request: Request) -> Response:
+async def long_running_query(request: Request) -> JsonResponse:
     """GET /long_running_query: ten seconds of paced driver calls."""
     return await _take_time(request, 10.0, "Long query completed")
 
 
-async def query_error(request: Request) -> Response:
+async def query_error(request: Request) -> JsonResponse:
     """POST /context_manager_safety/query_error: a query that fails leaves the session open."""
 
     async def run(database: Database, deadline: Deadline) -> Report:
@@ -99,7 +98,7 @@ async def query_error(request: Request) -> Response:
     return await _report(request, "query_error", run)
 
 
-async def streaming_error(request: Request) -> Response:
+async def streaming_error(request: Request) -> JsonResponse:
     """POST /context_manager_safety/streaming_error: a stream that fails leaves the session open."""
 
     async def run(database: Database, deadline: Deadline) -> Report:
@@ -115,7 +114,7 @@ async def streaming_error(request: Request) -> Response:
     return await _report(request, "streaming_error", run)
 
 
-async def concurrent_streams(request: Request) -> Response:
+async def concurrent_streams(request: Request) -> JsonResponse:
     """POST /context_manager_safety/concurrent_streams: three streams at once, each with its own rows only."""
 
     async def run(database: Database, deadline: Deadline) -> Report:
@@ -139,7 +138,7 @@ async def concurrent_streams(request: Request) -> Response:
     return await _report(request, "concurrent_streams", run)
 
 
-async def nested_contexts(request: Request) -> Response:
+async def nested_contexts(request: Request) -> JsonResponse:
     """POST /context_manager_safety/nested_contexts: cluster, session and stream of its own, closed inside out."""
 
     async def run(database: Database, deadline: Deadline) -> Report:
@@ -166,7 +165,7 @@ async def nested_contexts(request: Request) -> Response:
     return await _report(request, "nested_contexts", run)
 
 
-async def cancellation(request: Request) -> Response:
+async def cancellation(request: Request) -> JsonResponse:
     """POST /context_manager_safety/cancellation: a stream cancelled in its middle leaves nothing open."""
 
     async def run(database: Database, deadline: Deadline) -> Report:
@@ -193,7 +192,7 @@ async def cancellation(request: Request) -> Response:
     return await _report(request, "cancellation", run)
 
 
-async def status(request: Request) -> Response:
+async def status(request: Request) -> JsonResponse:
     """GET /context_manager_safety/status: what is open now."""
     return json_response(_state(database_of(request)))
 
@@ -225,7 +224,7 @@ def _requests(request: Request) -> int:
     return 100 if requests is None else requests
 
 
-async def _performance(request: Request, requests: int, at_once: int, mode: str) -> Response:
+async def _performance(request: Request, requests: int, at_once: int, mode: str) -> JsonResponse:
     """Run `requests` queries from `at_once` tasks; the first failure is the request's."""
     database, deadline = database_of(request), deadline_of(request)
     to_run = iter(range(requests))
@@ -270,7 +269,7 @@ async def _all_at_once(work: list[Callable[[], Awaitable[None]]]) -> None:
         raise failures[0]
 
 
-async def _take_time(request: Request, seconds: float, message: str) -> Response:
+async def _take_time(request: Request, seconds: float, message: str) -> JsonResponse:
     database, deadline = database_of(request), deadline_of(request)
     began = time.monotonic()
     queries = 0
@@ -281,7 +280,7 @@ async def _take_time(request: Request, seconds: float, message: str) -> Response
     return json_response({"message": message, "seconds": time.monotonic() - began, "queries": queries})
 
 
-async def _report(request: Request, test: str, run: Callable[[Database, Deadline], Awaitable[Report]]) -> Response:
+async def _report(request: Request, test: str, run: Callable[[Database, Deadline], Awaitable[Report]]) -> JsonResponse:
     """What `run` found, and whether the session it ran on is the same as before and open."""
     database = database_of(request)
     before = _state(database)

@@ -8,6 +8,7 @@ from starlette.types import Scope
 
 from asgi_app.errors import FieldError, HeadersTooLarge, InvalidHeader, UriTooLong
 from asgi_app.settings import Settings
+from asgi_app.trace_context import HEADER
 
 MOST_HEADERS = 100
 """Header fields of one request."""
@@ -23,26 +24,50 @@ _SINGLE = {
 }
 """Fields of which a second one would leave it to chance which counts."""
 
+REQUEST_ID = b"x-request-id"
+REQUEST_TIMEOUT = b"x-request-timeout"
+
+_READ = frozenset({*_SINGLE, REQUEST_ID, REQUEST_TIMEOUT, HEADER})
+
 _host = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::[0-9]{0,5})?", re.ASCII)
 
 
-def check_head(scope: Scope, settings: Settings) -> None:
+class Head:
+    """What the service reads of a request's head before its handler does, found in one pass over the fields."""
+
+    __slots__ = ("count", "found", "size")
+
+    def __init__(self, scope: Scope) -> None:
+        headers = scope["headers"]
+        self.count = len(headers)
+        size = 4 * self.count  # colon, space, and the end of the line
+        found: dict[bytes, list[bytes]] = {}
+        for name, value in headers:
+            size += len(name) + len(value)
+            if name in _READ:
+                if name in found:
+                    found[name].append(value)
+                else:
+                    found[name] = [value]
+        self.size = size
+        self.found = found
+
+    def values(self, name: bytes) -> list[str]:
+        """The values of every field of this name; it must be one of those that are read."""
+        return [value.decode("latin-1") for value in self.found[name]] if name in self.found else []
+
+
+def check_head(head: Head, scope: Scope, settings: Settings) -> None:
     """Raises UriTooLong, HeadersTooLarge, or InvalidHeader for a field that is there twice or a host not trusted."""
     path = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
     if len(path) + len(scope["query_string"]) >= settings.max_url_bytes:  # between them stands a question mark
         raise UriTooLong(settings.max_url_bytes)
-    headers = scope["headers"]
-    size = 4 * len(headers)  # colon, space, and the end of the line
-    single: dict[bytes, bytes] = {}
-    for name, value in headers:
-        size += len(name) + len(value)
-        if name in _SINGLE:
-            if name in single:
-                raise _invalid(_SINGLE[name], "must be there only once")
-            single[name] = value
-    if size > settings.max_header_bytes or len(headers) > MOST_HEADERS:
+    for name, values in head.found.items():
+        if len(values) > 1 and name in _SINGLE:
+            raise _invalid(_SINGLE[name], "must be there only once")
+    if head.size > settings.max_header_bytes or head.count > MOST_HEADERS:
         raise HeadersTooLarge(settings.max_header_bytes, MOST_HEADERS)
-    if settings.trusted_hosts and not _is_trusted(single.get(b"host", b""), settings.trusted_hosts):
+    if settings.trusted_hosts and not _is_trusted(head.found.get(b"host", [b""])[0], settings.trusted_hosts):
         raise _invalid("Host", "must name this service")
 
 

@@ -9,15 +9,17 @@ import time
 from collections.abc import Callable
 from urllib.parse import quote
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_app.deadline import Deadline
 from asgi_app.drain import Drain
 from asgi_app.errors import FieldError, InternalError, InvalidHeader, QueueFull, ServiceError, ShuttingDown
-from asgi_app.limits import check_head
+from asgi_app.limits import REQUEST_ID, REQUEST_TIMEOUT, Head, check_head
 from asgi_app.response_headers import RawHeaders
-from asgi_app.responses import PROBLEM_TYPE, log_failure, problem_json, problem_response
+from asgi_app.responses import PROBLEM_TYPE, failure_response, log_failure, problem_json, problem_response
+from asgi_app.settings import Settings
 from asgi_app.state import (
     RequestContext,
     Service,
@@ -30,8 +32,6 @@ from asgi_app.state import (
 from asgi_app.stream import StreamAborted
 from asgi_app.timing import RequestNote, begin, end, milliseconds
 from asgi_app.trace_context import HEADER, trace_context
-
-REQUEST_ID = b"x-request-id"
 
 SERVED_TO_THE_END = frozenset({"/health", "/livez", "/metrics", "/readyz", "/shutdown"})
 """The paths that a service which accepts no other work still answers."""
@@ -48,7 +48,10 @@ _seconds = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?", re.ASCII)
 
 
 class RequestContextMiddleware:
-    """Pure ASGI, so that it buffers nothing and streams keep their back-pressure."""
+    """Pure ASGI, so that it buffers nothing and streams keep their back-pressure.
+
+    It answers what handlers raise, so that nothing else has to stand between it and the router.
+    """
 
     def __init__(self, app: ASGIApp, takes_a_call: Callable[[str], bool]) -> None:
         """`takes_a_call` tells of which paths requests need one of the bridge's `CALLS`.
@@ -67,10 +70,11 @@ class RequestContextMiddleware:
             await self.app(scope, receive, send)
             return
         response = _Response(send, scope["method"] == "HEAD", scope["http_version"])
+        head = Head(scope)
         database = database_if_started(scope)
         outer_route = scope.get("route")  # of the application in which this one is mounted
-        request_id = self._request_id(scope)
-        note = RequestNote(request_id, trace_context(_header_values(scope, HEADER)))
+        request_id = self._request_id(head)
+        note = RequestNote(request_id, trace_context(head.values(HEADER)))
         begun = begin(note)
         response.request_id = request_id
         span = None
@@ -83,7 +87,7 @@ class RequestContextMiddleware:
             if database.settings.server_timing:
                 response.timed = note
         try:
-            await self._serve(scope, receive, response, request_id)
+            await self._serve(scope, receive, response, head)
         except ClientDisconnect:
             pass  # nobody is there to answer
         except StreamAborted:
@@ -112,14 +116,13 @@ class RequestContextMiddleware:
             return False
         return self._takes_a_call(_path_below(scope))
 
-    def _request_id(self, scope: Scope) -> str:
-        sent = _header_values(scope, REQUEST_ID)
+    def _request_id(self, head: Head) -> str:
+        sent = head.values(REQUEST_ID)
         if len(sent) == 1 and _sane_id.fullmatch(sent[0]):
             return sent[0]
         return f"{self._random.getrandbits(128):032x}"
 
-    async def _serve(self, scope: Scope, receive: Receive, response: _Response, request_id: str) -> None:
-        set_context(scope, RequestContext(request_id, _NO_TIME))  # until more is known, for the problem that may say so
+    async def _serve(self, scope: Scope, receive: Receive, response: _Response, head: Head) -> None:
         try:
             service = service_of(scope)
             response.drain = service.drain
@@ -127,21 +130,26 @@ class RequestContextMiddleware:
             if service.drain.refusing and _path_below(scope) not in SERVED_TO_THE_END:
                 raise ShuttingDown
             if self._would_be_refused(service, scope):
+                set_context(scope, RequestContext(response.request_id, _NO_TIME))
                 await _refuse(service, scope, response)
                 return
-            settings = service.settings
-            check_head(scope, settings)
-            seconds = _chosen_timeout(scope, settings.max_request_timeout) or settings.request_timeout
-            set_context(scope, RequestContext(request_id, Deadline.after(seconds)))
+            check_head(head, scope, service.settings)
+            deadline = Deadline.after(_seconds_of(head, service.settings))
         except ServiceError as error:
+            set_context(scope, RequestContext(response.request_id, _NO_TIME))
             await problem_response(error, scope)(scope, receive, response.send)
             return
+        set_context(scope, RequestContext(response.request_id, deadline))
         work = service.drain.begin_work()
         try:
             with work:
                 await self.app(scope, receive, response.send)
             if work.interrupted:
                 await _answer_cut(scope, receive, response)
+        except (ServiceError, HTTPException) as error:
+            if response.status is not None:
+                raise
+            await failure_response(error, scope)(scope, receive, response.send)
         finally:
             service.drain.end_work(work)
 
@@ -211,19 +219,16 @@ async def _refuse(service: Service, scope: Scope, response: _Response) -> None:
     await response.send({"type": "http.response.body", "body": body})
 
 
-def _chosen_timeout(scope: Scope, longest: float) -> float | None:
-    """The seconds of X-Request-Timeout, None without one. Raises InvalidHeader where they are out of bounds."""
-    sent = _header_values(scope, b"x-request-timeout")
+def _seconds_of(head: Head, settings: Settings) -> float:
+    """What X-Request-Timeout says, or the default. Raises InvalidHeader where it is out of bounds."""
+    sent = head.values(REQUEST_TIMEOUT)
     if not sent:
-        return None
+        return settings.request_timeout
+    longest = settings.max_request_timeout
     if len(sent) == 1 and _seconds.fullmatch(sent[0]) and 0 < float(sent[0]) <= longest:
         return float(sent[0])
     message = f"must be a number of seconds above 0 and at most {longest:g}"
     raise InvalidHeader(f"X-Request-Timeout {message}.", errors=(FieldError("header.X-Request-Timeout", message),))
-
-
-def _header_values(scope: Scope, name: bytes) -> list[str]:
-    return [value.decode("latin-1") for sent, value in scope["headers"] if sent == name]
 
 
 def _log_access(scope: Scope, response: _Response, note: RequestNote, template: str | None, seconds: float) -> None:

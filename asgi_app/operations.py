@@ -8,13 +8,14 @@ from anyio import to_thread
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 import asgi_app
 from asgi_app.admin import require_admin
 from asgi_app.codec import timestamp_text
 from asgi_app.negotiation import preferred
 from asgi_app.requests import list_field
-from asgi_app.responses import json_response
+from asgi_app.responses import JsonResponse, json_response
 from asgi_app.state import database_of, drain_of, health_of, location, settings_of
 
 VARY = {"Vary": "Accept"}
@@ -23,7 +24,7 @@ METRICS_FORMS = ("application/json", "text/plain", "application/openmetrics-text
 """The last is what some scrapers ask for; every one of them reads the plain text too."""
 
 
-async def welcome(request: Request) -> Response:
+async def welcome(request: Request) -> JsonResponse:
     """GET /: what this is and where to read on."""
     return json_response(
         {
@@ -35,7 +36,7 @@ async def welcome(request: Request) -> Response:
     )
 
 
-async def health(request: Request) -> Response:
+async def health(request: Request) -> JsonResponse:
     """GET /health: 200 while Cassandra answers, 503 while it does not."""
     report = await health_of(request).report()
     body = {
@@ -48,12 +49,12 @@ async def health(request: Request) -> Response:
     return json_response(body, 200 if report.connected else 503)
 
 
-async def livez(request: Request) -> Response:
+async def livez(request: Request) -> JsonResponse:
     """GET /livez: the process answers; the database is not asked."""
     return json_response({"status": "alive"})
 
 
-async def readyz(request: Request) -> Response:
+async def readyz(request: Request) -> JsonResponse:
     """GET /readyz: whether requests can be served now, and if not, what is in the way."""
     report = await health_of(request).report()
     draining = drain_of(request.scope).draining
@@ -67,7 +68,7 @@ async def readyz(request: Request) -> Response:
     return json_response(body, 200 if ready else 503)
 
 
-async def metrics(request: Request) -> Response:
+async def metrics(request: Request) -> ASGIApp:
     """GET /metrics: Prometheus text for a scraper, JSON for whoever asks for JSON or does not say."""
     database = database_of(request)
     database.publish_state()
@@ -77,7 +78,7 @@ async def metrics(request: Request) -> Response:
     return json_response(await to_thread.run_sync(database.metrics.summary), headers=VARY)
 
 
-async def shutdown(request: Request) -> Response:
+async def shutdown(request: Request) -> JsonResponse:
     """POST /shutdown: whoever has the admin token ends the service; asking again changes nothing."""
     require_admin(request)
     drain = drain_of(request.scope)

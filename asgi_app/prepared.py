@@ -36,11 +36,17 @@ class PreparedStatements:
     def __len__(self) -> int:
         return len(self._ready)
 
-    async def get(self, statement: Statement, deadline: Deadline) -> PreparedStatement:
-        """The prepared statement; raises what preparing raised, or DeadlineExceeded."""
+    def ready(self, statement: Statement) -> PreparedStatement | None:
+        """The prepared statement where it is here already."""
         prepared = self._ready.get(statement.cql)
         if prepared is not None:
             self._ready.move_to_end(statement.cql)
+        return prepared
+
+    async def get(self, statement: Statement, deadline: Deadline) -> PreparedStatement:
+        """The prepared statement; raises what preparing raised, or DeadlineExceeded."""
+        prepared = self.ready(statement)
+        if prepared is not None:
             return prepared
         pending = self._pending.get(statement.cql)
         if pending is None:

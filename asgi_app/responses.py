@@ -47,10 +47,30 @@ class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
     outcome: str | None = None
 
 
-def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+class JsonResponse:
+    """A response whose body is JSON already: what Starlette's Response is, without a way to change it."""
+
+    __slots__ = ("_body", "_headers", "_status")
+
+    def __init__(self, body: bytes, status: int, headers: Mapping[str, str] | None) -> None:
+        self._body = body
+        self._status = status
+        self._headers = [
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", b"application/json"),
+            (b"cache-control", b"no-store"),
+        ]
+        if headers:
+            self._headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+        await send({"type": "http.response.body", "body": self._body})
+
+
+def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> JsonResponse:
     """`value` encoded by msgspec, or taken as it is where it is bytes of JSON already. Never to be cached."""
-    body = value if isinstance(value, bytes) else _encoder.encode(value)
-    return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, media_type="application/json")
+    return JsonResponse(value if isinstance(value, bytes) else _encoder.encode(value), status, headers)
 
 
 def problem_without_request(error: ServiceError, request_id: str) -> bytes:
@@ -94,17 +114,25 @@ def problem_response(error: ServiceError, scope: Scope) -> Response:
 
 
 async def answer_service_error(request: Request, error: Exception) -> Response:
-    """Starlette's exception handler for ServiceError: logs those that are not the client's, and answers."""
-    failure = cast(ServiceError, error)
-    if failure.status >= 500:
-        log_failure(failure, request.scope)
-    return problem_response(failure, request.scope)
+    """Starlette's exception handler for ServiceError."""
+    return failure_response(cast(ServiceError, error), request.scope)
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
-    """Starlette's exception handler for HTTPException, which its router raises where no route matches."""
-    status = cast(HTTPException, error).status_code
-    return problem_response(NotFound() if status == 404 else InternalError(), request.scope)
+    """Starlette's exception handler for HTTPException."""
+    return failure_response(cast(HTTPException, error), request.scope)
+
+
+def failure_response(error: ServiceError | HTTPException, scope: Scope) -> Response:
+    """What a handler raised as a response; logged where it is not the client's fault.
+
+    An HTTPException is what Starlette's router raises where no route matches.
+    """
+    if isinstance(error, HTTPException):
+        return problem_response(NotFound() if error.status_code == 404 else InternalError(), scope)
+    if error.status >= 500:
+        log_failure(error, scope)
+    return problem_response(error, scope)
 
 
 def log_failure(error: BaseException, scope: Scope) -> None:

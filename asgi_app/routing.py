@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
 from starlette.requests import Request
-from starlette.routing import Match, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import BaseRoute, Match, Route, Router
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from asgi_app.authorization import Action, Verb
 from asgi_app.errors import MethodNotAllowed, NotFound
@@ -46,23 +46,98 @@ class SegmentRoute(Route):
 
     def __init__(self, template: str, endpoint: ASGIApp) -> None:
         super().__init__(template, endpoint)
-        self._segments = template.split("/")[1:]
+        self.segments = template.split("/")[1:]
+        self.names = [segment[1:-1] for segment in self.segments if segment.startswith("{")]
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Starlette's contract; parameters are in `path_params`, decoded and never empty."""
         if scope["type"] != "http":
             return Match.NONE, {}
         sent = _sent_segments(scope)
-        if len(sent) != len(self._segments):
+        if len(sent) != len(self.segments):
             return Match.NONE, {}
         found: dict[str, Any] = {}
-        for expected, segment in zip(self._segments, sent, strict=True):
+        for expected, segment in zip(self.segments, sent, strict=True):
             if expected.startswith("{") and segment:
                 found[expected[1:-1]] = segment
             elif expected != segment:
                 return Match.NONE, {}
         path_params = {**scope.get("path_params", {}), **found}
         return Match.FULL, {"endpoint": self.endpoint, "path_params": path_params}
+
+
+class SegmentRouter(Router):
+    """Starlette's router, which finds a `SegmentRoute` by its segments and not by asking one route after the other.
+
+    Of two routes that match, the one with a fixed segment where the other has a parameter answers; the tables here are
+    in that order too. Routes of other kinds are asked in turn where none of these matches.
+    """
+
+    def __init__(self, routes: Sequence[BaseRoute], *, lifespan: Lifespan[Any]) -> None:
+        super().__init__(routes, redirect_slashes=False, lifespan=lifespan)
+        self._indexed: list[BaseRoute] = []
+        self._index = _Node()
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request by the route that has its path; anything else as Starlette does."""
+        if scope["type"] == "http":
+            if self._indexed != self.routes:
+                self._index, self._indexed = _index(self.routes), list(self.routes)
+            values: list[str] = []
+            route = _found(self._index, _sent_segments(scope), 0, values)
+            if route is not None:
+                scope.setdefault("router", self)
+                scope["route"] = route
+                scope["endpoint"] = route.endpoint
+                scope["path_params"] = {**scope.get("path_params", {}), **dict(zip(route.names, values, strict=True))}
+                await route.app(scope, receive, send)
+                return
+        await super().app(scope, receive, send)
+
+
+class _Node:
+    """Where paths go on from a segment."""
+
+    __slots__ = ("fixed", "parameter", "route")
+
+    def __init__(self) -> None:
+        self.fixed: dict[str, _Node] = {}
+        self.parameter: _Node | None = None
+        self.route: SegmentRoute | None = None
+
+
+def _index(routes: Sequence[BaseRoute]) -> _Node:
+    root = _Node()
+    for route in routes:
+        if isinstance(route, SegmentRoute):
+            node = root
+            for segment in route.segments:
+                if segment.startswith("{"):
+                    node.parameter = node.parameter or _Node()
+                    node = node.parameter
+                else:
+                    node = node.fixed.setdefault(segment, _Node())
+            node.route = node.route or route
+    return root
+
+
+def _found(node: _Node, segments: Sequence[str], at: int, values: list[str]) -> SegmentRoute | None:
+    """The route of the segments from number `at` on, and into `values` those that are parameters."""
+    if at == len(segments):
+        return node.route
+    segment = segments[at]
+    further = node.fixed.get(segment)
+    if further is not None:
+        route = _found(further, segments, at + 1, values)
+        if route is not None:
+            return route
+    if node.parameter is None or not segment:
+        return None
+    values.append(segment)
+    route = _found(node.parameter, segments, at + 1, values)
+    if route is None:
+        values.pop()
+    return route
 
 
 def _sent_segments(scope: Scope) -> list[str]:
@@ -74,9 +149,12 @@ def _sent_segments(scope: Scope) -> list[str]:
     kept: tuple[str, list[str]] | None = scope.get(_SEGMENTS)
     if kept is None or kept[0] != root:
         raw = scope.get("raw_path") or quote(scope["path"]).encode()
-        sent = raw.decode("utf-8", "surrogateescape").split("/")[1:]
-        segments = [unquote(segment, errors="surrogateescape") if "%" in segment else segment for segment in sent]
-        kept = scope[_SEGMENTS] = (root, segments[_prefix_length(root, segments) :])
+        segments = raw.decode("utf-8", "surrogateescape").split("/")[1:]
+        if b"%" in raw:
+            segments = [unquote(segment, errors="surrogateescape") for segment in segments]
+        if root:
+            segments = segments[_prefix_length(root, segments) :]
+        kept = scope[_SEGMENTS] = (root, segments)
     return kept[1]
 
 

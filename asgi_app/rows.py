@@ -16,7 +16,7 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 from cassandra import cqltypes, protocol
 
-from asgi_app.codec import Cell, Codec, codec_of, shape_of
+from asgi_app.codec import NOT_A_VALUE, Cell, Codec, codec_of, shape_of
 
 try:
     from cassandra.bytesio import BytesIOReader
@@ -43,12 +43,12 @@ class RowsCorrupt(Exception):
 class RowPage:
     """One page of a result as it came from Cassandra. Immutable: any thread may read it, any number of times.
 
-    `column_names` are in the order of the statement, `row_count` is what the server says, `size` is the number of bytes
-    of the encoded rows. Rows come out in the server's order, with the values that `asgi_app.codec` describes. What a
-    cell holds never raises; a page that is not whole raises `RowsCorrupt` from each method.
+    `row_count` is what the server says, `size` is the number of bytes of the encoded rows. Rows come out in the
+    server's order, with the values that `asgi_app.codec` describes. What a cell holds never raises; a page that is not
+    whole raises `RowsCorrupt` from each method.
     """
 
-    __slots__ = ("_body", "_defect", "_ready", "_types", "column_names", "row_count", "size")
+    __slots__ = ("_body", "_columns_described", "_defect", "_ready", "row_count", "size")
 
     def __init__(
         self,
@@ -57,14 +57,21 @@ class RowPage:
         row_count: int,
         body: bytes,
         defect: Exception | None = None,
+        *,
+        described: Description | None = None,
     ) -> None:
-        self.column_names = column_names
+        """`described` is what a page before had of the same columns; their names and types are read from it then."""
         self.row_count = row_count
         self.size = len(body)
-        self._types = column_types
+        self._columns_described = described or Description(column_names, column_types)
         self._body = body
         self._defect = defect
         self._ready: list[Cell] | None = None
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """In the order of the statement."""
+        return self._columns_described.names
 
     def parts(self, size: int) -> Iterator[RowPage]:
         """The rows of this page in order, in pages of some `size` bytes and one row at least: to rest in between."""
@@ -76,7 +83,7 @@ class RowPage:
         cells = self._all_cells(width)
         for first in range(0, self.row_count, rows):
             count = min(rows, self.row_count - first)
-            part = RowPage(self.column_names, self._types, count, b"")
+            part = RowPage((), (), count, b"", described=self._columns_described)
             part._ready = cells[first * width : (first + count) * width]
             yield part
 
@@ -103,13 +110,20 @@ class RowPage:
 
     def _encodable(self) -> list[Any]:
         """The rows as what msgspec writes as an object each, fastest first."""
-        row_type = self._layout().row_type
-        return self.dicts() if row_type is None else list(map(row_type, *self._columns()))
+        layout = self._layout()
+        row_type = layout.row_type
+        if row_type is None:
+            return self.dicts()
+        if 0 < self.row_count <= _FEW_ROWS and self._ready is None:
+            rows = _perfect_rows(self._body, self.row_count, layout.strict, row_type)
+            if rows is not None:
+                return rows
+        return list(map(row_type, *self._columns()))
 
     def _layout(self) -> _Layout:
         if self._defect is not None:
             raise RowsCorrupt("the description of the rows cannot be read") from self._defect
-        return _layout(self.column_names, tuple(map(shape_of, self._types)))
+        return self._columns_described.layout
 
     def _columns(self) -> list[Sequence[Any]]:
         codecs = self._layout().codecs
@@ -132,13 +146,60 @@ def keep_page(column_names: Any, parsed_rows: Any) -> Any:
 @dataclass(frozen=True, slots=True)
 class _Layout:
     codecs: tuple[Codec, ...]
+    strict: tuple[Callable[[bytes], Any], ...]
+    """Of each column what reads a perfect cell, and may raise one of `NOT_A_VALUE` for others."""
     row_type: Callable[..., Any] | None
     """Makes of one row's values what msgspec writes as a JSON object. None if msgspec does not take these names."""
 
 
 @lru_cache(maxsize=512)  # statements; a layout takes some 2 kB
 def _layout(names: tuple[str, ...], shapes: tuple[Hashable, ...]) -> _Layout:
-    return _Layout(tuple(map(codec_of, shapes)), _row_type(names))
+    codecs = tuple(map(codec_of, shapes))
+    return _Layout(codecs, tuple(codec.strict or codec.cell for codec in codecs), _row_type(names))
+
+
+class Description:
+    """Names and types of a page's columns, and how they are read. Immutable, as the pages are that share it."""
+
+    __slots__ = ("_layout", "names", "types")
+
+    def __init__(self, names: tuple[str, ...], types: tuple[Any, ...]) -> None:
+        self.names = names
+        self.types = types
+        self._layout: _Layout | None = None
+
+    @property
+    def layout(self) -> _Layout:
+        """Made when somebody reads the first row: not in the driver's reader."""
+        if self._layout is None:
+            self._layout = _layout(self.names, tuple(map(shape_of, self.types)))
+        return self._layout
+
+
+_FEW_ROWS = 2
+"""Rows. So few are read faster cell by cell than column by column (measured)."""
+
+
+def _perfect_rows(
+    body: bytes, count: int, readers: Sequence[Callable[[bytes], Any]], row_type: Callable[..., Any]
+) -> list[Any] | None:
+    """The rows of a page, None where a cell is not what its type says, or the page is not whole."""
+    rows, at = [], 0
+    try:
+        for _ in range(count):
+            values: list[Any] = []
+            for read in readers:
+                length = _length_at(body, at)[0]
+                at += 4
+                if length < 0:
+                    values.append(None)
+                else:
+                    values.append(read(body[at : at + length]))
+                    at += length
+            rows.append(row_type(*values))
+    except NOT_A_VALUE:
+        return None
+    return rows if at == len(body) else None
 
 
 def _row_type(names: tuple[str, ...]) -> Callable[..., Any] | None:
@@ -159,6 +220,7 @@ _LAST = b"end of the rows"
 """Appended to a page as one more cell: it is read back only if the rows end exactly where they should."""
 
 _LENGTH = Struct(">i")
+_length_at = _LENGTH.unpack_from
 _NOT_ROWS = (EOFError, ValueError, IndexError, struct.error)
 
 
@@ -222,11 +284,28 @@ _split = _split_here if TupleRowParser is None else _split_in_c
 # --- what the driver calls
 
 _ROWS_HEAD = Struct(">ii")  # flags, number of columns
+_head_at = _ROWS_HEAD.unpack_from
+_ONE_TABLE, _MORE_PAGES = 1, 2  # of the flags: all columns are of one table, and a paging state follows
 _UDT_HEAD = re.compile(r"(UserType\()[^,]+,([0-9a-f]+)")
 
 
+class KnownColumns(list[Any]):
+    """The columns of a prepared statement's rows as the driver keeps them, and how responses describe them.
+
+    Every response names its columns and their types again. While it does so with the same bytes as the one before,
+    they need not be read again. Put in the place of a prepared statement's `result_metadata`.
+    """
+
+    __slots__ = ("seen",)
+
+    def __init__(self, columns: Iterable[Any] = ()) -> None:
+        super().__init__(columns)
+        self.seen: tuple[int, int, bytes, Description] | None = None
+        """Flags, number of columns, bytes of the last description that was read, and what it says."""
+
+
 class _RawResultMessage(protocol.ResultMessage):  # type: ignore[misc]  # the driver has no types
-    """A RESULT response whose rows stay encoded. Runs in the driver's reactor thread: for rows it does not raise."""
+    """A RESULT response whose rows stay encoded. Runs where the driver reads: for rows it does not raise."""
 
     def recv_results_rows(
         self,
@@ -237,20 +316,45 @@ class _RawResultMessage(protocol.ResultMessage):  # type: ignore[misc]  # the dr
         column_encryption_policy: Any,
     ) -> None:
         try:
-            self.parsed_rows = self._page(f, user_type_map, result_metadata)
+            known = result_metadata if type(result_metadata) is KnownColumns else None
+            page = self._page_as_before(f, known.seen) if known is not None and known.seen is not None else None
+            self.parsed_rows = page or self._page(f, user_type_map, result_metadata, known)
         except Exception as defect:  # whatever it is, it is this response's and not the connection's
             self.parsed_rows = RowPage((), (), 0, b"", defect)
-        self.column_names = list(self.parsed_rows.column_names)
-        self.column_types = list(self.parsed_rows._types)
+        described = self.parsed_rows._columns_described
+        self.column_names = list(described.names)
+        self.column_types = list(described.types)
 
-    def _page(self, f: io.BytesIO, user_type_map: Any, result_metadata: Any) -> RowPage:
-        _, width = _ROWS_HEAD.unpack_from(f.getbuffer(), f.tell())
+    def _page_as_before(self, f: io.BytesIO, seen: tuple[int, int, bytes, Description]) -> RowPage | None:
+        """The page, None where it is not described as the one before, or not as briefly."""
+        data, at = f.getvalue(), f.tell()
+        flags, width = _head_at(data, at)
+        at += _ROWS_HEAD.size
+        paging_state = None
+        if flags & _MORE_PAGES:
+            start = at + _LENGTH.size
+            at = start + _length_at(data, at)[0]
+            paging_state = data[start:at]
+        known_flags, known_width, description, described = seen
+        if flags & ~_MORE_PAGES != known_flags or width != known_width or not data.startswith(description, at):
+            return None
+        at += len(description)
+        self.paging_state = paging_state
+        return RowPage((), (), _length_at(data, at)[0], data[at + _LENGTH.size :], described=described)
+
+    def _page(self, f: io.BytesIO, user_type_map: Any, result_metadata: Any, known: KnownColumns | None) -> RowPage:
+        data, start = f.getvalue(), f.tell()
+        flags, width = _head_at(data, start)
         self.recv_results_metadata(f, user_type_map)
         columns = self.column_metadata or result_metadata or ()
         if len(columns) != width:
             raise RowsCorrupt(f"rows of {width} columns with a description of {len(columns)}")
+        described = Description(tuple(c[2] for c in columns), tuple(c[3] for c in columns))
+        if known is not None and flags & ~_MORE_PAGES in (0, _ONE_TABLE):
+            before = _ROWS_HEAD.size + (_LENGTH.size + len(self.paging_state or b"") if flags & _MORE_PAGES else 0)
+            known.seen = flags & ~_MORE_PAGES, width, data[start + before : f.tell()], described
         (row_count,) = _LENGTH.unpack(f.read(4))
-        return RowPage(tuple(c[2] for c in columns), tuple(c[3] for c in columns), row_count, f.read())
+        return RowPage((), (), row_count, f.read(), described=described)
 
     @classmethod
     def read_type(cls, f: io.BytesIO, user_type_map: Any) -> Any:

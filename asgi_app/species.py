@@ -7,11 +7,10 @@ from typing import Annotated
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 
 from asgi_app.errors import FieldError, NotFound
 from asgi_app.requests import LONGEST_KEY, json_body, key_fits, path_key
-from asgi_app.responses import json_response
+from asgi_app.responses import JsonResponse, json_response
 from asgi_app.state import database_of, deadline_of, location, path_segment, queries_of
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.table import Table
@@ -50,7 +49,7 @@ def _texts_fit(animal: AnimalFields) -> Iterator[FieldError]:
 animal_fields = BodyDecoder(AnimalFields, _texts_fit)
 
 
-async def get_animal(request: Request) -> Response:
+async def get_animal(request: Request) -> JsonResponse:
     """GET /animal/{genus}/{species}: the animal, or 404."""
     values = (path_key(request, "genus"), path_key(request, "species"))
     statement = queries_of(request, ANIMALS).row
@@ -60,7 +59,7 @@ async def get_animal(request: Request) -> Response:
     return json_response(result.json_rows())
 
 
-async def write_animal(request: Request) -> Response:
+async def write_animal(request: Request) -> JsonResponse:
     """POST /animal: an upsert, as CQL's INSERT is; one that exists is overwritten."""
     animal = animal_fields.decode(await json_body(request))
     statement = queries_of(request, ANIMALS).insert

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 import anyio
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.types import Scope
@@ -34,8 +35,7 @@ _plain = re.compile(rb"[%/:@!$&'()*+,;=._~0-9A-Za-z-]*")
 _PRINCIPAL = "asgi_cassandra.principal"
 
 
-@dataclass(frozen=True, slots=True)
-class RequestContext:
+class RequestContext(msgspec.Struct, frozen=True):
     """What the service knows of one request before any handler runs."""
 
     request_id: str

@@ -20,7 +20,7 @@ from asgi_app.errors import BatchTooLarge, FieldError, NotFound, ServiceError
 from asgi_app.pages import Gathered, gather
 from asgi_app.paging import PagePosition
 from asgi_app.requests import json_body, path_uuid
-from asgi_app.responses import HeadersOnly, json_response
+from asgi_app.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.state import database_of, deadline_of, location, page_tokens_of, queries_of, row_sizes_of, settings_of
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables import USERS
@@ -93,7 +93,7 @@ user_changes = BodyDecoder(UserChanges, _changes_are_valid)
 user_batch = ArrayDecoder(user_fields, "users", LONGEST_BATCH)
 
 
-async def create_user(request: Request) -> Response:
+async def create_user(request: Request) -> JsonResponse:
     """POST /users: 201 with the whole user."""
     user = _new_user(user_fields.decode(await json_body(request)))
     values = (*user.values(), _write_time(request))
@@ -101,19 +101,19 @@ async def create_user(request: Request) -> Response:
     return json_response(user.body(), 201, {"Location": location(request, f"/users/{user.id}")})
 
 
-async def get_user(request: Request) -> Response:
+async def get_user(request: Request) -> JsonResponse:
     """GET /users/{user_id}: the user, or 404."""
     return await _read_back(request, path_uuid(request, "user_id"))
 
 
-async def replace_user(request: Request) -> Response:
+async def replace_user(request: Request) -> JsonResponse:
     """PUT /users/{user_id}: all fields anew, where the user exists."""
     user_id = path_uuid(request, "user_id")
     fields = user_fields.decode(await json_body(request))
     return await _update(request, user_id, msgspec.structs.asdict(fields))
 
 
-async def change_user(request: Request) -> Response:
+async def change_user(request: Request) -> JsonResponse:
     """PATCH /users/{user_id}: only the fields sent, where the user exists; others are not touched."""
     user_id = path_uuid(request, "user_id")
     changes = user_changes.decode(await json_body(request))
@@ -132,7 +132,7 @@ async def delete_user(request: Request) -> Response:
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
-async def create_users(request: Request) -> Response:
+async def create_users(request: Request) -> JsonResponse:
     """POST /users/batch: all of 1 to 100 users, or none."""
     users = [_new_user(fields) for fields in user_batch.decode(await json_body(request))]
     if sum(map(_batch_bytes, users)) > settings_of(request.scope).max_batch_bytes:
@@ -219,7 +219,7 @@ def _batch_bytes(user: NewUser) -> int:
     return len(user.fields.name.encode()) + len(user.fields.email.encode()) + BATCH_BYTES_PER_ROW
 
 
-async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) -> Response:
+async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) -> JsonResponse:
     assignments = {**fields, "updated_at": _now_ms()}
     statement = _queries(request).update_if_exists(tuple(assignments))
     values = (*assignments.values(), user_id)
@@ -235,7 +235,7 @@ async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) 
         raise
 
 
-async def _read_back(request: Request, user_id: uuid.UUID) -> Response:
+async def _read_back(request: Request, user_id: uuid.UUID) -> JsonResponse:
     result = await database_of(request).execute(_queries(request).row, (user_id,), deadline=deadline_of(request))
     if not result.row_count:
         raise NotFound("There is no such user.")

@@ -170,7 +170,7 @@ def test_the_parts_of_a_page_are_its_rows_in_order(size):
 def test_the_parts_of_a_page_that_is_not_whole():
     page = page_of(USERS, [ANN] * 5)
     with pytest.raises(RowsCorrupt):
-        list(RowPage(page.column_names, page._types, 5, page._body[:-1]).parts(40))
+        list(RowPage(page.column_names, page._columns_described.types, 5, page._body[:-1]).parts(40))
 
 
 def test_a_page_of_many_thousand_cells():

@@ -1,0 +1,197 @@
+"""A statement on its way, by the driver's own response future without what only threads that wait need.
+
+`Session.execute_async` makes for each statement an event, locks and lists of callbacks, so that any thread may wait for
+it and anybody may be told. Here one caller is told once. Everything else (which node, which connection, retries,
+preparing again, speculation, time-outs) is the driver's code, inherited.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, ResponseFuture
+from cassandra.protocol import ExecuteMessage
+from cassandra.query import BatchStatement, BatchType, PreparedStatement
+
+from asgi_app.rows import KnownColumns
+
+Told = Callable[[Any, bytes | None, BaseException | None], None]
+"""Takes what the row factory made of the page, the way to the next page, and the error; in any thread."""
+
+BATCH_TYPE = BatchType.LOGGED
+
+
+class Sender(Protocol):
+    """Hands statements to a driver session, and returns at once.
+
+    What is sent tells by `attempted_hosts` whether a node was handed it. `told` is called once within `timeout`
+    seconds, in any thread, or even before `send` returns. Both raise what binding the values raises.
+    """
+
+    def send(
+        self,
+        prepared: PreparedStatement,
+        values: Sequence[Any],
+        fetch_size: int,
+        paging_state: bytes | None,
+        timeout: float,
+        told: Told,
+    ) -> Any:
+        """Run a statement for a page of at most `fetch_size` rows."""
+        ...
+
+    def send_batch(self, prepared: PreparedStatement, rows: Sequence[Sequence[Any]], timeout: float, told: Told) -> Any:
+        """Run a statement once for each of `rows` as one logged batch."""
+        ...
+
+
+class LentSender:
+    """Sends by a session's own `execute_async`, as a session of somebody else's demands."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def send(
+        self,
+        prepared: PreparedStatement,
+        values: Sequence[Any],
+        fetch_size: int,
+        paging_state: bytes | None,
+        timeout: float,
+        told: Told,
+    ) -> Any:
+        """See `Sender`."""
+        bound = prepared.bind(values)
+        bound.fetch_size = fetch_size  # on this one: the prepared statement is shared
+        future = self._session.execute_async(bound, timeout=timeout, paging_state=paging_state)
+        future.add_callbacks(_succeeded, _failed, (future, told), None, (future, told))
+        return future
+
+    def send_batch(self, prepared: PreparedStatement, rows: Sequence[Sequence[Any]], timeout: float, told: Told) -> Any:
+        """See `Sender`."""
+        batch = BatchStatement(BATCH_TYPE)
+        batch.is_idempotent = prepared.is_idempotent
+        for values in rows:
+            batch.add(prepared, values)
+        future = self._session.execute_async(batch, timeout=timeout)
+        future.add_callbacks(_succeeded, _failed, (future, told), None, (future, told))
+        return future
+
+
+class OwnSender(LentSender):
+    """Sends prepared statements as `Call`s, with the default profile of a session that was made for this."""
+
+    def __init__(self, session: Any) -> None:
+        super().__init__(session)
+        self._profile = session.get_execution_profile(EXEC_PROFILE_DEFAULT)
+        self._timestamp = session.cluster.timestamp_generator
+
+    def send(
+        self,
+        prepared: PreparedStatement,
+        values: Sequence[Any],
+        fetch_size: int,
+        paging_state: bytes | None,
+        timeout: float,
+        told: Told,
+    ) -> Any:
+        """See `Sender`."""
+        if type(prepared.result_metadata) is not KnownColumns:  # the driver puts another there when it prepares again
+            prepared.result_metadata = KnownColumns(prepared.result_metadata or ())
+        bound = prepared.bind(values)
+        profile = self._profile
+        message = ExecuteMessage(
+            prepared.query_id,
+            bound.values,
+            profile.consistency_level,
+            profile.serial_consistency_level,
+            fetch_size,
+            paging_state,
+            self._timestamp(),
+            result_metadata_id=prepared.result_metadata_id,
+        )
+        call = Call(self._session, profile, bound, message, timeout, told)
+        call.send_request()
+        return call
+
+
+class Call(ResponseFuture):  # type: ignore[misc]  # the driver has no types
+    """One run of a bound statement; made, it is still to be sent by `send_request`."""
+
+    def __init__(
+        self, session: Any, profile: Any, bound: Any, message: ExecuteMessage, timeout: float, told: Told
+    ) -> None:
+        self.session = session
+        self.row_factory = profile.row_factory
+        self.message = message
+        self.query = bound
+        self.timeout = timeout
+        self.prepared_statement = bound.prepared_statement
+        self.attempted_hosts: list[Any] = []
+        self._load_balancer = profile.load_balancing_policy
+        self._retry_policy = profile.retry_policy
+        self._start_time = time.time()
+        self._errors: dict[Any, Any] = {}
+        self._event = _Flag()
+        self._protocol_handler = session.client_protocol_handler
+        self._continuous_paging_state = None
+        self._told: Told | None = told
+        speculation = profile.speculative_execution_policy
+        if bound.is_idempotent and speculation is not None:
+            self._spec_execution_plan = speculation.new_plan(bound.keyspace, bound)
+        self._make_query_plan()
+        self._start_timer()
+
+    def _set_final_result(self, response: Any) -> None:
+        self._end(response, None)
+
+    def _set_final_exception(self, response: BaseException) -> None:
+        self._final_exception = response  # what the driver asks before it tries again
+        self._end(None, response)
+
+    def _end(self, page: Any, error: BaseException | None) -> None:
+        self._cancel_timer()
+        self._event.set()
+        told, self._told = self._told, None  # a speculative execution may answer too
+        if told is not None:
+            told(page, self._paging_state, error)
+
+
+class _Flag:
+    """An event that nobody waits for."""
+
+    __slots__ = ("_is_set",)
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        self._is_set = True
+
+
+def _succeeded(page: Any, future: Any, told: Told) -> None:
+    told(page, future._paging_state, None)
+    _let_go(future)
+
+
+def _failed(error: BaseException, future: Any, told: Told) -> None:
+    told(None, None, error)
+    _let_go(future)
+
+
+def _let_go(future: Any) -> None:
+    """Free a finished future and all it holds now, and not when its time-out would have come.
+
+    The driver's reactor keeps a cancelled timer, and by it the future and the page, until the moment it would have
+    run: at a thousand requests a second and thirty seconds that is thirty thousand of them, and the garbage collector's
+    work.
+    """
+    timer, future._timer = future._timer, None
+    if timer is not None and timer.canceled:
+        timer.callback = None
+    future.clear_callbacks()

@@ -1,0 +1,204 @@
+"""The driver's connections on the application's own event loop: their sockets and their timers.
+
+The driver's reactor is a thread with an event loop of its own. Beside ours that makes two threads that take the
+interpreter from each other for every statement, and two wake-ups: to send it, and to hand its answer over. Here the
+event loop that serves the requests reads and writes the driver's sockets itself, and what stands behind it (protocol,
+pools, retries, reconnection) is the driver's own.
+
+Connections are made, and most are closed, in the driver's worker threads; they block there and not on the loop. The
+event loop must run for as long as the cluster lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from struct import Struct
+from typing import Any
+
+from cassandra import ProtocolVersion
+from cassandra.connection import Connection, ConnectionShutdown, ProtocolError, _Frame
+
+from asgi_app.loop import Timer, Timers
+
+READ_AT_ONCE = 64 * 1024
+"""Bytes. A page of 200 kB takes four reads, with the turns of other sockets in between."""
+
+_HEADER = Struct(">BBhBi")  # native_protocol_v4.spec section 2: version, flags, stream, opcode, length of the body
+_VERSION = 0x7F  # the other bit of the first byte tells a response from a request
+
+_NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no types
+    """A connection whose socket is read and written by an event loop; see `connection_class_for`."""
+
+    in_buffer_size = READ_AT_ONCE
+    is_closed: bool
+    loop: asyncio.AbstractEventLoop
+    timers: Timers
+
+    @classmethod
+    def create_timer(cls, timeout: float, callback: Callable[[], None]) -> Timer:
+        """Calls `callback` on the loop after `timeout` seconds; the driver cancels most."""
+        return cls.timers.start(timeout, callback)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Connect, which blocks: in a worker thread of the driver's. Raises what the driver's own connections raise."""
+        super().__init__(*args, **kwargs)
+        self._thread = self.timers.thread
+        self._outgoing: deque[bytes] = deque()
+        self._unsent = b""
+        self._sending_is_due = False
+        self._waits_to_write = False
+        self._parts: list[bytes] = []
+        self._held = 0
+        self._wanted = _HEADER.size
+        self._connect_socket()
+        self._socket.setblocking(False)
+        self._is_tls = isinstance(self._socket, ssl.SSLSocket)
+        self._descriptor = self._socket.fileno()
+        self._on_loop(self._begin_reading)
+        self._send_options_message()
+
+    def close(self) -> None:
+        """Close; what is under way ends with ConnectionShutdown. Callable from any thread."""
+        with self.lock:
+            if self.is_closed:
+                return
+            self.is_closed = True
+        try:
+            self._on_loop(self._release_socket)
+        except ConnectionShutdown:  # no loop watches it any more
+            self._socket.close()
+        if not self.is_defunct:
+            self.error_all_requests(ConnectionShutdown(f"Connection to {self.endpoint} was closed"))
+
+    def push(self, data: bytes) -> None:
+        """Send, with all else that is pushed until the loop comes to it. Callable from any thread."""
+        self._outgoing.append(data)
+        if not self._sending_is_due:
+            self._sending_is_due = True
+            self._on_loop(self._send)
+
+    def _on_loop(self, function: Callable[[], None]) -> None:
+        try:
+            if threading.get_ident() == self._thread:
+                self.loop.call_soon(function)
+            else:
+                self.loop.call_soon_threadsafe(function)
+        except RuntimeError as error:
+            raise ConnectionShutdown("the event loop of this connection has ended") from error
+
+    def _begin_reading(self) -> None:
+        if not self.is_closed:
+            self.loop.add_reader(self._descriptor, self._read)
+
+    def _release_socket(self) -> None:
+        """The loop lets go of the descriptor before another socket can get its number."""
+        self.loop.remove_reader(self._descriptor)
+        self.loop.remove_writer(self._descriptor)
+        self._socket.close()
+
+    # --- writing
+
+    def _send(self) -> None:
+        self._sending_is_due = False  # before looking, so that a push from now on makes it due again
+        if not self._waits_to_write:
+            self._send_all()
+
+    def _send_when_writable(self) -> None:
+        self._waits_to_write = False
+        self.loop.remove_writer(self._descriptor)
+        self._send_all()
+
+    def _send_all(self) -> None:
+        if self.is_closed:
+            return
+        data = self._unsent + b"".join(_taken(self._outgoing))
+        try:
+            sent = self._socket.send(data) if data else 0
+        except _NOT_NOW:
+            sent = 0
+        except OSError as error:
+            self.defunct(error)
+            return
+        self._unsent = data[sent:]
+        self._socket_writable = not self._unsent  # until it is, the driver turns to other nodes
+        if self._unsent:
+            self._waits_to_write = True
+            self.loop.add_writer(self._descriptor, self._send_when_writable)
+
+    # --- reading
+
+    def _read(self) -> None:
+        """Take what has come. Never raises: what goes wrong is this connection's and not the loop's."""
+        try:
+            while not self.is_closed:
+                data = self._socket.recv(READ_AT_ONCE)
+                if not data:
+                    self.defunct(ConnectionShutdown(f"Connection to {self.endpoint} was closed by the node"))
+                    return
+                self._take(data)
+                if not self._is_tls:  # the loop will say whether there is more
+                    return
+        except _NOT_NOW:
+            return
+        except Exception as error:
+            self.defunct(error)
+
+    def _take(self, data: bytes) -> None:
+        if self._is_checksumming_enabled:
+            self._take_checksummed(data)
+            return
+        if self._parts:
+            self._parts.append(data)
+            self._held += len(data)
+            if self._held < self._wanted:
+                return
+            data = b"".join(self._parts)
+            self._parts = []
+        self._take_frames(data)
+
+    def _take_frames(self, data: bytes) -> None:
+        at, size = 0, len(data)
+        wanted = _HEADER.size
+        while size - at >= _HEADER.size:
+            version, flags, stream, opcode, length = _HEADER.unpack_from(data, at)
+            if version & _VERSION not in ProtocolVersion.SUPPORTED_VERSIONS or length < 0:
+                raise ProtocolError(f"this is no frame of a protocol that the driver speaks: {data[at : at + 9]!r}")
+            body = at + _HEADER.size
+            end = body + length
+            if end > size:
+                wanted = end - at
+                break
+            self.process_msg(_Frame(version & _VERSION, flags, stream, opcode, _HEADER.size, end), data[body:end])
+            at = end
+            if self._is_checksumming_enabled:  # that was the node's consent to it
+                self._take_checksummed(data[at:])
+                return
+        if at < size:
+            self._parts, self._held, self._wanted = [data[at:]], size - at, wanted
+
+    def _take_checksummed(self, data: bytes) -> None:
+        if data:
+            self._iobuf.write(data)
+            self.process_io_buffer()
+
+
+def connection_class_for(loop: asyncio.AbstractEventLoop) -> type[LoopConnection]:
+    """What a driver `Cluster` takes as its `connection_class` to live on `loop`. Called on that loop."""
+    return type("LoopConnection", (LoopConnection,), {"loop": loop, "timers": Timers(loop)})
+
+
+def _taken(queue: deque[bytes]) -> list[bytes]:
+    """All that is in the queue, which other threads append to meanwhile."""
+    taken = []
+    with suppress(IndexError):
+        while True:
+            taken.append(queue.popleft())
+    return taken
