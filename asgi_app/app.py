@@ -55,7 +55,7 @@ class Application(Starlette):
     def build_middleware_stack(self) -> ASGIApp:
         """Starlette's contract; called when the first request comes."""
         if self._surroundings() == self._as_made:
-            self._short = RequestContextMiddleware(self.router, takes_a_call)
+            self._short = RequestContextMiddleware(self.router.middleware_stack, takes_a_call)
         return super().build_middleware_stack()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -124,6 +124,7 @@ class _Call(Generic[T]):
     __slots__ = ("_ticket", "answered", "deadline", "error", "lane", "result", "settled", "start")
 
     def __init__(self, start: Start[T], lane: _Lane, deadline: Deadline, answered: Signal) -> None:
+        """`start` is called by whoever claims the call."""
         self.start = start
         self.lane = lane
         self.deadline = deadline
@@ -174,7 +175,10 @@ class Bridge:
         self._new_signal = signal_factory()
         self._thread = threading.get_ident()
         self.starts_block = True
-        """Whether starting a call may block, so that a worker thread must do it. Set by who knows the driver."""
+        """Whether starting a call may block, so that a worker thread must do it. Set by who knows the driver.
+
+        Where it may not, the driver's time-outs are this loop's timers too, and nobody waits beside them.
+        """
 
     @classmethod
     @asynccontextmanager
@@ -235,10 +239,10 @@ class Bridge:
         if self.starts_block:
             self._admitted.append(call)
             self._work.set()
+            await call.answered.wait(deadline.left())
         else:
             self._start(call)
-        if not call.settled:
-            await call.answered.wait(deadline.left())
+            await call.answered.wait(None)
         if not call.settled:
             raise DeadlineExceeded if call.claim() else AnswerOverdue
         if call.error is not None:

@@ -36,10 +36,11 @@ class Sender(Protocol):
         values: Sequence[Any],
         fetch_size: int,
         paging_state: bytes | None,
+        writes: bool,
         timeout: float,
         told: Told,
     ) -> Any:
-        """Run a statement for a page of at most `fetch_size` rows."""
+        """Run a statement for a page of at most `fetch_size` rows; `writes` says that it is no read."""
         ...
 
     def send_batch(self, prepared: PreparedStatement, rows: Sequence[Sequence[Any]], timeout: float, told: Told) -> Any:
@@ -59,6 +60,7 @@ class LentSender:
         values: Sequence[Any],
         fetch_size: int,
         paging_state: bytes | None,
+        writes: bool,
         timeout: float,
         told: Told,
     ) -> Any:
@@ -94,6 +96,7 @@ class OwnSender(LentSender):
         values: Sequence[Any],
         fetch_size: int,
         paging_state: bytes | None,
+        writes: bool,
         timeout: float,
         told: Told,
     ) -> Any:
@@ -109,7 +112,7 @@ class OwnSender(LentSender):
             profile.serial_consistency_level,
             fetch_size,
             paging_state,
-            self._timestamp(),
+            self._timestamp() if writes else None,
             result_metadata_id=prepared.result_metadata_id,
         )
         call = Call(self._session, profile, bound, message, timeout, told)

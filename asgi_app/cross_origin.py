@@ -11,10 +11,10 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asgi_app.errors import FieldError, InvalidHeader, LifespanNotStarted
+from asgi_app.errors import FieldError, InvalidHeader
 from asgi_app.responses import problem_response
 from asgi_app.settings import Settings
-from asgi_app.state import settings_of
+from asgi_app.state import service_if_started
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 SENT = ("Authorization", "X-API-Key", "X-Request-ID", "X-Request-Timeout", "traceparent", "tracestate")
@@ -33,12 +33,10 @@ class _Configured:
 
     def cors(self, scope: Scope) -> CORSMiddleware | None:
         """None where no origins are configured, or nothing is known of the settings yet."""
-        try:
-            settings = settings_of(scope)
-        except LifespanNotStarted:
+        service = service_if_started(scope)
+        if service is None or not service.settings.cors_origins:
             return None
-        if not settings.cors_origins:
-            return None
+        settings = service.settings
         if self._made is None or self._made[0] is not settings:
             self._made = settings, _middleware(self.app, settings)
         return self._made[1]
@@ -71,10 +69,8 @@ class PreflightMiddleware(_Configured):
 
 def cross_origin_configured(scope: Scope) -> bool:
     """Whether pages of other origins may read answers, or nothing is known of the settings yet."""
-    try:
-        return bool(settings_of(scope).cors_origins)
-    except LifespanNotStarted:
-        return True
+    service = service_if_started(scope)
+    return service is None or bool(service.settings.cors_origins)
 
 
 def _is_preflight(scope: Scope) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -142,7 +142,7 @@ class Database:
         """The driver's session, for what this class does not do. Raises NotConnected where there is none yet."""
         return self._connection.session
 
-    async def execute(
+    def execute(
         self,
         statement: Statement,
         values: Sequence[Any] = (),
@@ -151,7 +151,7 @@ class Database:
         fetch_size: int = 100,
         paging_state: bytes | None = None,
         share: Share = Share.CALLS,
-    ) -> Result:
+    ) -> Coroutine[Any, Any, Result]:
         """Run `statement` with `values` bound, and return its first page of at most `fetch_size` rows.
 
         With `paging_state`, the page that follows the one which gave it: the caller vouches that it belongs to this
@@ -159,9 +159,9 @@ class Database:
         """
 
         def send(sender: Sender, prepared: PreparedStatement, timeout: float, told: Told) -> Any:
-            return sender.send(prepared, values, fetch_size, paging_state, timeout, told)
+            return sender.send(prepared, values, fetch_size, paging_state, statement.writes, timeout, told)
 
-        return await self._observed(statement, send, deadline, share)
+        return self._observed(statement, send, deadline, share)
 
     async def execute_batch(self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline) -> Result:
         """Run `statement` once for each of `rows` as one logged batch: all of it is applied, or nothing.
@@ -205,9 +205,14 @@ class Database:
             sender = self._connection.sender  # before anything waits: in a forked process nothing would ever answer
             prepared = self._prepared.ready(statement) or await self._prepared.get(statement, deadline)
             attempt = _Attempt(sender, prepared, send)
-            result = await self._run(statement, attempt, deadline, share)
+            result = await self.bridge.call(attempt, deadline, share)
             rows = result.row_count
             return result
+        except Exception as error:
+            failure = await self._told_of(error, statement, attempt, deadline)
+            if failure is error:
+                raise
+            raise failure from error
         except BaseException as error:
             failure = error
             raise
@@ -216,21 +221,20 @@ class Database:
             queued, driven = attempt.times(ended) if attempt is not None else (None, None)
             self.observer.end(statement, span, ended - began, queued, driven, rows, failure)
 
-    async def _run(self, statement: Statement, attempt: _Attempt, deadline: Deadline, share: Share) -> Result:
-        try:
-            return await self.bridge.call(attempt, deadline, share)
-        except AnswerOverdue as error:
-            if statement.writes:
+    async def _told_of(
+        self, error: Exception, statement: Statement, attempt: _Attempt | None, deadline: Deadline
+    ) -> Exception:
+        """What is raised of an error: one of the service's, with what is known of a write's outcome."""
+        if isinstance(error, ServiceError):
+            if isinstance(error, AnswerOverdue) and statement.writes:
                 error.outcome = "unknown"
-            raise
-        except ServiceError:
-            raise
-        except Exception as error:
-            translated = translate(error, unknown_if_lost=statement.writes and attempt.sent)
-            suspicious = isinstance(translated, RejectedByCassandra | InternalError)  # refused, or could not be bound
-            if suspicious and await self._is_missing(statement.table, deadline):
-                translated = SchemaMissing()
-            raise translated from error
+            return error
+        sent = attempt is not None and attempt.sent
+        translated = translate(error, unknown_if_lost=statement.writes and sent)
+        suspicious = isinstance(translated, RejectedByCassandra | InternalError)  # refused, or could not be bound
+        if suspicious and await self._is_missing(statement.table, deadline):
+            return SchemaMissing()
+        return translated
 
     async def _is_missing(self, table: Table | None, deadline: Deadline) -> bool:
         return table is not None and bool(await self.missing_columns(table, deadline))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +43,36 @@ class Declared:
     kind: str
     labels: tuple[str, ...]
     meaning: str
+
+
+class Distribution:
+    """A histogram's observations, gathered here until `flush`, for prometheus-client takes two microseconds for each.
+
+    Where workers share their figures nothing is gathered: another worker may be asked at any moment. Used from the
+    event loop.
+    """
+
+    __slots__ = ("_bounds", "_counts", "_histogram", "_sum", "observe")
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self._bounds = histogram._upper_bounds
+        self._counts = [0] * len(self._bounds)
+        self._sum = 0.0
+        self.observe = histogram.observe if shared_by_workers() else self._gather
+
+    def _gather(self, amount: float) -> None:
+        self._counts[bisect_left(self._bounds, amount)] += 1
+        self._sum += amount
+
+    def flush(self) -> None:
+        """Hand over what was gathered."""
+        if any(self._counts):
+            for kept, count in zip(self._histogram._buckets, self._counts, strict=True):
+                kept.inc(count)
+            self._histogram._sum.inc(self._sum)
+            self._counts = [0] * len(self._bounds)
+            self._sum = 0.0
 
 
 class Instruments(Collector):

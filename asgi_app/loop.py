@@ -22,8 +22,8 @@ class Signal(Protocol):
     def set(self) -> None:
         """Wake the waiter; setting it again does nothing."""
 
-    async def wait(self, seconds: float) -> None:
-        """Return when the signal is set or after `seconds`, whichever comes first."""
+    async def wait(self, seconds: float | None) -> None:
+        """Return when the signal is set or after `seconds`, whichever comes first; None waits for the signal alone."""
 
 
 class Interruptible(Protocol):
@@ -78,7 +78,10 @@ class _FutureSignal:
         if not self._future.done():
             self._future.set_result(None)
 
-    async def wait(self, seconds: float) -> None:
+    async def wait(self, seconds: float | None) -> None:
+        if seconds is None:
+            await self._future
+            return
         timer = self._loop.call_later(seconds, self.set)
         try:
             await self._future
@@ -97,8 +100,8 @@ class _EventSignal:
     def set(self) -> None:
         self._event.set()
 
-    async def wait(self, seconds: float) -> None:
-        with anyio.move_on_after(max(seconds, 0)):
+    async def wait(self, seconds: float | None) -> None:
+        with anyio.move_on_after(None if seconds is None else max(seconds, 0)):
             await self._event.wait()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from http import HTTPMethod
 from typing import Any
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
 from asgi_app.errors import (
     CassandraUnavailable,
@@ -30,7 +30,7 @@ from asgi_app.errors import (
     WriteFailed,
     WriteTimeout,
 )
-from asgi_app.instruments import GONE, Instruments, instruments
+from asgi_app.instruments import GONE, Distribution, Instruments, instruments, shared_by_workers
 
 WINDOW = 10
 """Seconds over which the rate of statements is told: long enough to be steady, short enough to move."""
@@ -91,7 +91,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self._its = instruments()
-        self._by_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._by_request: dict[tuple[str, str, int], _Answers] = {}
+        self._request_seconds: dict[tuple[str, str], Distribution] = {}
+        self._statement_seconds = Distribution(self._its.statement_seconds)
+        self._queue_wait_seconds = Distribution(self._its.queue_wait_seconds)
+        self._driver_seconds = Distribution(self._its.driver_seconds)
         self._requests_in_flight = 0
         self._nodes: set[str] = set()
         self._statements = 0
@@ -109,10 +113,8 @@ class Metrics:
         key = (route, method if method in _METHODS else "OTHER", status)
         kept = self._by_request.get(key)
         if kept is None:
-            kept = self._its.requests.labels(*key), self._its.request_seconds.labels(*key[:2])
-            self._by_request[key] = kept
-        kept[0].inc()
-        kept[1].observe(seconds)
+            kept = self._by_request[key] = self._new_answers(key)
+        kept.count(seconds)
 
     def request_shed(self, reason: str) -> None:
         """Count a request that was refused without an attempt."""
@@ -126,11 +128,11 @@ class Metrics:
         `queued` of them passed until it was handed to the driver or refused, None where it did not come that far;
         `driven` from there, None where it was not handed over.
         """
-        self._its.statement_seconds.observe(seconds)
+        self._statement_seconds.observe(seconds)
         if queued is not None:
-            self._its.queue_wait_seconds.observe(queued)
+            self._queue_wait_seconds.observe(queued)
         if driven is not None:
-            self._its.driver_seconds.observe(driven)
+            self._driver_seconds.observe(driven)
         self._statements += 1
         if error is not None:
             self._its.statement_errors.labels(error.code if isinstance(error, ServiceError) else CANCELLED).inc()
@@ -161,8 +163,9 @@ class Metrics:
         self._counts.append((time.monotonic(), self._statements))
 
     def publish(self, now: Snapshot) -> None:
-        """Set the gauges. What they tell is of this moment; nothing is counted in between."""
+        """Set the gauges, and hand over what was gathered. What gauges tell is of this moment alone."""
         its = self._its
+        self._flush()
         its.requests_in_flight.set(self._requests_in_flight)
         its.calls_in_flight.set(now.calls_in_flight)
         its.calls_in_flight_limit.set(now.calls_in_flight_limit)
@@ -176,11 +179,11 @@ class Metrics:
         its.look_at_process()
 
     def text(self) -> bytes:
-        """The text a scraper reads, format 0.0.4. May be called in any thread."""
+        """The text a scraper reads, format 0.0.4, as of the last `publish`. May be called in any thread."""
         return self._its.text()
 
     def summary(self) -> dict[str, Any]:
-        """The same figures for people: totals since the start, and the state at the last `publish`."""
+        """The same figures for people: totals and state as of the last `publish`. May be called in any thread."""
         sums = _Sums(self._its)
         statements = sums["cassandra_statement_seconds_count"]
         mean = sums["cassandra_statement_seconds_sum"] / statements if statements else 0.0
@@ -209,6 +212,22 @@ class Metrics:
             "uptime_seconds": round(time.time() - sums["service_start_time_seconds"], 3),
         }
 
+    def _new_answers(self, key: tuple[str, str, int]) -> _Answers:
+        route_and_method = key[:2]
+        seconds = self._request_seconds.get(route_and_method)
+        if seconds is None:
+            seconds = Distribution(self._its.request_seconds.labels(*route_and_method))
+            self._request_seconds[route_and_method] = seconds
+        return _Answers(self._its.requests.labels(*key), seconds)
+
+    def _flush(self) -> None:
+        for answers in self._by_request.values():
+            answers.flush()
+        for seconds in self._request_seconds.values():
+            seconds.flush()
+        for told in (self._statement_seconds, self._queue_wait_seconds, self._driver_seconds):
+            told.flush()
+
     def _begin_at_zero(self) -> None:
         """A rate needs a figure from before the first event."""
         its = self._its
@@ -236,6 +255,29 @@ class Metrics:
             self._its.node_up.labels(address).set(GONE if node.up is None else node.up)
             self._its.node_connections.labels(address).set(node.connections)
         self._nodes.update(nodes)
+
+
+class _Answers:
+    """Answers of one route, method and status; their number is gathered as their times are."""
+
+    __slots__ = ("_counter", "_gathered", "_is_shared", "_seconds")
+
+    def __init__(self, counter: Counter, seconds: Distribution) -> None:
+        self._counter = counter
+        self._seconds = seconds
+        self._gathered = 0
+        self._is_shared = shared_by_workers()
+
+    def count(self, seconds: float) -> None:
+        self._gathered += 1
+        self._seconds.observe(seconds)
+        if self._is_shared:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._gathered:
+            self._counter.inc(self._gathered)
+            self._gathered = 0
 
 
 class _Sums:

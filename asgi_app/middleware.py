@@ -15,7 +15,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_app.deadline import Deadline
 from asgi_app.drain import Drain
-from asgi_app.errors import FieldError, InternalError, InvalidHeader, QueueFull, ServiceError, ShuttingDown
+from asgi_app.errors import (
+    FieldError,
+    InternalError,
+    InvalidHeader,
+    LifespanNotStarted,
+    QueueFull,
+    ServiceError,
+    ShuttingDown,
+)
 from asgi_app.limits import REQUEST_ID, REQUEST_TIMEOUT, Head, check_head
 from asgi_app.response_headers import RawHeaders
 from asgi_app.responses import PROBLEM_TYPE, failure_response, log_failure, problem_json, problem_response
@@ -23,10 +31,9 @@ from asgi_app.settings import Settings
 from asgi_app.state import (
     RequestContext,
     Service,
-    database_if_started,
     encoded_path,
     principal_of,
-    service_of,
+    service_if_started,
     set_context,
 )
 from asgi_app.stream import StreamAborted
@@ -71,23 +78,23 @@ class RequestContextMiddleware:
             return
         response = _Response(send, scope["method"] == "HEAD", scope["http_version"])
         head = Head(scope)
-        database = database_if_started(scope)
+        service = service_if_started(scope)
         outer_route = scope.get("route")  # of the application in which this one is mounted
         request_id = self._request_id(head)
         note = RequestNote(request_id, trace_context(head.values(HEADER)))
         begun = begin(note)
         response.request_id = request_id
         span = None
-        if database is not None:
-            database.metrics.request_began()
-            tracing = database.observer.tracing
+        if service is not None:
+            service.database.metrics.request_began()
+            tracing = service.database.observer.tracing
             if tracing is not None:
                 span = tracing.begin_request(scope, encoded_path(scope), parent_is_sound=note.trace is not None)
                 note.trace = span.trace or note.trace
-            if database.settings.server_timing:
+            if service.settings.server_timing:
                 response.timed = note
         try:
-            await self._serve(scope, receive, response, head)
+            await self._serve(service, scope, receive, response, head)
         except ClientDisconnect:
             pass  # nobody is there to answer
         except StreamAborted:
@@ -101,8 +108,9 @@ class RequestContextMiddleware:
             seconds = time.perf_counter() - note.began
             route = scope.get("route")
             template: str | None = getattr(route, "path", None) if route is not outer_route else None
-            if database is not None:
-                database.metrics.request_ended(template or UNMATCHED, scope["method"], response.status or 0, seconds)
+            if service is not None:
+                metrics = service.database.metrics
+                metrics.request_ended(template or UNMATCHED, scope["method"], response.status or 0, seconds)
             _log_access(scope, response, note, template, seconds)
             end(begun)
             # Its traceback has this frame, and the frame has the note: neither may keep it.
@@ -122,9 +130,12 @@ class RequestContextMiddleware:
             return sent[0]
         return f"{self._random.getrandbits(128):032x}"
 
-    async def _serve(self, scope: Scope, receive: Receive, response: _Response, head: Head) -> None:
+    async def _serve(
+        self, service: Service | None, scope: Scope, receive: Receive, response: _Response, head: Head
+    ) -> None:
         try:
-            service = service_of(scope)
+            if service is None:
+                raise LifespanNotStarted
             response.drain = service.drain
             response.headers = service.response_headers
             if service.drain.refusing and _path_below(scope) not in SERVED_TO_THE_END:

@@ -51,6 +51,7 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
         """Connect, which blocks: in a worker thread of the driver's. Raises what the driver's own connections raise."""
         super().__init__(*args, **kwargs)
         self._thread = self.timers.thread
+        self._buffer = memoryview(bytearray(READ_AT_ONCE))
         self._outgoing: deque[bytes] = deque()
         self._unsent = b""
         self._sending_is_due = False
@@ -139,11 +140,11 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
         """Take what has come. Never raises: what goes wrong is this connection's and not the loop's."""
         try:
             while not self.is_closed:
-                data = self._socket.recv(READ_AT_ONCE)
-                if not data:
+                size = self._socket.recv_into(self._buffer)
+                if not size:
                     self.defunct(ConnectionShutdown(f"Connection to {self.endpoint} was closed by the node"))
                     return
-                self._take(data)
+                self._take(bytes(self._buffer[:size]))
                 if not self._is_tls:  # the loop will say whether there is more
                     return
         except _NOT_NOW:

@@ -33,6 +33,7 @@ _REQUEST = "asgi_cassandra"
 _SAFE = "%/:@!$&'()*+,;=-._~"
 _plain = re.compile(rb"[%/:@!$&'()*+,;=._~0-9A-Za-z-]*")
 _PRINCIPAL = "asgi_cassandra.principal"
+_SERVICE = "asgi_cassandra.service"
 
 
 class RequestContext(msgspec.Struct, frozen=True):
@@ -103,10 +104,15 @@ def service_of(scope: Scope) -> Service:
 
     Raises LifespanNotStarted where its lifespan has not run, as do all functions that read from it.
     """
+    app = scope["app"]
+    kept: tuple[Starlette, Service] | None = scope.get(_SERVICE)
+    if kept is not None and kept[0] is app:  # a mounted application is handed the scope of the one around it
+        return kept[1]
     try:
-        service: Service = scope["app"].state.service
+        service: Service = app.state.service
     except AttributeError:
         raise LifespanNotStarted from None
+    scope[_SERVICE] = app, service
     return service
 
 
@@ -120,18 +126,18 @@ def database_of(request: Request) -> Database:
     return service_of(request.scope).database
 
 
-def database_if_started(scope: Scope) -> Database | None:
-    """The database of the application that answers this scope; None before its lifespan and after it."""
+def service_if_started(scope: Scope) -> Service | None:
+    """As `service_of`; None before the application's lifespan and after it."""
     try:
-        return service_of(scope).database
+        return service_of(scope)
     except LifespanNotStarted:
         return None
 
 
 def metrics_of(scope: Scope) -> Metrics | None:
     """What counts for the application that answers this scope; None before its lifespan and after it."""
-    database = database_if_started(scope)
-    return None if database is None else database.metrics
+    service = service_if_started(scope)
+    return None if service is None else service.database.metrics
 
 
 def queries_of(request: Request, table: Table) -> Queries:
