@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from typing import Any
 
 import anyio
@@ -118,9 +119,14 @@ class Connection:
 
 
 def own_connection_class() -> type[Any] | None:
-    """Connections for the event loop that runs here; None where it is not asyncio's, for the driver's own."""
+    """Connections for the event loop that runs here; None for the driver's own, where it cannot watch sockets for them.
+
+    That is trio's, and that of asyncio on Windows, which has no `add_reader`.
+    """
     token = anyio.lowlevel.current_token().native_token
-    return connection_class_for(token) if isinstance(token, asyncio.AbstractEventLoop) else None
+    if sys.platform == "win32" or not isinstance(token, asyncio.AbstractEventLoop):
+        return None
+    return connection_class_for(token)
 
 
 def _open(settings: Settings, metrics: Metrics, connection_class: type[Any] | None) -> Any:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 from asgi_app.authorization import Action, Verb
 from asgi_app.errors import MethodNotAllowed, NotFound
 from asgi_app.security import admit
+from asgi_app.state import service_of
 
 _SEGMENTS = "asgi_cassandra.segments"
 
@@ -186,7 +187,7 @@ class _Methods:
         if method is None:
             raise MethodNotAllowed(tuple(sorted(self._methods)))
         handler, action = method
-        if action is not None:
+        if action is not None and service_of(scope).authorize is not None:
             await admit(scope, action)
         response = await handler(Request(scope, receive, send))
         await response(scope, receive, send)

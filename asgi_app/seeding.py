@@ -11,7 +11,7 @@ import datetime
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -117,7 +117,9 @@ def seed(session: Any, keyspace: str, users: int, on_progress: Callable[[int], N
     _write_missing_animals(session, keyspace)
     rows = len(SAMPLE_ANIMALS)
     window = _WriteWindow(session, BATCHES_IN_FLIGHT)
-    for batch, size in _batches(session, keyspace, users):
+    # Held until all is written: a node that does not know a statement is told of it by the driver, which keeps none.
+    inserts = {table: session.prepare(Queries(keyspace, table).insert_at.cql) for table in (PLANTS, USERS)}
+    for batch, size in _batches(inserts, users):
         window.write(batch)
         rows += size
         on_progress(rows)
@@ -148,12 +150,11 @@ def _write_missing_animals(session: Any, keyspace: str) -> None:
             session.execute(insert, (*msgspec.structs.astuple(animal), _WRITE_TIMESTAMP))
 
 
-def _batches(session: Any, keyspace: str, users: int) -> Iterator[tuple[BatchStatement, int]]:
+def _batches(inserts: Mapping[Table, Any], users: int) -> Iterator[tuple[BatchStatement, int]]:
     """The plants and the users in batches, each with its size."""
     for table, rows in _plants_and_users(users):
-        statement = session.prepare(Queries(keyspace, table).insert_at.cql)
         while chunk := list(islice(rows, ROWS_PER_BATCH)):
-            yield _batch(statement, chunk), len(chunk)
+            yield _batch(inserts[table], chunk), len(chunk)
 
 
 def _plants_and_users(users: int) -> Iterator[tuple[Table, Iterator[Row]]]:

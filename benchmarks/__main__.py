@@ -1,37 +1,47 @@
-"""The runner: `python -m benchmarks [SCENARIO …] [--quick] [--node HOST:PORT]`."""
+"""The runner: `python -m benchmarks [SCENARIO …] [--quick] [--node HOST:PORT]`.
+
+`python -m benchmarks report FOLDER` makes the report of an earlier run again, and `publish FOLDER` puts it into docs/
+and README.md.
+"""
 
 from __future__ import annotations
 
 import argparse
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+import msgspec
+
 from asgi_app.local_node import LocalNodeError
 from asgi_app.settings import ContactPoint
-from benchmarks.machine import describe
-from benchmarks.report import keep, markdown
-from benchmarks.scenarios import DEFAULT, QUICK, SCENARIOS, USUAL, Effort
-from benchmarks.serving import ContenderFailed
-from benchmarks.site import parse_node, prepared_site
+from benchmarks.contenders import CHUNK_A_ROW, CONTENDERS, FASTAPI_ASYNC_EXAMPLE
+from benchmarks.drawing import require
+from benchmarks.environments import prepare
+from benchmarks.failure import ContenderFailed
+from benchmarks.machine import describe, ground
+from benchmarks.publish import publish
+from benchmarks.runs import REPORT, Run, UnusableRun, render, save
+from benchmarks.scenarios import DEFAULT, QUICK, QUICK_LOOK, SCENARIOS, USUAL, Effort
+from benchmarks.site import Site, parse_node, prepared_site
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ROWS = 1000
 
+_OF_A_FOLDER = {"report": render, "publish": publish}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what was asked for: 0 whatever the figures are, 1 when something cannot run or answers wrongly."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if unknown := set(options.scenarios) - set(SCENARIOS):
-        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    """Do what was asked for: 0 whatever the figures are, 1 when something cannot run or answers wrongly."""
     signal.signal(signal.SIGTERM, _leave)
     try:
-        _run(options.node, _names(options), _effort(options))
-    except (ContenderFailed, LocalNodeError) as error:
+        _obey(list(sys.argv[1:] if arguments is None else arguments))
+    except (ContenderFailed, LocalNodeError, UnusableRun) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -39,23 +49,68 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(node: ContactPoint | None, names: list[str], effort: Effort) -> None:
+def _obey(arguments: list[str]) -> None:
+    """Raises what `main` tells of."""
+    if len(arguments) == 2 and arguments[0] in _OF_A_FOLDER:
+        _OF_A_FOLDER[arguments[0]](_folder(arguments[1]))
+        return
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if unknown := set(options.scenarios) - set(SCENARIOS):
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    folder = _run(options.node, _names(options), _effort(options))
+    print((folder / REPORT).read_text())
+    print(f"benchmarks: raw figures, report and plots in {folder}", file=sys.stderr)
+
+
+def _run(node: ContactPoint | None, names: list[str], effort: Effort) -> Path:
+    """Measure, and keep what was found, in a folder that is returned. Raises what `main` tells of."""
+    require()
+    began = datetime.now(UTC)
+    folder = RESULTS / f"{began:%Y%m%dT%H%M%SZ}"
+    contenders = (*CONTENDERS, FASTAPI_ASYNC_EXAMPLE, CHUNK_A_ROW)
+    prepare(contenders)
     with prepared_site(node, ROWS) as site:
-        machine = describe(site)
-        outcomes = {name: SCENARIOS[name].run(site, effort) for name in names}
-    kept = keep(RESULTS, machine, outcomes)
-    print(markdown(machine, outcomes.values()))
-    print(f"benchmarks: raw figures in {kept}", file=sys.stderr)
+        run = Run(began, effort.quick, describe(site), ground(contenders), {}, {})
+        for position, name in enumerate(names):
+            print(f"benchmarks: {name}; {_left(names[position:], quick=effort.quick)}", file=sys.stderr)
+            _measure(name, site, effort, run)
+            save(run, folder)  # what was found is not lost, should the next one fail
+    render(folder)
+    return folder
+
+
+def _measure(name: str, site: Site, effort: Effort, run: Run) -> None:
+    """Add the figures of a scenario to the run. Raises ContenderFailed."""
+    began = time.monotonic()
+    outcome = SCENARIOS[name].run(site, effort)
+    run.seconds[name] = time.monotonic() - began
+    run.scenarios[name] = msgspec.Raw(msgspec.json.encode(outcome.raw))
+    print(f"benchmarks: {name} took {run.seconds[name]:.0f} s", file=sys.stderr)
+
+
+def _left(names: list[str], *, quick: bool) -> str:
+    scenarios = [SCENARIOS[name] for name in names]
+    seconds = sum(each.quick or each.seconds if quick else each.seconds for each in scenarios)
+    return f"{len(names)} to go, about {seconds / 60:.0f} min" if seconds > 90 else f"{len(names)} to go"
+
+
+def _folder(text: str) -> Path:
+    """As it was named from here, or from this package's folder."""
+    return Path(text) if Path(text).exists() else RESULTS.parent / text
 
 
 def _names(options: argparse.Namespace) -> list[str]:
-    return list(dict.fromkeys([*options.scenarios, *(options.scenario or [])])) or list(USUAL)
+    named = list(dict.fromkeys([*options.scenarios, *(options.scenario or [])]))
+    return named or list(QUICK_LOOK if options.quick else USUAL)
 
 
 def _effort(options: argparse.Namespace) -> Effort:
     effort = replace(QUICK if options.quick else DEFAULT, keep=options.keep)
-    if options.rounds:
-        effort = replace(effort, rounds=options.rounds, stream_rounds=options.rounds)
+    if rounds := options.rounds:
+        effort = replace(effort, rounds=rounds, few_rounds=rounds, stream_rounds=rounds)
+    if seconds := options.seconds:
+        effort = replace(effort, seconds=seconds, few_seconds=seconds, warm_up=min(effort.warm_up, seconds))
     return replace(effort, stream_rows=options.rows) if options.rows else effort
 
 
@@ -68,9 +123,13 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures the service and its rivals.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measures the service and its rivals.",
+        epilog="`report FOLDER` makes the report of an earlier run again, `publish FOLDER` quotes it in the docs.",
+    )
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}: only these")
-    parser.add_argument("--quick", action="store_true", help="under a minute, for a first look")
+    parser.add_argument("--quick", action="store_true", help="under three minutes, for a first look")
     parser.add_argument(
         "--node", type=parse_node, metavar="HOST:PORT", help="a running Cassandra; without it one is booted"
     )
@@ -79,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         "--rows", type=_sizes, metavar="N[,N…]", help="sizes of the tables that are streamed (200000,1000000)"
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each figure is taken")
+    parser.add_argument("--seconds", type=int, metavar="N", help="for how long each time")
     parser.add_argument(
         "--keep", action="store_true", help="leave the streamed tables on --node, take those that were left"
     )

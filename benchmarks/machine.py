@@ -1,15 +1,19 @@
-"""What the figures were measured on."""
+"""What the figures were measured on, and by whom they were answered."""
 
 from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
+from benchmarks.contenders import Contender
+from benchmarks.environments import versions
 from benchmarks.load import client_name
+from benchmarks.runs import Ground
 from benchmarks.site import Site
 
 _PACKAGES = (
@@ -37,6 +41,11 @@ def describe(site: Site) -> dict[str, str]:
         "rows": str(len(site.users)),
         "load by": client_name(),
     }
+
+
+def ground(contenders: Iterable[Contender]) -> dict[str, Ground]:
+    """What each contender is, and with what versions; those that share our own environment have ours."""
+    return {each.name: Ground(each.description, versions(each) if each.requirements else {}) for each in contenders}
 
 
 def _processor() -> str:

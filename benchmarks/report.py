@@ -1,21 +1,24 @@
-"""Figures → Markdown on the terminal, and JSON in a file."""
+"""Figures → Markdown: tables, sentences, plots, all made of the raw figures of a run."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+
+from benchmarks.plots import Plot
+
+MEDIANS = "medians [least–greatest]"  # noqa: RUF001
+"""How `spread` is to be read."""
 
 
 class Table(msgspec.Struct, frozen=True):
     """A table of the report; cells are text already."""
 
     header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
     def markdown(self) -> str:
         """The table, its first column to the left and the others to the right."""
@@ -24,18 +27,19 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a scenario found: tables and sentences for people, `raw` for programs."""
+    """What a scenario found: tables, plots and sentences for people, all made of `raw`, which is for programs."""
 
     title: str
     tables: list[Table]
     findings: list[str]
     raw: Any
+    plots: list[Plot] = []
 
 
 def spread(values: Sequence[float], digits: int = 0) -> str:
-    """The median, and in brackets the least and the greatest."""
-    low, high = min(values), max(values)
-    return f"{statistics.median(values):.{digits}f} [{low:.{digits}f}–{high:.{digits}f}]"  # noqa: RUF001
+    """The median, and in brackets the least and the greatest where there are several."""
+    middle = f"{statistics.median(values):.{digits}f}"
+    return middle if len(values) == 1 else f"{middle} [{min(values):.{digits}f}–{max(values):.{digits}f}]"  # noqa: RUF001
 
 
 def verdict(value: float, target: float, *, below: bool = False) -> str:
@@ -49,25 +53,29 @@ def verdict_at_least(value: float, target: float) -> str:
     return f"target ≥ {target:g}: {'met' if value >= target else 'missed'}"
 
 
-def markdown(machine: dict[str, str], outcomes: Iterable[Outcome]) -> str:
-    """The whole report."""
-    parts = ["# Benchmarks", *_bullets(f"{name}: {value}" for name, value in machine.items())]
-    for outcome in outcomes:
-        tables = (table.markdown() for table in outcome.tables)
-        parts += [f"## {outcome.title}", *tables, *_bullets(outcome.findings)]
-    return "\n\n".join(parts)
+def judged(what: str, values: Sequence[float], target: float, digits: int = 2) -> str:
+    """A figure with its target: at most."""
+    return f"{what}: **{spread(values, digits)}** ({verdict(statistics.median(values), target)})"
 
 
-def keep(folder: Path, machine: dict[str, str], outcomes: dict[str, Outcome]) -> Path:
-    """Write the raw figures to a new file in `folder`, and return its path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    now = datetime.now(UTC)
-    contents = {"at": now, "machine": machine, "scenarios": {name: found.raw for name, found in outcomes.items()}}
-    path = folder / f"{now:%Y%m%dT%H%M%SZ}.json"
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(contents)))
-    return path
+def judged_at_least(what: str, values: Sequence[float], target: float) -> str:
+    """A figure with its target: at least."""
+    return f"{what}: **{spread(values, 2)}** ({verdict_at_least(statistics.median(values), target)})"
 
 
-def _bullets(lines: Iterable[str]) -> list[str]:
+def bullets(lines: Iterable[str]) -> list[str]:
+    """A list, as one part of a page; none of nothing."""
     joined = "\n".join(f"- {line}" for line in lines)
     return [joined] if joined else []
+
+
+def section(outcome: Outcome) -> list[str]:
+    """The part of the report that tells of one scenario."""
+    tables = (table.markdown() for table in outcome.tables)
+    plots = (f"![{plot.title}]({plot.name}.png)" for plot in outcome.plots)
+    return [f"## {outcome.title}", *tables, *plots, *bullets(outcome.findings)]
+
+
+def named(values: Mapping[str, str]) -> list[str]:
+    """A list of names with their values."""
+    return bullets(f"{name}: {value}" for name, value in values.items())

@@ -33,7 +33,7 @@ class User(NamedTuple):
 
     def json(self) -> bytes:
         """The body of the answer, as the contract of the endpoint has it."""
-        times = {"created_at": _text(self.created_at), "updated_at": _text(self.updated_at)}
+        times = {"created_at": time_text(self.created_at), "updated_at": time_text(self.updated_at)}
         return msgspec.json.encode({**self._asdict(), **times})
 
 
@@ -51,5 +51,6 @@ def sample_users(count: int) -> Iterator[User]:
         )
 
 
-def _text(moment: datetime) -> str:
+def time_text(moment: datetime) -> str:
+    """A time as every contender answers it."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

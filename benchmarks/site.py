@@ -7,7 +7,10 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +70,36 @@ def prepared_site(node: ContactPoint | None, rows: int) -> Iterator[Site]:
 
 
 @contextmanager
+def scratch_site(site: Site) -> Iterator[Site]:
+    """A keyspace of its own on the same node, with the same rows, for what writes. It is dropped afterwards."""
+    keyspace = f"asgi_cassandra_bench_scratch_{uuid.uuid4().hex[:8]}"
+    folder = site.folder / keyspace
+    folder.mkdir()
+    try:
+        _fill(site.node, keyspace, site.users)
+        yield replace(site, keyspace=keyspace, folder=folder)
+    finally:
+        _drop(site.node, keyspace)
+
+
+@cache
+def first_users(node: ContactPoint, keyspace: str, count: int) -> tuple[User, ...]:
+    """The first rows of `users` in the order of their tokens, as the plain driver gives them to this process.
+
+    They are read once, so ask only for a keyspace whose rows do not change.
+    """
+    with session_on(node) as session:
+        select = session.prepare(Queries(keyspace, USERS).every_row.cql)
+        select.fetch_size = count
+        return tuple(_user(row) for row in islice(session.execute(select), count))
+
+
+def _user(row: tuple[Any, ...]) -> User:
+    user = User(*row)  # the driver's times are in UTC and do not say so
+    return user._replace(created_at=user.created_at.replace(tzinfo=UTC), updated_at=user.updated_at.replace(tzinfo=UTC))
+
+
+@contextmanager
 def seeded_site(site: Site, rows: int, *, keep: bool) -> Iterator[Site]:
     """On the same node a keyspace whose `users` are the first `rows` of `asgi_app.seeding`; `users` has some of them.
 
@@ -86,7 +119,7 @@ def seeded_site(site: Site, rows: int, *, keep: bool) -> Iterator[Site]:
 
 def _seed(node: ContactPoint, keyspace: str, rows: int) -> None:
     mark = f"{quoted(keyspace)}.seeded"
-    with _session(node) as session:
+    with session_on(node) as session:
         session.execute(create_keyspace(keyspace, _REPLICATION))
         session.execute(f"CREATE TABLE IF NOT EXISTS {mark} (users int PRIMARY KEY)")
         is_seeded = f"SELECT users FROM {mark} WHERE users = %s"  # noqa: S608 - an identifier of our own
@@ -123,7 +156,8 @@ class _StageLines:
 
 
 @contextmanager
-def _session(node: ContactPoint) -> Iterator[Any]:
+def session_on(node: ContactPoint) -> Iterator[Any]:
+    """A session of the plain driver with the service's cluster settings; rows are tuples."""
     cluster = build_cluster(Settings(cassandra_hosts=(node,)))
     try:
         yield cluster.connect()
@@ -133,7 +167,7 @@ def _session(node: ContactPoint) -> Iterator[Any]:
 
 def _fill(node: ContactPoint, keyspace: str, users: tuple[User, ...]) -> str:
     """Create the keyspace, its tables and the users; return the node's version."""
-    with _session(node) as session:
+    with session_on(node) as session:
         session.execute(create_keyspace(keyspace, _REPLICATION))
         for table in TABLES:
             session.execute(Queries(keyspace, table).create_table())
@@ -144,5 +178,5 @@ def _fill(node: ContactPoint, keyspace: str, users: tuple[User, ...]) -> str:
 
 
 def _drop(node: ContactPoint, keyspace: str) -> None:
-    with _session(node) as session:
+    with session_on(node) as session:
         session.execute(f"DROP KEYSPACE IF EXISTS {quoted(keyspace)}", timeout=30)

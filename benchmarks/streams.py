@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
 import msgspec
 
@@ -97,6 +98,11 @@ class Driver:
     def page(self, fetch_size: int) -> Looped:
         """The first page."""
         return msgspec.json.decode(self._answer(Order("page", "tuple", fetch_size)), type=Looped)
+
+    def reads(self, ids: tuple[UUID, ...], seconds: float, at_once: int = 1) -> Looped:
+        """The rows of these ids in turn for so long, one by one or several at once."""
+        order = Order("reads", ids=ids, seconds=seconds, at_once=at_once)
+        return msgspec.json.decode(self._answer(order), type=Looped)
 
     def expect(self, formats: tuple[str, ...], limit: int | None = None) -> dict[str, Body]:
         """What a stream of the table must be, by format."""

@@ -1,18 +1,24 @@
-"""Who is measured. A new contender is a module with an ASGI `app` in this folder and a line in `CONTENDERS`."""
+"""Who is measured. A new contender is a module with an ASGI `app` in this folder and a line in `CONTENDERS`.
+
+Those with an environment of their own do not find the service's packages there; this module and those that they share
+(`cql`, `times`, `bare`, `models`) import nothing of it.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """An ASGI application that answers GET /users/{id}, and how it is started.
+    """An ASGI application that answers the operations, or some of them, and how it is started.
 
     `app` is its import string for uvicorn, `python` the interpreter (of its own virtual environment, if it needs one),
-    `environment` what it is told beside where Cassandra is, `headers` what every request to it carries.
+    `environment` what it is told beside where Cassandra is, `headers` what every request to it carries, `workers` how
+    many processes of uvicorn share its port. With `requirements`, for pip, it has an environment of its own instead
+    (`benchmarks.environments`), made with a Python of `python_at_least`. One without `database` keeps what it is sent.
     """
 
     name: str
@@ -21,6 +27,10 @@ class Contender:
     python: str = sys.executable
     environment: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 1
+    requirements: tuple[str, ...] = ()
+    python_at_least: tuple[int, int] = (3, 11)
+    database: bool = True
 
 
 SERVICE = Contender(
@@ -36,7 +46,47 @@ THREAD_HOP = Contender(
 FLOOR = Contender(
     "Starlette alone",
     "benchmarks.contenders.starlette_alone:app",
-    "bare Starlette that has all answers in memory: no database",
+    "bare Starlette that has all users in memory: no database",
+    database=False,
+)
+
+PREPARE_VARIABLE = "BENCHMARK_PREPARE"
+"""Tells the contender of async-cassandra when to prepare: `each`, in each request."""
+
+_SERVER = ("httptools>=0.6.4", "uvicorn>=0.54", "uvloop>=0.21")
+FASTAPI_ASYNC = Contender(
+    "FastAPI + async-cassandra",
+    "benchmarks.contenders.fastapi_async_cassandra:app",
+    "in the style of async-cassandra's own FastAPI example (pydantic models, `response_model`, one awaited session), "
+    "but each statement is prepared once, where the example does it in every request; protocol v5, as it demands",
+    requirements=("async-cassandra>=0.0.1", "cassandra-driver>=3.29.3", "fastapi>=0.165", *_SERVER),
+    python_at_least=(3, 12),
+)
+FASTAPI_ASYNC_EXAMPLE = replace(
+    FASTAPI_ASYNC,
+    name="FastAPI + async-cassandra, as its example",
+    description="the same, but it prepares in every request, as the example's code does",
+    environment={PREPARE_VARIABLE: "each"},
+)
+FASTAPI_DRIVER = Contender(
+    "FastAPI + cassandra-driver",
+    "benchmarks.contenders.fastapi_driver:app",
+    "in the style of Astra DB's FastAPI guide: the session by `Depends`, cached prepared statements, `async def` "
+    "endpoints that call `session.execute` in place, so that the event loop waits for Cassandra, streams a chunk a row",
+    requirements=("cassandra-driver>=3.29.3", "fastapi>=0.165", *_SERVER),
+)
+_BARE = ("msgspec>=0.20", "starlette>=1.0", *_SERVER)
+ACSYLLA = Contender(
+    "Starlette + acsylla",
+    "benchmarks.contenders.starlette_acsylla:app",
+    "bare Starlette and msgspec over DataStax's C++ driver; streams a page ahead",
+    requirements=("acsylla>=1.2.0", *_BARE),
+)
+SCYLLAPY = Contender(
+    "Starlette + scyllapy",
+    "benchmarks.contenders.starlette_scyllapy:app",
+    "bare Starlette and msgspec over ScyllaDB's Rust driver; no paging state, so streams go by token, a page ahead",
+    requirements=("scyllapy>=1.3.3", *_BARE),
 )
 
 CHUNK_A_ROW = Contender(
@@ -68,5 +118,5 @@ GUARDED = Contender(
     headers={"Authorization": f"Bearer {_KEY}"},
 )
 
-CONTENDERS = (SERVICE, THREAD_HOP, FLOOR)
-"""Those of the point read."""
+CONTENDERS = (SERVICE, FASTAPI_ASYNC, FASTAPI_DRIVER, THREAD_HOP, ACSYLLA, SCYLLAPY, FLOOR)
+"""All that answer every operation, the service first."""

@@ -1,7 +1,7 @@
 """One chunk a row from a sync generator: how a stream of rows is usually written in Starlette.
 
 Starlette asks a sync generator for each next item in a worker thread, so that every row is a thread hop and a chunk.
-Nothing is around it: no middleware, no deadline, no watch for the client's leaving.
+Nothing is around it: no middleware, no deadline, no watch for the client's leaving. The rest is `thread_hop`.
 """
 
 from __future__ import annotations
@@ -11,38 +11,33 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
-from asgi_app.cql import Queries
-from asgi_app.settings import Settings
-from asgi_app.tables import USERS
-from benchmarks.contenders.thread_hop import lifespan, read_user
+from benchmarks.contenders.bare import User, application
+from benchmarks.contenders.thread_hop import store
+from benchmarks.contenders.times import time_text
 
 
 def stream_users(request: Request) -> StreamingResponse:
     """GET /users/stream?limit&fetch_size."""
-    keyspace = Settings.load().cassandra_keyspace
-    select = request.app.state.session.prepare(Queries(keyspace, USERS).every_row.cql)
-    select.fetch_size = int(request.query_params["fetch_size"])
-    rows = islice(request.app.state.session.execute(select), int(request.query_params["limit"]))
-    return StreamingResponse(_chunks(rows), media_type="application/json")
+    hop = request.app.state.store
+    limit = request.query_params.get("limit")
+    rows = hop.session.execute(hop.every_user(int(request.query_params["fetch_size"])))
+    return StreamingResponse(
+        _chunks(islice(rows, None if limit is None else int(limit))), media_type="application/json"
+    )
 
 
 def _chunks(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
     separator = "["
     for user_id, name, email, age, created_at, updated_at in rows:
-        values = (str(user_id), name, email, age, _text(created_at), _text(updated_at))
-        fields = dict(zip(USERS.column_names, values, strict=True))
+        values = (str(user_id), name, email, age, time_text(created_at), time_text(updated_at))
+        fields = dict(zip(User.__struct_fields__, values, strict=True))
         yield separator + json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
         separator = ","
-    yield "]"
+    yield "[]" if separator == "[" else "]"
 
 
-def _text(moment: Any) -> str:
-    return str(moment.isoformat(timespec="milliseconds")) + "Z"
-
-
-app = Starlette(routes=[Route("/users/stream", stream_users), Route("/users/{user_id}", read_user)], lifespan=lifespan)
+app = application(store, [Route("/users/stream", stream_users)])

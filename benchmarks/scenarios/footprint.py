@@ -1,18 +1,21 @@
-"""The service at rest: what an idle process holds, and how long a fresh one takes to import and to connect."""
+"""At rest: what an idle process holds and spends; and how long a fresh one takes to import and to connect."""
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
 import time
 
 import msgspec
 
-from benchmarks.contenders import SERVICE
-from benchmarks.report import Outcome, Table, spread, verdict
+from benchmarks.checks import check
+from benchmarks.contenders import CONTENDERS, SERVICE
+from benchmarks.meter import Meter
+from benchmarks.operations import READ
+from benchmarks.report import MEDIANS, Outcome, Table, judged, spread
 from benchmarks.scenarios.effort import Effort
-from benchmarks.serving import ContenderFailed, Memory, child_environment, serving
+from benchmarks.scenarios.rounds import side_by_side
+from benchmarks.serving import ContenderFailed, Memory, Served, child_environment, serving
 from benchmarks.site import Site
 from benchmarks.startup_probe import Startup
 
@@ -32,20 +35,61 @@ class Start(msgspec.Struct, frozen=True):
     startup: Startup
 
 
+class Idle(msgspec.Struct, frozen=True):
+    """What a contender that has answered some requests spends in each second in which it is left alone."""
+
+    contender: str
+    seconds: float
+    cpu_ms: float
+    switches: float
+    memory: Memory
+
+
+class Footprint(msgspec.Struct, frozen=True):
+    """All raw figures."""
+
+    starts: list[Start]
+    idle: list[Idle]
+
+
 def run(site: Site, effort: Effort) -> Outcome:
-    """Several fresh processes, one after another. Raises ContenderFailed."""
+    """Several fresh processes, one after another, and all contenders at rest. Raises ContenderFailed."""
     starts = []
     for number in range(effort.starts):
         starts.append(_start(site))
         print(f"footprint: start {number + 1} of {effort.starts}", file=sys.stderr)
-    resident = statistics.median(start.memory.rss for start in starts) / _MB
-    seconds = statistics.median(start.startup.total for start in starts)
+    return outcome(Footprint(starts, _idle(site, effort)))
+
+
+def outcome(found: Footprint) -> Outcome:
+    """What people read of it."""
     findings = [
-        f"Resident memory of the idle service in MB (10⁶ bytes), {verdict(resident, MEMORY_TARGET_MB, below=True)}",
-        f"Import and connect in seconds, {verdict(seconds, STARTUP_TARGET_SECONDS, below=True)}",
+        judged("resident memory of the idle service in MB (10⁶ bytes)", _resident(found.starts), MEMORY_TARGET_MB, 1),
+        judged("import and connect in seconds", [each.startup.total for each in found.starts], STARTUP_TARGET_SECONDS),
     ]
-    title = f"Idle memory and start-up: {effort.starts} fresh processes, medians [least–greatest]"  # noqa: RUF001
-    return Outcome(title, [_table(starts)], findings, starts)
+    title = f"At rest, and start-up: {len(found.starts)} fresh processes, {MEDIANS}"
+    return Outcome(title, [_table(found.starts), _idle_table(found.idle)], findings, found)
+
+
+def _resident(starts: list[Start]) -> list[float]:
+    return [start.memory.rss / _MB for start in starts]
+
+
+def _idle(site: Site, effort: Effort) -> list[Idle]:
+    """All contenders at once: at rest they leave each other alone."""
+    with side_by_side(CONTENDERS, site) as running:
+        for served in running:
+            check(served, site, READ, effort.checked)
+        time.sleep(_IDLE_SECONDS)
+        began, meters = time.perf_counter(), [Meter(served) for served in running]
+        time.sleep(effort.idle)
+        seconds = time.perf_counter() - began
+        return [_at_rest(served, meter, seconds) for served, meter in zip(running, meters, strict=True)]
+
+
+def _at_rest(served: Served, meter: Meter, seconds: float) -> Idle:
+    cpu, switches = meter.cpu_seconds(), meter.switches()
+    return Idle(served.contender.name, seconds, cpu / seconds * 1000, switches / seconds, served.memory())
 
 
 def _start(site: Site) -> Start:
@@ -84,3 +128,18 @@ def _table(starts: list[Start]) -> Table:
         ("from exec to the first answered read under uvicorn, s", [start.seconds_to_serve for start in starts], 2),
     )
     return Table(("figure", "value"), [(name, spread(values, digits)) for name, values, digits in figures])
+
+
+def _idle_table(idle: list[Idle]) -> Table:
+    header = ("at rest", "CPU ms/s", "context switches/s", "RSS MB", "PSS MB")
+    rows = [
+        (
+            each.contender,
+            f"{each.cpu_ms:.1f}",
+            f"{each.switches:.0f}" if each.switches >= 0 else "",
+            f"{each.memory.rss / _MB:.1f}",
+            f"{each.memory.pss / _MB:.1f}",
+        )
+        for each in idle
+    ]
+    return Table(header, rows)

@@ -9,11 +9,13 @@ from dataclasses import replace
 
 import msgspec
 
+from benchmarks.checks import check
 from benchmarks.contenders import SERVICE
-from benchmarks.load import last_line, paths_file
-from benchmarks.report import Outcome, Table, spread, verdict, verdict_at_least
+from benchmarks.load import asks_file, last_line
+from benchmarks.operations import READ
+from benchmarks.report import MEDIANS, Outcome, Table, spread, verdict, verdict_at_least
 from benchmarks.scenarios.effort import Effort
-from benchmarks.serving import ContenderFailed, Served, check_answers, serving
+from benchmarks.serving import ContenderFailed, Served, serving
 from benchmarks.site import Site
 from benchmarks.streams import PeakMemory
 
@@ -71,18 +73,31 @@ class Trial(msgspec.Struct, frozen=True):
     recovery_seconds: float
 
 
+class Overload(msgspec.Struct, frozen=True):
+    """All raw figures."""
+
+    seconds: int
+    trials: list[Trial]
+
+
 def run(site: Site, effort: Effort) -> Outcome:
     """Rounds of all loads. Raises ContenderFailed where an answer is neither a 200 nor a 503 with Retry-After."""
     trials: list[Trial] = []
-    for contender, count in ((SERVICE, effort.stream_rounds), (NARROW, max(1, effort.stream_rounds - 1))):
+    for contender, count in ((SERVICE, effort.few_rounds), (NARROW, max(1, effort.few_rounds - 1))):
         with serving(contender, site) as served:
-            check_answers([served], site, effort.checked)
-            _load(served, site, SATURATING * TIMES, effort.warm_up)
+            check(served, site, READ, effort.checked)
+            seen_under(served, site, SATURATING * TIMES, effort.warm_up)
             for number in range(count):
                 trials += _round(served, site, number, effort.seconds)
-    rounds = f"{effort.stream_rounds} rounds (one fewer with few slots) of {effort.seconds} s"
-    title = f"Overload: {rounds}, medians [least–greatest]"  # noqa: RUF001
-    return Outcome(title, [_table(trials)], _findings(trials), trials)
+    return outcome(Overload(effort.seconds, trials))
+
+
+def outcome(found: Overload) -> Outcome:
+    """What people read of it."""
+    rounds = 1 + max(trial.number for trial in found.trials)
+    told = f"{rounds} rounds (one fewer with few slots) of {found.seconds} s"
+    title = f"Overload: {told}, {MEDIANS}"
+    return Outcome(title, [_table(found.trials)], _findings(found.trials), found)
 
 
 def _round(served: Served, site: Site, number: int, seconds: int) -> list[Trial]:
@@ -96,7 +111,7 @@ def _trial(
     served: Served, site: Site, name: str, number: int, connections: int, seconds: int, rate: float | None = None
 ) -> Trial:
     with PeakMemory(served) as peak:
-        seen = _load(served, site, connections, seconds, rate)
+        seen = seen_under(served, site, connections, seconds, rate)
     trial = Trial(served.contender.name, name, number, seen, peak.bytes, _recovery(served, site))
     print(
         f"overload: {trial.contender}, {name}: {seen.goodput:.0f}/s, {seen.refused / seen.seconds:.0f}/s refused",
@@ -105,9 +120,11 @@ def _trial(
     return trial
 
 
-def _load(served: Served, site: Site, connections: int, seconds: int, rate: float | None = None) -> Seen:
+def seen_under(served: Served, site: Site, connections: int, seconds: int, rate: float | None = None) -> Seen:
+    """Ask for more than may be answered, for so long. Raises ContenderFailed on anything but a 200 or a proper 503."""
     numbers = [str(connections), str(seconds), *([] if rate is None else [str(rate)])]
-    command = [sys.executable, "-m", "benchmarks.overload_client", str(served.port), str(paths_file(site)), *numbers]
+    what = [str(served.port), str(asks_file(site, READ))]
+    command = [sys.executable, "-m", "benchmarks.overload_client", *what, *numbers]
     seen = msgspec.json.decode(last_line(command, seconds + _GRACE_SECONDS), type=Seen)
     if seen.failures or not seen.accepted:
         raise ContenderFailed(f"{served.contender.name} under overload: {seen}")

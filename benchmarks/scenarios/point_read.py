@@ -1,109 +1,160 @@
-"""GET /users/{id} over 32 connections: CPU of the serving process per request, throughput, latency, memory."""
+"""GET /users/{id}: over 32 connections in all rounds, over others in some, and at the same rate for everyone."""
 
 from __future__ import annotations
 
 import statistics
-import sys
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 
 import msgspec
 
-from benchmarks.contenders import CONTENDERS, FLOOR, SERVICE, THREAD_HOP, Contender
-from benchmarks.load import Load, LoadReport, run_load
-from benchmarks.report import Outcome, Table, spread, verdict
+from benchmarks.contenders import CONTENDERS, FASTAPI_ASYNC_EXAMPLE, FLOOR, SERVICE, THREAD_HOP
+from benchmarks.figures import Slice, by_contender, chosen, cpu_ratios, table
+from benchmarks.load import Load
+from benchmarks.operations import READ
+from benchmarks.plots import BarPlot, LinePlot, Plot
+from benchmarks.report import MEDIANS, Outcome, Table, spread
 from benchmarks.scenarios.effort import Effort
-from benchmarks.serving import Memory, Served, check_answers, serving
+from benchmarks.scenarios.rounds import CONNECTIONS, ready_for, side_by_side, take
 from benchmarks.site import Site
 
-CONNECTIONS = 32
-TARGET = 0.7
-"""Of the CPU of one thread hop a request."""
+OTHER_CONNECTIONS = (1, 8, 128)
+RATE_CONNECTIONS = 64
+"""At a fixed rate: more than are ever busy, unless answers take long."""
+SHARE_OF_HOP = 0.5
+SHARE_OF_SLOWEST = 0.7
+"""Fixed rates, of what the thread hop can do at most, and of what the slowest contender can."""
 
-_MB = 1e6
 
+class PointRead(msgspec.Struct, frozen=True):
+    """All raw figures: of the closed loop, and at a fixed rate."""
 
-class Round(msgspec.Struct, frozen=True):
-    """One contender under load once."""
-
-    contender: str
-    number: int
-    cpu_us: float
-    load: LoadReport
-    memory: Memory
+    seconds: int
+    closed: list[Slice]
+    fixed: list[Slice]
 
     @property
-    def rate(self) -> float:
-        """Requests a second."""
-        return self.load.requests / self.load.seconds
+    def main(self) -> list[Slice]:
+        """Those over 32 connections."""
+        return chosen(self.closed, connections=CONNECTIONS)
 
 
 def run(site: Site, effort: Effort) -> Outcome:
     """All contenders in rotated rounds. Raises ContenderFailed."""
-    rounds = measure(CONTENDERS, site, effort)
-    ratios = paired_ratios(rounds, SERVICE.name, THREAD_HOP.name)
-    ratio = statistics.median(ratios)
-    findings = [
-        f"CPU per request, {SERVICE.name} / {THREAD_HOP.name}: **{spread(ratios, 2)}** ({verdict(ratio, TARGET)})",
-        f"CPU per request, {SERVICE.name} / {FLOOR.name}: {spread(paired_ratios(rounds, SERVICE.name, FLOOR.name), 2)}",
-        *(f"{contender.name}: {contender.description}" for contender in CONTENDERS),
+    with side_by_side((*CONTENDERS, FASTAPI_ASYNC_EXAMPLE), site) as running:
+        ready_for(running, site, READ, effort.checked, effort.warm_up)
+        closed = take(running, site, [Load(CONNECTIONS, effort.seconds)], effort.rounds)
+        fixed = [Load(RATE_CONNECTIONS, effort.few_seconds, rate) for rate in _rates(closed)]
+        others = [Load(connections, effort.few_seconds) for connections in OTHER_CONNECTIONS]
+        if effort.quick:
+            fixed, others = fixed[:1], []
+        closed += take(running, site, others, effort.few_rounds)
+        at_rates = take(running, site, fixed, effort.few_rounds)
+    return outcome(PointRead(effort.seconds, closed, at_rates))
+
+
+def outcome(found: PointRead) -> Outcome:
+    """What people read of it."""
+    rounds = 1 + max(each.number for each in found.main)
+    title = f"Point read: {rounds} rotated rounds of {found.seconds} s, {MEDIANS}"
+    tables = [
+        table(f"closed loop, {CONNECTIONS} connections", by_contender(found.main)),
+        *_over_connections(found),
+        *_fixed_tables(found.fixed),
     ]
-    title = (
-        f"Point read: {CONNECTIONS} connections, {effort.rounds} rotated rounds of {effort.seconds} s, "
-        "medians [least–greatest]"  # noqa: RUF001
+    return Outcome(title, tables, _findings(found), found, plots(found))
+
+
+def plots(found: PointRead) -> list[Plot]:
+    """CPU and requests a second of each contender, and what more connections do to its latency."""
+    groups = by_contender(found.main)
+    cpu = {name: [each.cpu_us for each in slices] for name, slices in groups.items()}
+    rates = {name: [each.load.per_second for each in slices] for name, slices in groups.items()}
+    label = f"GET /users/{{id}}, {CONNECTIONS} connections"
+    drawn: list[Plot] = [
+        BarPlot("point-read-cpu", f"CPU time of a point read: {label}", "CPU µs per request", cpu, SERVICE.name),
+        BarPlot("point-read-rate", f"Point reads a second: {label}", "requests/s", rates, SERVICE.name),
+    ]
+    ours_first = sorted(groups, key=lambda name: name != SERVICE.name)
+    series = {name: _points(chosen(found.closed, contender=name)) for name in ours_first}
+    if all(len(points) > 1 for points in series.values()):
+        drawn.append(
+            LinePlot(
+                "point-read-p99",
+                "Latency of point reads, closed loop",
+                "connections",
+                "p99 ms",
+                series,
+                log_x=True,
+                log_y=True,
+                highlight=SERVICE.name,
+            )
+        )
+    return drawn
+
+
+def _rates(closed: list[Slice]) -> list[float]:
+    """Requests a second that every contender can answer, and those that the thread hop has time for."""
+    peaks = {
+        name: statistics.median(each.load.per_second for each in of_it) for name, of_it in by_contender(closed).items()
+    }
+    return [round(SHARE_OF_SLOWEST * min(peaks.values())), round(SHARE_OF_HOP * peaks[THREAD_HOP.name])]
+
+
+def _points(slices: list[Slice]) -> list[tuple[float, list[float]]]:
+    counts = sorted({each.connections for each in slices})
+    return [(count, [each.load.p99_ms for each in chosen(slices, connections=count)]) for count in counts]
+
+
+def _over_connections(found: PointRead) -> list[Table]:
+    """What more and fewer connections do to each contender."""
+    counts = sorted({each.connections for each in found.closed})
+    if len(counts) == 1:
+        return []
+    figures: tuple[tuple[str, Callable[[Slice], float], int], ...] = (
+        ("CPU µs/request", lambda each: each.cpu_us, 0),
+        ("requests/s", lambda each: each.load.per_second, 0),
+        ("p99 ms", lambda each: each.load.p99_ms, 1),
     )
-    return Outcome(title, [table(rounds)], findings, rounds)
+    tables = []
+    for told, figure, digits in figures:
+        rows = []
+        for name in by_contender(found.main):
+            groups = [chosen(found.closed, contender=name, connections=count) for count in counts]
+            rows.append((name, *(spread([figure(each) for each in group], digits) for group in groups)))
+        tables.append(Table((f"{told}, by connections", *map(str, counts)), rows))
+    return tables
 
 
-def measure(contenders: tuple[Contender, ...], site: Site, effort: Effort) -> list[Round]:
-    """Every contender once a round, the first of a round being the second of the round before. Raises ContenderFailed.
-
-    All of them run from the beginning to the end, so that each is warm in all of its rounds.
-    """
-    with ExitStack() as stack:
-        running = [stack.enter_context(serving(contender, site)) for contender in contenders]
-        check_answers(running, site, effort.checked)
-        for served in running:
-            run_load(served, site, Load(CONNECTIONS, effort.warm_up))
-        rounds = []
-        for number in range(effort.rounds):
-            turn = number % len(running)
-            for served in running[turn:] + running[:turn]:
-                rounds.append(_round(served, site, number, effort.seconds))
-                print(f"point read: round {number + 1} of {effort.rounds}, {_brief(rounds[-1])}", file=sys.stderr)
-        return rounds
+def _fixed_tables(fixed: list[Slice]) -> Iterator[Table]:
+    """The figures at each rate, and whether the client kept to it."""
+    for rate in sorted({each.fixed_rate for each in fixed if each.fixed_rate}):
+        groups = by_contender([each for each in fixed if each.fixed_rate == rate])
+        yield table(f"{rate:.0f} requests/s for everyone", groups)
+        header = (f"the client at {rate:.0f} requests/s", "share of a CPU", "late, p99 ms", "late, worst ms")
+        yield Table(header, [(name, *_client_cells(slices)) for name, slices in groups.items()])
 
 
-def paired_ratios(rounds: list[Round], ours: str, theirs: str) -> list[float]:
-    """CPU per request of one contender over another's, round by round: a slow minute slows both."""
-    cpu = {(each.contender, each.number): each.cpu_us for each in rounds}
-    numbers = sorted({each.number for each in rounds})
-    return [cpu[ours, number] / cpu[theirs, number] for number in numbers]
-
-
-def _round(served: Served, site: Site, number: int, seconds: int) -> Round:
-    before = served.cpu_seconds()
-    report = run_load(served, site, Load(CONNECTIONS, seconds))
-    used = served.cpu_seconds() - before
-    return Round(served.contender.name, number, used / report.requests * 1e6, report, served.memory())
-
-
-def _brief(found: Round) -> str:
-    return f"{found.contender}: {found.cpu_us:.0f} µs CPU/request, {found.rate:.0f} requests/s"
-
-
-def table(rounds: list[Round]) -> Table:
-    """A row for each contender."""
-    header = ("contender", "CPU µs/request", "requests/s", "p50 ms", "p99 ms", "RSS MB")
-    names = dict.fromkeys(found.contender for found in rounds)
-    return Table(header, [_row(name, [found for found in rounds if found.contender == name]) for name in names])
-
-
-def _row(name: str, rounds: list[Round]) -> tuple[str, ...]:
+def _client_cells(slices: list[Slice]) -> tuple[str, ...]:
+    loads = [each.load for each in slices]
     return (
-        name,
-        spread([found.cpu_us for found in rounds]),
-        spread([found.rate for found in rounds]),
-        spread([found.load.p50_ms for found in rounds], 1),
-        spread([found.load.p99_ms for found in rounds], 1),
-        spread([found.memory.rss / _MB for found in rounds], 1),
+        spread([load.client_share for load in loads], 2),
+        spread([load.late_p99_ms for load in loads], 1),
+        spread([load.late_max_ms for load in loads], 1),
     )
+
+
+def _findings(found: PointRead) -> list[str]:
+    rivals = [name for name in by_contender(found.main) if name != SERVICE.name]
+    told = [
+        f"CPU per request, {SERVICE.name} ÷ {rival}: **{spread(cpu_ratios(found.main, SERVICE.name, rival), 2)}**"
+        for rival in rivals
+    ]
+    shares = [each.load.client_share for each in found.main if each.contender != FLOOR.name]
+    told.append(
+        f"share of one CPU that the client of the closed loop took, {CONNECTIONS} connections, contenders with a "
+        f"database: {spread(shares, 2)}"
+    )
+    return [
+        *told,
+        "at the fixed rate times count from when a request fell due, so they hold what kept it from being asked",
+    ]

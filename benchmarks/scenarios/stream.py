@@ -1,19 +1,20 @@
-"""GET /users/stream: rows a second, CPU a row, time to the first byte, memory, and what it does to other requests."""
+"""GET /users/stream: rows a second, CPU a row, time to the first byte, memory; of the service and of its rivals."""
 
 from __future__ import annotations
 
 import statistics
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import msgspec
 
-from benchmarks.contenders import CHUNK_A_ROW, SERVICE, WATCHED
-from benchmarks.report import Outcome, Table, spread
-from benchmarks.scenarios import stream_company, stream_rates
+from benchmarks.contenders import CHUNK_A_ROW, CONTENDERS, SERVICE, Contender
+from benchmarks.report import MEDIANS, Outcome, Table, judged, spread
+from benchmarks.scenarios import stream_rates
 from benchmarks.scenarios.effort import Effort
-from benchmarks.scenarios.stream_company import Company
-from benchmarks.scenarios.stream_rates import FETCH_SIZE, Reading
+from benchmarks.scenarios.rounds import side_by_side
+from benchmarks.scenarios.stream_rates import FETCH_SIZE, FORMATS, JSON, LOOP, TUPLES, Reading
 from benchmarks.serving import serving
 from benchmarks.site import Site, seeded_site
 from benchmarks.streams import PeakMemory, drain, driver, first_byte
@@ -24,6 +25,12 @@ FIRST_BYTE_TARGET = 1.3
 _MB = 1e6
 _LEAST_ROWS = 100_000  # streamed while memory is watched, so that a short stream is looked at often enough
 _MEMORY_ROWS = (10_000, 100_000, 1_000_000)
+
+
+def rivals() -> list[Contender]:
+    """Whose streams are measured beside those of the service."""
+    databases = [each for each in CONTENDERS if each.database and each != SERVICE]
+    return list({each.name: each for each in (*databases, CHUNK_A_ROW)}.values())
 
 
 class Peak(msgspec.Struct, frozen=True):
@@ -40,32 +47,37 @@ class FirstByte(msgspec.Struct, frozen=True):
     page: float
 
 
-class Findings(msgspec.Struct, frozen=True):
+class Streams(msgspec.Struct, frozen=True):
     """All raw figures."""
 
     readings: list[Reading]
     first_bytes: list[FirstByte]
     peaks: list[Peak]
-    company: Company
 
 
 def run(site: Site, effort: Effort) -> Outcome:
     """All of it, on tables of each size. Raises ContenderFailed."""
     with ExitStack() as stack:
         sites = [stack.enter_context(seeded_site(site, rows, keep=effort.keep)) for rows in effort.stream_rows]
-        readings = []
-        for rows, seeded in zip(effort.stream_rows, sites, strict=True):
-            readings += _rates(seeded, rows, effort, every=rows == effort.stream_rows[0])
+        readings = _beside_rivals(sites[0], effort.stream_rows[0], effort)
+        for rows, seeded in zip(effort.stream_rows[1:], sites[1:], strict=True):
+            readings += _alone(seeded, rows, effort)
         first_bytes = _first_bytes(sites[0], effort)
         peaks = _peaks(sites[-1], effort)
-        company = stream_company.measure(sites[0], effort)
-    return _outcome(Findings(readings, first_bytes, peaks, company), effort)
+    return outcome(Streams(readings, first_bytes, peaks))
 
 
-def _rates(site: Site, rows: int, effort: Effort, *, every: bool) -> list[Reading]:
-    """On the smallest table every way to read it, on the others those that are compared by rows a second."""
-    with serving(SERVICE, site) as service, serving(CHUNK_A_ROW, site) as rival, driver(site) as plain:
-        ways = stream_rates.ways(service, rival, plain, rows, every=every)
+def _beside_rivals(site: Site, rows: int, effort: Effort) -> list[Reading]:
+    """On the smallest table every way to read it."""
+    with side_by_side((SERVICE, *rivals()), site) as (service, *others), driver(site) as plain:
+        ways = stream_rates.own_ways(service, plain, rows, FORMATS) + stream_rates.rival_ways(others, plain, rows)
+        return stream_rates.measure(ways, rows, effort.stream_rounds)
+
+
+def _alone(site: Site, rows: int, effort: Effort) -> list[Reading]:
+    """On a larger one the service in JSON and the driver's loops."""
+    with serving(SERVICE, site) as service, driver(site) as plain:
+        ways = stream_rates.own_ways(service, plain, rows, FORMATS[:1])
         return stream_rates.measure(ways, rows, effort.stream_rounds)
 
 
@@ -95,36 +107,48 @@ def _peaks(site: Site, effort: Effort) -> list[Peak]:
     return found
 
 
-def _outcome(found: Findings, effort: Effort) -> Outcome:
-    title = (
-        f"Streams of `users`: {effort.stream_rounds} rotated rounds, page size {FETCH_SIZE}, "
-        "medians [least–greatest]"  # noqa: RUF001
-    )
-    tables = [
-        *(stream_rates.table(rows, _of(found.readings, rows)) for rows in effort.stream_rows),
-        _memory_table(found.peaks),
-        *stream_company.tables(found.company),
-    ]
+def outcome(found: Streams) -> Outcome:
+    """What people read of it."""
+    sizes = sorted({each.table for each in found.readings})
+    rounds = 1 + max(each.number for each in found.readings)
+    title = f"Streams of `users`: {rounds} rotated rounds, page size {FETCH_SIZE}, {MEDIANS}"
+    smallest = of_table(found.readings, sizes[0])
+    tables = [*(stream_rates.table(rows, of_table(found.readings, rows)) for rows in sizes), _memory_table(found.peaks)]
     findings = [
-        *(line for rows in effort.stream_rows for line in stream_rates.findings(rows, _of(found.readings, rows))),
+        *(line for rows in sizes for line in stream_rates.findings(rows, of_table(found.readings, rows))),
+        *stream_rates.rival_findings(smallest, _rivals_in(smallest)),
         *_first_byte_findings(found.first_bytes),
         *_memory_findings(found.peaks),
-        *stream_company.findings(found.company),
-        *(f"{each.name}: {each.description}" for each in (SERVICE, CHUNK_A_ROW, WATCHED)),
+        f"{CHUNK_A_ROW.name}: {CHUNK_A_ROW.description}",
     ]
-    return Outcome(title, tables, findings, found)
+    return Outcome(title, tables, findings, found, stream_rates.plots(smallest))
 
 
-def _of(readings: list[Reading], rows: int) -> list[Reading]:
+def of_table(readings: Sequence[Reading], rows: int) -> list[Reading]:
+    """Those of the table of so many rows."""
     return [each for each in readings if each.table == rows]
+
+
+def first_byte_ratios(tries: Sequence[FirstByte]) -> list[float]:
+    """Time to the first byte of a stream over that of one page by the driver, try by try."""
+    return [each.stream / each.page for each in tries]
+
+
+def growth_mb(peaks: Sequence[Peak]) -> float:
+    """Growth of the most resident memory from the shortest streams to the longest."""
+    return (peaks[-1].bytes - peaks[0].bytes) / _MB
+
+
+def _rivals_in(readings: list[Reading]) -> list[str]:
+    own = {stream_rates.own_way(form) for form in FORMATS} | {LOOP, TUPLES, JSON}
+    return [way for way in dict.fromkeys(each.way for each in readings) if way not in own]
 
 
 def _first_byte_findings(tries: list[FirstByte]) -> list[str]:
     streams, pages = [each.stream * 1000 for each in tries], [each.page * 1000 for each in tries]
-    ratio = statistics.median(streams) / statistics.median(pages)
     return [
-        f"Time to first byte, ms: {spread(streams, 1)}; one page by the driver, ms: {spread(pages, 1)}",
-        stream_rates.judged("time to first byte ÷ one page by the driver", [ratio], FIRST_BYTE_TARGET),
+        f"time to first byte, ms: {spread(streams, 1)}; one page by the driver, ms: {spread(pages, 1)}",
+        judged("time to first byte ÷ one page by the driver, try by try", first_byte_ratios(tries), FIRST_BYTE_TARGET),
     ]
 
 
@@ -133,6 +157,5 @@ def _memory_table(peaks: list[Peak]) -> Table:
 
 
 def _memory_findings(peaks: list[Peak]) -> list[str]:
-    growth = (peaks[-1].bytes - peaks[0].bytes) / _MB
     what = f"growth of peak resident memory, {peaks[0].rows} to {peaks[-1].rows} rows, MB"
-    return [stream_rates.judged(what, [growth], GROWTH_TARGET_MB, digits=1)]
+    return [judged(what, [growth_mb(peaks)], GROWTH_TARGET_MB, digits=1)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -10,11 +9,13 @@ from contextlib import contextmanager
 
 import msgspec
 
+from benchmarks.checks import check
 from benchmarks.contenders import LAG_PATH, WATCHED
 from benchmarks.load import Load, LoadReport, run_load
-from benchmarks.report import Outcome, Table, spread, verdict
+from benchmarks.operations import READ
+from benchmarks.report import MEDIANS, Outcome, Table, judged, spread
 from benchmarks.scenarios.effort import Effort
-from benchmarks.serving import ContenderFailed, Served, check_answers, serving
+from benchmarks.serving import ContenderFailed, Served, serving
 from benchmarks.site import Site, seeded_site
 from benchmarks.streams import streaming
 
@@ -47,75 +48,81 @@ class Read(msgspec.Struct, frozen=True):
 
 
 class Company(msgspec.Struct, frozen=True):
-    """All raw figures."""
+    """All raw figures; `rows` are those of the table that is streamed."""
 
+    rows: int
+    seconds: int
     lags: list[Lag]
     reads: list[Read]
 
 
 def run(site: Site, effort: Effort) -> Outcome:
-    """By itself, on the smallest table. Raises ContenderFailed."""
+    """On the smallest table, in rounds with and without streams. Raises ContenderFailed."""
     rows = effort.stream_rows[0]
-    with seeded_site(site, rows, keep=effort.keep) as seeded:
-        found = measure(seeded, effort)
-    title = f"Beside {STREAMS} streams of {rows} rows: {effort.stream_rounds} rounds of {effort.seconds} s"
-    return Outcome(title, tables(found), findings(found), found)
+    with seeded_site(site, rows, keep=effort.keep) as seeded, serving(WATCHED, seeded) as served:
+        check(served, seeded, READ, effort.checked)
+        run_load(served, seeded, Load(max(CONNECTIONS), effort.warm_up))
+        return outcome(_measure(served, seeded, rows, effort))
 
 
-def measure(site: Site, effort: Effort) -> Company:
-    """Rounds with and without streams, every other one the other way round. Raises ContenderFailed."""
-    lags: list[Lag] = []
-    reads: list[Read] = []
-    with serving(WATCHED, site) as served:
-        check_answers([served], site, effort.checked)
-        run_load(served, site, Load(max(CONNECTIONS), effort.warm_up))
-        for number in range(effort.stream_rounds):
-            for streams in (0, STREAMS)[:: -1 if number % 2 else 1]:
-                with _beside(served, streams, effort):
-                    lags.append(_lag(served, streams, effort.seconds))
-                    reads += [_read(served, site, count, streams, number, effort) for count in CONNECTIONS]
-            print(f"stream: company, round {number + 1} of {effort.stream_rounds}, {_brief(reads)}", file=sys.stderr)
-    return Company(lags, reads)
+def _measure(served: Served, site: Site, rows: int, effort: Effort) -> Company:
+    """Every other round is the other way round."""
+    found = Company(rows, effort.few_seconds, [], [])
+    for number in range(effort.few_rounds):
+        for streams in (0, STREAMS)[:: -1 if number % 2 else 1]:
+            with beside(served, streams, (1 + len(CONNECTIONS)) * effort.few_seconds):
+                found.lags.append(_lag(served, streams, effort.few_seconds))
+                for count in CONNECTIONS:
+                    report = run_load(served, site, Load(count, effort.few_seconds))
+                    found.reads.append(Read(count, streams, number, report))
+        print(f"company: round {number + 1} of {effort.few_rounds}, {_brief(found.reads)}", file=sys.stderr)
+    return found
 
 
-def tables(found: Company) -> list[Table]:
-    """Of the loop, and of the reads."""
+def outcome(found: Company) -> Outcome:
+    """What people read of it."""
+    title = f"Point reads beside {STREAMS} streams of {found.rows} rows: rounds of {found.seconds} s, {MEDIANS}"
+    findings = [
+        judged(
+            f"point-read p99 over {count} connections, beside {STREAMS} streams ÷ alone",
+            p99_ratios(found, count),
+            P99_TARGET,
+        )
+        for count in CONNECTIONS
+    ]
+    findings.append(f"{WATCHED.name}: {WATCHED.description}")
+    return Outcome(title, _tables(found), findings, found)
+
+
+def p99_ratios(found: Company, count: int) -> list[float]:
+    """Beside streams over alone, over so many connections, round by round."""
+    beside_streams, alone = (
+        [read.load.p99_ms for read in found.reads if (read.connections, read.streams) == (count, streams)]
+        for streams in (STREAMS, 0)
+    )
+    return [with_streams / without for with_streams, without in zip(beside_streams, alone, strict=True)]
+
+
+def _tables(found: Company) -> list[Table]:
     return [
         Table(
             ("event-loop lag, ms", "p50", "p99", "max"),
             [_lag_row(streams, [lag for lag in found.lags if lag.streams == streams]) for streams in (0, STREAMS)],
         ),
         Table(
-            ("point reads", "p50 ms", "p99 ms", "requests/s"),
+            ("point reads", "p50 ms", "p99 ms", "p99.9 ms", "requests/s"),
             [_read_row(found, count, streams) for count in CONNECTIONS for streams in (0, STREAMS)],
         ),
     ]
 
 
-def findings(found: Company) -> list[str]:
-    """The ratio for each number of connections."""
-    return [_finding(found, count) for count in CONNECTIONS]
-
-
-def _finding(found: Company, count: int) -> str:
-    beside, alone = (
-        [read.load.p99_ms for read in found.reads if (read.connections, read.streams) == (count, streams)]
-        for streams in (STREAMS, 0)
-    )
-    ratios = [with_streams / without for with_streams, without in zip(beside, alone, strict=True)]
-    told = verdict(statistics.median(ratios), P99_TARGET)
-    return (
-        f"point-read p99 over {count} connections, beside {STREAMS} streams ÷ alone: **{spread(ratios, 2)}** ({told})"
-    )
-
-
 @contextmanager
-def _beside(served: Served, streams: int, effort: Effort) -> Iterator[None]:
+def beside(served: Served, streams: int, seconds: float) -> Iterator[None]:
+    """So many streams while the block runs, which takes so many seconds. Raises ContenderFailed."""
     if not streams:
         yield
         return
-    seconds = _RUN_UP_SECONDS + (1 + len(CONNECTIONS)) * effort.seconds + _MARGIN_SECONDS
-    with streaming(served, _PATH, streams, seconds):
+    with streaming(served, _PATH, streams, _RUN_UP_SECONDS + seconds + _MARGIN_SECONDS):
         time.sleep(_RUN_UP_SECONDS)
         yield
 
@@ -123,7 +130,7 @@ def _beside(served: Served, streams: int, effort: Effort) -> Iterator[None]:
 def _lag(served: Served, streams: int, seconds: int) -> Lag:
     _samples(served)
     time.sleep(seconds)
-    samples = sorted(_samples(served))
+    samples = sorted(_samples(served)) or [float(seconds)]  # a loop that never came back was late all the time
     p50, p99 = (samples[int(len(samples) * share)] * 1000 for share in (0.5, 0.99))
     return Lag(streams, len(samples), p50, p99, samples[-1] * 1000)
 
@@ -133,10 +140,6 @@ def _samples(served: Served) -> list[float]:
     if status != 200:
         raise ContenderFailed(f"{served.contender.name} answers {LAG_PATH} with {status}")
     return msgspec.json.decode(body, type=list[float])
-
-
-def _read(served: Served, site: Site, count: int, streams: int, number: int, effort: Effort) -> Read:
-    return Read(count, streams, number, run_load(served, site, Load(count, effort.seconds)))
 
 
 def _lag_row(streams: int, lags: list[Lag]) -> tuple[str, ...]:
@@ -154,7 +157,8 @@ def _read_row(found: Company, count: int, streams: int) -> tuple[str, ...]:
         f"{count} connections, {streams} streams",
         spread([load.p50_ms for load in loads], 1),
         spread([load.p99_ms for load in loads], 1),
-        spread([load.requests / load.seconds for load in loads]),
+        spread([load.p999_ms for load in loads], 1),
+        spread([load.per_second for load in loads]),
     )
 
 

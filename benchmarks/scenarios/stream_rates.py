@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
+from benchmarks.contenders import SERVICE
 from benchmarks.driver_worker import Body
-from benchmarks.report import Table, spread, verdict, verdict_at_least
+from benchmarks.plots import BarPlot, Plot
+from benchmarks.report import Table, judged, judged_at_least, spread
+from benchmarks.scenarios.rounds import rotated
 from benchmarks.serving import ContenderFailed, Served
-from benchmarks.streams import Driver, drain
+from benchmarks.streams import Driver, PeakMemory, drain
 
 FETCH_SIZE = 2000
 FORMATS = ("json", "ndjson", "csv", "msgpack")
 SLOW_ROWS = 20_000
-"""What the slowest rival streams: its rows cost the same however many there are."""
+"""What a slow rival streams: its rows cost the same however many there are."""
+_SLOW_SECONDS = 1.0
+"""A rival that takes longer for so many is slow."""
 
 RATE_TARGET = 1.25
 TUPLES_TARGETS = (1.0, 0.5)
-CHUNK_A_ROW_TARGET = 0.03
 
-JSON = "stream, json"
+_MB = 1e6
+
 LOOP = "driver loop, its default named tuples"
 TUPLES = "driver loop, tuples"
-CHUNK_A_ROW = "one chunk a row"
+
+
+def own_way(form: str) -> str:
+    """What a stream of the service in a format is called."""
+    return f"{SERVICE.name}, {form}"
+
+
+JSON = own_way("json")
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """A table of `table` rows read once in one way: `rows` of them."""
+    """A table of `table` rows read once in one way: `rows` of them; `peak` is the most resident memory meanwhile.
+
+    Of the driver's loops `bytes`, `first_byte` and `peak` are 0.
+    """
 
     way: str
     table: int
@@ -39,6 +54,8 @@ class Reading(msgspec.Struct, frozen=True):
     seconds: float
     cpu_seconds: float
     bytes: int
+    first_byte: float
+    peak: int
 
     @property
     def rate(self) -> float:
@@ -51,28 +68,44 @@ class Reading(msgspec.Struct, frozen=True):
         return self.cpu_seconds / self.rows * 1e6
 
 
+class Read(NamedTuple):
+    """One reading, as the way itself sees it."""
+
+    rows: int
+    seconds: float
+    cpu_seconds: float
+    bytes: int = 0
+    first_byte: float = 0.0
+    peak: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A way to read a table; `read` gives rows, seconds, CPU seconds and bytes, or raises ContenderFailed."""
+    """A way to read a table; `read` raises ContenderFailed."""
 
     name: str
-    read: Callable[[], tuple[int, float, float, int]]
+    read: Callable[[], Read]
 
 
-def ways(service: Served, rival: Served, plain: Driver, rows: int, *, every: bool) -> list[Way]:
-    """Each way, its bodies checked byte by byte against rows that the driver decoded. Raises ContenderFailed."""
-    formats = FORMATS if every else FORMATS[:1]
-    expected = plain.expect(formats)
-    streams = [_stream(f"stream, {form}", service, rows, expected[form], f"&format={form}") for form in formats]
-    loops = [_loop(LOOP, plain, "named", rows), _loop(TUPLES, plain, "tuple", rows)]
-    if not every:
-        return streams + loops
+def own_ways(service: Served, plain: Driver, rows: int, formats: Sequence[str]) -> list[Way]:
+    """The service in each format, and the driver's loops. Bodies are checked byte by byte. Raises ContenderFailed."""
+    expected = plain.expect(tuple(formats))
+    streams = [_stream(own_way(form), service, rows, expected[form], f"&format={form}") for form in formats]
+    return [*streams, _loop(LOOP, plain, "named", rows), _loop(TUPLES, plain, "tuple", rows)]
+
+
+def rival_ways(rivals: Sequence[Served], plain: Driver, rows: int) -> list[Way]:
+    """Each rival, over as many rows as are bearable. Bodies are checked byte by byte. Raises ContenderFailed."""
     few = min(rows, SLOW_ROWS)
-    return [
-        *streams,
-        *loops,
-        _stream(CHUNK_A_ROW, rival, few, plain.expect(("json",), few)["json"], f"&limit={few}"),
-    ]
+    some, whole = (plain.expect(("json",), count)["json"] for count in (few, rows))
+    return [_rival(rival, few, some, rows, whole) for rival in rivals]
+
+
+def _rival(rival: Served, few: int, some: Body, rows: int, whole: Body) -> Way:
+    name = rival.contender.name
+    way = _stream(name, rival, few, some, f"&limit={few}")
+    slow = way.read().seconds > _SLOW_SECONDS
+    return way if slow else _stream(name, rival, rows, whole, f"&limit={rows}")
 
 
 def _stream(name: str, served: Served, rows: int, expected: Body, query: str) -> Way:
@@ -81,22 +114,24 @@ def _stream(name: str, served: Served, rows: int, expected: Body, query: str) ->
     if (checked.bytes, checked.crc) != (expected.bytes, expected.crc):
         raise ContenderFailed(f"{served.contender.name} streams {path} as {checked}, not {expected}")
 
-    def read() -> tuple[int, float, float, int]:
-        before = served.cpu_seconds()
-        found = drain(served, path)
+    def read() -> Read:
+        with PeakMemory(served) as peak:
+            before = served.cpu_seconds()
+            found = drain(served, path)
+            used = served.cpu_seconds() - before
         if found.bytes != expected.bytes:
             raise ContenderFailed(f"{served.contender.name} streams {found.bytes} bytes, not {expected.bytes}")
-        return rows, found.seconds, served.cpu_seconds() - before, found.bytes
+        return Read(rows, found.seconds, used, found.bytes, found.first_byte, peak.bytes)
 
     return Way(name, read)
 
 
 def _loop(name: str, plain: Driver, factory: str, rows: int) -> Way:
-    def read() -> tuple[int, float, float, int]:
+    def read() -> Read:
         found = plain.loop(factory, FETCH_SIZE)
         if found.rows != rows:
             raise ContenderFailed(f"the driver gives {found.rows} rows, not {rows}")
-        return found.rows, found.seconds, found.cpu_seconds, 0
+        return Read(found.rows, found.seconds, found.cpu_seconds)
 
     return Way(name, read)
 
@@ -105,8 +140,7 @@ def measure(ways: list[Way], rows: int, rounds: int) -> list[Reading]:
     """Each way once a round, the first of a round being the second of the round before. Raises ContenderFailed."""
     found = []
     for number in range(rounds):
-        turn = number % len(ways)
-        for way in ways[turn:] + ways[:turn]:
+        for way in rotated(ways, number):
             found.append(Reading(way.name, rows, number, *way.read()))
             print(f"stream: {rows} rows, round {number + 1} of {rounds}, {_brief(found[-1])}", file=sys.stderr)
     return found
@@ -114,7 +148,7 @@ def measure(ways: list[Way], rows: int, rounds: int) -> list[Reading]:
 
 def table(rows: int, readings: list[Reading]) -> Table:
     """The figures of each way."""
-    header = (f"{rows} rows", "rows/s", "CPU µs/row", "MB/s")
+    header = (f"table of {rows} rows", "rows/s", "CPU µs/row", "MB/s", "first byte ms", "peak RSS MB", "rows read")
     names = dict.fromkeys(each.way for each in sorted(readings, key=lambda each: each.number))
     return Table(header, [_row(name, [each for each in readings if each.way == name]) for name in names])
 
@@ -122,28 +156,30 @@ def table(rows: int, readings: list[Reading]) -> Table:
 def findings(rows: int, readings: list[Reading]) -> list[str]:
     """The ratios, each with its target."""
     told = [
-        judged_at_least("rows/s ÷ plain driver loop", _ratios(readings, JSON, LOOP, "rate"), RATE_TARGET),
-        judged_at_least("rows/s ÷ driver loop with tuples", _ratios(readings, JSON, TUPLES, "rate"), RATE_TARGET),
+        judged_at_least("rows/s ÷ plain driver loop", ratios(readings, JSON, LOOP, "rate"), RATE_TARGET),
+        judged_at_least("rows/s ÷ driver loop with tuples", ratios(readings, JSON, TUPLES, "rate"), RATE_TARGET),
     ]
-    decode = _ratios(readings, JSON, TUPLES, "cpu_us")
+    decode = ratios(readings, JSON, TUPLES, "cpu_us")
     told += [judged("CPU/row ÷ the driver's tuple decode", decode, target) for target in TUPLES_TARGETS]
-    slow = _ratios(readings, JSON, CHUNK_A_ROW, "cpu_us")
-    told += [judged("CPU/row ÷ one chunk a row", slow, CHUNK_A_ROW_TARGET, digits=3)] if slow else []
     return [f"{rows} rows: {line}" for line in told]
 
 
-def judged(what: str, values: Sequence[float], target: float, digits: int = 2) -> str:
-    """A figure with its target: at most."""
-    return f"{what}: **{spread(values, digits)}** ({verdict(statistics.median(values), target)})"
+def rival_findings(readings: list[Reading], rivals: Sequence[str]) -> list[str]:
+    """CPU a row against each rival."""
+    return [f"CPU/row ÷ {rival}: **{spread(ratios(readings, JSON, rival, 'cpu_us'), 3)}**" for rival in rivals]
 
 
-def judged_at_least(what: str, values: Sequence[float], target: float) -> str:
-    """A figure with its target: at least."""
-    return f"{what}: **{spread(values, 2)}** ({verdict_at_least(statistics.median(values), target)})"
+def plots(readings: list[Reading]) -> list[Plot]:
+    """CPU a row of each way, of the service in JSON alone, the cheapest first."""
+    others = {own_way(form) for form in FORMATS} - {JSON}
+    ways = dict.fromkeys(each.way for each in readings if each.way not in others)
+    bars = {way: [each.cpu_us for each in readings if each.way == way] for way in ways}
+    ordered = dict(sorted(bars.items(), key=lambda item: min(item[1])))
+    return [BarPlot("stream-cpu", "CPU time of a row in a stream, JSON", "CPU µs per row", ordered, JSON)]
 
 
-def _ratios(readings: list[Reading], ours: str, theirs: str, figure: str) -> list[float]:
-    """Round by round: a slow minute slows both."""
+def ratios(readings: list[Reading], ours: str, theirs: str, figure: str) -> list[float]:
+    """A figure of one way over that of another, round by round: a slow minute slows both."""
     values = {(each.way, each.number): getattr(each, figure) for each in readings}
     return [
         value / values[theirs, number]
@@ -153,11 +189,15 @@ def _ratios(readings: list[Reading], ours: str, theirs: str, figure: str) -> lis
 
 
 def _row(name: str, readings: list[Reading]) -> tuple[str, ...]:
+    streamed = [each for each in readings if each.bytes]
     return (
         name,
         spread([each.rate for each in readings]),
         spread([each.cpu_us for each in readings], 2),
-        spread([each.bytes / each.seconds / 1e6 for each in readings], 1) if readings[0].bytes else "",
+        spread([each.bytes / each.seconds / _MB for each in streamed], 1) if streamed else "",
+        spread([each.first_byte * 1000 for each in streamed], 1) if streamed else "",
+        spread([each.peak / _MB for each in streamed], 1) if streamed else "",
+        str(readings[0].rows),
     )
 
 
