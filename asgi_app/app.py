@@ -62,6 +62,8 @@ class Application(Starlette):
         """Serve one request, or the whole lifespan."""
         if self._short is not None and scope["type"] == "http":
             scope["app"] = self
+            # Routes of a user's own look here before they raise: a parent has left its handlers where we are mounted.
+            scope["starlette.exception_handlers"] = {}, {}
             if not cross_origin_configured(scope):
                 await self._short(scope, receive, send)
                 return

@@ -12,6 +12,7 @@ event loop must run for as long as the cluster lives.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections import deque
@@ -61,9 +62,17 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
         self._wanted = _HEADER.size
         self._connect_socket()
         self._socket.setblocking(False)
+        if self._socket.family in (socket.AF_INET, socket.AF_INET6):
+            self._socket.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+            )  # else a request waits for the last answer
         self._is_tls = isinstance(self._socket, ssl.SSLSocket)
         self._descriptor = self._socket.fileno()
-        self._on_loop(self._begin_reading)
+        try:
+            self._on_loop(self._begin_reading)
+        except ConnectionShutdown:
+            self._socket.close()
+            raise
         self._send_options_message()
 
     def close(self) -> None:
@@ -77,7 +86,11 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
         except ConnectionShutdown:  # no loop watches it any more
             self._socket.close()
         if not self.is_defunct:
-            self.error_all_requests(ConnectionShutdown(f"Connection to {self.endpoint} was closed"))
+            closed = ConnectionShutdown(f"Connection to {self.endpoint} was closed")
+            if not self.connected_event.is_set():
+                self.last_error = closed  # for whoever is still waiting for it to be made
+                self.connected_event.set()
+            self.error_all_requests(closed)
 
     def push(self, data: bytes) -> None:
         """Send, with all else that is pushed until the loop comes to it. Callable from any thread."""
@@ -93,6 +106,7 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
             else:
                 self.loop.call_soon_threadsafe(function)
         except RuntimeError as error:
+            self._sending_is_due = False  # the next who sends is refused too
             raise ConnectionShutdown("the event loop of this connection has ended") from error
 
     def _begin_reading(self) -> None:
@@ -129,8 +143,8 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
             self.defunct(error)
             return
         self._unsent = data[sent:]
-        self._socket_writable = not self._unsent  # until it is, the driver turns to other nodes
         if self._unsent:
+            # `_socket_writable` stays: of what it would refuse the driver 3.30 goes on counting that it is under way.
             self._waits_to_write = True
             self.loop.add_writer(self._descriptor, self._send_when_writable)
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from asgi_app.errors import FieldError, InternalError, NotFound, Overloaded, ServiceError
+from asgi_app.errors import FieldError, InternalError, MethodNotAllowed, NotFound, Overloaded, ServiceError
 from asgi_app.metrics import SHED
 from asgi_app.state import context_of, encoded_path, metrics_of
 from asgi_app.timing import log_fields, note_failure
@@ -126,13 +126,21 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
 def failure_response(error: ServiceError | HTTPException, scope: Scope) -> Response:
     """What a handler raised as a response; logged where it is not the client's fault.
 
-    An HTTPException is what Starlette's router raises where no route matches.
+    An HTTPException is what Starlette raises where no route matches, or one that has not this method.
     """
     if isinstance(error, HTTPException):
-        return problem_response(NotFound() if error.status_code == 404 else InternalError(), scope)
+        return problem_response(_of_framework(error), scope)
     if error.status >= 500:
         log_failure(error, scope)
     return problem_response(error, scope)
+
+
+def _of_framework(error: HTTPException) -> ServiceError:
+    if error.status_code == 404:
+        return NotFound()
+    if error.status_code == 405:  # of a route that somebody added
+        return MethodNotAllowed(tuple((error.headers or {}).get("Allow", "").split(", ")))
+    return InternalError()
 
 
 def log_failure(error: BaseException, scope: Scope) -> None:

@@ -334,6 +334,8 @@ class _RawResultMessage(protocol.ResultMessage):  # type: ignore[misc]  # the dr
         if flags & _MORE_PAGES:
             start = at + _LENGTH.size
             at = start + _length_at(data, at)[0]
+            if at < start:
+                return None
             paging_state = data[start:at]
         known_flags, known_width, description, described = seen
         if flags & ~_MORE_PAGES != known_flags or width != known_width or not data.startswith(description, at):
@@ -350,10 +352,11 @@ class _RawResultMessage(protocol.ResultMessage):  # type: ignore[misc]  # the dr
         if len(columns) != width:
             raise RowsCorrupt(f"rows of {width} columns with a description of {len(columns)}")
         described = Description(tuple(c[2] for c in columns), tuple(c[3] for c in columns))
+        end = f.tell()
+        (row_count,) = _LENGTH.unpack(f.read(4))  # raises where the page is cut, perhaps within its description
         if known is not None and flags & ~_MORE_PAGES in (0, _ONE_TABLE):
             before = _ROWS_HEAD.size + (_LENGTH.size + len(self.paging_state or b"") if flags & _MORE_PAGES else 0)
-            known.seen = flags & ~_MORE_PAGES, width, data[start + before : f.tell()], described
-        (row_count,) = _LENGTH.unpack(f.read(4))
+            known.seen = flags & ~_MORE_PAGES, width, data[start + before : end], described
         return RowPage((), (), row_count, f.read(), described=described)
 
     @classmethod

@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 from asgi_app.local_node import LocalNodeError
@@ -30,7 +32,6 @@ _USERS = 10  # of the site that the table stands on; what is asked for is in the
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 whatever the figures are, unless `--fail-above` says otherwise; 1 too when something cannot run."""
-    signal.signal(signal.SIGTERM, _leave)
     options = _parser().parse_args(arguments)
     try:
         found, notes = _compare(options)
@@ -53,9 +54,10 @@ def report(found: Sequence[Comparison | Counts], notes: Sequence[str]) -> str:
 def _compare(options: argparse.Namespace) -> tuple[list[Comparison | Counts], list[str]]:
     """Figures, and notes on them. Raises ContenderFailed or LocalNodeError."""
     with (
+        tempfile.TemporaryDirectory(prefix="asgi-cassandra-compare-") as scratch,
+        checkout(options.base, "base", Path(scratch)) as base,
+        checkout(options.head, "head", Path(scratch)) as head,
         prepared_site(options.node, _USERS) as ground,
-        checkout(options.base, "base", ground.folder) as base,
-        checkout(options.head, "head", ground.folder) as head,
         seeded_site(ground, options.rows, keep=False) as site,
     ):
         for each in (base, head):
@@ -102,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_positive, default=12, metavar="N", help="paired rounds (12)")
     parser.add_argument("--seconds", type=_positive, default=3, metavar="N", help="of point reads in each (3)")
     parser.add_argument("--rows", type=_positive, default=100_000, metavar="N", help="in the streamed table (100000)")
-    parser.add_argument("--counts", type=int, default=3, metavar="N", help="of instructions (3); 0 counts none")
+    parser.add_argument("--counts", type=_not_negative, default=3, metavar="N", help="of instructions (3), or 0")
     parser.add_argument(
         "--fail-above",
         type=float,
@@ -119,10 +121,18 @@ def _positive(text: str) -> int:
     return number
 
 
+def _not_negative(text: str) -> int:
+    """Raises ValueError."""
+    if (number := int(text)) < 0:
+        raise ValueError("at least none")
+    return number
+
+
 def _leave(number: int, frame: FrameType | None) -> None:
     """Ends as on Ctrl-C, through every clean-up."""
     raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _leave)
     sys.exit(main())

@@ -14,7 +14,13 @@ import (
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
 )
 
-const connections = 1 // to the node, as many as the Python driver makes
+const (
+	connections = 1 // to the node, as many as the Python driver makes
+
+	// From so many calls in flight on it pays that the driver gathers them for a write. With fewer each waits, by default,
+	// for a timer of 0.2 ms, which can take a whole millisecond: longer than Cassandra takes to answer.
+	manyInFlight = 32
+)
 
 // order says what to do: CQL that is prepared, how many calls are in flight at once, and for how long.
 type order struct {
@@ -71,6 +77,9 @@ func open(wanted order) (*gocql.Session, error) {
 	cluster.NumConns = connections
 	cluster.Consistency = gocql.LocalQuorum
 	cluster.PageSize = wanted.PageSize
+	if wanted.InFlight < manyInFlight {
+		cluster.WriteCoalesceWaitTime = 0
+	}
 	return cluster.CreateSession()
 }
 

@@ -111,10 +111,11 @@ def _started(command: list[str], environment: Mapping[str, str], said: Path) -> 
             stderr=log,
             start_new_session=True,
         )
-    try:
-        yield process
-    finally:
-        end(process)
+    with process:  # which closes its pipes
+        try:
+            yield process
+        finally:
+            end(process)
 
 
 def _await(process: subprocess.Popen[bytes], word: str, said: Path) -> None:

@@ -45,6 +45,11 @@ from benchmarks.streams import driver
 
 _SECONDS = 1  # of each turn: there are many ways, and rounds differ by more than seconds do
 _MOST_ROWS = 50_000
+_TIMES: dict[str, Callable[[Asked], float | None]] = {
+    "p50 ms": lambda asked: asked.p50_ms,
+    "p99 ms": lambda asked: asked.p99_ms,
+    "p99.9 ms": lambda asked: asked.p999_ms,
+}
 
 
 class Ceiling(msgspec.Struct, frozen=True):
@@ -58,7 +63,7 @@ class Ceiling(msgspec.Struct, frozen=True):
 
 
 def run(site: Site, effort: Effort) -> Outcome:
-    """All ways in rotated rounds, once each has run warm. Raises ContenderFailed."""
+    """All ways in rotated rounds; for more than a quick look each runs warm first. Raises ContenderFailed."""
     rows = min(*effort.stream_rows, _MOST_ROWS)
     native, not_measured = _native(site)
     with ExitStack() as stack:
@@ -70,7 +75,7 @@ def run(site: Site, effort: Effort) -> Outcome:
         if native:
             scratch = stack.enter_context(scratch_site(site))
             ways += native_ways(native, site, scratch, table, *_counts(effort))
-        for way in _first_of_each(ways):
+        for way in () if effort.quick else _first_of_each(ways):
             way.ask(_SECONDS)
         takings = take(ways, node_process(site.node), effort.few_rounds, _SECONDS)
     return outcome(Ceiling(_SECONDS, rows, os.cpu_count() or 1, takings, not_measured))
@@ -146,10 +151,10 @@ def _rate(asked: Asked) -> float:
 
 
 def _table(kind: str, takings: list[Taking]) -> Table:
-    one = "row" if kind == ROWS else "request"
-    heads = (f"{one}s/s", f"CPU µs/{one}", "p50 ms", "p99 ms", "p99.9 ms")
-    header = (kind, "in flight", *heads, "CPUs: asking", "Cassandra", "machine")
-    return Table(header, [(*map(str, group), *_cells(of)) for group, of in _groups(takings).items()])
+    """Of rows nobody looks at the times of single requests."""
+    one, times = ("row", ()) if kind == ROWS else ("request", tuple(_TIMES))
+    header = (kind, "in flight", f"{one}s/s", f"CPU µs/{one}", *times, "CPUs: asking", "Cassandra", "machine")
+    return Table(header, [(*map(str, group), *_cells(of, times)) for group, of in _groups(takings).items()])
 
 
 def _groups(takings: Iterable[Taking]) -> dict[tuple[str, int], list[Taking]]:
@@ -160,12 +165,12 @@ def _groups(takings: Iterable[Taking]) -> dict[tuple[str, int], list[Taking]]:
     return groups
 
 
-def _cells(takings: list[Taking]) -> tuple[str, ...]:
+def _cells(takings: list[Taking], times: Iterable[str]) -> tuple[str, ...]:
     asked = [each.asked for each in takings]
     return (
         spread([each.rate for each in asked]),
         spread([each.cpu_us for each in asked], 1),
-        *(_known([getattr(each, name) for each in asked], 1) for name in ("p50_ms", "p99_ms", "p999_ms")),
+        *(_known(map(_TIMES[name], asked), 1) for name in times),
         spread([each.cpus for each in asked], 2),
         _known([each.shares.cassandra for each in takings], 2),
         spread([each.shares.machine for each in takings], 2),
