@@ -1,0 +1,264 @@
+"""A Cassandra node that is no more than a listening socket: it shakes hands, and the test says what it sends and when.
+
+Everything here blocks, for at most `PATIENCE` seconds: call it in a worker thread where the event loop must go on.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+import ipaddress
+import socket
+import ssl
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from struct import Struct
+from typing import Any
+
+from cassandra import protocol
+from cassandra.connection import segment_codec_no_compression
+from cassandra.segment import Segment
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+PATIENCE = 20.0
+"""Seconds: longer than any step takes unless something hangs."""
+
+ERROR, READY, SUPPORTED, RESULT, EVENT = 0x00, 0x02, 0x06, 0x08, 0x0C
+STARTUP, OPTIONS, EXECUTE = 0x01, 0x05, 0x0A
+
+INT, BLOB = 0x0009, 0x0003
+CHECKSUMS = 5
+"""The first version of the protocol whose frames travel in segments with checksums."""
+
+_HEADER = Struct(">BBhBi")
+_RESPONSE = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request as it came."""
+
+    stream: int
+    opcode: int
+    body: bytes
+
+
+class Peer:
+    """The node's end of one connection, after the handshake."""
+
+    def __init__(self, stream: socket.socket, version: int) -> None:
+        """`stream` is connected, and speaks TLS already where it shall."""
+        self.socket = stream
+        self.version = version
+        self._received = b""
+        self._in_segments = False
+
+    def shake_hands(self) -> None:
+        """Answer OPTIONS and STARTUP as a node does that asks for no password."""
+        options = self.read()
+        assert options.opcode == OPTIONS
+        self.socket.sendall(frame(self.version, options.stream, SUPPORTED, supported()))
+        startup = self.read()
+        assert startup.opcode == STARTUP
+        self.socket.sendall(frame(self.version, startup.stream, READY))
+        self._in_segments = self.version >= CHECKSUMS
+
+    def read(self) -> Asked:
+        """The next request. Raises EOFError where the client has closed."""
+        version, _, stream, opcode, length = _HEADER.unpack(self._take(_HEADER.size))
+        assert version == self.version
+        return Asked(stream, opcode, self._take(length))
+
+    def encoded(self, *frames: bytes) -> bytes:
+        """The frames as they travel on this connection."""
+        return segments(*frames) if self._in_segments else b"".join(frames)
+
+    def send(self, *frames: bytes) -> None:
+        """Send frames, all in one piece."""
+        self.socket.sendall(self.encoded(*frames))
+
+    def answer(self, asked: Asked, opcode: int = READY, body: bytes = b"") -> None:
+        """Send one answer."""
+        self.send(frame(self.version, asked.stream, opcode, body))
+
+    def is_closed_by_client(self) -> bool:
+        """Wait until the client closes; False where it sends something instead."""
+        try:
+            return not self.socket.recv(1)
+        except ConnectionResetError:
+            return True
+
+    def reset(self) -> None:
+        """Close as a process that is killed: with RST."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def _take(self, size: int) -> bytes:
+        while len(self._received) < size:
+            self._received += self._segment() if self._in_segments else self._some()
+        taken, self._received = self._received[:size], self._received[size:]
+        return taken
+
+    def _some(self) -> bytes:
+        data = self.socket.recv(1 << 16)
+        if not data:
+            raise EOFError
+        return data
+
+    def _segment(self) -> bytes:
+        codec = segment_codec_no_compression
+        head = self._exactly(codec.header_length_with_crc)
+        header = codec.decode_header(io.BytesIO(head))
+        rest = self._exactly(header.segment_length - len(head))
+        payload: bytes = codec.decode(io.BytesIO(rest), header).payload
+        return payload
+
+    def _exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            more = self.socket.recv(size - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+
+class ScriptedNode:
+    """Listens; each `accept` is one connection."""
+
+    def __init__(self, listener: socket.socket, version: int, tls: ssl.SSLContext | None) -> None:
+        self._listener = listener
+        self._version = version
+        self._tls = tls
+        self.port: int = listener.getsockname()[1]
+        self.peers: list[Peer] = []
+
+    def accept(self) -> Peer:
+        """The next connection, before its handshake."""
+        stream, _ = self._listener.accept()
+        stream.settimeout(PATIENCE)
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is sent in two pieces comes in two, now
+        if self._tls is not None:
+            stream = self._tls.wrap_socket(stream, server_side=True)
+        self.peers.append(Peer(stream, self._version))
+        return self.peers[-1]
+
+    def welcome(self) -> Peer:
+        """The next connection, ready for requests."""
+        peer = self.accept()
+        peer.shake_hands()
+        return peer
+
+    def close(self) -> None:
+        """Close everything."""
+        self._listener.close()
+        for peer in self.peers:
+            peer.socket.close()
+
+
+@contextmanager
+def scripted_node(version: int = 4, tls: ssl.SSLContext | None = None) -> Iterator[ScriptedNode]:
+    """A node on a port of its own, for as long as the context lasts."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(PATIENCE)
+    node = ScriptedNode(listener, version, tls)
+    try:
+        yield node
+    finally:
+        node.close()
+
+
+# --- what a node says
+
+
+def frame(version: int, stream: int, opcode: int, body: bytes = b"", length: int | None = None) -> bytes:
+    """A response; `length` where it shall lie about its body."""
+    return _HEADER.pack(_RESPONSE | version, 0, stream, opcode, len(body) if length is None else length) + body
+
+
+def segments(*frames: bytes) -> bytes:
+    """Frames in segments with checksums, as version 5 sends them: small ones share one, a large one has several."""
+    together = b"".join(frames)
+    buffer = io.BytesIO()
+    for payload in [together] if len(together) <= Segment.MAX_PAYLOAD_LENGTH else frames:
+        segment_codec_no_compression.encode(buffer, payload)
+    return buffer.getvalue()
+
+
+def supported() -> bytes:
+    """The body of SUPPORTED."""
+    buffer = io.BytesIO()
+    protocol.write_short(buffer, 2)
+    for option, values in (("CQL_VERSION", ["3.4.7"]), ("COMPRESSION", [])):
+        protocol.write_string(buffer, option)
+        protocol.write_stringlist(buffer, values)
+    return buffer.getvalue()
+
+
+def _written(write: Callable[[Any, Any], None], value: Any) -> bytes:
+    buffer = io.BytesIO()
+    write(buffer, value)
+    return buffer.getvalue()
+
+
+def int32(number: int) -> bytes:
+    """An [int]."""
+    return struct.pack(">i", number)
+
+
+def string(text: str) -> bytes:
+    """A [string]."""
+    return _written(protocol.write_string, text)
+
+
+def rows(columns: list[tuple[str, int]], cells: list[bytes], *, paging_state: bytes | None = None) -> bytes:
+    """The body of a RESULT with rows of one table; `cells` row after row."""
+    flags = 1 if paging_state is None else 3
+    more = b"" if paging_state is None else int32(len(paging_state)) + paging_state
+    described = b"".join(string(name) + struct.pack(">H", kind) for name, kind in columns)
+    head = int32(protocol.RESULT_KIND_ROWS) + int32(flags) + int32(len(columns)) + more
+    content = b"".join(int32(len(cell)) + cell for cell in cells)
+    return head + string("ks") + string("t") + described + int32(len(cells) // len(columns)) + content
+
+
+def error(code: int, message: str, rest: bytes = b"") -> bytes:
+    """The body of an ERROR."""
+    return int32(code) + string(message) + rest
+
+
+# --- TLS
+
+
+def tls_contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """What a node and a client of it use; the client trusts this node alone. The files are written to `folder`."""
+    certificate, key = folder / "node.crt", folder / "node.key"
+    _self_signed(certificate, key)
+    node = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    node.load_cert_chain(certificate, key)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.load_verify_locations(certificate)
+    return node, client
+
+
+def _self_signed(certificate: Path, key: Path) -> None:
+    """Write a certificate of 127.0.0.1 that is its own authority, and its key."""
+    secret = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "node")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+    builder = x509.CertificateBuilder(
+        name, name, secret.public_key(), x509.random_serial_number(), now - day, now + day
+    )
+    builder = builder.add_extension(address, critical=False)
+    signed = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    certificate.write_bytes(signed.sign(secret, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    key.write_bytes(
+        secret.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )

@@ -1,0 +1,639 @@
+"""Statements on their way: on a real node, and on nodes that answer when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from cassandra import InvalidRequest, OperationTimedOut, ReadTimeout
+from cassandra.cluster import NoHostAvailable, Session
+from cassandra.connection import ConnectionShutdown, DefaultEndPoint
+from cassandra.cqltypes import Int32Type
+from cassandra.policies import ConstantSpeculativeExecutionPolicy, HostDistance, SimpleConvictionPolicy
+from cassandra.pool import Host, HostConnection
+from cassandra.protocol import ColumnMetadata, ExecuteMessage, QueryMessage, ServerError
+from cassandra.query import PreparedStatement
+from helpers.scripted_node import ERROR, EXECUTE, INT, RESULT, Asked, Peer, error, int32, rows, scripted_node
+from helpers.service import settings_for
+from helpers.waiting import eventually
+
+from asgi_app.calls import OwnSender
+from asgi_app.cluster import IdempotentRetryPolicy, build_cluster
+from asgi_app.reactor import LoopConnection, connection_class_for
+from asgi_app.rows import KnownColumns, RawProtocolHandler, RowPage, keep_page
+
+pytestmark = pytest.mark.anyio
+
+LONG = 20.0
+"""Seconds: longer than any test takes unless it hangs."""
+
+SOON = 5.0
+"""Seconds within which something is told that needs no waiting, on a busy machine."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+    ],
+)
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """Those that read the driver's sockets."""
+    return request.param
+
+
+async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    with anyio.fail_after(LONG):
+        return await anyio.to_thread.run_sync(function, *args)
+
+
+class Told:
+    """What a caller is told, and how often."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[Any, bytes | None, BaseException | None]] = []
+        self.threads: list[int] = []
+        self._first: Future[tuple[Any, bytes | None, BaseException | None]] = Future()
+
+    def __call__(self, page: Any, paging_state: bytes | None, error: BaseException | None) -> None:
+        self.all.append((page, paging_state, error))
+        self.threads.append(threading.get_ident())
+        if len(self.all) == 1:
+            self._first.set_result(self.all[0])
+
+    async def first(self, seconds: float = LONG) -> tuple[Any, bytes | None, BaseException | None]:
+        with anyio.fail_after(seconds):
+            return await asyncio.wrap_future(self._first)
+
+    async def page(self) -> RowPage:
+        """The page. Raises the error where there is one."""
+        page, _, error = await self.first()
+        if error is not None:
+            raise error
+        assert page is None or isinstance(page, RowPage)
+        return page  # type: ignore[return-value]  # None for a write
+
+    async def error(self, seconds: float = SOON) -> BaseException:
+        page, paging_state, error = await self.first(seconds)
+        assert (page, paging_state) == (None, None)
+        assert error is not None
+        return error
+
+
+def send(
+    sender: Any,
+    prepared: PreparedStatement,
+    values: Sequence[Any] = (),
+    *,
+    fetch_size: int = 100,
+    paging_state: bytes | None = None,
+    writes: bool = False,
+    timeout: float = LONG,
+) -> tuple[Any, Told]:
+    """Send a statement; the call, and what is told of it."""
+    told = Told()
+    return sender.send(prepared, values, fetch_size, paging_state, writes, timeout, told), told
+
+
+# --- on a real node
+
+
+@asynccontextmanager
+async def open_session(address: tuple[str, int], keyspace: str, **changes: Any) -> AsyncIterator[Any]:
+    """A session as the service makes it."""
+    settings = settings_for(address, keyspace, **changes)
+    own = connection_class_for(asyncio.get_running_loop())
+    cluster = await in_thread(functools.partial(build_cluster, settings, keep_page, connection_class=own))
+    try:
+        session = await in_thread(cluster.connect)
+        session.client_protocol_handler = RawProtocolHandler
+        yield session
+    finally:
+        await in_thread(cluster.shutdown)
+
+
+@pytest.fixture(scope="module")
+async def session(anyio_backend: Any, node_address: tuple[str, int], keyspace: str) -> AsyncIterator[Any]:
+    """On one loop by version 4 of the protocol, on the other by version 5."""
+    version = 5 if anyio_backend[1]["use_uvloop"] else 4
+    async with open_session(node_address, keyspace, protocol_version=version) as opened:
+        yield opened
+
+
+@pytest.fixture
+def own_table(cql: Session, keyspace: str) -> str:
+    """A table with the rows 0 to 9 of partition 0, that a test may alter."""
+    return numbers(cql, keyspace)
+
+
+@pytest.fixture(scope="session")
+def table(cql: Session, keyspace: str) -> str:
+    """The same for all tests, which write to partitions of their own."""
+    return numbers(cql, keyspace)
+
+
+def numbers(cql: Session, keyspace: str) -> str:
+    """The name of a new table; it is dropped with the keyspace."""
+    name = f"{keyspace}.t_{uuid.uuid4().hex}"
+    cql.execute(f"CREATE TABLE {name} (p int, n int, PRIMARY KEY (p, n))")
+    for number in range(10):
+        cql.execute(f"INSERT INTO {name} (p, n) VALUES (0, {number})")
+    return name
+
+
+@pytest.fixture
+def partition() -> int:
+    """Of a test's own, in the table of all."""
+    return uuid.uuid4().int % 2**31
+
+
+async def prepare(session: Any, query: str) -> PreparedStatement:
+    return await in_thread(session.prepare, query)
+
+
+async def test_pages_follow_each_other_to_the_end(session: Any, table: str) -> None:
+    sender, prepared = OwnSender(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ?")
+    found: list[int] = []
+    paging_state: bytes | None = None
+    for number in range(4):
+        call, told = send(sender, prepared, (0,), fetch_size=3, paging_state=paging_state)
+        page, paging_state, error = await told.first()
+        assert (error, call.attempted_hosts) == (None, [call.coordinator_host])
+        found += [row[0] for row in page.tuples()]
+        assert (paging_state is None) == (number == 3)
+        assert told.threads == [threading.get_ident()]  # on the loop, and nowhere else
+    assert found == list(range(10))
+
+
+async def test_many_at_once(session: Any, table: str) -> None:
+    sender, prepared = OwnSender(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ? AND n = ?")
+    sent = [send(sender, prepared, (0, number % 12))[1] for number in range(300)]
+    pages = [await told.page() for told in sent]
+    assert [page.tuples() for page in pages] == [[(n % 12,)] if n % 12 < 10 else [] for n in range(300)]
+    assert {len(told.all) for told in sent} == {1}
+    assert len({id(page._columns_described) for page in pages[150:]}) == 1  # described alike, and read once
+
+
+async def test_a_write_and_a_conditional_write(session: Any, table: str, partition: int, cql: Session) -> None:
+    sender = OwnSender(session)
+    insert = await prepare(session, f"INSERT INTO {table} (p, n) VALUES (?, ?)")
+    assert await send(sender, insert, (partition, 1), writes=True)[1].page() is None
+    once = await prepare(session, f"INSERT INTO {table} (p, n) VALUES (?, ?) IF NOT EXISTS")
+    applied = [(await send(sender, once, (partition, n), writes=True)[1].page()).dicts()[0] for n in (1, 2)]
+    assert [row["[applied]"] for row in applied] == [False, True]
+    assert [row.n for row in cql.execute(f"SELECT n FROM {table} WHERE p = {partition}")] == [1, 2]
+
+
+async def test_a_write_carries_the_clients_time_and_a_read_none(session: Any, table: str, partition: int) -> None:
+    messages: list[ExecuteMessage] = []
+    sender = OwnSender(session)
+    insert = await prepare(session, f"INSERT INTO {table} (p, n) VALUES (?, ?)")
+    select = await prepare(session, f"SELECT n FROM {table}")
+    for prepared, values, writes in ((insert, (partition, 2), True), (select, (), False)):
+        call, told = send(sender, prepared, values, writes=writes)
+        await told.page()
+        messages.append(call.message)
+    assert messages[1].timestamp is None
+    assert abs(messages[0].timestamp - time.time() * 1e6) < 60e6
+
+
+async def test_a_batch_is_applied_whole(session: Any, table: str, partition: int, cql: Session) -> None:
+    insert, told = await prepare(session, f"INSERT INTO {table} (p, n) VALUES (?, ?)"), Told()
+    OwnSender(session).send_batch(insert, [(partition, number) for number in range(5)], LONG, told)
+    assert await told.page() is None
+    assert [row.n for row in cql.execute(f"SELECT n FROM {table} WHERE p = {partition}")] == list(range(5))
+
+
+async def test_a_column_that_is_added_meanwhile_is_in_the_next_page(session: Any, own_table: str, cql: Session) -> None:
+    """The node has forgotten the statement then, and the driver prepares it again."""
+    sender, prepared = OwnSender(session), await prepare(session, f"SELECT * FROM {own_table} WHERE p = ? AND n = 1")
+    before = [(await send(sender, prepared, (0,))[1].page()).dicts() for _ in range(3)]
+    assert before == [[{"p": 0, "n": 1}]] * 3
+    cql.execute(f"ALTER TABLE {own_table} ADD colour text")
+    cql.execute(f"UPDATE {own_table} SET colour = 'red' WHERE p = 0 AND n = 1")
+    for _ in range(3):
+        sent = [send(sender, prepared, (0,))[1] for _ in range(5)]
+        assert [(await told.page()).dicts() for told in sent] == [[{"p": 0, "n": 1, "colour": "red"}]] * 5
+        assert {len(told.all) for told in sent} == {1}
+    cql.execute(f"ALTER TABLE {own_table} DROP colour")
+    for _ in range(3):
+        assert (await send(sender, prepared, (0,))[1].page()).dicts() == [{"p": 0, "n": 1}]
+
+
+async def test_statements_that_the_node_has_forgotten_are_prepared_again(
+    session: Any, own_table: str, cql: Session
+) -> None:
+    sender = OwnSender(session)
+    select = await prepare(session, f"SELECT n FROM {own_table} WHERE p = ?")
+    insert = await prepare(session, f"INSERT INTO {own_table} (p, n) VALUES (?, ?)")
+    await send(sender, select, (0,))[1].page()
+    cql.execute(f"ALTER TABLE {own_table} WITH comment = 'forgets every statement of the table'")
+    for number in range(3):
+        assert await send(sender, insert, (4, number), writes=True)[1].page() is None
+        assert len((await send(sender, select, (0,))[1].page()).tuples()) == 10
+    assert [row.n for row in cql.execute(f"SELECT n FROM {own_table} WHERE p = 4")] == [0, 1, 2]
+
+
+async def test_a_table_that_is_dropped_is_told_and_one_made_again_is_read(
+    session: Any, own_table: str, cql: Session
+) -> None:
+    sender, prepared = OwnSender(session), await prepare(session, f"SELECT * FROM {own_table} WHERE p = ?")
+    assert len((await send(sender, prepared, (0,))[1].page()).tuples()) == 10
+    cql.execute(f"DROP TABLE {own_table}")
+    assert isinstance(await send(sender, prepared, (0,))[1].error(LONG), InvalidRequest)
+    cql.execute(f"CREATE TABLE {own_table} (p int, n int, extra text, PRIMARY KEY (p, n))")
+    cql.execute(f"INSERT INTO {own_table} (p, n, extra) VALUES (0, 1, 'x')")
+    assert (await send(sender, prepared, (0,))[1].page()).dicts() == [{"p": 0, "n": 1, "extra": "x"}]
+
+
+@pytest.mark.parametrize("values", [(1, 2, 3), ("no number",), (2**40,), (object(),)])
+async def test_values_that_cannot_be_bound_raise_at_once_and_send_nothing(
+    session: Any, table: str, values: tuple[Any, ...]
+) -> None:
+    sender, prepared = OwnSender(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ?")
+    told = Told()
+    with pytest.raises((TypeError, ValueError)):
+        sender.send(prepared, values, 10, None, False, LONG, told)
+    await send(sender, prepared, (0,))[1].page()
+    assert told.all == []
+
+
+async def test_what_the_node_refuses_is_told(session: Any, table: str) -> None:
+    sender, prepared = OwnSender(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ?")
+    call, told = send(sender, prepared, (0,), paging_state=b"no state of Cassandra's")
+    assert isinstance(await told.error(LONG), Exception)
+    assert len(call.attempted_hosts) == 1
+    assert len(told.all) == 1
+
+
+async def test_a_session_that_is_closed_tells_so(node_address: tuple[str, int], keyspace: str, table: str) -> None:
+    async with open_session(node_address, keyspace) as session:
+        sender, prepared = OwnSender(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ?")
+    call, told = send(sender, prepared, (0,))
+    assert isinstance(await told.error(), NoHostAvailable)
+    assert call.attempted_hosts == []
+
+
+# --- on nodes of the test's own
+
+
+class Cluster:
+    """As much of the driver's cluster and session as a call asks for, with the driver's own pools and connections."""
+
+    def __init__(self, kind: type[LoopConnection], ports: list[int], speculation: Any) -> None:
+        self.connection_class = kind
+        self.protocol_version = 4
+        self.hosts = [Host(DefaultEndPoint("127.0.0.1", port), SimpleConvictionPolicy) for port in ports]
+        self.cluster = self
+        self.keyspace = None
+        self.client_protocol_handler = RawProtocolHandler
+        self.timestamp_generator = lambda: 1
+        self._prepared_statements: dict[bytes, Any] = {}
+        self._pools: dict[Any, Any] = {}
+        self._profile = SimpleNamespace(
+            row_factory=keep_page,
+            load_balancing_policy=SimpleNamespace(make_query_plan=lambda keyspace, query: iter(self.hosts)),
+            retry_policy=IdempotentRetryPolicy(),
+            speculative_execution_policy=speculation,
+            consistency_level=6,
+            serial_consistency_level=9,
+        )
+
+    def connection_factory(self, endpoint: Any, **options: Any) -> Any:
+        return self.connection_class.factory(endpoint, 10.0, protocol_version=4, compression=False, **options)
+
+    def open_pool(self, host: Any) -> None:
+        self._pools[host] = HostConnection(host, HostDistance.LOCAL, self)
+
+    def get_execution_profile(self, name: object) -> Any:
+        return self._profile
+
+    def signal_connection_failure(self, host: Any, error: object, is_host_addition: bool) -> bool:
+        return True  # the node is down: its pool is closed, and nobody connects again
+
+    def submit(self, function: Callable[..., Any], *args: Any, **named: Any) -> None:
+        threading.Thread(target=function, args=args, kwargs=named).start()
+
+
+class Nodes:
+    """A sender to nodes of the test's own, asked in this order."""
+
+    def __init__(self, cluster: Cluster, peers: list[Peer]) -> None:
+        self.cluster = cluster
+        self.peers = peers
+        self.sender = OwnSender(cluster)
+
+    def in_flight(self) -> list[int]:
+        """Of each connection, how many requests it counts."""
+        return [self.cluster._pools[host]._connection.in_flight for host in self.cluster.hosts]
+
+    async def asked(self, number: int = 0) -> Asked:
+        """The next request of a node, which is to run a statement."""
+        asked: Asked = await in_thread(self.peers[number].read)
+        assert asked.opcode == EXECUTE
+        return asked
+
+    async def answer(self, asked: Asked, value: int, number: int = 0) -> None:
+        await in_thread(self.peers[number].answer, asked, RESULT, rows([("n", INT)], [int32(value)]))
+
+
+@asynccontextmanager
+async def nodes(count: int = 1, speculation: Any = None) -> AsyncIterator[Nodes]:
+    with ExitStack() as listening:
+        listeners = [listening.enter_context(scripted_node()) for _ in range(count)]
+        kind = connection_class_for(asyncio.get_running_loop())
+        cluster = Cluster(kind, [listener.port for listener in listeners], speculation)
+        peers: list[Peer] = []
+        for host, listener in zip(cluster.hosts, listeners, strict=True):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(in_thread, cluster.open_pool, host)
+                peers.append(await in_thread(listener.welcome))
+        async with AsyncExitStack() as closing:
+            for host in cluster.hosts:
+                closing.push_async_callback(in_thread, cluster._pools[host].shutdown)
+            yield Nodes(cluster, peers)
+
+
+@pytest.fixture
+async def one() -> AsyncIterator[Nodes]:
+    async with nodes() as made:
+        yield made
+
+
+def statement(*, idempotent: bool = True) -> PreparedStatement:
+    """As if it had been prepared."""
+    bound, read = [ColumnMetadata("ks", "t", "n", Int32Type)], [("ks", "t", "n", Int32Type)]
+    prepared = PreparedStatement(bound, b"id", None, "SELECT n FROM ks.t", None, 4, read, None)
+    prepared.is_idempotent = idempotent
+    return prepared
+
+
+async def test_what_is_sent_is_what_the_driver_would_send(one: Nodes) -> None:
+    """But that it asks for the description of the columns, of which it compares the bytes."""
+    send(one.sender, statement(), (7,), fetch_size=50, paging_state=b"state", writes=True)
+    body = (await one.asked()).body
+    values = b"\0\1" + int32(4) + int32(7)
+    flags = 0x01 | 0x04 | 0x08 | 0x10 | 0x20
+    expected = b"\0\2id" + b"\0\6" + bytes([flags]) + values + int32(50) + int32(5) + b"state" + b"\0\x09"
+    assert body == expected + (1).to_bytes(8, "big")
+
+
+async def test_a_call_is_told_once_whatever_comes_after(one: Nodes) -> None:
+    call, told = send(one.sender, statement(), (1,))
+    asked = await one.asked()
+    await one.answer(asked, 5)
+    await one.answer(asked, 6)  # of a request that nobody knows any more
+    assert (await told.page()).tuples() == [(5,)]
+    call._set_final_result(None)
+    call._set_final_exception(LookupError())
+    call._on_timeout()
+    again, told_again = send(one.sender, statement(), (1,))
+    await one.answer(await one.asked(), 7)
+    assert (await told_again.page()).tuples() == [(7,)]
+    assert (len(told.all), len(told_again.all), one.in_flight()) == (1, 1, [0])
+    assert again.is_schema_agreed
+
+
+async def test_a_timeout_is_told_in_its_time_and_the_late_answer_is_dropped(one: Nodes) -> None:
+    began = time.monotonic()
+    call, told = send(one.sender, statement(), (1,), timeout=0.2)
+    late = await one.asked()
+    assert isinstance(await told.error(), OperationTimedOut)
+    assert 0.2 - 0.01 <= time.monotonic() - began < SOON  # the driver's own clock is that of the wall
+    assert call.attempted_hosts == one.cluster.hosts
+    connection = call._connection
+    assert connection.orphaned_request_ids == {late.stream}  # nobody gets its number before it is answered
+    other, told_other = send(one.sender, statement(), (2,))
+    asked = await one.asked()
+    assert asked.stream != late.stream
+    await one.answer(late, 99)
+    await one.answer(asked, 5)
+    assert (await told_other.page()).tuples() == [(5,)]
+    assert (len(told.all), connection.orphaned_request_ids, one.in_flight()) == (1, set(), [0])
+    assert other._connection is connection
+
+
+async def test_every_one_of_many_timeouts_is_told_and_nothing_is_left(one: Nodes) -> None:
+    sent = [send(one.sender, statement(), (number,), timeout=0.05 + number / 1000) for number in range(100)]
+    asked = [await one.asked() for _ in sent]
+    assert {type(await told.error()) for _, told in sent} == {OperationTimedOut}
+    for late in asked:
+        await one.answer(late, 0)
+    await eventually(lambda: one.in_flight() == [0])
+    assert {len(told.all) for _, told in sent} == {1}
+    timers = one.cluster.connection_class.timers
+    assert [timer for slot in timers._slots.values() for timer in slot] == []
+
+
+async def test_an_answer_leaves_no_timer(one: Nodes) -> None:
+    call, told = send(one.sender, statement(), (1,), timeout=3600)
+    await one.answer(await one.asked(), 5)
+    await told.page()
+    assert (call._timer.canceled, call._timer.callback) == (True, None)
+    assert [timer for slot in one.cluster.connection_class.timers._slots.values() for timer in slot] == []
+
+
+async def test_without_a_node_it_is_told_before_send_returns() -> None:
+    async with nodes() as gone:
+        gone.cluster.hosts.clear()
+        call, told = send(gone.sender, statement(), (1,))
+        assert len(told.all) == 1
+        failure = await told.error()
+        assert isinstance(failure, NoHostAvailable)
+        assert (failure.errors, call.attempted_hosts) == ({}, [])
+        gone.cluster.hosts.extend(gone.cluster._pools)
+
+
+async def test_a_node_that_is_down_is_passed_over() -> None:
+    async with nodes(2) as two:
+        host = two.cluster.hosts[0]
+        await in_thread(two.cluster._pools[host].shutdown)
+        call, told = send(two.sender, statement(), (1,))
+        await two.answer(await two.asked(1), 5, 1)
+        assert (await told.page()).tuples() == [(5,)]
+        assert call.attempted_hosts == two.cluster.hosts[1:]
+        two.cluster._pools.pop(host)
+        _, told = send(two.sender, statement(), (1,))
+        await two.answer(await two.asked(1), 6, 1)
+        assert (await told.page()).tuples() == [(6,)]
+        two.cluster._pools[host] = two.cluster._pools[two.cluster.hosts[1]]
+
+
+async def test_when_the_last_node_is_gone_there_is_none(one: Nodes) -> None:
+    _, told = send(one.sender, statement(), (1,))
+    await one.asked()
+    one.peers[0].socket.close()
+    failure = await told.error()
+    assert isinstance(failure, NoHostAvailable)
+    (cause,) = failure.errors.values()
+    assert isinstance(cause, ConnectionShutdown)
+    _, told = send(one.sender, statement(), (1,))
+    assert isinstance(await told.error(), NoHostAvailable)
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+async def test_only_what_is_idempotent_goes_to_the_next_node_when_one_is_lost(idempotent: bool) -> None:
+    async with nodes(2) as two:
+        call, told = send(two.sender, statement(idempotent=idempotent), (1,))
+        await two.asked()
+        two.peers[0].socket.close()
+        if idempotent:
+            await two.answer(await two.asked(1), 5, 1)
+            assert (await told.page()).tuples() == [(5,)]
+            # The driver's thread sends, and notes then that it has.
+            await eventually(lambda: call.attempted_hosts == two.cluster.hosts)
+        else:
+            assert isinstance(await told.error(), ConnectionShutdown)
+            assert call.attempted_hosts == two.cluster.hosts[:1]
+        assert len(told.all) == 1
+
+
+READ_TIMEOUT = error(0x1200, "late", b"\0\6" + int32(2) + int32(2) + b"\0")
+"""Enough replicas answered and none with data: worth another attempt."""
+
+
+@pytest.mark.parametrize(("idempotent", "attempts"), [(True, 2), (False, 1)])
+async def test_a_read_that_may_be_repeated_is_repeated_once(one: Nodes, idempotent: bool, attempts: int) -> None:
+    call, told = send(one.sender, statement(idempotent=idempotent), (1,))
+    for _ in range(attempts):
+        await in_thread(one.peers[0].answer, await one.asked(), ERROR, READ_TIMEOUT)
+    assert isinstance(await told.error(), ReadTimeout)
+    await eventually(lambda: len(call.attempted_hosts) == attempts and one.in_flight() == [0])
+    assert len(told.all) == 1
+
+
+async def test_an_error_of_the_server_goes_to_the_next_node() -> None:
+    async with nodes(2) as two:
+        _, told = send(two.sender, statement(), (1,))
+        await in_thread(two.peers[0].answer, await two.asked(), ERROR, error(0x0000, "oops"))
+        await two.answer(await two.asked(1), 5, 1)
+        assert (await told.page()).tuples() == [(5,)]
+        _, told = send(two.sender, statement(idempotent=False), (1,), writes=True)
+        await in_thread(two.peers[0].answer, await two.asked(), ERROR, error(0x0000, "oops"))
+        assert isinstance(await told.error(), ServerError)
+
+
+PREPARED = b"\0\2id" + int32(1) + int32(1) + int32(0)
+PREPARED_BODY = int32(4) + PREPARED + b"\0\2ks\0\1t\0\1n\0\x09" + int32(1) + int32(1) + b"\0\2ks\0\1t\0\1n\0\x09"
+PREPARE = 0x09
+
+
+async def test_a_forgotten_statement_is_prepared_again_and_run_once(one: Nodes) -> None:
+    prepared = statement(idempotent=False)
+    call, told = send(one.sender, prepared, (1,))
+    assert type(prepared.result_metadata) is KnownColumns
+    await in_thread(one.peers[0].answer, await one.asked(), ERROR, error(0x2500, "unprepared", b"\0\2id"))
+    preparing = await in_thread(one.peers[0].read)
+    assert (preparing.opcode, preparing.body[4:]) == (PREPARE, b"SELECT n FROM ks.t")
+    await in_thread(one.peers[0].answer, preparing, RESULT, PREPARED_BODY)
+    await one.answer(await one.asked(), 5)
+    assert (await told.page()).tuples() == [(5,)]
+    assert (len(told.all), one.cluster._prepared_statements) == (1, {b"id": prepared})
+    _, told = send(one.sender, prepared, (1,))
+    assert type(prepared.result_metadata) is KnownColumns  # again: the driver has put a list there
+    await one.answer(await one.asked(), 6)
+    assert (await told.page()).tuples() == [(6,)]
+    assert call.coordinator_host is one.cluster.hosts[0]
+    await eventually(lambda: one.in_flight() == [0])
+
+
+async def test_a_timeout_while_it_is_prepared_again_is_told_in_its_time(one: Nodes) -> None:
+    _, told = send(one.sender, statement(), (1,), timeout=0.3)
+    await in_thread(one.peers[0].answer, await one.asked(), ERROR, error(0x2500, "unprepared", b"\0\2id"))
+    preparing = await in_thread(one.peers[0].read)
+    assert isinstance(await told.error(), OperationTimedOut)
+    await in_thread(one.peers[0].answer, preparing, RESULT, PREPARED_BODY)
+    _, later = send(one.sender, statement(), (1,))
+    await one.answer(await one.asked(), 5)  # the next that comes: the first is not run any more
+    assert (await later.page()).tuples() == [(5,)]
+    assert len(told.all) == 1
+
+
+# --- speculation
+
+
+def eager() -> ConstantSpeculativeExecutionPolicy:
+    return ConstantSpeculativeExecutionPolicy(0.02, 1)
+
+
+@pytest.mark.parametrize("winner", [0, 1])
+async def test_a_hung_node_is_not_waited_for_and_the_first_answer_counts(winner: int) -> None:
+    async with nodes(2, eager()) as two:
+        call, told = send(two.sender, statement(), (1,))
+        asked = [await two.asked(0), await two.asked(1)]
+        await two.answer(asked[winner], 10 + winner, winner)
+        assert (await told.page()).tuples() == [(10 + winner,)]
+        await two.answer(asked[1 - winner], 99, 1 - winner)
+        await eventually(lambda: two.in_flight() == [0, 0])
+        assert len(told.all) == 1
+        assert call.attempted_hosts == two.cluster.hosts
+
+
+async def test_what_is_not_idempotent_is_asked_of_one_node() -> None:
+    async with nodes(2, eager()) as two:
+        call, told = send(two.sender, statement(idempotent=False), (1,), timeout=0.3)
+        await two.asked()
+        assert isinstance(await told.error(), OperationTimedOut)
+        assert call.attempted_hosts == two.cluster.hosts[:1]
+
+
+async def test_two_hung_nodes_are_a_timeout_in_its_time() -> None:
+    async with nodes(2, eager()) as two:
+        began = time.monotonic()
+        call, told = send(two.sender, statement(), (1,), timeout=0.3)
+        late = [await two.asked(0), await two.asked(1)]
+        assert isinstance(await told.error(), OperationTimedOut)
+        assert 0.29 <= time.monotonic() - began < SOON
+        for number, asked in enumerate(late):
+            await two.answer(asked, 99, number)
+        await eventually(lambda: two.in_flight() == [0, 0])
+        assert (len(told.all), len(call.attempted_hosts)) == (1, 2)
+
+
+async def test_one_node_alone_is_asked_once_and_its_answer_counts() -> None:
+    async with nodes(1, eager()) as one:
+        call, told = send(one.sender, statement(), (1,))
+        asked = await one.asked()
+        timers = one.cluster.connection_class.timers
+        await eventually(lambda: call._timer is not None and call._timer.callback == call._on_timeout)
+        assert sum(map(len, timers._slots.values())) == 1
+        await one.answer(asked, 5)
+        assert (await told.page()).tuples() == [(5,)]
+        assert len(call.attempted_hosts) == 1
+
+
+# --- a node that does not read
+
+
+async def test_a_node_that_does_not_read_refuses_nothing_and_keeps_nobody_past_the_deadline(one: Nodes) -> None:
+    """The driver would count for ever as under way what a full socket refuses."""
+    (connection,) = (pool._connection for pool in one.cluster._pools.values())
+    filling: Future[Any] = Future()
+    connection.in_flight += 1
+    connection.send_msg(QueryMessage("x" * 30_000_000, 1), connection.get_request_id(), filling.set_result)
+    await eventually(lambda: connection._waits_to_write)
+    sent = [send(one.sender, statement(), (number,), timeout=0.2)[1] for number in range(10)]
+    assert {type(await told.error()) for told in sent} == {OperationTimedOut}
+    assert (one.in_flight(), len(connection.orphaned_request_ids)) == ([11], 10)
+    _, patient = send(one.sender, statement(), (1,))
+
+    def answer_all() -> None:
+        for asked in [one.peers[0].read() for _ in range(12)]:
+            one.peers[0].answer(asked, RESULT, rows([("n", INT)], [int32(7)]))
+
+    await in_thread(answer_all)
+    assert (await patient.page()).tuples() == [(7,)]
+    assert (one.in_flight(), connection.orphaned_request_ids) == ([1], set())  # that which fills is no call
+    assert (filling.done(), {len(told.all) for told in sent}) == (True, {1})
