@@ -18,11 +18,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from io import BytesIO
 from struct import Struct
 from typing import Any
 
 from cassandra import ProtocolVersion
-from cassandra.connection import Connection, ConnectionShutdown, ProtocolError, _Frame
+from cassandra.connection import Connection, ConnectionShutdown, CrcMismatchException, ProtocolError, _Frame
+from cassandra.segment import CrcException
 
 from asgi_app.loop import Timer, Timers
 
@@ -58,6 +60,7 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
         self._sending_is_due = False
         self._waits_to_write = False
         self._parts: list[bytes] = []
+        self._segment_part = b""
         self._held = 0
         self._wanted = _HEADER.size
         self._connect_socket()
@@ -200,9 +203,25 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
             self._parts, self._held, self._wanted = [data[at:]], size - at, wanted
 
     def _take_checksummed(self, data: bytes) -> None:
-        if data:
-            self._iobuf.write(data)
+        """Hand the driver whole segments only: of one that begins with less than its header it loses what it has."""
+        data = self._segment_part + data
+        at = 0
+        while (end := at + self._segment_length(data, at)) <= len(data):
+            self._iobuf.write(data[at:end])
             self.process_io_buffer()
+            at = end
+        self._segment_part = data[at:]
+
+    def _segment_length(self, data: bytes, at: int) -> int:
+        """How long the segment is that begins there; at least that of a header while it has none yet."""
+        header: int = self._segment_codec.header_length_with_crc
+        if len(data) - at < header:
+            return header
+        try:
+            length: int = self._segment_codec.decode_header(BytesIO(data[at : at + header])).segment_length
+        except CrcException as error:
+            raise CrcMismatchException(str(error), self.endpoint) from error
+        return length
 
 
 def connection_class_for(loop: asyncio.AbstractEventLoop) -> type[LoopConnection]:

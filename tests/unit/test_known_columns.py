@@ -130,6 +130,11 @@ def test_what_another_statement_knows_is_not_used():
 # --- and changes nothing
 
 
+def with_flags(body, flags):
+    """The same bytes, which mean something else."""
+    return body[:4] + int32(flags) + body[8:]
+
+
 CHANGED = {
     "another name": body_of((("id", INT), ("game", TEXT)), ANN),
     "another order": body_of((("name", TEXT), ("id", INT)), ANN[::-1]),
@@ -154,11 +159,18 @@ CHANGED = {
     "a paging state as long as the page": body_of(USERS, ANN, state=b"", length=len(body_of(USERS, ANN)) - 16),
     "a negative paging state": body_of(USERS, ANN, state=b"", length=-1),
     "a very negative paging state": body_of(USERS, ANN, state=b"", length=-(2**31)),
+    "a description in place of the rows": with_flags(body_of(USERS, ANN), NO_METADATA),
+    "a description of other flags": with_flags(body_of(USERS, ANN), 0),
+    "a description in place of an identity": with_flags(body_of(USERS, ANN), ONE_TABLE | NEW_METADATA_ID),
     "nothing": int32(protocol.RESULT_KIND_ROWS),
 }
 
 
-@pytest.mark.parametrize("before", [body_of(USERS, ANN), body_of(USERS, ANN, flags=0), body_of((), ())])
+@pytest.mark.parametrize(
+    "before",
+    [body_of(USERS, ANN), body_of(USERS, ANN, flags=0), body_of((), ())],
+    ids=["one table", "several tables", "no columns"],
+)
 @pytest.mark.parametrize("changed", CHANGED.values(), ids=CHANGED)
 @pytest.mark.parametrize("version", [4, 5])
 def test_a_page_that_differs_from_the_one_before(before, changed, version):

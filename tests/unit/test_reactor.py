@@ -62,13 +62,6 @@ SOON = 5.0
 
 VERSIONS = [4, 5]
 
-CUT_ANYWHERE = [
-    4,
-    pytest.param(
-        5, marks=pytest.mark.xfail(run=False, reason="the driver loses a segment's first bytes where a read ends there")
-    ),
-]
-
 
 @pytest.fixture(
     params=[
@@ -176,7 +169,7 @@ async def test_requests_are_answered_in_any_order(line: Line) -> None:
     assert [(await answer(one)).parsed_rows for one in told] == [[(0,)], [(1,)], [(2,)]]
 
 
-@pytest.mark.parametrize("version", CUT_ANYWHERE)
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.usefixtures("no_complaints")
 async def test_answers_split_at_every_byte(version: int) -> None:
     """Two answers, one of them without a body, cut in two at each place."""
@@ -224,7 +217,7 @@ class Reads:
                 await self._more.wait()
 
 
-@pytest.mark.parametrize("version", CUT_ANYWHERE)
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.usefixtures("no_complaints")
 async def test_a_byte_at_a_time(version: int) -> None:
     with scripted_node(version) as node:
@@ -275,7 +268,7 @@ async def test_what_comes_in_one_piece_with_the_consent_to_checksums(version: in
         def handle_pushed(self, response: EventMessage) -> None:
             events.set_result(response.event_type)
 
-    kind = type("Watching", (Watching,), vars(connection_class_for(asyncio.get_running_loop())) | {"__dict__": None})
+    kind = on_this_loop(Watching)
     with scripted_node(version) as node:
         make = functools.partial(
             kind.factory, DefaultEndPoint("127.0.0.1", node.port), 10.0, compression=False, protocol_version=version
@@ -300,6 +293,12 @@ async def test_what_comes_in_one_piece_with_the_consent_to_checksums(version: in
         assert await answer(events) == "TOPOLOGY_CHANGE"
         await Line(made[0], peer).works()
         made[0].close()
+
+
+def on_this_loop(kind: type[LoopConnection]) -> Any:
+    """A class of connections of the test's own, as `connection_class_for` makes one."""
+    made = connection_class_for(asyncio.get_running_loop())
+    return type(kind.__name__, (kind,), {"loop": made.loop, "timers": made.timers})
 
 
 def topology_change() -> bytes:
@@ -558,8 +557,7 @@ async def test_a_connection_that_is_closed_while_it_is_made_is_given_up_at_once(
             super()._send_options_message()
             made.set_result(self)
 
-    base = connection_class_for(asyncio.get_running_loop())
-    kind = type("Told", (Told,), {"loop": base.loop, "timers": base.timers})
+    kind = on_this_loop(Told)
     failure: list[BaseException] = []
 
     def connect() -> None:

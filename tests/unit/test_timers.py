@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,13 +99,19 @@ def test_each_fires_once_in_its_slot_unless_it_is_cancelled_before(steps: list[t
     clock = Clock()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop_module, "time", SimpleNamespace(monotonic=clock.time))
-        timers, due, fired, cancelled = timers_of(clock), [], {}, set()
+        timers = timers_of(clock)
         started: list[Any] = []
+        due: list[float] = []
+        fired: dict[int, list[float]] = {}
+        cancelled: set[int] = set()
+
+        def fire(name: int) -> None:
+            fired.setdefault(name, []).append(clock.now)
+
         for step, number in steps:
             if step == "start":
-                name = len(started)
                 due.append(clock.now + number)
-                started.append(timers.start(number, lambda name=name: fired.setdefault(name, []).append(clock.now)))
+                started.append(timers.start(number, partial(fire, len(started))))
             elif step == "cancel" and number < len(started):
                 if number not in fired:
                     cancelled.add(number)
@@ -192,7 +199,7 @@ def test_they_outlive_a_clock_that_stood_still(clock: Clock) -> None:
     timers = timers_of(clock)
     fired: list[int] = []
     for number in range(50):
-        timers.start(number / 10, lambda number=number: fired.append(number))
+        timers.start(number / 10, partial(fired.append, number))
     clock.now += 100
     clock.advance(0)
     assert sorted(fired) == list(range(50))
@@ -239,8 +246,12 @@ async def test_many_fire_each_once_and_none_early() -> None:
     timers = here()
     spans = [number / 2000 for number in range(200)]
     began, fired = time.monotonic(), dict[float, list[float]]()
+
+    def fire(span: float) -> None:
+        fired.setdefault(span, []).append(time.monotonic())
+
     for span in spans:
-        timers.start(span, lambda span=span: fired.setdefault(span, []).append(time.monotonic()))
+        timers.start(span, partial(fire, span))
     await eventually(lambda: len(fired) == len(spans), LONG)
     assert all(len(moments) == 1 and moments[0] - began >= span for span, moments in fired.items())
 
@@ -311,7 +322,7 @@ async def test_threads_that_start_and_cancel_at_once_lose_none() -> None:
 
     def work(thread: int) -> None:
         for number in range(count):
-            kept = timers.start(0.001 * (number % 40), lambda number=number: fired.append((thread, number)))
+            kept = timers.start(0.001 * (number % 40), partial(fired.append, (thread, number)))
             if number % 2:
                 kept.cancel()
             timers.start(0.02, lambda: None).cancel()
@@ -336,7 +347,7 @@ async def test_a_callback_that_raises_keeps_no_other_from_its_turn() -> None:
 
     for number in range(3):
         timers.start(0.01, fails)
-        timers.start(0.01, lambda number=number: fired.append(number))
+        timers.start(0.01, partial(fired.append, number))
     await fires(timers, 0.05)  # and the timers go on
     loop.set_exception_handler(None)
     assert fired == [0, 1, 2]
