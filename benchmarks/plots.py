@@ -173,7 +173,7 @@ def _figure(path: Path, title: str, inches: tuple[float, float]) -> Iterator[Any
         figure = Figure(figsize=inches, dpi=_DPI, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        axes.set_title(title, loc="left", fontsize=12, fontweight="bold")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")  # wider than axes with long labels
         axes.spines[["top", "right"]].set_visible(False)
         yield axes
         path.parent.mkdir(parents=True, exist_ok=True)
