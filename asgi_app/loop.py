@@ -174,6 +174,12 @@ class Timer:
         self.callback = None
         self._slot.pop(self, None)
 
+    def fire(self) -> None:
+        """Call it now, unless it was cancelled or called before."""
+        callback, self.callback = self.callback, None
+        if callback is not None:
+            callback()
+
 
 class Timers:
     """Timers of an asyncio loop that nearly all are cancelled: a request's time-out is made a thousand times a second.
@@ -230,9 +236,10 @@ class Timers:
         with self._lock:
             now = time.monotonic()
             while self._order and (self._order[0] * self.SLOT <= now or not self._slots[self._order[0]]):
-                due += self._slots.pop(heapq.heappop(self._order))
+                slot = self._slots.pop(heapq.heappop(self._order))
+                due += slot
+                slot.clear()  # a timer knows its slot: neither is to keep the other
             self._armed = self._order[0] if self._order else math.inf
         self._arm()
         for timer in due:
-            if timer.callback is not None:
-                self._loop.call_soon(timer.callback)  # each by itself: one that fails keeps no other from its turn
+            self._loop.call_soon(timer.fire)  # each by itself: one that fails keeps no other from its turn

@@ -156,7 +156,6 @@ def test_what_is_cancelled_leaves_no_slot_behind(clock: Clock) -> None:
     assert sum(map(len, kept.values())) == 0
 
 
-@pytest.mark.xfail(reason="what is due is scheduled by its callback and called though cancelled since")
 def test_one_that_is_cancelled_by_another_of_the_same_moment_does_not_fire(clock: Clock) -> None:
     timers = timers_of(clock)
     fired: list[str] = []
@@ -373,7 +372,6 @@ async def test_what_was_cancelled_is_not_kept() -> None:
     assert timer.callback is None
 
 
-@pytest.mark.xfail(run=False, reason="a timer and its slot hold each other after it fired")
 @pytest.mark.anyio
 async def test_a_timer_that_fired_is_kept_by_nobody() -> None:
     timers = here()
