@@ -20,8 +20,6 @@ from asgi_app.rows import KnownColumns
 Told = Callable[[Any, bytes | None, BaseException | None], None]
 """Takes what the row factory made of the page, the way to the next page, and the error; in any thread."""
 
-BATCH_TYPE = BatchType.LOGGED
-
 
 class Sender(Protocol):
     """Hands statements to a driver session, and returns at once.
@@ -67,17 +65,18 @@ class LentSender:
         """See `Sender`."""
         bound = prepared.bind(values)
         bound.fetch_size = fetch_size  # on this one: the prepared statement is shared
-        future = self._session.execute_async(bound, timeout=timeout, paging_state=paging_state)
-        future.add_callbacks(_succeeded, _failed, (future, told), None, (future, told))
-        return future
+        return self._sent(bound, timeout, told, paging_state)
 
     def send_batch(self, prepared: PreparedStatement, rows: Sequence[Sequence[Any]], timeout: float, told: Told) -> Any:
         """See `Sender`."""
-        batch = BatchStatement(BATCH_TYPE)
+        batch = BatchStatement(BatchType.LOGGED)
         batch.is_idempotent = prepared.is_idempotent
         for values in rows:
             batch.add(prepared, values)
-        future = self._session.execute_async(batch, timeout=timeout)
+        return self._sent(batch, timeout, told)
+
+    def _sent(self, query: Any, timeout: float, told: Told, paging_state: bytes | None = None) -> Any:
+        future = self._session.execute_async(query, timeout=timeout, paging_state=paging_state)
         future.add_callbacks(_succeeded, _failed, (future, told), None, (future, told))
         return future
 

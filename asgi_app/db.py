@@ -205,14 +205,15 @@ class Database:
             sender = self._connection.sender  # before anything waits: in a forked process nothing would ever answer
             prepared = self._prepared.ready(statement) or await self._prepared.get(statement, deadline)
             attempt = _Attempt(sender, prepared, send)
-            result = await self.bridge.call(attempt, deadline, share)
+            try:
+                result = await self.bridge.call(attempt, deadline, share)
+            except Exception as error:
+                told = await self._told_of(error, statement, attempt, deadline)
+                if told is error:
+                    raise
+                raise told from error
             rows = result.row_count
             return result
-        except Exception as error:
-            failure = await self._told_of(error, statement, attempt, deadline)
-            if failure is error:
-                raise
-            raise failure from error
         except BaseException as error:
             failure = error
             raise
@@ -222,15 +223,14 @@ class Database:
             self.observer.end(statement, span, ended - began, queued, driven, rows, failure)
 
     async def _told_of(
-        self, error: Exception, statement: Statement, attempt: _Attempt | None, deadline: Deadline
+        self, error: Exception, statement: Statement, attempt: _Attempt, deadline: Deadline
     ) -> Exception:
         """What is raised of an error: one of the service's, with what is known of a write's outcome."""
         if isinstance(error, ServiceError):
             if isinstance(error, AnswerOverdue) and statement.writes:
                 error.outcome = "unknown"
             return error
-        sent = attempt is not None and attempt.sent
-        translated = translate(error, unknown_if_lost=statement.writes and sent)
+        translated = translate(error, unknown_if_lost=statement.writes and attempt.sent)
         suspicious = isinstance(translated, RejectedByCassandra | InternalError)  # refused, or could not be bound
         if suspicious and await self._is_missing(statement.table, deadline):
             return SchemaMissing()
