@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any
 
 from starlette.applications import Starlette
@@ -20,6 +20,7 @@ from asgi_app.cross_origin import CrossOriginMiddleware, PreflightMiddleware, cr
 from asgi_app.db import Database
 from asgi_app.drain import DRAIN, Drain, end_this_process
 from asgi_app.errors import ServiceError
+from asgi_app.garbage import rare_collections
 from asgi_app.middleware import RequestContextMiddleware
 from asgi_app.responses import answer_http_exception, answer_service_error
 from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS, takes_a_call
@@ -81,6 +82,7 @@ def create_app(
     session: SessionSource = None,
     diagnostics: bool = False,
     authorize: Authorize | None = None,
+    owns_process: bool = False,
 ) -> Starlette:
     """An application that connects to Cassandra while its lifespan runs and does nothing before.
 
@@ -89,7 +91,8 @@ def create_app(
     that returns it when the lifespan starts: then nothing is connected here, and it is not closed; the lifespan raises
     TypeError where it is none. `diagnostics` turns the demonstrations of behaviour on, unless the settings say
     otherwise. `authorize` decides who may do what, as `asgi_app.authorization` says; without one the API keys of the
-    settings do, and without those everybody may do everything.
+    settings do, and without those everybody may do everything. `owns_process` says that the process serves nothing
+    else, so that its garbage collector may be set for that (`asgi_app.garbage`) while the lifespan runs.
     """
 
     @asynccontextmanager
@@ -101,7 +104,10 @@ def create_app(
             tasks.start_soon(drain.run)
             warn_of_keys_of_its_own(chosen)
             enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
-            with started(app, chosen, database, drain, TABLES, diagnostics=enabled, authorize=decide):
+            with (
+                started(app, chosen, database, drain, TABLES, diagnostics=enabled, authorize=decide),
+                rare_collections() if owns_process else nullcontext(),
+            ):
                 yield {DRAIN: drain}
                 await drain.finish()
 
@@ -145,4 +151,4 @@ def warn_of_keys_of_its_own(settings: Settings) -> None:
         )
 
 
-app = create_app(diagnostics=True)
+app = create_app(diagnostics=True, owns_process=True)

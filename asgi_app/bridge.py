@@ -121,26 +121,28 @@ class AnswerOverdue(DeadlineExceeded):
 class _Call(Generic[T]):
     """One admitted call, owned by the loop; other threads touch only the ticket."""
 
-    __slots__ = ("_ticket", "answered", "deadline", "error", "lane", "result", "settled", "start")
+    __slots__ = ("_ticket", "answered", "deadline", "error", "lane", "result", "settled")
 
     def __init__(self, start: Start[T], lane: _Lane, deadline: Deadline, answered: Signal) -> None:
         """`start` is called by whoever claims the call."""
-        self.start = start
         self.lane = lane
         self.deadline = deadline
         self.answered = answered
         self.settled = False
         self.result: T | None = None
         self.error: BaseException | None = None
-        self._ticket = [None]
+        self._ticket = [start]
 
-    def claim(self) -> bool:
-        """Whether the caller is the first: the thread that starts it, or the waiter that gives it up before."""
+    def claim(self) -> Start[T] | None:
+        """What starts it, for the first who asks: the thread that does, or the waiter that gives it up before.
+
+        From then on it is not held here: what was started holds what reports its end, and by that this call. Such a
+        cycle, made for each statement, would keep the garbage collector at work.
+        """
         try:
-            self._ticket.pop()  # atomic, and cheaper than a lock
+            return self._ticket.pop()  # atomic, and cheaper than a lock
         except IndexError:
-            return False
-        return True
+            return None
 
 
 def _used(lane: _Lane) -> float:
@@ -244,7 +246,7 @@ class Bridge:
             self._start(call)
             await call.answered.wait(None)
         if not call.settled:
-            raise DeadlineExceeded if call.claim() else AnswerOverdue
+            raise AnswerOverdue if call.claim() is None else DeadlineExceeded
         if call.error is not None:
             try:
                 raise call.error
@@ -341,11 +343,12 @@ class Bridge:
     def _start(self, call: _Call[Any]) -> None:
         """Start a call; one that cannot be started reports why."""
         done: Done[Any] = partial(self._report, call)
-        if not call.claim():
+        start = call.claim()
+        if start is None:
             done(None, DeadlineExceeded())  # nobody waits any more, but the slot must come free
             return
         try:
-            call.start(call.deadline.remaining(), done)
+            start(call.deadline.remaining(), done)
         except BaseException as error:  # it is the waiter's, not this thread's
             done(None, error)
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, ResponseFuture
-from cassandra.protocol import ExecuteMessage
-from cassandra.query import BatchStatement, BatchType, PreparedStatement
+from cassandra.protocol import RESULT_KIND_ROWS, ExecuteMessage
+from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement, PreparedStatement
 
-from asgi_app.rows import KnownColumns
+from asgi_app.rows import KnownColumns, RawResultMessage
 
 Told = Callable[[Any, bytes | None, BaseException | None], None]
 """Takes what the row factory made of the page, the way to the next page, and the error; in any thread."""
@@ -102,7 +102,7 @@ class OwnSender(LentSender):
         """See `Sender`."""
         if type(prepared.result_metadata) is not KnownColumns:  # the driver puts another there when it prepares again
             prepared.result_metadata = KnownColumns(prepared.result_metadata or ())
-        bound = prepared.bind(values)
+        bound = _bound(prepared, values)
         profile = self._profile
         message = ExecuteMessage(
             prepared.query_id,
@@ -140,11 +140,36 @@ class Call(ResponseFuture):  # type: ignore[misc]  # the driver has no types
         self._protocol_handler = session.client_protocol_handler
         self._continuous_paging_state = None
         self._told: Told | None = told
+        self._timer: Any = None
         speculation = profile.speculative_execution_policy
         if bound.is_idempotent and speculation is not None:
             self._spec_execution_plan = speculation.new_plan(bound.keyspace, bound)
         self._make_query_plan()
         self._start_timer()
+
+    def _start_timer(self) -> None:
+        """As the driver's, which looks at the clock four times."""
+        if self._timer is not None:
+            return
+        left = self._start_time + self.timeout - time.time()
+        delay = self._spec_execution_plan.next_execution(self._current_host)
+        start = self.session.cluster.connection_class.create_timer
+        self._timer = start(delay, self._on_speculative_execute) if 0 <= delay < left else start(left, self._on_timeout)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            _free(self._timer)
+
+    def _set_result(self, host: Any, connection: Any, pool: Any, response: Any) -> None:
+        """As the driver's, by the shortest way for rows."""
+        if type(response) is not RawResultMessage or response.kind != RESULT_KIND_ROWS:
+            super()._set_result(host, connection, pool, response)
+            return
+        self.coordinator_host = host
+        _give_back(connection, pool)
+        self._paging_state = response.paging_state
+        self._end(response.parsed_rows, None)
 
     def _set_final_result(self, response: Any) -> None:
         self._end(response, None)
@@ -159,6 +184,46 @@ class Call(ResponseFuture):  # type: ignore[misc]  # the driver has no types
         told, self._told = self._told, None  # a speculative execution may answer too
         if told is not None:
             told(page, self._paging_state, error)
+
+
+class _Bound(BoundStatement):  # type: ignore[misc]  # the driver has no types
+    """Values bound to all parameters of a prepared statement, each to one and none of them encrypted."""
+
+    def __init__(self, prepared: PreparedStatement, values: Sequence[Any]) -> None:
+        self.prepared_statement = prepared
+        self.is_idempotent = prepared.is_idempotent
+        self.raw_values = values
+        version = prepared.protocol_version
+        columns = prepared.column_metadata
+        if columns:
+            self.keyspace = columns[0].keyspace_name
+        cells: list[bytes | None] = []
+        for value, column in zip(values, columns, strict=True):
+            if value is UNSET_VALUE:
+                raise TypeError("a parameter without a value")
+            cells.append(None if value is None else column.type.serialize(value, version))
+        self.values = cells
+
+
+def _bound(prepared: PreparedStatement, values: Sequence[Any]) -> BoundStatement:
+    """As the driver binds. Raises what it raises."""
+    try:
+        return _Bound(prepared, values)
+    except Exception:
+        return prepared.bind(values)  # raises too, and says of which column
+
+
+def _give_back(connection: Any, pool: Any) -> None:
+    """As the driver does when a request is done, but wakes only somebody who waits for one.
+
+    Nobody does unless all that a connection may have under way were.
+    """
+    with connection.lock:
+        usual = not (pool._trash or connection.is_defunct or connection.is_closed)
+        if usual and connection.in_flight < connection.max_request_id:
+            connection.in_flight -= 1
+            return
+    pool.return_connection(connection)
 
 
 class _Flag:
@@ -187,13 +252,22 @@ def _failed(error: BaseException, future: Any, told: Told) -> None:
 
 
 def _let_go(future: Any) -> None:
-    """Free a finished future and all it holds now, and not when its time-out would have come.
-
-    The driver's reactor keeps a cancelled timer, and by it the future and the page, until the moment it would have
-    run: at a thousand requests a second and thirty seconds that is thirty thousand of them, and the garbage collector's
-    work.
-    """
+    """Free a finished future and all it holds now, and not when its time-out would have come."""
     timer, future._timer = future._timer, None
     if timer is not None and timer.canceled:
-        timer.callback = None
+        _free(timer)
     future.clear_callbacks()
+
+
+def _free(timer: Any) -> None:
+    """Free what a cancelled timer holds.
+
+    The driver's reactor keeps it, and by it the future and the page, until the moment it would have run: at a thousand
+    requests a second and thirty seconds that is thirty thousand of them, and the garbage collector's work.
+    """
+    if timer.callback is not None:
+        timer.callback = _nothing  # and not None: the reactor may be about to call it
+
+
+def _nothing() -> None:
+    """What a cancelled timer does."""

@@ -24,6 +24,7 @@ from typing import Any
 
 import msgspec
 from cassandra import cqltypes, protocol
+from cassandra.protocol import RESULT_KIND_ROWS
 
 from asgi_app.codec import NOT_A_VALUE, Cell, Codec, codec_of, shape_of
 
@@ -284,7 +285,9 @@ _split = _split_here if TupleRowParser is None else _split_in_c
 # --- what the driver calls
 
 _ROWS_HEAD = Struct(">ii")  # flags, number of columns
+_ROWS = Struct(">iii")  # before them, what kind of result it is
 _head_at = _ROWS_HEAD.unpack_from
+_rows_at = _ROWS.unpack_from
 _ONE_TABLE, _MORE_PAGES = 1, 2  # of the flags: all columns are of one table, and a paging state follows
 _UDT_HEAD = re.compile(r"(UserType\()[^,]+,([0-9a-f]+)")
 
@@ -304,7 +307,7 @@ class KnownColumns(list[Any]):
         """Flags, number of columns, bytes of the last description that was read, and what it says."""
 
 
-class _RawResultMessage(protocol.ResultMessage):  # type: ignore[misc]  # the driver has no types
+class RawResultMessage(protocol.ResultMessage):  # type: ignore[misc]  # the driver has no types
     """A RESULT response whose rows stay encoded. Runs where the driver reads: for rows it does not raise."""
 
     def recv_results_rows(
@@ -315,34 +318,48 @@ class _RawResultMessage(protocol.ResultMessage):  # type: ignore[misc]  # the dr
         result_metadata: Any,
         column_encryption_policy: Any,
     ) -> None:
+        known = result_metadata if type(result_metadata) is KnownColumns else None
         try:
-            known = result_metadata if type(result_metadata) is KnownColumns else None
-            page = self._page_as_before(f, known.seen) if known is not None and known.seen is not None else None
-            self.parsed_rows = page or self._page(f, user_type_map, result_metadata, known)
+            self.parsed_rows = self._page(f, user_type_map, result_metadata, known)
         except Exception as defect:  # whatever it is, it is this response's and not the connection's
             self.parsed_rows = RowPage((), (), 0, b"", defect)
-        described = self.parsed_rows._columns_described
-        self.column_names = list(described.names)
-        self.column_types = list(described.types)
 
-    def _page_as_before(self, f: io.BytesIO, seen: tuple[int, int, bytes, Description]) -> RowPage | None:
-        """The page, None where it is not described as the one before, or not as briefly."""
-        data, at = f.getvalue(), f.tell()
-        flags, width = _head_at(data, at)
-        at += _ROWS_HEAD.size
-        paging_state = None
-        if flags & _MORE_PAGES:
-            start = at + _LENGTH.size
-            at = start + _length_at(data, at)[0]
-            if at < start:
-                return None
-            paging_state = data[start:at]
+    @property
+    def column_names(self) -> list[str] | None:
+        """Of the rows, as the driver has them; None where there are none."""
+        return list(self.parsed_rows.column_names) if self.parsed_rows is not None else None
+
+    @property
+    def column_types(self) -> list[Any] | None:
+        """As `column_names`."""
+        return list(self.parsed_rows._columns_described.types) if self.parsed_rows is not None else None
+
+    @classmethod
+    def as_before(cls, body: bytes, seen: tuple[int, int, bytes, Description]) -> RawResultMessage | None:
+        """The response with this body; None where it has no rows, or they are not described as those before."""
         known_flags, known_width, description, described = seen
-        if flags & ~_MORE_PAGES != known_flags or width != known_width or not data.startswith(description, at):
+        try:
+            kind, flags, width = _rows_at(body)
+            if kind != RESULT_KIND_ROWS or flags & ~_MORE_PAGES != known_flags or width != known_width:
+                return None
+            at = _ROWS.size
+            paging_state = None
+            if flags & _MORE_PAGES:
+                start = at + _LENGTH.size
+                at = start + _length_at(body, at)[0]
+                if at < start:
+                    return None
+                paging_state = body[start:at]
+            if not body.startswith(description, at):
+                return None
+            at += len(description)
+            page = RowPage((), (), _length_at(body, at)[0], body[at + _LENGTH.size :], described=described)
+        except struct.error:  # it ends within what it announces
             return None
-        at += len(description)
-        self.paging_state = paging_state
-        return RowPage((), (), _length_at(data, at)[0], data[at + _LENGTH.size :], described=described)
+        message = cls(RESULT_KIND_ROWS)
+        message.parsed_rows = page
+        message.paging_state = paging_state
+        return message
 
     def _page(self, f: io.BytesIO, user_type_map: Any, result_metadata: Any, known: KnownColumns | None) -> RowPage:
         data, start = f.getvalue(), f.tell()
@@ -388,5 +405,27 @@ class RawProtocolHandler(protocol._ProtocolHandler):  # type: ignore[misc]  # th
     """
 
     message_types_by_opcode = protocol._ProtocolHandler.message_types_by_opcode | {
-        _RawResultMessage.opcode: _RawResultMessage
+        RawResultMessage.opcode: RawResultMessage
     }
+
+    @classmethod
+    def decode_message(
+        cls,
+        protocol_version: int,
+        user_type_map: Any,
+        stream_id: int,
+        flags: int,
+        opcode: int,
+        body: bytes,
+        decompressor: Any,
+        result_metadata: Any,
+    ) -> Any:
+        """As the driver's; rows that are described as those before are taken from the body at once."""
+        if opcode == RawResultMessage.opcode and not flags and type(result_metadata) is KnownColumns:
+            seen = result_metadata.seen
+            message = None if seen is None else RawResultMessage.as_before(body, seen)
+            if message is not None:
+                return message
+        return super().decode_message(
+            protocol_version, user_type_map, stream_id, flags, opcode, body, decompressor, result_metadata
+        )

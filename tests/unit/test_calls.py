@@ -23,12 +23,12 @@ from cassandra.cqltypes import Int32Type
 from cassandra.policies import ConstantSpeculativeExecutionPolicy, HostDistance, SimpleConvictionPolicy
 from cassandra.pool import Host, HostConnection
 from cassandra.protocol import ColumnMetadata, ExecuteMessage, QueryMessage, ServerError
-from cassandra.query import PreparedStatement
+from cassandra.query import UNSET_VALUE, PreparedStatement
 from helpers.scripted_node import ERROR, EXECUTE, INT, RESULT, Asked, Peer, error, int32, rows, scripted_node
 from helpers.service import settings_for
 from helpers.waiting import eventually
 
-from asgi_app.calls import OwnSender
+from asgi_app.calls import OwnSender, _bound
 from asgi_app.cluster import IdempotentRetryPolicy, build_cluster
 from asgi_app.reactor import LoopConnection, connection_class_for
 from asgi_app.rows import KnownColumns, RawProtocolHandler, RowPage, keep_page
@@ -560,6 +560,55 @@ async def test_a_timeout_while_it_is_prepared_again_is_told_and_it_is_not_run_an
     await one.answer(await one.asked(), 5)  # the next that comes: the first is not run any more
     assert (await later.page()).tuples() == [(5,)]
     assert len(told.all) == 1
+
+
+# --- what is shorter than the driver's way
+
+
+@pytest.mark.parametrize("values", [(7,), (None,), (UNSET_VALUE,), (), (True,)])
+def test_values_are_bound_as_the_driver_binds_them(values: tuple[Any, ...]) -> None:
+    ours, drivers = _bound(statement(), values), statement().bind(values)
+    for name in ("values", "keyspace", "routing_key", "is_idempotent", "consistency_level"):
+        assert getattr(ours, name) == getattr(drivers, name)
+
+
+@pytest.mark.parametrize("values", [(1, 2), ("no number",), (2**40,), (object(),)])
+def test_values_that_cannot_be_bound_are_refused_as_the_driver_does(values: tuple[Any, ...]) -> None:
+    with pytest.raises((TypeError, ValueError)) as drivers:
+        statement().bind(values)
+    with pytest.raises(drivers.type) as ours:
+        _bound(statement(), values)
+    assert str(ours.value) == str(drivers.value)
+
+
+async def test_who_waits_for_a_free_number_gets_the_next(one: Nodes) -> None:
+    (pool,) = one.cluster._pools.values()
+    pool._connection.max_request_id = 2
+    sent = [send(one.sender, statement(), (number,))[1] for number in range(2)]
+    asked = [await one.asked() for _ in sent]
+    waiting = asyncio.ensure_future(in_thread(pool.borrow_connection, LONG))
+    await eventually(lambda: bool(pool._stream_available_condition._waiters))
+    await one.answer(asked[0], 5)
+    with anyio.fail_after(SOON):
+        connection, _ = await waiting
+    pool.return_connection(connection)
+    await one.answer(asked[1], 6)
+    assert [(await told.page()).tuples() for told in sent] == [[(5,)], [(6,)]]
+    assert one.in_flight() == [0]
+
+
+async def test_a_connection_that_was_replaced_is_closed_with_its_last_answer(one: Nodes) -> None:
+    (pool,) = one.cluster._pools.values()
+    connection = pool._connection
+    sent = [send(one.sender, statement(), (number,))[1] for number in range(2)]
+    asked = [await one.asked() for _ in sent]
+    pool._trash.add(connection)
+    await one.answer(asked[0], 5)
+    await sent[0].page()
+    assert not connection.is_closed
+    await one.answer(asked[1], 6)
+    await sent[1].page()
+    assert (connection.is_closed, pool._trash) == (True, set())
 
 
 # --- speculation
