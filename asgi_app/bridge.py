@@ -12,7 +12,9 @@ Knows nothing of Cassandra: a call is anything that can be started with a timeou
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -58,6 +60,7 @@ class Share(Enum):
     of the slots, so that there are always some for `CALLS`, and they are patient: they wait until their deadline, not
     `max_wait`, because a stream that has begun cannot be refused any more. A slot that becomes free goes to the kind
     that uses the smallest part of its share, so no kind keeps another waiting for longer than one call takes.
+    While there are `CALLS`, fewer pages are under way at once, so that these do not wait behind them at Cassandra.
     `PROBES` have slots of their own beside all others: load never stops them.
     """
 
@@ -66,6 +69,12 @@ class Share(Enum):
     TRIALS = "trials"
     PROBES = "probes"
 
+
+RECENT = 0.5
+"""Seconds for which pages still make room after the last of `CALLS`: whoever reads one row after another pauses too."""
+
+LONGEST_HELD_BACK = 1.0
+"""Seconds after which a page that waits is held back by `CALLS` no longer: it has a deadline."""
 
 PROBE_SLOTS = 2
 """One for the look that is under way, one for a look before it whose answer never came."""
@@ -76,7 +85,8 @@ class BridgeLimits:
     """The bounds of one bridge.
 
     `max_in_flight`: calls started and not yet reported done, probes not counted. `max_pages`: how many of them are
-    pages of streams, half of `max_in_flight` at most. `max_waiting`: calls of one kind waiting for a slot, and
+    pages of streams, half of `max_in_flight` at most; `max_pages_beside`: how many while there are `CALLS`.
+    `max_waiting`: calls of one kind waiting for a slot, and
     `max_patient` of a patient kind. `max_wait`: seconds one waits that is not patient. `threads`: worker threads for
     blocking calls such as connect and prepare, beside the one that submits and the one for work in turn.
     """
@@ -85,6 +95,7 @@ class BridgeLimits:
     max_waiting: int = 256
     max_wait: float = 1.0
     max_pages: int = 8
+    max_pages_beside: int = 8
     max_patient: int = 1024
     threads: int = 4
 
@@ -104,14 +115,17 @@ class BridgeLimits:
 class _Lane:
     """The calls of one kind: how many hold a slot, who waits for one, and how many may."""
 
-    __slots__ = ("in_flight", "max_waiting", "patient", "slots", "waiting")
+    __slots__ = ("in_flight", "max_waiting", "patient", "slots", "slots_beside", "waiting")
 
     def __init__(self, share: Share, limits: BridgeLimits) -> None:
         self.slots = limits.slots(share)
+        self.slots_beside = min(self.slots, limits.max_pages_beside) if share is Share.PAGES else self.slots
+        """How many while there are `CALLS`."""
         self.patient = share in (Share.PAGES, Share.TRIALS)
         self.max_waiting = limits.max_patient if self.patient else limits.max_waiting
         self.in_flight = 0
-        self.waiting: dict[anyio.Event, None] = {}
+        self.waiting: dict[anyio.Event, float] = {}
+        """Who waits, in order, and since when."""
 
 
 class AnswerOverdue(DeadlineExceeded):
@@ -163,6 +177,8 @@ class Bridge:
         self._limits = limits
         self._lanes = {share: _Lane(share, limits) for share in Share}
         self._probes = self._lanes[Share.PROBES]
+        self._calls = self._lanes[Share.CALLS]
+        self._last_call = -math.inf
         self._sharing = [lane for lane in self._lanes.values() if lane is not self._probes]
         self._in_flight = 0
         self._admitted: list[_Call[Any]] = []
@@ -233,7 +249,7 @@ class Bridge:
             raise ShuttingDown
         left = deadline.remaining()
         lane = self._lanes[share]
-        if lane.in_flight < lane.slots and self._has_room_beside(lane):
+        if not lane.waiting and self._has_room(lane):
             self._take(lane)
         else:
             await self._queue(lane, deadline, left)
@@ -275,8 +291,18 @@ class Bridge:
             self._release(lane)
             raise DeadlineExceeded
 
-    def _has_room_beside(self, lane: _Lane) -> bool:
-        return lane is self._probes or self._in_flight < self._limits.max_in_flight
+    def _has_room(self, lane: _Lane) -> bool:
+        """Whether one more call of this kind may begin."""
+        if lane is not self._probes and self._in_flight >= self._limits.max_in_flight:
+            return False
+        return lane.in_flight < lane.slots_beside or (lane.in_flight < lane.slots and not self._is_held_back(lane))
+
+    def _is_held_back(self, lane: _Lane) -> bool:
+        """Whether there are `CALLS`, or were a moment ago, and nobody has waited for them for long."""
+        now = time.monotonic()
+        if not self._calls.in_flight and now - self._last_call > RECENT:
+            return False
+        return now - next(iter(lane.waiting.values()), now) <= LONGEST_HELD_BACK
 
     def _take(self, lane: _Lane) -> None:
         lane.in_flight += 1
@@ -286,7 +312,8 @@ class Bridge:
     async def _wait_for_slot(self, lane: _Lane, patience: float) -> None:
         """Return holding a slot, or raise holding none."""
         turn = anyio.Event()
-        lane.waiting[turn] = None
+        lane.waiting[turn] = time.monotonic()
+        self._hand_on()
         try:
             with anyio.move_on_after(patience):
                 await turn.wait()
@@ -313,8 +340,13 @@ class Bridge:
             self._hand_over(lane)
             return
         self._in_flight -= 1
-        waiting = [other for other in self._sharing if other.waiting and other.in_flight < other.slots]
-        if waiting:
+        if lane is self._calls:
+            self._last_call = time.monotonic()
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Hand free slots to those who wait."""
+        while waiting := [other for other in self._sharing if other.waiting and self._has_room(other)]:
             chosen = min(waiting, key=_used)
             self._sharing.remove(chosen)
             self._sharing.append(chosen)  # so that of those who use equally much each has its turn

@@ -109,6 +109,7 @@ class Database:
             max_waiting=settings.max_waiting,
             max_wait=settings.max_wait,
             max_pages=settings.max_stream_pages,
+            max_pages_beside=settings.stream_pages_beside_reads,
             max_patient=settings.max_streams + _TRIALS,
         )
         async with Bridge.open(limits) as bridge:

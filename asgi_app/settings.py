@@ -313,6 +313,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             le=32768,
         ),
     ] = 8
+    stream_pages_beside_reads: Annotated[
+        int,
+        _setting(
+            "ASGI_CASSANDRA_STREAM_PAGES_BESIDE_READS",
+            "How many of them while others read or write, who would wait behind; a page that has waited for a second "
+            "goes on all the same.",
+            ge=1,
+            le=32768,
+        ),
+    ] = 1
     max_waiting: Annotated[
         int,
         _setting(

@@ -147,6 +147,15 @@ async def test_exports_that_hold_all_their_slots_stop_nobody_else(settings: Sett
         assert (await client.get("/users/stream?limit=1")).status_code == 200
 
 
+@pytest.mark.parametrize("beside", [1, 2])
+async def test_exports_make_room_for_a_request_that_reads(settings: Settings, beside: int) -> None:
+    wide = tight(settings, max_in_flight=8, max_stream_pages=3, stream_pages_beside_reads=beside)
+    async with serving(wide) as (app, client):
+        assert (await client.get(NOBODY)).status_code == 404
+        async with holding(app, [Share.PAGES] * 3):
+            assert app.state.database.bridge.in_flight_of(Share.PAGES) == beside
+
+
 async def test_a_flood_of_reads_is_served_or_refused_and_leaves_nothing(settings: Settings) -> None:
     async with serving(tight(settings)) as (app, client):
         await client.get(NOBODY)

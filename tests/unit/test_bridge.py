@@ -10,6 +10,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
+from anyio.abc import TaskGroup
 
 from asgi_app.bridge import PROBE_SLOTS, AnswerOverdue, Bridge, BridgeLimits, Done, Share
 from asgi_app.deadline import Deadline
@@ -243,6 +244,98 @@ async def test_probes_start_when_everything_else_is_full_and_are_bounded_too(bri
         assert len(driver.started) == 3 + PROBE_SLOTS  # the call that waits has not got the probe's slot
         await everything_reported(bridge, driver, 4 + PROBE_SLOTS, but={2})
     assert (bridge.in_flight, bridge.in_flight_of(Share.PROBES), bridge.is_full) == (0, 0, False)
+
+
+BESIDE = BridgeLimits(max_in_flight=16, max_pages=4, max_pages_beside=1)
+
+
+async def asked_for_pages(bridge: Bridge, driver: Driver, tasks: TaskGroup, pages: int) -> None:
+    """So many pages beside one call that was started first, one of them started too."""
+    tasks.start_soon(bridge.call, driver.start, Deadline.after(LONG))
+    await driver.has_started(1)
+    for number in range(pages):
+        tasks.start_soon(bridge.call, driver.start, Deadline.after(LONG), Share.PAGES)
+        await until(lambda so_far=number + 1: in_flight_and_waiting(bridge) == (1, so_far - 1))  # type: ignore[misc]
+    await driver.has_started(2)
+
+
+def in_flight_and_waiting(bridge: Bridge) -> tuple[int, int]:
+    return bridge.in_flight_of(Share.PAGES), bridge.waiting_of(Share.PAGES)
+
+
+async def test_pages_go_one_by_one_while_there_are_calls_and_all_at_once_after(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asgi_app.bridge.RECENT", -1.0)
+    async with Bridge.open(BESIDE) as bridge, anyio.create_task_group() as tasks:
+        await asked_for_pages(bridge, driver, tasks, 6)
+        driver.report(1)
+        await driver.has_started(3)
+        assert in_flight_and_waiting(bridge) == (1, 4)
+        driver.report(0)  # the call
+        await driver.has_started(6)
+        assert in_flight_and_waiting(bridge) == (4, 1)
+        for call in (2, 3, 4, 5):
+            driver.report(call)
+        await driver.has_started(7)
+        driver.report(6)
+    assert (bridge.in_flight, bridge.waiting) == (0, 0)
+
+
+async def test_a_pause_between_calls_is_not_the_end_of_them(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asgi_app.bridge.RECENT", LONG)
+    async with Bridge.open(BESIDE) as bridge, anyio.create_task_group() as tasks:
+        await asked_for_pages(bridge, driver, tasks, 3)
+        driver.report(0)  # the call
+        await until(lambda: bridge.in_flight_of(Share.CALLS) == 0)
+        for page in (1, 2, 3):
+            assert in_flight_and_waiting(bridge) == (1, 3 - page)
+            driver.report(page)
+            await driver.has_started(min(page + 2, 4))
+
+
+async def test_a_page_that_has_waited_for_long_is_held_back_no_longer(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Bridge.open(BESIDE) as bridge, anyio.create_task_group() as tasks:
+        await asked_for_pages(bridge, driver, tasks, 6)
+        monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", -1.0)
+        await bridge.call(lambda timeout, done: done(None, None), Deadline.after(LONG))  # whoever ends looks at it
+        await driver.has_started(5)
+        assert in_flight_and_waiting(bridge) == (4, 2)
+        monkeypatch.undo()
+        driver.report(1)
+        await until(lambda: bridge.in_flight_of(Share.PAGES) == 3)
+        assert in_flight_and_waiting(bridge) == (3, 2)
+        for call in (0, 2, 3, 4):
+            driver.report(call)
+        for call in (5, 6):
+            await driver.has_started(call + 1)
+            driver.report(call)
+
+
+async def test_who_comes_when_there_is_room_again_does_not_overtake_who_waits(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+
+    async def page(name: str) -> None:
+        def start(timeout: float, done: Done[None]) -> None:
+            order.append(name)
+            driver.start(timeout, done)
+
+        await bridge.call(start, Deadline.after(LONG), Share.PAGES)
+
+    async with Bridge.open(BESIDE) as bridge, anyio.create_task_group() as tasks:
+        await asked_for_pages(bridge, driver, tasks, 1)
+        tasks.start_soon(page, "first")
+        await until(lambda: in_flight_and_waiting(bridge) == (1, 1))
+        monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", -1.0)
+        tasks.start_soon(page, "second")
+        await driver.has_started(4)
+        for call in range(4):
+            driver.report(call)
+    assert order == ["first", "second"]
 
 
 async def test_a_page_waits_until_its_deadline_and_not_for_the_patience_of_calls(driver: Driver) -> None:
