@@ -65,7 +65,7 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
             Scenario("mixed", mixed.run, mixed.Mixed, mixed.outcome, 150),
             Scenario("overload", overload.run, overload.Overload, overload.outcome, 90),
             Scenario("slow-clients", slow_clients.run, slow_clients.SlowClients, slow_clients.outcome, 120),
-            Scenario("workers", workers.run, workers.Workers, workers.outcome, 75),
+            Scenario("workers", workers.run, workers.Workers, workers.outcome, 145),
             Scenario("footprint", footprint.run, footprint.Footprint, footprint.outcome, 55),
             Scenario("ceiling", ceiling.run, ceiling.Ceiling, ceiling.outcome, 60, 15),
             Scenario("scale", scale.run, scale.Scale, scale.outcome, 540, quotes=_SIZING),

@@ -55,10 +55,15 @@ def take(
     return found
 
 
+def at_rate(rate: float | None) -> str:
+    """How a load at a fixed rate is told from one as fast as it goes."""
+    return "" if rate is None else f" at {rate:.0f}/s"
+
+
 def _tell(found: Slice, number: int, rounds: int) -> None:
-    rate = "" if found.fixed_rate is None else f" at {found.fixed_rate:.0f}/s"
+    load = f"{found.operation}, {found.connections} connections{at_rate(found.fixed_rate)}"
     print(
-        f"{found.operation}, {found.connections} connections{rate}, round {number + 1} of {rounds}: {found.contender}: "
+        f"{load}, round {number + 1} of {rounds}: {found.contender}: "
         f"{found.cpu_us:.0f} µs CPU/request, {found.load.per_second:.0f} requests/s, p99 {found.load.p99_ms:.1f} ms",
         file=sys.stderr,
     )
