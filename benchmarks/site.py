@@ -23,6 +23,7 @@ from asgi_app.local_node import NodeSpec, Progress, local_node
 from asgi_app.seeding import sample_user, seed
 from asgi_app.settings import ContactPoint, Settings
 from asgi_app.tables import TABLES, USERS
+from benchmarks.failure import ContenderFailed
 from benchmarks.sample import User, sample_users
 
 _REPLICATION = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
@@ -137,10 +138,23 @@ def _nobody(rows: int) -> None:
     """Is told how far the seeding is."""
 
 
+_HEAP = "2g"
+"""More than a node of development has: some minutes of writing as fast as it goes are too much for 512 MB."""
+
+_LOG_LINES = 15
+
+
 @contextmanager
 def _booted_node(data: Path) -> Iterator[ContactPoint]:
-    with local_node(NodeSpec(data), progress=_StageLines()) as node:
-        yield ContactPoint(node.host, node.port)
+    """Raises ContenderFailed with the end of the node's log where it has not lived as long as it was needed."""
+    with local_node(NodeSpec(data, heap=_HEAP), progress=_StageLines()) as node:
+        try:
+            yield ContactPoint(node.host, node.port)
+        except Exception as error:
+            if node.is_running():
+                raise
+            end = "\n".join(node.log_file.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+            raise ContenderFailed(f"Cassandra ended; its log says last:\n{end}") from error
 
 
 class _StageLines:
