@@ -1,7 +1,7 @@
 """The runner: `python -m benchmarks [SCENARIO …] [--quick] [--node HOST:PORT]`.
 
-`python -m benchmarks report FOLDER` makes the report of an earlier run again, and `publish FOLDER` puts it into docs/
-and README.md.
+`python -m benchmarks report FOLDER` makes the report of an earlier run again, and `publish FOLDER [AGAIN]` puts it into
+docs/ and README.md, compared with a second run.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 
 import msgspec
 
@@ -33,7 +33,8 @@ from benchmarks.site import Site, parse_node, prepared_site
 RESULTS = Path(__file__).resolve().parent / "results"
 ROWS = 1000
 
-_OF_A_FOLDER = {"report": render, "publish": publish}
+_OF_FOLDERS: Mapping[str, Callable[..., None]] = MappingProxyType({"report": render, "publish": publish})
+"""What is done to runs that are there already, and takes their folders."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _obey(arguments: list[str]) -> None:
     """Raises what `main` tells of."""
-    if len(arguments) == 2 and arguments[0] in _OF_A_FOLDER:
-        _OF_A_FOLDER[arguments[0]](_folder(arguments[1]))
+    if arguments[:1] and arguments[0] in _OF_FOLDERS:
+        _OF_FOLDERS[arguments[0]](*map(_folder, _folders(*arguments)))
         return
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -95,6 +96,14 @@ def _left(names: list[str], *, quick: bool) -> str:
     return f"{len(names)} to go, about {seconds / 60:.0f} min" if seconds > 90 else f"{len(names)} to go"
 
 
+def _folders(what: str, *folders: str) -> Sequence[str]:
+    """Raises SystemExit, as for other wrong arguments, where there are too few or too many."""
+    most = 2 if what == "publish" else 1
+    if not 1 <= len(folders) <= most:
+        _parser().error(f"{what} takes the folder of a run{' and of a second one' if most > 1 else ''}")
+    return folders
+
+
 def _folder(text: str) -> Path:
     """As it was named from here, or from this package's folder."""
     return Path(text) if Path(text).exists() else RESULTS.parent / text
@@ -126,7 +135,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measures the service and its rivals.",
-        epilog="`report FOLDER` makes the report of an earlier run again, `publish FOLDER` quotes it in the docs.",
+        epilog="`report FOLDER` makes the report of an earlier run again, `publish FOLDER [AGAIN]` quotes it in the "
+        "docs, compared with a second one.",
     )
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}: only these")
     parser.add_argument("--quick", action="store_true", help="under three minutes, for a first look")

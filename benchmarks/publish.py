@@ -11,7 +11,7 @@ from benchmarks.contenders import FLOOR, SERVICE
 from benchmarks.drawing import require
 from benchmarks.figures import Slice, by_contender
 from benchmarks.report import MEDIANS, Outcome, Table, spread
-from benchmarks.runs import REPORT, Run, UnusableRun, load, render, save
+from benchmarks.runs import AGAIN, REPORT, Run, UnusableRun, load, render, save
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.scenarios.point_read import PointRead
 from benchmarks.scenarios.rounds import CONNECTIONS
@@ -51,12 +51,16 @@ class Quote(NamedTuple):
         return changed
 
 
-def publish(folder: Path, root: Path = ROOT) -> None:
+def publish(folder: Path, again: Path | None = None, root: Path = ROOT) -> None:
     """Keep the figures of the run in `folder` in the docs, with report and plots, and quote them.
 
+    `again` holds another run of some of it: the report tells whether they agree.
     Raises UnusableRun or ContenderFailed, and has changed nothing then.
     """
     run = load(folder)
+    second = load(again) if again is not None else None
+    if second is not None:
+        second.outcomes()
     pages = [(root / quote.page, quote) for quote in quotes(run, run.outcomes())]
     changed = {path: quote.put_into(path.read_text()) for path, quote in pages}
     require()
@@ -65,6 +69,9 @@ def publish(folder: Path, root: Path = ROOT) -> None:
     for old in kept.glob("*.png"):
         old.unlink()
     save(run, kept)
+    (kept / AGAIN).unlink(missing_ok=True)
+    if second is not None:
+        save(second, kept, AGAIN)
     render(kept)
     for path, text in changed.items():
         path.write_text(text)

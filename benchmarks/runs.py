@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from benchmarks.agreement import agreement
 from benchmarks.drawing import draw
 from benchmarks.report import Outcome, named, section
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.targets import judgements
 
 RAW = "raw.json"
+AGAIN = "again.json"
+"""In a folder that is published: another run, to see whether both say the same."""
 REPORT = "report.md"
 
 
@@ -46,34 +50,39 @@ class Run(msgspec.Struct, frozen=True):
             raise UnusableRun(f"its figures are not of this version: {error}") from error
 
 
-def load(folder: Path) -> Run:
+def load(folder: Path, name: str = RAW) -> Run:
     """The run that a folder holds. Raises UnusableRun."""
     try:
-        return msgspec.json.decode((folder / RAW).read_bytes(), type=Run)
+        return msgspec.json.decode((folder / name).read_bytes(), type=Run)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UnusableRun(f"{folder} holds no {RAW}") from error
+        raise UnusableRun(f"{folder} holds no {name}") from error
     except msgspec.DecodeError as error:
-        raise UnusableRun(f"{folder / RAW}: {error}") from error
+        raise UnusableRun(f"{folder / name}: {error}") from error
 
 
-def save(run: Run, folder: Path) -> None:
+def load_again(folder: Path) -> Run | None:
+    """The other run that a folder holds, None where there is none. Raises UnusableRun."""
+    return load(folder, AGAIN) if (folder / AGAIN).exists() else None
+
+
+def save(run: Run, folder: Path, name: str = RAW) -> None:
     """Write the figures into a folder, which is made where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / RAW).write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
+    (folder / name).write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
 
 
 def render(folder: Path) -> None:
     """Make report and plots of the figures that a folder holds. Raises UnusableRun and ContenderFailed."""
     run = load(folder)
     outcomes = run.outcomes()
-    (folder / REPORT).write_text(report(run, outcomes))
+    (folder / REPORT).write_text(report(run, outcomes, load_again(folder)))
     draw([plot for outcome in outcomes.values() for plot in outcome.plots], folder)
 
 
-def report(run: Run, outcomes: Mapping[str, Outcome]) -> str:
-    """The whole report, in Markdown: the same text for the same run."""
+def report(run: Run, outcomes: Mapping[str, Outcome], again: Run | None = None) -> str:
+    """The whole report, in Markdown: the same text for the same runs. Raises UnusableRun."""
     quick = ["A quick look: it shows that everything runs, its figures are not to be relied on."] if run.quick else []
-    raws = {name: outcome.raw for name, outcome in outcomes.items()}
+    raws = _raws(outcomes)
     parts = [
         "# Benchmarks",
         *quick,
@@ -83,10 +92,20 @@ def report(run: Run, outcomes: Mapping[str, Outcome]) -> str:
         "## Contenders",
         *named({name: _ground(ground) for name, ground in run.contenders.items()}),
         *(part for outcome in outcomes.values() for part in section(outcome)),
+        *(_compared(raws, again) if again is not None else []),
         "## How long it took",
         *named({name: f"{seconds:.0f} s" for name, seconds in run.seconds.items()}),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _compared(raws: Mapping[str, Any], again: Run) -> list[str]:
+    when = f"The same on the same machine at {again.at:%Y-%m-%d %H:%M} UTC, medians of the rounds of each."
+    return ["## Two runs", when, agreement(raws, _raws(again.outcomes())).markdown()]
+
+
+def _raws(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    return {name: outcome.raw for name, outcome in outcomes.items()}
 
 
 def _ground(ground: Ground) -> str:

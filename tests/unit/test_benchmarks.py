@@ -11,13 +11,14 @@ import msgspec
 import pytest
 
 from benchmarks import publish, runs
+from benchmarks.agreement import agreement
 from benchmarks.contenders import FASTAPI_ASYNC, SERVICE, THREAD_HOP
 from benchmarks.figures import Slice, by_contender, chosen, cpu_ratios
 from benchmarks.load import LoadReport
 from benchmarks.plots import Plot
 from benchmarks.publish import Quote, quotes
 from benchmarks.report import spread, verdict, verdict_at_least
-from benchmarks.runs import RAW, REPORT, Ground, Run, UnusableRun, load, report, save
+from benchmarks.runs import AGAIN, RAW, REPORT, Ground, Run, UnusableRun, load, load_again, report, save
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.scenarios.point_read import PointRead
 from benchmarks.scenarios.stream import FirstByte, Peak, Streams
@@ -61,7 +62,8 @@ def test_the_docs_quote_the_run_that_they_keep() -> None:
         return
     run = load(KEPT)
     outcomes = run.outcomes()
-    assert (KEPT / REPORT).read_text() == report(run, outcomes)
+    again = load_again(KEPT)
+    assert (KEPT / REPORT).read_text() == report(run, outcomes, again)
     told = quotes(run, outcomes)
     for quote in told:
         page = (ROOT / quote.page).read_text()
@@ -69,7 +71,7 @@ def test_the_docs_quote_the_run_that_they_keep() -> None:
         assert page.count(quote.marks[0]) == 1
     assert "README.md" in {quote.page for quote in told}
     drawn = {f"{plot.name}.png" for outcome in outcomes.values() for plot in outcome.plots}
-    assert {path.name for path in KEPT.iterdir()} == {RAW, REPORT, *drawn}
+    assert {path.name for path in KEPT.iterdir()} == {RAW, REPORT, *drawn, *([AGAIN] if again else [])}
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:
@@ -147,13 +149,42 @@ def draw(drawn: Sequence[Plot], folder: Path) -> None:
         (folder / f"{plot.name}.png").write_bytes(b"a plot")
 
 
+def test_two_runs_agree_where_no_ratio_is_ten_percent_apart() -> None:
+    slower = [
+        msgspec.structs.replace(each, cpu_us=each.cpu_us * 1.2) if each.contender == THREAD_HOP.name else each
+        for each in _point_read().main
+    ]
+    first = {"point-read": _point_read(), "stream": _streams()}
+    table = agreement(first, {"point-read": PointRead(2, slower, []), "requests": None})
+    assert table.rows == [
+        (f"{THREAD_HOP.name}, point read", "0.500", "0.417", "-17%", "**differ**"),
+        (f"{FASTAPI_ASYNC.name}, point read", "0.250", "0.250", "+0%", "agree"),
+    ]
+    assert [row[0] for row in agreement(first, first).rows][2:] == [f"{LOOP}, a row of 1000"]
+
+
+def test_a_second_run_is_published_beside_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "require", lambda: None)
+    monkeypatch.setattr(runs, "draw", lambda plots, folder: None)
+    (tmp_path / "README.md").write_text("# P\n\n## Run it on your Cassandra\n")
+    for name in ("run", "again"):
+        save(_run(), tmp_path / name)
+    publish.publish(tmp_path / "run", tmp_path / "again", root=tmp_path)
+    kept = tmp_path / "docs" / "benchmarks"
+    assert "## Two runs" in (kept / REPORT).read_text()
+    assert load_again(kept) == load(tmp_path / "again")
+    publish.publish(tmp_path / "run", root=tmp_path)
+    assert "## Two runs" not in (kept / REPORT).read_text()
+    assert load_again(kept) is None
+
+
 def test_a_run_is_published_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publish, "require", lambda: None)
     monkeypatch.setattr(runs, "draw", draw)
     (tmp_path / "README.md").write_text("# A project\n\n## Run it on your Cassandra\n\nSo.\n")
     save(_run(), tmp_path / "run")
     for _ in range(2):
-        publish.publish(tmp_path / "run", tmp_path)
+        publish.publish(tmp_path / "run", root=tmp_path)
         readme = (tmp_path / "README.md").read_text()
         assert readme.count(BEGIN) == 1
         assert readme.startswith("# A project\n")
@@ -168,13 +199,13 @@ def test_what_is_no_run_is_not_published(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# A project\n")
     for folder in (tmp_path / "nothing", tmp_path):
         with pytest.raises(UnusableRun, match=RAW):
-            publish.publish(folder, tmp_path)
+            publish.publish(folder, root=tmp_path)
     save(_run(quick=True), tmp_path / "quick")
     with pytest.raises(UnusableRun, match="quick look"):
-        publish.publish(tmp_path / "quick", tmp_path)
+        publish.publish(tmp_path / "quick", root=tmp_path)
     (tmp_path / RAW).write_text(json.dumps({"at": "once"}))
     with pytest.raises(UnusableRun):
-        publish.publish(tmp_path, tmp_path)
+        publish.publish(tmp_path, root=tmp_path)
     assert (tmp_path / "README.md").read_text() == "# A project\n"
     assert not (tmp_path / "docs").exists()
 
