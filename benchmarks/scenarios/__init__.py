@@ -59,8 +59,8 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
         scenario.name: scenario
         for scenario in (
             Scenario("point-read", point_read.run, point_read.PointRead, point_read.outcome, 400, 40),
-            Scenario("requests", requests.run, requests.Requests, requests.outcome, 240, 45),
-            Scenario("stream", stream.run, stream.Streams, stream.outcome, 450, 30),
+            Scenario("requests", requests.run, requests.Requests, requests.outcome, 470, 45),
+            Scenario("stream", stream.run, stream.Streams, stream.outcome, 800, 30),
             Scenario("company", stream_company.run, stream_company.Company, stream_company.outcome, 75, 15),
             Scenario("mixed", mixed.run, mixed.Mixed, mixed.outcome, 150),
             Scenario("overload", overload.run, overload.Overload, overload.outcome, 90),

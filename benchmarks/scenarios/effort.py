@@ -42,7 +42,7 @@ DEFAULT = Effort(
     starts=5,
     checked=50,
     stream_rows=(200_000, 1_000_000),
-    stream_rounds=3,
+    stream_rounds=7,
     tries=30,
     idle=10,
 )

@@ -35,11 +35,12 @@ def run(site: Site, effort: Effort) -> Outcome:
 
 def _slices(site: Site, operations: tuple[Operation, ...], effort: Effort) -> list[Slice]:
     found = []
+    rounds = effort.few_rounds if effort.quick else effort.rounds
     with side_by_side(CONTENDERS, site) as running:
         for operation in operations:
             ready_for(running, site, operation, effort.checked, effort.few_warm_up)
             load = Load(CONNECTIONS, effort.few_seconds)
-            found += take(running, site, [load], effort.few_rounds, operation)
+            found += take(running, site, [load], rounds, operation)
     return found
 
 
