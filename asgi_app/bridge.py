@@ -73,6 +73,9 @@ class Share(Enum):
 RECENT = 0.5
 """Seconds for which pages still make room after the last of `CALLS`: whoever reads one row after another pauses too."""
 
+BETWEEN_LOOKS = 0.1
+"""Seconds after which pages that are held back are looked at again: no call need come or end for their time to come."""
+
 LONGEST_HELD_BACK = 1.0
 """Seconds after which a page that waits is held back by `CALLS` no longer: it has a deadline."""
 
@@ -178,7 +181,9 @@ class Bridge:
         self._lanes = {share: _Lane(share, limits) for share in Share}
         self._probes = self._lanes[Share.PROBES]
         self._calls = self._lanes[Share.CALLS]
+        self._pages = self._lanes[Share.PAGES]
         self._last_call = -math.inf
+        self._held_back = anyio.Event()
         self._sharing = [lane for lane in self._lanes.values() if lane is not self._probes]
         self._in_flight = 0
         self._admitted: list[_Call[Any]] = []
@@ -205,6 +210,7 @@ class Bridge:
         bridge = cls(limits)
         async with background_tasks() as tasks:
             tasks.start_soon(bridge._submit_forever)
+            tasks.start_soon(bridge._look_at_those_held_back)
             try:
                 yield bridge
             finally:
@@ -351,6 +357,15 @@ class Bridge:
             self._sharing.remove(chosen)
             self._sharing.append(chosen)  # so that of those who use equally much each has its turn
             self._hand_over(chosen)
+        if self._pages.waiting and self._pages.in_flight < self._pages.slots:
+            self._held_back.set()
+
+    async def _look_at_those_held_back(self) -> None:
+        while True:
+            await self._held_back.wait()
+            self._held_back = anyio.Event()
+            await anyio.sleep(BETWEEN_LOOKS)
+            self._hand_on()
 
     def _hand_over(self, lane: _Lane) -> None:
         for turn in lane.waiting:
@@ -365,7 +380,11 @@ class Bridge:
             self._work = anyio.Event()
             while self._admitted:
                 batch, self._admitted = self._admitted, []
-                await to_thread.run_sync(self._start_all, batch, limiter=self._submitter)
+                try:
+                    await to_thread.run_sync(self._start_all, batch, limiter=self._submitter)
+                except BaseException:  # closing, perhaps before the thread began
+                    self._refuse(batch)
+                    raise
 
     def _start_all(self, batch: list[_Call[Any]]) -> None:
         """In the submitting thread: start each call."""
@@ -416,6 +435,11 @@ class Bridge:
         for lane in self._lanes.values():
             while lane.waiting:
                 self._hand_over(lane)  # the waiter wakes holding a slot, sees the closing and releases it
-        for call in self._admitted:
-            self._settle(call, None, ShuttingDown())
+        self._refuse(self._admitted)
         self._admitted.clear()
+
+    def _refuse(self, calls: list[_Call[Any]]) -> None:
+        """Tell those that were not started that they never will be."""
+        for call in calls:
+            if call.claim() is not None:
+                self._settle(call, None, ShuttingDown())

@@ -207,6 +207,8 @@ class _Bound(BoundStatement):  # type: ignore[misc]  # the driver has no types
 
 def _bound(prepared: PreparedStatement, values: Sequence[Any]) -> BoundStatement:
     """As the driver binds. Raises what it raises."""
+    if isinstance(values, dict):
+        return prepared.bind(values)
     try:
         return _Bound(prepared, values)
     except Exception:
@@ -214,13 +216,13 @@ def _bound(prepared: PreparedStatement, values: Sequence[Any]) -> BoundStatement
 
 
 def _give_back(connection: Any, pool: Any) -> None:
-    """As the driver does when a request is done, but wakes only somebody who waits for one.
+    """As the driver does when a request is done, but wakes nobody where half of what may be under way is not.
 
-    Nobody does unless all that a connection may have under way were.
+    Somebody waits for his turn only where all of it was, and has it long before that.
     """
     with connection.lock:
         usual = not (pool._trash or connection.is_defunct or connection.is_closed)
-        if usual and connection.in_flight < connection.max_request_id:
+        if usual and connection.in_flight <= connection.max_request_id // 2:
             connection.in_flight -= 1
             return
     pool.return_connection(connection)

@@ -18,13 +18,15 @@ it looked at each burst of them in vain.
 def rare_collections() -> Iterator[None]:
     """Within this context the collector leaves alone what is there already, and looks at new objects less often.
 
-    Both are the whole process's, and are as they were afterwards. Nothing is changed where the collector is off, or
+    Both are the whole process's, and are as they were afterwards; what somebody froze before stays frozen, with what is
+    frozen here. Nothing is changed where the collector is off, or
     somebody has made it look as rarely already. What it brings is told in docs/performance.md.
     """
     before = gc.get_threshold()
     if not gc.isenabled() or not 0 < before[0] < ALLOCATIONS:
         yield
         return
+    frozen_before = gc.get_freeze_count()
     gc.collect()
     gc.freeze()
     gc.set_threshold(ALLOCATIONS, *before[1:])
@@ -32,4 +34,5 @@ def rare_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-        gc.unfreeze()
+        if not frozen_before:
+            gc.unfreeze()

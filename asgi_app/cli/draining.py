@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import multiprocessing
 import os
 import signal
@@ -43,7 +42,6 @@ class DrainingServer(uvicorn.Server):
         drain: Drain = self.lifespan.state[DRAIN]
         drain.on_asked = self.asked_to_end
         self._drain = drain
-        _spare_the_collector()
         self._on_started()
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
@@ -110,16 +108,6 @@ class WorkerServer(DrainingServer):
         if counter % 10 == 0 and supervisor is not None and not supervisor.is_alive():
             self.should_exit = True
         return await super().on_tick(counter)
-
-
-def _spare_the_collector() -> None:
-    """Let Python's garbage collector look only at what comes from now on: what was loaded stays to the end.
-
-    That is a seventh of the CPU of a point read. It looks as often as ever, because the frames of a stream that is
-    broken off are a cycle, with pages in it.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def _exit_after(seconds: float) -> None:

@@ -22,7 +22,7 @@ from benchmarks.site import Site
 
 TARGET = 1.05
 RATE = 750.0
-"""Reads a second for each worker: a fifth of what one can do, so that nobody waits for a processor."""
+"""Reads a second for each worker: some eighth of what one can do, so that processors are left over."""
 
 TWICE = 2 * CONNECTIONS
 LOADS = ((CONNECTIONS, None), (TWICE, None), (CONNECTIONS, RATE), (TWICE, 2 * RATE))

@@ -148,7 +148,11 @@ async def test_exports_that_hold_all_their_slots_stop_nobody_else(settings: Sett
 
 
 @pytest.mark.parametrize("beside", [1, 2])
-async def test_exports_make_room_for_a_request_that_reads(settings: Settings, beside: int) -> None:
+async def test_exports_make_room_for_a_request_that_reads(
+    settings: Settings, beside: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asgi_app.bridge.RECENT", LONG)
+    monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", LONG)
     wide = tight(settings, max_in_flight=8, max_stream_pages=3, stream_pages_beside_reads=beside)
     async with serving(wide) as (app, client):
         assert (await client.get(NOBODY)).status_code == 404

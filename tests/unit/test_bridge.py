@@ -267,6 +267,7 @@ async def test_pages_go_one_by_one_while_there_are_calls_and_all_at_once_after(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("asgi_app.bridge.RECENT", -1.0)
+    monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", LONG)
     async with Bridge.open(BESIDE) as bridge, anyio.create_task_group() as tasks:
         await asked_for_pages(bridge, driver, tasks, 6)
         driver.report(1)
@@ -284,6 +285,7 @@ async def test_pages_go_one_by_one_while_there_are_calls_and_all_at_once_after(
 
 async def test_a_pause_between_calls_is_not_the_end_of_them(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asgi_app.bridge.RECENT", LONG)
+    monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", LONG)
     async with Bridge.open(BESIDE) as bridge, anyio.create_task_group() as tasks:
         await asked_for_pages(bridge, driver, tasks, 3)
         driver.report(0)  # the call
@@ -294,16 +296,32 @@ async def test_a_pause_between_calls_is_not_the_end_of_them(driver: Driver, monk
             await driver.has_started(min(page + 2, 4))
 
 
+@pytest.mark.parametrize(("recent", "longest"), [(0.2, LONG), (LONG, 0.2)])
+async def test_pages_go_on_in_their_time_though_nothing_else_happens(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, recent: float, longest: float
+) -> None:
+    """The page under way may take long, and no call may ever come again."""
+    monkeypatch.setattr("asgi_app.bridge.RECENT", recent)
+    monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", longest)
+    async with Bridge.open(BESIDE) as bridge, anyio.create_task_group() as tasks:
+        await asked_for_pages(bridge, driver, tasks, 4)
+        driver.report(0)  # the call
+        await driver.has_started(5)
+        assert in_flight_and_waiting(bridge) == (4, 0)
+        for page in (1, 2, 3, 4):
+            driver.report(page)
+
+
 async def test_a_page_that_has_waited_for_long_is_held_back_no_longer(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Bridge.open(BESIDE) as bridge, anyio.create_task_group() as tasks:
+        monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", LONG)
         await asked_for_pages(bridge, driver, tasks, 6)
         monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", -1.0)
-        await bridge.call(lambda timeout, done: done(None, None), Deadline.after(LONG))  # whoever ends looks at it
         await driver.has_started(5)
         assert in_flight_and_waiting(bridge) == (4, 2)
-        monkeypatch.undo()
+        monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", LONG)
         driver.report(1)
         await until(lambda: bridge.in_flight_of(Share.PAGES) == 3)
         assert in_flight_and_waiting(bridge) == (3, 2)
@@ -326,14 +344,19 @@ async def test_who_comes_when_there_is_room_again_does_not_overtake_who_waits(
 
         await bridge.call(start, Deadline.after(LONG), Share.PAGES)
 
-    async with Bridge.open(BESIDE) as bridge, anyio.create_task_group() as tasks:
+    limits = BridgeLimits(max_in_flight=16, max_pages=2, max_pages_beside=1)
+    async with Bridge.open(limits) as bridge, anyio.create_task_group() as tasks:
+        monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", LONG)
         await asked_for_pages(bridge, driver, tasks, 1)
         tasks.start_soon(page, "first")
         await until(lambda: in_flight_and_waiting(bridge) == (1, 1))
         monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", -1.0)
         tasks.start_soon(page, "second")
+        await driver.has_started(3)
+        assert (order, in_flight_and_waiting(bridge)) == (["first"], (2, 1))
+        driver.report(1)
         await driver.has_started(4)
-        for call in range(4):
+        for call in (0, 2, 3):
             driver.report(call)
     assert order == ["first", "second"]
 
@@ -540,3 +563,24 @@ async def test_a_report_after_the_end_harms_nobody(driver: Driver) -> None:
         await driver.has_started(1)
         tasks.cancel_scope.cancel()
     driver.report(0, "nobody waits")
+
+
+@pytest.mark.parametrize("checkpoints", range(5))
+async def test_a_call_that_comes_as_the_bridge_closes_is_run_or_refused_at_once(checkpoints: int) -> None:
+    told: list[str] = []
+
+    async def ask(bridge: Bridge) -> None:
+        try:
+            await bridge.call(lambda timeout, done: done(None, None), Deadline.after(LONG))
+            told.append("run")
+        except ShuttingDown:
+            told.append("refused")
+
+    async with anyio.create_task_group() as tasks:
+        async with Bridge.open(BridgeLimits()) as bridge:
+            tasks.start_soon(ask, bridge)
+            for _ in range(checkpoints):
+                await anyio.lowlevel.checkpoint()
+        with anyio.fail_after(LONG / 2):
+            await until(lambda: len(told) == 1)
+    assert bridge.in_flight == 0

@@ -565,8 +565,8 @@ async def test_a_timeout_while_it_is_prepared_again_is_told_and_it_is_not_run_an
 # --- what is shorter than the driver's way
 
 
-@pytest.mark.parametrize("values", [(7,), (None,), (UNSET_VALUE,), (), (True,)])
-def test_values_are_bound_as_the_driver_binds_them(values: tuple[Any, ...]) -> None:
+@pytest.mark.parametrize("values", [(7,), (None,), (UNSET_VALUE,), (), (True,), {"n": 7}])
+def test_values_are_bound_as_the_driver_binds_them(values: Any) -> None:
     ours, drivers = _bound(statement(), values), statement().bind(values)
     for name in ("values", "keyspace", "routing_key", "is_idempotent", "consistency_level"):
         assert getattr(ours, name) == getattr(drivers, name)
@@ -581,19 +581,21 @@ def test_values_that_cannot_be_bound_are_refused_as_the_driver_does(values: tupl
     assert str(ours.value) == str(drivers.value)
 
 
-async def test_who_waits_for_a_free_number_gets_the_next(one: Nodes) -> None:
+async def test_all_who_wait_for_a_free_number_get_one(one: Nodes) -> None:
     (pool,) = one.cluster._pools.values()
-    pool._connection.max_request_id = 2
-    sent = [send(one.sender, statement(), (number,))[1] for number in range(2)]
+    pool._connection.max_request_id = 4
+    sent = [send(one.sender, statement(), (number,))[1] for number in range(4)]
     asked = [await one.asked() for _ in sent]
-    waiting = asyncio.ensure_future(in_thread(pool.borrow_connection, LONG))
-    await eventually(lambda: bool(pool._stream_available_condition._waiters))
-    await one.answer(asked[0], 5)
+    waiting = [asyncio.ensure_future(in_thread(pool.borrow_connection, LONG)) for _ in range(2)]
+    await eventually(lambda: len(pool._stream_available_condition._waiters) == 2)
+    for number in range(2):
+        await one.answer(asked[number], number)
     with anyio.fail_after(SOON):
-        connection, _ = await waiting
-    pool.return_connection(connection)
-    await one.answer(asked[1], 6)
-    assert [(await told.page()).tuples() for told in sent] == [[(5,)], [(6,)]]
+        for connection, _ in await asyncio.gather(*waiting):
+            pool.return_connection(connection)
+    for number in (2, 3):
+        await one.answer(asked[number], number)
+    assert [(await told.page()).tuples() for told in sent] == [[(number,)] for number in range(4)]
     assert one.in_flight() == [0]
 
 

@@ -48,6 +48,14 @@ def test_what_somebody_has_chosen_counts(threshold: int) -> None:
         assert (gc.get_threshold(), gc.get_freeze_count()) == ((threshold, 5, 5), 0)
 
 
+def test_what_was_frozen_before_stays_so() -> None:
+    gc.freeze()
+    before = gc.get_freeze_count()
+    with rare_collections():
+        pass
+    assert gc.get_freeze_count() >= before > 0
+
+
 def test_a_collector_that_is_off_stays_as_it_is() -> None:
     gc.disable()
     with rare_collections():
