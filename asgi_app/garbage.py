@@ -18,15 +18,14 @@ it looked at each burst of them in vain.
 def rare_collections() -> Iterator[None]:
     """Within this context the collector leaves alone what is there already, and looks at new objects less often.
 
-    Both are the whole process's, and are as they were afterwards; what somebody froze before stays frozen, with what is
-    frozen here. Nothing is changed where the collector is off, or
-    somebody has made it look as rarely already. What it brings is told in docs/performance.md.
+    Both are the whole process's. Afterwards the collector looks as often as before, and at everything: also at what was
+    frozen before, which cannot be told from the rest. Nothing is changed where the collector is off, or looks as rarely
+    already. What it brings is told in docs/performance.md.
     """
     before = gc.get_threshold()
     if not gc.isenabled() or not 0 < before[0] < ALLOCATIONS:
         yield
         return
-    frozen_before = gc.get_freeze_count()
     gc.collect()
     gc.freeze()
     gc.set_threshold(ALLOCATIONS, *before[1:])
@@ -34,5 +33,4 @@ def rare_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-        if not frozen_before:
-            gc.unfreeze()
+        gc.unfreeze()
