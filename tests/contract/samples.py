@@ -10,14 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from cassandra.cluster import Session
+from helpers.loops import EVERY_LOOP
 
 every_loop = pytest.mark.parametrize(
     "anyio_backend",
-    [
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-        pytest.param(("trio", {}), id="trio"),
-    ],
+    EVERY_LOOP,
     scope="module",
     indirect=True,
 )

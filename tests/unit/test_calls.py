@@ -14,7 +14,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import pytest
 from cassandra import InvalidRequest, OperationTimedOut, ReadTimeout
 from cassandra.cluster import NoHostAvailable, Session
@@ -24,9 +23,10 @@ from cassandra.policies import ConstantSpeculativeExecutionPolicy, HostDistance,
 from cassandra.pool import Host, HostConnection
 from cassandra.protocol import ColumnMetadata, ExecuteMessage, QueryMessage, ServerError
 from cassandra.query import UNSET_VALUE, PreparedStatement
+from helpers.loops import ASYNCIO_LOOPS
 from helpers.scripted_node import ERROR, EXECUTE, INT, RESULT, Asked, Peer, error, int32, rows, scripted_node
 from helpers.service import settings_for
-from helpers.waiting import eventually
+from helpers.waiting import LONG, eventually, in_thread
 
 from asgi_app.calls import OwnSender, _bound
 from asgi_app.cluster import IdempotentRetryPolicy, build_cluster
@@ -35,28 +35,17 @@ from asgi_app.rows import KnownColumns, RawProtocolHandler, RowPage, keep_page
 
 pytestmark = pytest.mark.anyio
 
-LONG = 20.0
-"""Seconds: longer than any test takes unless it hangs."""
-
 SOON = 5.0
 """Seconds within which something is told that needs no waiting, on a busy machine."""
 
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-    ],
+    params=ASYNCIO_LOOPS,
 )
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Those that read the driver's sockets."""
     return request.param
-
-
-async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
-    with anyio.fail_after(LONG):
-        return await anyio.to_thread.run_sync(function, *args)
 
 
 class Told:

@@ -25,6 +25,7 @@ from cassandra.connection import (
     ProtocolError,
 )
 from cassandra.protocol import EventMessage, OptionsMessage, ProtocolHandler, QueryMessage, ReadyMessage
+from helpers.loops import ASYNCIO_LOOPS
 from helpers.scripted_node import (
     BLOB,
     ERROR,
@@ -46,7 +47,7 @@ from helpers.scripted_node import (
     tls_contexts,
 )
 from helpers.service import settings_for
-from helpers.waiting import eventually
+from helpers.waiting import LONG, eventually, in_thread
 
 from asgi_app.cluster import build_cluster
 from asgi_app.reactor import READ_AT_ONCE, LoopConnection, connection_class_for
@@ -54,29 +55,16 @@ from asgi_app.rows import RawProtocolHandler, keep_page
 
 pytestmark = pytest.mark.anyio
 
-LONG = 20.0
-"""Seconds: longer than any test takes unless it hangs."""
-
 SOON = 5.0
 """Seconds within which something is told that needs no waiting, on a busy machine."""
 
 VERSIONS = [4, 5]
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-    ]
-)
+@pytest.fixture(params=ASYNCIO_LOOPS)
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Those that read the driver's sockets."""
     return request.param
-
-
-async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
-    with anyio.fail_after(LONG):
-        return await anyio.to_thread.run_sync(function, *args)
 
 
 class Line:

@@ -16,6 +16,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
+from helpers.loops import ASYNCIO_LOOPS
 from helpers.waiting import eventually
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -207,12 +208,7 @@ def test_they_outlive_a_clock_that_stood_still(clock: Clock) -> None:
 # --- on the event loops
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-    ]
-)
+@pytest.fixture(params=ASYNCIO_LOOPS)
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Those that read the driver's sockets."""
     return request.param
