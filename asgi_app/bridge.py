@@ -89,9 +89,9 @@ class BridgeLimits:
 
     `max_in_flight`: calls started and not yet reported done, probes not counted. `max_pages`: how many of them are
     pages of streams, half of `max_in_flight` at most; `max_pages_beside`: how many while there are `CALLS`.
-    `max_waiting`: calls of one kind waiting for a slot, and
-    `max_patient` of a patient kind. `max_wait`: seconds one waits that is not patient. `threads`: worker threads for
-    blocking calls such as connect and prepare, beside the one that submits and the one for work in turn.
+    `max_waiting`: calls of one kind waiting for a slot, and `max_patient` of a patient kind. `max_wait`: seconds one
+    waits that is not patient. `threads`: worker threads for blocking calls such as connect and prepare, beside the one
+    that submits and the one for work in turn.
     """
 
     max_in_flight: int = 256

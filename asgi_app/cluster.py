@@ -141,26 +141,18 @@ class _Speculation(ConstantSpeculativeExecutionPolicy):  # type: ignore[misc]  #
         return _ObservedPlan(self.delay, self.max_attempts, self._observer)
 
 
-class _ObservedPlan:
-    """A plan as the driver's, whose own class it need not be."""
-
-    __slots__ = ("_asked", "_delay", "_left", "_observer")
-
-    def __init__(self, delay: float, attempts: int, observer: Observer) -> None:
-        self._delay = delay
-        self._left = attempts
+class _ObservedPlan(ConstantSpeculativeExecutionPolicy.ConstantSpeculativeExecutionPlan):  # type: ignore[misc]
+    def __init__(self, delay: float, max_attempts: int, observer: Observer) -> None:
+        super().__init__(delay, max_attempts)
         self._observer = observer
         self._asked = False
 
     def next_execution(self, host: Any) -> float:
-        """Seconds from now; below zero where none is to follow."""
         if self._asked:
             self._observer.statement_speculated()
         self._asked = True
-        if not self._left:
-            return -1.0
-        self._left -= 1
-        return self._delay
+        delay: float = super().next_execution(host)
+        return delay
 
 
 class _Nobody:

@@ -55,13 +55,12 @@ def ratios(found: Workers) -> dict[str, list[float]]:
         f"{CONNECTIONS} connections a worker, as fast as they can": (_of(found, TWO, TWICE, None), one),
         f"{CONNECTIONS} connections in all, as fast as they can": (_of(found, TWO, CONNECTIONS, None), one),
     }
-    found_of = {what: paired(two, alone, lambda each: each.cpu_us) for what, (two, alone) in pairs.items()}
-    return {what: values for what, values in found_of.items() if values}
+    return {what: paired(two, alone, lambda each: each.cpu_us) for what, (two, alone) in pairs.items()}
 
 
 def outcome(found: Workers) -> Outcome:
     """What people read of it."""
-    lines = {
+    rows = {
         f"{contender.name}, {connections} connections{at_rate(rate)}": _of(found, contender, connections, rate)
         for connections, rate in LOADS
         for contender in (ONE, TWO)
@@ -70,7 +69,6 @@ def outcome(found: Workers) -> Outcome:
         judged(f"CPU per request, {TWO.name} ÷ {ONE.name}, {what}", values, TARGET)
         for what, values in ratios(found).items()
     ]
-    rows = {name: slices for name, slices in lines.items() if slices}
     title = f"Workers of uvicorn: point reads, rounds of {found.seconds} s, {MEDIANS}"
     return Outcome(title, [table("asgi-cassandra", rows)], findings, found)
 
