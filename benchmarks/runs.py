@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.agreement import agreement
+from benchmarks.agreement import QUIETER, agreement
 from benchmarks.drawing import draw
 from benchmarks.report import Outcome, named, section
 from benchmarks.scenarios import SCENARIOS
@@ -100,7 +100,7 @@ def report(run: Run, outcomes: Mapping[str, Outcome], again: Run | None = None) 
 
 
 def _compared(raws: Mapping[str, Any], again: Run) -> list[str]:
-    when = f"The same on the same machine at {again.at:%Y-%m-%d %H:%M} UTC, medians of the rounds of each."
+    when = f"The same on the same machine at {again.at:%Y-%m-%d %H:%M} UTC. {QUIETER}"
     return ["## Two runs", when, agreement(raws, _raws(again.outcomes())).markdown()]
 
 

@@ -58,14 +58,14 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
     {
         scenario.name: scenario
         for scenario in (
-            Scenario("point-read", point_read.run, point_read.PointRead, point_read.outcome, 400, 40),
-            Scenario("requests", requests.run, requests.Requests, requests.outcome, 470, 45),
-            Scenario("stream", stream.run, stream.Streams, stream.outcome, 800, 30),
+            Scenario("point-read", point_read.run, point_read.PointRead, point_read.outcome, 490, 40),
+            Scenario("requests", requests.run, requests.Requests, requests.outcome, 860, 45),
+            Scenario("stream", stream.run, stream.Streams, stream.outcome, 1100, 30),
             Scenario("company", stream_company.run, stream_company.Company, stream_company.outcome, 75, 15),
             Scenario("mixed", mixed.run, mixed.Mixed, mixed.outcome, 150),
             Scenario("overload", overload.run, overload.Overload, overload.outcome, 90),
             Scenario("slow-clients", slow_clients.run, slow_clients.SlowClients, slow_clients.outcome, 120),
-            Scenario("workers", workers.run, workers.Workers, workers.outcome, 145),
+            Scenario("workers", workers.run, workers.Workers, workers.outcome, 260),
             Scenario("footprint", footprint.run, footprint.Footprint, footprint.outcome, 55),
             Scenario("ceiling", ceiling.run, ceiling.Ceiling, ceiling.outcome, 60, 15),
             Scenario("scale", scale.run, scale.Scale, scale.outcome, 540, quotes=_SIZING),

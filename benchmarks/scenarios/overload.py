@@ -88,8 +88,8 @@ def run(site: Site, effort: Effort) -> Outcome:
             check(served, site, READ, effort.checked)
             seen_under(served, site, SATURATING * TIMES, effort.warm_up)
             for number in range(count):
-                trials += _round(served, site, number, effort.seconds)
-    return outcome(Overload(effort.seconds, trials))
+                trials += _round(served, site, number, effort.few_seconds)
+    return outcome(Overload(effort.few_seconds, trials))
 
 
 def outcome(found: Overload) -> Outcome:

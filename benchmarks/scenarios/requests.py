@@ -30,7 +30,7 @@ def run(site: Site, effort: Effort) -> Outcome:
     slices = _slices(site, READS, effort)
     with scratch_site(site) as scratch:
         slices += _slices(scratch, WRITES, effort)
-    return outcome(Requests(effort.few_seconds, slices))
+    return outcome(Requests(effort.seconds, slices))
 
 
 def _slices(site: Site, operations: tuple[Operation, ...], effort: Effort) -> list[Slice]:
@@ -39,7 +39,7 @@ def _slices(site: Site, operations: tuple[Operation, ...], effort: Effort) -> li
     with side_by_side(CONTENDERS, site) as running:
         for operation in operations:
             ready_for(running, site, operation, effort.checked, effort.few_warm_up)
-            load = Load(CONNECTIONS, effort.few_seconds)
+            load = Load(CONNECTIONS, effort.seconds)
             found += take(running, site, [load], rounds, operation)
     return found
 

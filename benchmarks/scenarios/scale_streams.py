@@ -98,7 +98,7 @@ def measure_shapes(site: Site, shapes: Sequence[Shape], effort: Effort) -> list[
     with side_by_side([contender(shape) for shape in shapes], site) as running:
         befores = ready_to_stream(running, site, effort)
         ready = list(zip(shapes, running, befores, strict=True))
-        for number in range(effort.stream_rounds):
+        for number in range(effort.few_rounds):
             for shape, served, before in rotated(ready, number):
                 found.append(stream(served, shape, before, number))
     return found

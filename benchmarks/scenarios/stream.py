@@ -68,17 +68,20 @@ def run(site: Site, effort: Effort) -> Outcome:
 
 
 def _beside_rivals(site: Site, rows: int, effort: Effort) -> list[Reading]:
-    """On the smallest table every way to read it."""
+    """On the smallest table every way to read it; in few rounds those that are compared with nobody."""
     with side_by_side((SERVICE, *rivals()), site) as (service, *others), driver(site) as plain:
-        ways = stream_rates.own_ways(service, plain, rows, FORMATS) + stream_rates.rival_ways(others, plain, rows)
-        return stream_rates.measure(ways, rows, effort.stream_rounds)
+        own = stream_rates.own_ways(service, plain, rows, FORMATS)
+        forms, compared = own[1 : len(FORMATS)], [own[0], *own[len(FORMATS) :]]
+        ways = compared + stream_rates.rival_ways(others, plain, rows)
+        readings = stream_rates.measure(ways, rows, effort.stream_rounds)
+        return readings + stream_rates.measure(forms, rows, min(effort.few_rounds, effort.stream_rounds))
 
 
 def _alone(site: Site, rows: int, effort: Effort) -> list[Reading]:
     """On a larger one the service in JSON and the driver's loops."""
     with serving(SERVICE, site) as service, driver(site) as plain:
         ways = stream_rates.own_ways(service, plain, rows, FORMATS[:1])
-        return stream_rates.measure(ways, rows, effort.stream_rounds)
+        return stream_rates.measure(ways, rows, effort.long_stream_rounds)
 
 
 def _first_bytes(site: Site, effort: Effort) -> list[FirstByte]:
@@ -111,7 +114,7 @@ def outcome(found: Streams) -> Outcome:
     """What people read of it."""
     sizes = sorted({each.table for each in found.readings})
     rounds = 1 + max(each.number for each in found.readings)
-    title = f"Streams of `users`: {rounds} rotated rounds, page size {FETCH_SIZE}, {MEDIANS}"
+    title = f"Streams of `users`: up to {rounds} rotated rounds, page size {FETCH_SIZE}, {MEDIANS}"
     smallest = of_table(found.readings, sizes[0])
     tables = [*(stream_rates.table(rows, of_table(found.readings, rows)) for rows in sizes), _memory_table(found.peaks)]
     findings = [

@@ -19,9 +19,10 @@ from benchmarks.streams import Driver, PeakMemory, drain
 
 FETCH_SIZE = 2000
 FORMATS = ("json", "ndjson", "csv", "msgpack")
-SLOW_ROWS = 20_000
-"""What a slow rival streams: its rows cost the same however many there are."""
-_SLOW_SECONDS = 1.0
+RIVAL_ROWS = 50_000
+SLOW_ROWS = 10_000
+"""What a rival streams, and one that is slow: their rows cost the same however many there are."""
+_SLOW_SECONDS = 0.5
 """A rival that takes longer for so many is slow."""
 
 RATE_TARGET = 1.25
@@ -96,16 +97,16 @@ def own_ways(service: Served, plain: Driver, rows: int, formats: Sequence[str]) 
 
 def rival_ways(rivals: Sequence[Served], plain: Driver, rows: int) -> list[Way]:
     """Each rival, over as many rows as are bearable. Bodies are checked byte by byte. Raises ContenderFailed."""
-    few = min(rows, SLOW_ROWS)
-    some, whole = (plain.expect(("json",), count)["json"] for count in (few, rows))
-    return [_rival(rival, few, some, rows, whole) for rival in rivals]
+    few, most = min(rows, SLOW_ROWS), min(rows, RIVAL_ROWS)
+    some, many = (plain.expect(("json",), count)["json"] for count in (few, most))
+    return [_rival(rival, few, some, most, many) for rival in rivals]
 
 
-def _rival(rival: Served, few: int, some: Body, rows: int, whole: Body) -> Way:
+def _rival(rival: Served, few: int, some: Body, most: int, many: Body) -> Way:
     name = rival.contender.name
     way = _stream(name, rival, few, some, f"&limit={few}")
     slow = way.read().seconds > _SLOW_SECONDS
-    return way if slow else _stream(name, rival, rows, whole, f"&limit={rows}")
+    return way if slow else _stream(name, rival, most, many, f"&limit={most}")
 
 
 def _stream(name: str, served: Served, rows: int, expected: Body, query: str) -> Way:

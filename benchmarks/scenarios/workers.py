@@ -40,11 +40,11 @@ class Workers(msgspec.Struct, frozen=True):
 
 def run(site: Site, effort: Effort) -> Outcome:
     """Both in rotated rounds, over the same connections and over twice as many. Raises ContenderFailed."""
-    loads = [Load(connections, effort.few_seconds, rate) for connections, rate in LOADS]
+    loads = [Load(connections, effort.seconds, rate) for connections, rate in LOADS]
     with side_by_side((ONE, TWO), site) as running:
         ready_for(running, site, READ, effort.checked, effort.warm_up)
         slices = take(running, site, loads, effort.rounds)
-    return outcome(Workers(effort.few_seconds, slices))
+    return outcome(Workers(effort.seconds, slices))
 
 
 def ratios(found: Workers) -> dict[str, list[float]]:

@@ -13,7 +13,7 @@ import pytest
 from benchmarks import publish, runs
 from benchmarks.agreement import agreement
 from benchmarks.contenders import FASTAPI_ASYNC, SERVICE, THREAD_HOP
-from benchmarks.figures import Slice, by_contender, chosen, cpu_ratios
+from benchmarks.figures import Slice, by_contender, chosen, cpu_ratios, quiet
 from benchmarks.load import LoadReport
 from benchmarks.plots import Plot
 from benchmarks.publish import Quote, quotes
@@ -157,10 +157,15 @@ def test_two_runs_agree_where_no_ratio_is_ten_percent_apart() -> None:
     first = {"point-read": _point_read(), "stream": _streams()}
     table = agreement(first, {"point-read": PointRead(2, slower, []), "requests": None})
     assert table.rows == [
-        (f"{THREAD_HOP.name}, point read", "0.500", "0.417", "-17%", "**differ**"),
-        (f"{FASTAPI_ASYNC.name}, point read", "0.250", "0.250", "+0%", "agree"),
+        (f"{THREAD_HOP.name}, point read", "0.467", "0.389", "-17%", "**differ**", "-17%"),
+        (f"{FASTAPI_ASYNC.name}, point read", "0.233", "0.233", "+0%", "agree", "+0%"),
     ]
     assert [row[0] for row in agreement(first, first).rows][2:] == [f"{LOOP}, a row of 1000"]
+
+
+def test_a_burst_in_less_than_half_of_the_rounds_changes_no_quiet_figure() -> None:
+    assert quiet([3.0, 1.0, 2.0]) == quiet([9.0, 1.0, 2.0]) == 1.5
+    assert quiet([4.0]) == 4.0
 
 
 def test_a_second_run_is_published_beside_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
