@@ -27,6 +27,9 @@ class RowFormat(Protocol):
     def rows(self, page: RowPage) -> bytes:
         """The rows of the next page, with whatever separates them from those before."""
 
+    def in_one_go(self, page: RowPage) -> bytes | None:
+        """What `rows` gives, of a large page without keeping other threads waiting; None where that cannot be."""
+
     def end(self) -> bytes:
         """What comes after the last row of a stream that is whole."""
 
@@ -46,10 +49,17 @@ class JSONArray:
         return b"["
 
     def rows(self, page: RowPage) -> bytes:
-        if not page.row_count:
+        return self._after_comma(page.json_rows())
+
+    def in_one_go(self, page: RowPage) -> bytes | None:
+        rows = page.transcoded_rows()
+        return None if rows is None else self._after_comma(rows)
+
+    def _after_comma(self, rows: bytes) -> bytes:
+        if not rows:
             return b""
         separator, self._empty = b"" if self._empty else b",", False
-        return separator + page.json_rows()
+        return separator + rows
 
     def end(self) -> bytes:
         return b"]"
@@ -69,6 +79,9 @@ class NDJSON:
     def rows(self, page: RowPage) -> bytes:
         return page.json_lines()
 
+    def in_one_go(self, page: RowPage) -> bytes | None:
+        return page.transcoded_lines()
+
     def end(self) -> bytes:
         return b""
 
@@ -86,6 +99,9 @@ class MessagePack:
 
     def rows(self, page: RowPage) -> bytes:
         return page.msgpack_rows()
+
+    def in_one_go(self, page: RowPage) -> bytes | None:
+        return None
 
     def end(self) -> bytes:
         return b""
@@ -105,6 +121,9 @@ class CSV:
 
     def rows(self, page: RowPage) -> bytes:
         return _csv_lines([map(_csv_field, row) for row in page.tuples()])
+
+    def in_one_go(self, page: RowPage) -> bytes | None:
+        return None
 
     def end(self) -> bytes:
         return b""

@@ -27,6 +27,7 @@ from cassandra import cqltypes, protocol
 from cassandra.protocol import RESULT_KIND_ROWS
 
 from asgi_app.codec import NOT_A_VALUE, Cell, Codec, codec_of, shape_of
+from asgi_app.transcoding import Plan, plan_of
 
 try:
     from cassandra.bytesio import BytesIOReader
@@ -99,11 +100,23 @@ class RowPage:
 
     def json_rows(self) -> bytes:
         """The rows as JSON objects with commas between them, without the brackets around: `{"a":1},{"a":2}`."""
-        return msgspec.json.encode(self._encodable())[1:-1]
+        rows = self.transcoded_rows()
+        return msgspec.json.encode(self._encodable())[1:-1] if rows is None else rows
 
     def json_lines(self) -> bytes:
         """The rows as JSON objects, each with a newline after it."""
-        return msgspec.json.Encoder().encode_lines(self._encodable())
+        lines = self.transcoded_lines()
+        return msgspec.json.Encoder().encode_lines(self._encodable()) if lines is None else lines
+
+    def transcoded_rows(self) -> bytes | None:
+        """`json_rows` by compiled code, for which a page need not be taken in parts; None where that cannot be."""
+        plan = self._plan()
+        return None if plan is None else plan.rows(self._body, self.row_count)
+
+    def transcoded_lines(self) -> bytes | None:
+        """`json_lines` in the same way."""
+        plan = self._plan()
+        return None if plan is None else plan.lines(self._body, self.row_count)
 
     def msgpack_rows(self) -> bytes:
         """The rows as MessagePack maps, one after another."""
@@ -125,6 +138,9 @@ class RowPage:
         if self._defect is not None:
             raise RowsCorrupt("the description of the rows cannot be read") from self._defect
         return self._columns_described.layout
+
+    def _plan(self) -> Plan | None:
+        return self._layout().plan if self._ready is None else None
 
     def _columns(self) -> list[Sequence[Any]]:
         codecs = self._layout().codecs
@@ -151,12 +167,16 @@ class _Layout:
     """Of each column what reads a perfect cell, and may raise one of `NOT_A_VALUE` for others."""
     row_type: Callable[..., Any] | None
     """Makes of one row's values what msgspec writes as a JSON object. None if msgspec does not take these names."""
+    plan: Plan | None
+    """How compiled code writes the rows. None if it does not know a type, or msgspec does not take these names."""
 
 
 @lru_cache(maxsize=512)  # statements; a layout takes some 2 kB
 def _layout(names: tuple[str, ...], shapes: tuple[Hashable, ...]) -> _Layout:
     codecs = tuple(map(codec_of, shapes))
-    return _Layout(codecs, tuple(codec.strict or codec.cell for codec in codecs), _row_type(names))
+    row_type = _row_type(names)
+    plan = None if row_type is None else plan_of(names, shapes)
+    return _Layout(codecs, tuple(codec.strict or codec.cell for codec in codecs), row_type, plan)
 
 
 class Description:

@@ -50,7 +50,10 @@ INLINE_BYTES = 16 * 1024
 """A page below this is encoded on the event loop: some 100 µs, about what handing it to a thread would cost."""
 
 PART_BYTES = 32 * 1024
-"""A larger page is encoded in parts of some half a millisecond: only between them do other threads run at once."""
+"""A larger page is encoded in parts of some half a millisecond: only between them do other threads run at once.
+
+Compiled code lets them run meanwhile, and takes it in one go.
+"""
 
 BREATH = 0.00005
 """Seconds to sleep between two parts: enough for a thread that waits for the interpreter to take it."""
@@ -244,6 +247,10 @@ class RowStream:
         return begin + b"".join(self._rows(result.page)) if result.page is not None else begin
 
     def _rows(self, page: RowPage) -> Iterator[bytes]:
+        whole = self._form.in_one_go(page)
+        if whole is not None:
+            yield whole
+            return
         for number, part in enumerate(page.parts(PART_BYTES)):
             if number:
                 time.sleep(BREATH)

@@ -18,7 +18,7 @@ import pytest
 from process.running import Program, alive, free_port, started, wait_until
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("pyproject.toml", "README.md", "LICENSE", "asgi_app", "scripts")
+COPIED = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "asgi_app", "scripts")
 NOT_THIS_CASSANDRA = {"CASSANDRA_HOSTS": "192.0.2.1", "CASSANDRA_USERNAME": "nobody"}
 """Settings of another day, half of them: the demo is about its own node."""
 
@@ -35,7 +35,7 @@ def checkout(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     folder.mkdir()
     for name in COPIED:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         else:
             shutil.copy(ROOT / name, folder / name)
     return folder

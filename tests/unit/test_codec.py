@@ -12,17 +12,11 @@ import msgspec
 import pytest
 from cassandra import cqltypes as cql
 from cassandra import util
-from hypothesis import example, settings
-from hypothesis import given as given_in_time
+from helpers.properties import given
+from hypothesis import example
 from hypothesis import strategies as st
 
 from asgi_app.codec import codec_for, timestamp_text
-
-
-def given(*strategies, **named):
-    """Hypothesis' `given` without its deadline: a busy machine is no failure."""
-    return lambda test: settings(deadline=None)(given_in_time(*strategies, **named)(test))
-
 
 PLAIN = (
     cql.AsciiType,

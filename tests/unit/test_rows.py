@@ -10,17 +10,20 @@ from contextlib import suppress
 import msgspec
 import pytest
 from cassandra import cqltypes, protocol
-from hypothesis import given as given_in_time
-from hypothesis import settings
+from helpers.properties import given
 from hypothesis import strategies as st
 
-from asgi_app import rows
+from asgi_app import rows, transcoding
 from asgi_app.rows import RawProtocolHandler, RowPage, RowsCorrupt, keep_page
 
 
-def given(*strategies, **named):
-    """Hypothesis' `given` without its deadline: a busy machine is no failure."""
-    return lambda test: settings(deadline=None)(given_in_time(*strategies, **named)(test))
+@pytest.fixture(autouse=True, scope="module", params=["python"] + ["compiled"] * (transcoding.transcode is not None))
+def written_by(request):
+    """Every test here holds of both ways to write JSON."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "python":
+            patch.setattr(transcoding, "transcode", None)
+        yield
 
 
 VERSIONS = [3, 4, 5]

@@ -1,0 +1,526 @@
+// A page of rows as Cassandra sent them -> JSON objects, without a Python object for any row or cell.
+//
+// The twin of `RowPage.json_rows` and `RowPage.json_lines` for perfect pages of plain columns: `transcode` gives the same
+// bytes, or None for whatever is not perfect, which the twin then tells of. What it reads is section 4.2.5.2 (rows) and
+// section 6 (values) of Cassandra's native_protocol_v5.spec. It holds no state, and lets go of the interpreter's lock
+// while it works on more than a few rows.
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+// Bytes of a page above which other threads may run meanwhile: below, letting go of the lock costs more than it gives.
+constexpr Py_ssize_t kLargePage = 4096;
+
+// What a column holds: the codes that `asgi_app.transcoding` gives its types.
+enum Kind : char {
+    kText = 't',
+    kBoolean = '?',
+    kTinyint = 'b',
+    kSmallint = 'h',
+    kInt = 'i',
+    kBigint = 'q',
+    kDouble = 'd',
+    kFloat = 'f',
+    kBlob = 'x',
+    kUuid = 'u',
+    kTimestamp = 'm',
+    kDate = 'D',
+};
+
+using Bytes = std::string_view;
+
+// A page, or a cell, that the twin has to look at.
+struct NotPerfect {};
+
+void require(bool condition) {
+    if (!condition) throw NotPerfect{};
+}
+
+template <typename Unsigned>
+Unsigned big_endian(Bytes bytes) {
+    Unsigned number = 0;
+    for (unsigned char byte : bytes) number = static_cast<Unsigned>(number << 8 | byte);
+    return number;
+}
+
+// --- what is written
+
+// Bytes that grow. A writer takes room for the most that it may need, writes, and says where it ended.
+class Out {
+public:
+    explicit Out(std::size_t size) : first_(allocated(nullptr, size)), at_(first_.get()), end_(at_ + size) {}
+
+    char* room(std::size_t size) {
+        if (static_cast<std::size_t>(end_ - at_) < size) grow(size);
+        return at_;
+    }
+    void ended_at(char* at) { at_ = at; }
+    void put(Bytes bytes) {
+        std::memcpy(room(bytes.size()), bytes.data(), bytes.size());
+        at_ += bytes.size();
+    }
+    void put(char byte) {
+        *room(1) = byte;
+        ++at_;
+    }
+    Bytes all() const { return {first_.get(), static_cast<std::size_t>(at_ - first_.get())}; }
+
+private:
+    struct Free {
+        void operator()(char* memory) const { std::free(memory); }
+    };
+
+    static char* allocated(char* before, std::size_t size) {
+        void* memory = std::realloc(before, size);
+        if (memory == nullptr) throw std::bad_alloc{};
+        return static_cast<char*>(memory);
+    }
+
+    void grow(std::size_t size) {
+        const auto written = static_cast<std::size_t>(at_ - first_.get());
+        const auto before = static_cast<std::size_t>(end_ - first_.get());
+        const std::size_t after = before + (before < size ? size : before);
+        char* memory = allocated(first_.get(), after);
+        first_.release();  // realloc has freed it
+        first_.reset(memory);
+        at_ = memory + written;
+        end_ = memory + after;
+    }
+
+    std::unique_ptr<char, Free> first_;
+    char* at_;
+    char* end_;
+};
+
+// Two characters for each number from 0 on.
+template <std::size_t count, unsigned base>
+struct Pairs {
+    char pairs[2 * count];
+    constexpr Pairs() : pairs() {
+        constexpr char digits[] = "0123456789abcdef";
+        for (std::size_t number = 0; number < count; ++number) {
+            pairs[2 * number] = digits[number / base];
+            pairs[2 * number + 1] = digits[number % base];
+        }
+    }
+    char* write(char* to, std::size_t number) const {
+        std::memcpy(to, pairs + 2 * number, 2);
+        return to + 2;
+    }
+};
+
+constexpr Pairs<256, 16> kHex;
+constexpr Pairs<100, 10> kDecimal;
+
+char* write_hex(char* to, Bytes bytes) {
+    for (unsigned char byte : bytes) to = kHex.write(to, byte);
+    return to;
+}
+
+// --- text
+
+// Whether a byte stands for itself within a JSON string, as part of one character of ASCII.
+constexpr bool is_plain(unsigned char byte) { return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\'; }
+
+void escape(Out& out, unsigned char byte) {
+    switch (byte) {
+        case '"': return out.put("\\\"");
+        case '\\': return out.put("\\\\");
+        case '\b': return out.put("\\b");
+        case '\t': return out.put("\\t");
+        case '\n': return out.put("\\n");
+        case '\f': return out.put("\\f");
+        case '\r': return out.put("\\r");
+    }
+    out.put("\\u00");
+    out.ended_at(kHex.write(out.room(2), byte));
+}
+
+// The size in bytes of the well-formed character that begins at `at` and is not ASCII (Unicode 15, table 3-7).
+std::size_t character_size(Bytes text, std::size_t at) {
+    const auto byte = [&](std::size_t offset) -> unsigned {
+        return at + offset < text.size() ? static_cast<unsigned char>(text[at + offset]) : 0;
+    };
+    const auto continues = [&](std::size_t offset) { return (byte(offset) & 0xC0) == 0x80; };
+    const unsigned first = byte(0), second = byte(1);
+    if (first >= 0xC2 && first <= 0xDF) {
+        require(continues(1));
+        return 2;
+    }
+    if (first >= 0xE0 && first <= 0xEF) {
+        require(continues(1) && continues(2));
+        require(!(first == 0xE0 && second < 0xA0) && !(first == 0xED && second > 0x9F));
+        return 3;
+    }
+    require(first >= 0xF0 && first <= 0xF4);
+    require(continues(1) && continues(2) && continues(3));
+    require(!(first == 0xF0 && second < 0x90) && !(first == 0xF4 && second > 0x8F));
+    return 4;
+}
+
+void write_text(Out& out, Bytes text) {
+    out.put('"');
+    std::size_t from = 0, at = 0;
+    while (at < text.size()) {
+        const auto byte = static_cast<unsigned char>(text[at]);
+        if (is_plain(byte)) {
+            ++at;
+        } else if (byte >= 0x80) {
+            at += character_size(text, at);
+        } else {
+            out.put(text.substr(from, at - from));
+            escape(out, byte);
+            from = ++at;
+        }
+    }
+    out.put(text.substr(from));
+    out.put('"');
+}
+
+void write_blob(Out& out, Bytes cell) {
+    out.put("\"0x");
+    out.ended_at(write_hex(out.room(2 * cell.size()), cell));
+    out.put('"');
+}
+
+void write_uuid(Out& out, Bytes cell) {
+    char* to = out.room(38);
+    *to++ = '"';
+    to = write_hex(to, cell.substr(0, 4));
+    for (std::size_t at : {4, 6, 8}) {
+        *to++ = '-';
+        to = write_hex(to, cell.substr(at, 2));
+    }
+    *to++ = '-';
+    to = write_hex(to, cell.substr(10));
+    *to++ = '"';
+    out.ended_at(to);
+}
+
+// --- numbers
+
+template <typename Integer>
+void write_integer(Out& out, Integer number) {
+    constexpr std::size_t most = 20;  // -9223372036854775808
+    char* to = out.room(most);
+    out.ended_at(std::to_chars(to, to + most, number).ptr);
+}
+
+// The fewest digits that name the number, written as msgspec does: 1.0, 0.00001, 1e-6, 1e16.
+void write_double(Out& out, double number) {
+    if (!std::isfinite(number)) {
+        return out.put(std::isnan(number) ? "\"NaN\"" : number > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+    }
+    if (std::signbit(number)) out.put('-');
+    if (number == 0) return out.put("0.0");
+    char written[40];
+    const auto end = std::to_chars(written, written + sizeof written, std::fabs(number), std::chars_format::scientific).ptr;
+    const Bytes whole(written, static_cast<std::size_t>(end - written));
+    const std::size_t mark = whole.find('e');
+    char all[20];  // at most 17
+    all[0] = whole[0];
+    const std::size_t count = mark > 1 ? mark - 1 : 1;
+    if (count > 1) std::memcpy(all + 1, written + 2, count - 1);
+    const Bytes digits(all, count);
+    int exponent = 0;
+    const std::size_t sign = mark + 1;  // to_chars always writes it, and from_chars takes no plus
+    std::from_chars(written + sign + (whole[sign] == '+'), end, exponent);
+    const int point = exponent + 1;  // where it stands, counted from before the first digit
+    const auto zeros = [&](std::size_t many) { out.put(Bytes("0000000000000000", many)); };
+    if (0 < point && point <= 16) {
+        const auto before = static_cast<std::size_t>(point);
+        if (count <= before) {
+            out.put(digits);
+            zeros(before - count);
+            return out.put(".0");
+        }
+        out.put(digits.substr(0, before));
+        out.put('.');
+        return out.put(digits.substr(before));
+    }
+    if (-5 < point && point <= 0) {
+        out.put("0.");
+        zeros(static_cast<std::size_t>(-point));
+        return out.put(digits);
+    }
+    out.put(digits[0]);
+    if (count > 1) {
+        out.put('.');
+        out.put(digits.substr(1));
+    }
+    out.put('e');
+    write_integer(out, exponent);
+}
+
+// The double of so many significant digits that is nearest.
+double rounded(double number, int digits) {
+    char written[40];
+    const auto end =
+        std::to_chars(written, written + sizeof written, number, std::chars_format::scientific, digits - 1).ptr;
+    double found = 0;
+    std::from_chars(written, end, found);
+    return found;
+}
+
+// A single as the double with the fewest digits that rounds to it. Six survive in a single and nine name it.
+void write_single(Out& out, float single) {
+    if (!std::isfinite(single)) {
+        write_double(out, single);
+        return;
+    }
+    const auto names = [&](double guess) { return static_cast<float>(guess) == single; };
+    double found = rounded(single, 7);
+    if (names(found)) {
+        const double shorter = rounded(single, 6);
+        if (names(shorter)) found = shorter;
+    } else {
+        found = rounded(single, 8);
+        if (!names(found)) found = rounded(single, 9);
+    }
+    write_double(out, found);
+}
+
+template <typename Real, typename Bits>
+Real real(Bytes cell) {
+    const Bits bits = big_endian<Bits>(cell);
+    Real number;
+    static_assert(sizeof number == sizeof bits);
+    std::memcpy(&number, &bits, sizeof number);
+    return number;
+}
+
+// --- days and times
+
+constexpr std::int64_t kDayInMs = 86'400'000;
+constexpr std::int64_t kFirstDay = -719'162;  // 0001-01-01, in days since 1970-01-01
+constexpr std::int64_t kLastDay = 2'932'896;  // 9999-12-31
+
+char* write_pair(char* to, std::int64_t number) { return kDecimal.write(to, static_cast<std::size_t>(number)); }
+
+// Days since 1970-01-01 as ISO 8601, in the proleptic Gregorian calendar. A year begins in March here, so that a leap
+// day is its last; 400 of them have always the same number of days (H. Hinnant, "chrono-Compatible Low-Level Date
+// Algorithms").
+char* write_day(char* to, std::int64_t days) {
+    require(kFirstDay <= days && days <= kLastDay);
+    constexpr std::int64_t kCycle = 146'097, kCentury = 36'524, kFourYears = 1'461;
+    const std::int64_t since = days + 719'468;  // 0000-03-01
+    const std::int64_t within = since % kCycle;
+    const std::int64_t years = (within - within / (kFourYears - 1) + within / kCentury - within / (kCycle - 1)) / 365;
+    const std::int64_t day_of_year = within - (365 * years + years / 4 - years / 100);
+    const std::int64_t month = (5 * day_of_year + 2) / 153;  // from March; five months have 153 days
+    const std::int64_t day = day_of_year - (153 * month + 2) / 5 + 1;
+    const std::int64_t year = years + 400 * (since / kCycle) + (month >= 10 ? 1 : 0);
+    to = write_pair(write_pair(to, year / 100), year % 100);
+    *to++ = '-';
+    to = write_pair(to, month < 10 ? month + 3 : month - 9);
+    *to++ = '-';
+    return write_pair(to, day);
+}
+
+void write_timestamp(Out& out, std::int64_t milliseconds) {
+    std::int64_t days = milliseconds / kDayInMs, within = milliseconds % kDayInMs;
+    if (within < 0) {
+        --days;
+        within += kDayInMs;
+    }
+    char* to = out.room(26);
+    *to++ = '"';
+    to = write_day(to, days);
+    *to++ = 'T';
+    to = write_pair(to, within / 3'600'000);
+    *to++ = ':';
+    to = write_pair(to, within / 60'000 % 60);
+    *to++ = ':';
+    to = write_pair(to, within / 1'000 % 60);
+    *to++ = '.';
+    *to++ = static_cast<char>('0' + within / 100 % 10);
+    to = write_pair(to, within % 100);
+    *to++ = 'Z';
+    *to++ = '"';
+    out.ended_at(to);
+}
+
+void write_date(Out& out, std::uint32_t days) {
+    char* to = out.room(12);
+    *to++ = '"';
+    to = write_day(to, static_cast<std::int64_t>(days) - (std::int64_t{1} << 31));
+    *to++ = '"';
+    out.ended_at(to);
+}
+
+// --- cells, rows, pages
+
+// The number of bytes of each value of a kind; 0 where values differ.
+std::size_t width_of(char kind) {
+    switch (kind) {
+        case kText:
+        case kBlob: return 0;
+        case kBoolean:
+        case kTinyint: return 1;
+        case kSmallint: return 2;
+        case kInt:
+        case kFloat:
+        case kDate: return 4;
+        case kBigint:
+        case kDouble:
+        case kTimestamp: return 8;
+        case kUuid: return 16;
+        default: throw std::invalid_argument("a kind of column that is not known");
+    }
+}
+
+void write_value(Out& out, char kind, Bytes cell) {
+    switch (kind) {
+        case kText: return write_text(out, cell);
+        case kBlob: return write_blob(out, cell);
+        case kBoolean: return out.put(cell[0] ? Bytes("true") : Bytes("false"));
+        case kTinyint: return write_integer(out, static_cast<int>(static_cast<std::int8_t>(cell[0])));
+        case kSmallint: return write_integer(out, static_cast<std::int16_t>(big_endian<std::uint16_t>(cell)));
+        case kInt: return write_integer(out, static_cast<std::int32_t>(big_endian<std::uint32_t>(cell)));
+        case kBigint: return write_integer(out, static_cast<std::int64_t>(big_endian<std::uint64_t>(cell)));
+        case kDouble: return write_double(out, real<double, std::uint64_t>(cell));
+        case kFloat: return write_single(out, real<float, std::uint32_t>(cell));
+        case kUuid: return write_uuid(out, cell);
+        case kTimestamp: return write_timestamp(out, static_cast<std::int64_t>(big_endian<std::uint64_t>(cell)));
+        case kDate: return write_date(out, big_endian<std::uint32_t>(cell));
+    }
+}
+
+struct Column {
+    char kind;
+    std::size_t width;  // of a value, 0 where they differ
+    Bytes before;       // its name, with what comes before and after it
+};
+
+class Page {
+public:
+    explicit Page(Bytes body) : body_(body) {}
+
+    void write_cell(Out& out, const Column& column) {
+        const auto length = static_cast<std::int32_t>(big_endian<std::uint32_t>(take(4)));
+        out.put(column.before);
+        if (length < 0) return out.put("null");
+        const Bytes cell = take(static_cast<std::size_t>(length));
+        if (column.width != 0 && cell.empty()) return out.put("null");  // Cassandra's "empty"
+        require(column.width == 0 || cell.size() == column.width);
+        write_value(out, column.kind, cell);
+    }
+
+    void end() const { require(at_ == body_.size()); }
+
+private:
+    Bytes take(std::size_t size) {
+        require(size <= body_.size() - at_);
+        const Bytes taken = body_.substr(at_, size);
+        at_ += size;
+        return taken;
+    }
+
+    Bytes body_;
+    std::size_t at_ = 0;
+};
+
+Out written(Bytes body, std::size_t rows, const std::vector<Column>& columns, Bytes between, Bytes after) {
+    Out out(body.size() * 2 + 64);
+    Page page(body);
+    for (std::size_t row = 0; row < rows; ++row) {
+        if (row != 0) out.put(between);
+        for (const Column& column : columns) page.write_cell(out, column);
+        out.put('}');
+        out.put(after);
+    }
+    page.end();
+    return out;
+}
+
+// --- what Python calls
+
+std::vector<Column> columns_of(const char* kinds, Py_ssize_t count, PyObject* names) {
+    if (!PyTuple_Check(names) || PyTuple_Size(names) != count || count < 1)
+        throw std::invalid_argument("a tuple with the name of each column is wanted");
+    std::vector<Column> columns;
+    columns.reserve(static_cast<std::size_t>(count));
+    for (Py_ssize_t at = 0; at < count; ++at) {
+        PyObject* name = PyTuple_GetItem(names, at);
+        if (!PyBytes_Check(name)) throw std::invalid_argument("names are bytes");
+        const Bytes before(PyBytes_AsString(name), static_cast<std::size_t>(PyBytes_Size(name)));
+        columns.push_back({kinds[at], width_of(kinds[at]), before});
+    }
+    return columns;
+}
+
+// Lets other threads have the interpreter while it lives, also where an exception ends that.
+class WithoutLock {
+public:
+    explicit WithoutLock(bool wanted) : state_(wanted ? PyEval_SaveThread() : nullptr) {}
+    ~WithoutLock() {
+        if (state_ != nullptr) PyEval_RestoreThread(state_);
+    }
+    WithoutLock(const WithoutLock&) = delete;
+    WithoutLock& operator=(const WithoutLock&) = delete;
+
+private:
+    PyThreadState* state_;
+};
+
+PyObject* transcode(PyObject*, PyObject* arguments) {
+    const char *body, *kinds, *between, *after;
+    Py_ssize_t body_size, kinds_size, between_size, after_size, rows;
+    PyObject* names;
+    if (!PyArg_ParseTuple(arguments, "y#ny#Oy#y#", &body, &body_size, &rows, &kinds, &kinds_size, &names, &between,
+                          &between_size, &after, &after_size))
+        return nullptr;
+    try {
+        const std::vector<Column> columns = columns_of(kinds, kinds_size, names);
+        if (rows < 0 || rows > body_size / (4 * kinds_size)) Py_RETURN_NONE;
+        const Bytes page(body, static_cast<std::size_t>(body_size));
+        const Bytes comma(between, static_cast<std::size_t>(between_size));
+        const Bytes newline(after, static_cast<std::size_t>(after_size));
+        const Out out = [&] {
+            const WithoutLock lock(body_size > kLargePage);
+            return written(page, static_cast<std::size_t>(rows), columns, comma, newline);
+        }();
+        const Bytes all = out.all();
+        return PyBytes_FromStringAndSize(all.data(), static_cast<Py_ssize_t>(all.size()));
+    } catch (const NotPerfect&) {
+        Py_RETURN_NONE;
+    } catch (const std::bad_alloc&) {
+        return PyErr_NoMemory();
+    } catch (const std::exception& error) {
+        PyErr_SetString(PyExc_ValueError, error.what());
+        return nullptr;
+    }
+}
+
+PyMethodDef methods[] = {
+    {"transcode", transcode, METH_VARARGS,
+     "transcode(body, rows, kinds, names, between, after) -> bytes | None\n\n"
+     "The rows of a page as JSON objects; None where a cell is not a value of its kind, or the page is not whole.\n"
+     "`kinds` has a code for each column, `names` what comes before its value: b'{\"a\":', b',\"b\":'. `between` comes\n"
+     "between two rows, `after` after each. Raises ValueError for a kind that is not known, TypeError, MemoryError."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyModuleDef_Slot slots[] = {{0, nullptr}};
+
+PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "_transcoder", "A page of rows -> JSON, without Python objects.", 0, methods, slots,
+    nullptr,               nullptr,       nullptr,
+};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit__transcoder() { return PyModuleDef_Init(&module); }

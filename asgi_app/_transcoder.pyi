@@ -1,0 +1,3 @@
+def transcode(
+    body: bytes, rows: int, kinds: bytes, names: tuple[bytes, ...], between: bytes, after: bytes, /
+) -> bytes | None: ...

@@ -1,0 +1,73 @@
+"""A page of rows → JSON by compiled code, where that was built and the columns are plain.
+
+`asgi_app._transcoder` (`_transcoder.cpp`) is built when the project is installed where there is a C++ compiler. It
+writes what `RowPage.json_rows` and `RowPage.json_lines` write, several times as fast and without the interpreter's
+lock. For whatever is not a perfect page of plain columns they do it themselves, with the same bytes:
+`tests/unit/test_rows.py` runs on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+from cassandra import cqltypes
+
+try:
+    from asgi_app._transcoder import transcode
+except ImportError:  # installed without a compiler
+    transcode = None  # type: ignore[assignment]
+
+KINDS: Final[Mapping[Hashable, bytes]] = MappingProxyType(
+    {
+        cqltypes.AsciiType: b"t",
+        cqltypes.BooleanType: b"?",
+        cqltypes.BytesType: b"x",
+        cqltypes.ByteType: b"b",
+        cqltypes.CounterColumnType: b"q",
+        cqltypes.DateType: b"m",
+        cqltypes.DoubleType: b"d",
+        cqltypes.FloatType: b"f",
+        cqltypes.Int32Type: b"i",
+        cqltypes.LongType: b"q",
+        cqltypes.ShortType: b"h",
+        cqltypes.SimpleDateType: b"D",
+        cqltypes.TimeUUIDType: b"u",
+        cqltypes.UTF8Type: b"t",
+        cqltypes.UUIDType: b"u",
+        cqltypes.VarcharType: b"t",
+    }
+)
+"""The types that the compiled code reads, with its codes for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How compiled code writes the rows of a statement."""
+
+    kinds: bytes
+    names: tuple[bytes, ...]
+
+    def rows(self, body: bytes, count: int) -> bytes | None:
+        """The rows as JSON objects with commas between them; None where Python has to look at them."""
+        return None if transcode is None else transcode(body, count, self.kinds, self.names, b",", b"")
+
+    def lines(self, body: bytes, count: int) -> bytes | None:
+        """The rows as JSON objects, each with a newline after it; None as above."""
+        return None if transcode is None else transcode(body, count, self.kinds, self.names, b"", b"\n")
+
+
+def plan_of(names: Sequence[str], shapes: Sequence[Hashable]) -> Plan | None:
+    """The plan for columns of these names, which differ, and shapes (`codec.shape_of`); None if one is not plain."""
+    kinds = [KINDS.get(shape) for shape in shapes]
+    if not kinds or None in kinds:
+        return None
+    before = tuple(b'%b"%b":' % (b"," if at else b"{", _escaped(name)) for at, name in enumerate(names))
+    return Plan(b"".join(kind for kind in kinds if kind), before)
+
+
+def _escaped(name: str) -> bytes:
+    return msgspec.json.encode(name)[1:-1]

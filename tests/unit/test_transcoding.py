@@ -1,0 +1,224 @@
+"""Compiled code writes the bytes that Python writes, and leaves to it whatever is not perfect."""
+
+import os
+import random
+import shutil
+import struct
+import sys
+import threading
+import time
+from contextlib import suppress
+
+import msgspec
+import pytest
+from cassandra import cqltypes
+from helpers.properties import given
+from hypothesis import strategies as st
+
+from asgi_app import transcoding
+from asgi_app.codec import shape_of
+from asgi_app.rows import RowPage, RowsCorrupt
+from asgi_app.transcoding import KINDS, plan_of
+
+COMPILERS = ("c++", "g++", "clang++", "cl")
+
+compiled = pytest.mark.skipif(transcoding.transcode is None, reason="built without its compiled part")
+
+
+def test_it_was_built_where_there_is_a_compiler():
+    wanted = any(map(shutil.which, COMPILERS)) and "HATCH_BUILD_NO_HOOKS" not in os.environ
+    assert transcoding.transcode is not None or not wanted
+
+
+def packed(code, **bounds):
+    return st.integers(**bounds).map(lambda number: struct.pack(f">{code}", number))
+
+
+def of_size(size):
+    return st.binary(min_size=size, max_size=size)
+
+
+FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999  # of the years 0001 and 9999
+MIDDLE = 2**31  # 1970-01-01 as Cassandra stores a date
+PERFECT = {
+    b"t": st.text().map(str.encode),
+    b"?": of_size(1),
+    b"b": of_size(1),
+    b"h": of_size(2),
+    b"i": of_size(4),
+    b"q": of_size(8),
+    b"d": of_size(8),
+    b"f": of_size(4),
+    b"x": st.binary(),
+    b"u": of_size(16),
+    b"m": packed("q", min_value=FIRST_MS, max_value=LAST_MS),
+    b"D": packed("I", min_value=MIDDLE - 719_162, max_value=MIDDLE + 2_932_896),
+}
+TYPES = st.lists(st.sampled_from(list(KINDS)), min_size=1, max_size=6)
+
+
+def cell(content):
+    return struct.pack(">i", -1) if content is None else struct.pack(">i", len(content)) + content
+
+
+def page_of(types, content):
+    body = b"".join(cell(each) for row in content for each in row)
+    names = tuple(f"column {number}" for number in range(len(types)))
+    return RowPage(names, tuple(types), len(content), body)
+
+
+def by_python(page):
+    return msgspec.json.encode(page._encodable())[1:-1], msgspec.json.Encoder().encode_lines(page._encodable())
+
+
+def by_compiled(page):
+    return page.transcoded_rows(), page.transcoded_lines()
+
+
+def perfect_rows(types):
+    row = st.tuples(*(st.one_of(st.none(), PERFECT[KINDS[kind]]) for kind in types))
+    return st.tuples(st.just(types), st.lists(row, max_size=6))
+
+
+@compiled
+@given(TYPES.flatmap(perfect_rows))
+def test_perfect_pages_are_written_alike(case):
+    page = page_of(*case)
+    assert by_compiled(page) == by_python(page)
+
+
+def any_rows(types):
+    cells = st.one_of(st.none(), st.binary(max_size=20), *(PERFECT[KINDS[kind]] for kind in types))
+    return st.tuples(st.just(types), st.lists(st.tuples(*[cells] * len(types)), max_size=6))
+
+
+@compiled
+@given(TYPES.flatmap(any_rows))
+def test_of_any_other_page_they_say_the_same_or_leave_it(case):
+    page = page_of(*case)
+    for ours, theirs in zip(by_compiled(page), by_python(page), strict=True):
+        assert ours in (None, theirs)
+
+
+@compiled
+@given(TYPES, st.integers(-2, 12), st.binary(max_size=120))
+def test_any_bytes_are_the_same_rows_or_left(types, count, body):
+    page = RowPage(tuple(f"c{number}" for number in range(len(types))), tuple(types), count, body)
+    theirs = None
+    with suppress(RowsCorrupt):
+        theirs = by_python(page)
+    for number, ours in enumerate(by_compiled(page)):
+        assert ours is None or (theirs is not None and ours == theirs[number])
+
+
+@compiled
+@given(st.lists(st.floats(width=64) | st.floats(width=32) | st.integers(-(2**60), 2**60).map(float), max_size=20))
+def test_numbers_have_the_same_digits(numbers):
+    kinds = {cqltypes.DoubleType: (">d", numbers), cqltypes.FloatType: (">f", [n for n in numbers if abs(n) < 3e38])}
+    for kind, (code, some) in kinds.items():
+        page = page_of([kind], [(struct.pack(code, number),) for number in some])
+        assert by_compiled(page) == by_python(page)
+
+
+@compiled
+@pytest.mark.parametrize(("kind", "size"), [(cqltypes.DoubleType, 8), (cqltypes.FloatType, 4)])
+def test_numbers_of_any_bits_have_the_same_digits(kind, size):
+    bits = random.Random(7)
+    page = page_of([kind], [(bits.randbytes(size),) for _ in range(20_000)])
+    assert by_compiled(page) == by_python(page)
+    digits = ("1", "1.5", "-9.999", "123456789")
+    tens = [float(f"{digit}e{power}") for digit in digits for power in range(-46, 30)]
+    page = page_of([kind], [(struct.pack(">d" if size == 8 else ">f", ten),) for ten in tens])
+    assert by_compiled(page) == by_python(page)
+
+
+@compiled
+def test_every_day_of_four_centuries_and_the_ends():
+    days = [*range(-719_162, -719_162 + 800), *range(-1000, 146_097, 1), *range(2_932_896 - 800, 2_932_897)]
+    page = page_of([cqltypes.SimpleDateType], [(struct.pack(">I", MIDDLE + day),) for day in days])
+    assert by_compiled(page) == by_python(page)
+    moments = [day * 86_400_000 + within for day in days[::97] for within in (0, 1, 999, 86_399_999)]
+    page = page_of([cqltypes.DateType], [(struct.pack(">q", moment),) for moment in moments])
+    assert by_compiled(page) == by_python(page)
+
+
+@compiled
+@pytest.mark.parametrize("moment", [FIRST_MS - 1, LAST_MS + 1, -(2**63), 2**63 - 1])
+def test_years_that_have_not_four_digits_are_left(moment):
+    assert by_compiled(page_of([cqltypes.DateType], [(struct.pack(">q", moment),)])) == (None, None)
+
+
+@compiled
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"\x80", b"\xc1\xbf", b"\xc3", b"\xc3(", b"a\xf5"),
+        *(b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xe2\x82", b"\xe2(\xa1"),
+        *(b"\xf0\x8f\xbf\xbf", b"\xf4\x90\x80\x80", b"\xf0\x9d\x84", b"\xf0(\x8c\xbc"),
+    ],
+)
+def test_text_that_is_no_utf_8_is_left(text):
+    with pytest.raises(UnicodeDecodeError):
+        text.decode()
+    assert by_compiled(page_of([cqltypes.UTF8Type], [(text,)])) == (None, None)
+
+
+@compiled
+def test_every_character_is_written_alike():
+    points = [*range(0xD800), *range(0xE000, 0x110000, 7)]
+    page = page_of([cqltypes.UTF8Type], [(chr(point).encode() * 3,) for point in points])
+    assert by_compiled(page) == by_python(page)
+
+
+@compiled
+def test_a_large_page_lets_other_threads_run():
+    """Nobody is made to let go of the interpreter here, so another thread runs only where it is let go of."""
+    page = page_of([cqltypes.BytesType], [(bytes(1_000_000),)] * 20)
+    turns, begun, done = [], threading.Event(), threading.Event()
+
+    def take_turns():
+        while not done.is_set():
+            turns.append(None)
+            begun.set()
+            time.sleep(0)
+
+    other = threading.Thread(target=take_turns)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    try:
+        other.start()
+        begun.wait()
+        before = len(turns)
+        rows = page.transcoded_rows()
+        meanwhile = len(turns) - before
+    finally:
+        done.set()
+        sys.setswitchinterval(interval)
+        other.join()
+    assert rows is not None
+    assert meanwhile
+
+
+def test_columns_that_are_not_plain_have_no_plan():
+    lists = cqltypes.ListType.apply_parameters([cqltypes.Int32Type])
+    for shapes in ([], [lists], [cqltypes.Int32Type, cqltypes.DecimalType], [None]):
+        assert plan_of(tuple("abc"[: len(shapes)]), [shape_of(each) for each in shapes]) is None
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((b"", 0, b"!", (b"",), b"", b""), ValueError),
+        ((b"", 0, b"ii", (b"",), b"", b""), ValueError),
+        ((b"", 0, b"", (), b"", b""), ValueError),
+        ((b"", 0, b"i", [b""], b"", b""), ValueError),
+        ((b"", 0, b"i", ("a",), b"", b""), ValueError),
+        ((bytearray(b""), 0, b"i", (b"",), b"", b""), TypeError),
+        ((b"", "0", b"i", (b"",), b"", b""), TypeError),
+        ((b"", 0, b"i", (b"",), b""), TypeError),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, error):
+    with pytest.raises(error):
+        transcoding.transcode(*arguments)
