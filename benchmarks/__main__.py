@@ -20,7 +20,7 @@ import msgspec
 
 from asgi_app.local_node import LocalNodeError
 from asgi_app.settings import ContactPoint
-from benchmarks.contenders import CHUNK_A_ROW, CONTENDERS, FASTAPI_ASYNC_EXAMPLE
+from benchmarks.contenders import CHUNK_A_ROW, CONTENDERS, FASTAPI_ASYNC_EXAMPLE, PURE
 from benchmarks.drawing import require
 from benchmarks.environments import prepare
 from benchmarks.failure import ContenderFailed
@@ -69,7 +69,7 @@ def _run(node: ContactPoint | None, names: list[str], effort: Effort) -> Path:
     require()
     began = datetime.now(UTC)
     folder = RESULTS / f"{began:%Y%m%dT%H%M%SZ}"
-    contenders = (*CONTENDERS, FASTAPI_ASYNC_EXAMPLE, CHUNK_A_ROW)
+    contenders = (*CONTENDERS, FASTAPI_ASYNC_EXAMPLE, PURE, CHUNK_A_ROW)
     prepare(contenders)
     with prepared_site(node, ROWS) as site:
         run = Run(began, effort.quick, describe(site), ground(contenders), {}, {})

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from asgi_app.transcoding import transcode
 from benchmarks.contenders import Contender
 from benchmarks.environments import versions
 from benchmarks.load import client_name
@@ -37,6 +38,7 @@ def describe(site: Site) -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
+        "compiled transcoder": "not built" if transcode is None else "built",
         "Cassandra": site.node_version,
         "rows": str(len(site.users)),
         "load by": client_name(),

@@ -38,6 +38,11 @@ SERVICE = Contender(
     "asgi_app.app:app",
     "this project, the whole application with its middleware",
 )
+PURE = Contender(
+    "asgi-cassandra, pure Python",
+    "benchmarks.contenders.pure_python:app",
+    "this project without its compiled transcoder, as it is installed where there is no compiler",
+)
 THREAD_HOP = Contender(
     "thread hop",
     "benchmarks.contenders.thread_hop:app",

@@ -18,13 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 WORKING_TREE = "working tree"
 
 _GIT_SECONDS = 120.0
+_BUILD_SECONDS = 300.0
 _ASK_SECONDS = 30.0
 _WHERE = "import asgi_app; print(asgi_app.__file__)"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """The sources of a commit, or of the working tree, in a folder. Compiled code goes to `cache`, not beside them."""
+    """The sources of a commit, or of the working tree, in a folder. Bytecode goes to `cache`, not beside them."""
 
     name: str
     folder: Path
@@ -66,25 +67,39 @@ def checkout(commit: str | None, role: str, scratch: Path) -> Iterator[Checkout]
     folder = scratch / role
     _git("worktree", "add", "--detach", str(folder), full)
     try:
+        _build(folder, scratch)
         yield Checkout(f"{role}, {full[:10]}", folder, cache)
     finally:
         _git("worktree", "remove", "--force", str(folder))
 
 
+def _build(folder: Path, scratch: Path) -> None:
+    """Leave beside the sources what is compiled of them; nothing of a commit that has no such. Needs the registries."""
+    if (folder / "hatch_build.py").exists():
+        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(scratch), str(folder)]
+        _printed(pip, _BUILD_SECONDS, "cannot be built")
+
+
 def _git(*arguments: str) -> str:
     """What it prints. Raises ContenderFailed."""
+    return _printed(["git", *arguments], _GIT_SECONDS, "no such commit")
+
+
+def _printed(command: list[str], seconds: float, failure: str) -> str:
+    """What a command prints, or ContenderFailed with what it says of its failure, else `failure`."""
+    name = " ".join(command)
     try:
         done = subprocess.run(
-            ["git", *arguments],
+            command,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_GIT_SECONDS,
+            timeout=seconds,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ContenderFailed(f"git {arguments[0]}: {error}") from error
+        raise ContenderFailed(f"{name}: {error}") from error
     if done.returncode:
-        raise ContenderFailed(f"git {' '.join(arguments)}: {done.stderr.strip() or 'no such commit'}")
+        raise ContenderFailed(f"{name}: {done.stderr.strip() or failure}")
     return done.stdout.strip()

@@ -9,12 +9,12 @@ from contextlib import ExitStack
 
 import msgspec
 
-from benchmarks.contenders import CHUNK_A_ROW, CONTENDERS, SERVICE, Contender
+from benchmarks.contenders import CHUNK_A_ROW, CONTENDERS, PURE, SERVICE, Contender
 from benchmarks.report import MEDIANS, Outcome, Table, judged, spread
 from benchmarks.scenarios import stream_rates
 from benchmarks.scenarios.effort import Effort
 from benchmarks.scenarios.rounds import side_by_side
-from benchmarks.scenarios.stream_rates import FETCH_SIZE, FORMATS, JSON, LOOP, TUPLES, Reading
+from benchmarks.scenarios.stream_rates import FETCH_SIZE, FORMATS, LOOP, PURE_JSON, TUPLES, Reading
 from benchmarks.serving import serving
 from benchmarks.site import Site, seeded_site
 from benchmarks.streams import PeakMemory, drain, driver, first_byte
@@ -69,9 +69,10 @@ def run(site: Site, effort: Effort) -> Outcome:
 
 def _beside_rivals(site: Site, rows: int, effort: Effort) -> list[Reading]:
     """On the smallest table every way to read it; in few rounds those that are compared with nobody."""
-    with side_by_side((SERVICE, *rivals()), site) as (service, *others), driver(site) as plain:
+    with side_by_side((SERVICE, PURE, *rivals()), site) as (service, pure, *others), driver(site) as plain:
         own = stream_rates.own_ways(service, plain, rows, FORMATS)
         forms, compared = own[1 : len(FORMATS)], [own[0], *own[len(FORMATS) :]]
+        compared.append(stream_rates.pure_way(pure, plain, rows))
         ways = compared + stream_rates.rival_ways(others, plain, rows)
         readings = stream_rates.measure(ways, rows, effort.stream_rounds)
         return readings + stream_rates.measure(forms, rows, min(effort.few_rounds, effort.stream_rounds))
@@ -143,7 +144,7 @@ def growth_mb(peaks: Sequence[Peak]) -> float:
 
 
 def _rivals_in(readings: list[Reading]) -> list[str]:
-    own = {stream_rates.own_way(form) for form in FORMATS} | {LOOP, TUPLES, JSON}
+    own = {stream_rates.own_way(form) for form in FORMATS} | {LOOP, TUPLES, PURE_JSON}
     return [way for way in dict.fromkeys(each.way for each in readings) if way not in own]
 
 

@@ -40,6 +40,9 @@ def own_way(form: str) -> str:
 
 
 JSON = own_way("json")
+PURE_JSON = own_way("json, pure Python")
+PURE_TARGET = 0.5
+"""CPU a row over that in pure Python: what compiled code has to be worth."""
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -93,6 +96,11 @@ def own_ways(service: Served, plain: Driver, rows: int, formats: Sequence[str]) 
     expected = plain.expect(tuple(formats))
     streams = [_stream(own_way(form), service, rows, expected[form], f"&format={form}") for form in formats]
     return [*streams, _loop(LOOP, plain, "named", rows), _loop(TUPLES, plain, "tuple", rows)]
+
+
+def pure_way(pure: Served, plain: Driver, rows: int) -> Way:
+    """The service in pure Python, in JSON. Raises ContenderFailed."""
+    return _stream(PURE_JSON, pure, rows, plain.expect(("json",))["json"], "")
 
 
 def rival_ways(rivals: Sequence[Served], plain: Driver, rows: int) -> list[Way]:
@@ -162,6 +170,8 @@ def findings(rows: int, readings: list[Reading]) -> list[str]:
     ]
     decode = ratios(readings, JSON, TUPLES, "cpu_us")
     told += [judged("CPU/row ÷ the driver's tuple decode", decode, target) for target in TUPLES_TARGETS]
+    if pure := ratios(readings, JSON, PURE_JSON, "cpu_us"):
+        told.append(judged("CPU/row ÷ the same in pure Python", pure, PURE_TARGET))
     return [f"{rows} rows: {line}" for line in told]
 
 
