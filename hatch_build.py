@@ -1,10 +1,13 @@
-"""Builds `asgi_app._transcoder` where there is a C++ compiler; without one the project is installed without it.
+"""Builds `asgi_app._transcoder` where that can be done; elsewhere the project is installed without it.
 
-`HATCH_BUILD_NO_HOOKS=true` leaves it out.
+It takes Python's headers and a C++17 compiler whose library reads and writes floating-point numbers in `<charconv>`:
+g++ from 11 on, MSVC from 2019 on, clang with the library of one of these or libc++ from 20 on. `COMPILE_TRANSCODER=no`
+leaves it out.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from setuptools.errors import BaseError, CCompilerError
 
 NAME = "asgi_app._transcoder"
 SOURCE = "asgi_app/_transcoder.cpp"
+SCRATCH = "build/transcoder"
 
 
 class CompiledTranscoder(BuildHookInterface):  # type: ignore[misc]  # hatchling is there only while it builds
@@ -28,31 +32,29 @@ class CompiledTranscoder(BuildHookInterface):  # type: ignore[misc]  # hatchling
         if self.target_name != "wheel":
             return
         built = build(Path(self.root))
-        if built is not None:
+        if built is not None and version != "editable":
             build_data["force_include"][str(built)] = f"asgi_app/{built.name}"
             build_data["pure_python"] = False
             build_data["infer_tag"] = True
 
-    def clean(self, versions: list[str]) -> None:
-        """Remove what was built, for whatever Python."""
-        for built in Path(self.root, "asgi_app").glob("_transcoder.*.*"):
-            built.unlink()
-
 
 def build(root: Path) -> Path | None:
-    """Compile it beside its source, for the Python that runs this; None where that cannot be done."""
+    """Compile it beside its source, for the Python that runs this; None, and no such file, where that cannot be."""
     windows = sys.platform == "win32"
     flags = ["/std:c++17", "/O2", "/EHsc"] if windows else ["-std=c++17", "-O2", "-g0", "-fvisibility=hidden"]
     extension = Extension(NAME, [str(root / SOURCE)], language="c++", extra_compile_args=flags)
     command = build_ext(Distribution({"name": "asgi-cassandra", "ext_modules": [extension]}))
-    command.build_lib = command.build_temp = str(root / "build" / "transcoder")
+    command.build_lib = command.build_temp = str(root / SCRATCH)
     command.ensure_finalized()
-    target = root / "asgi_app" / Path(command.get_ext_filename(NAME)).name
-    target.unlink(missing_ok=True)
+    built = Path(command.build_lib, command.get_ext_filename(NAME))
+    target = root / "asgi_app" / built.name
     try:
+        target.unlink(missing_ok=True)
+        if os.environ.get("COMPILE_TRANSCODER") == "no":
+            return None
         command.run()
-    except (BaseError, CCompilerError) as error:
+        built.replace(target)
+    except (BaseError, CCompilerError, OSError) as error:
         print(f"asgi-cassandra: without its compiled transcoder, which is optional: {error}", file=sys.stderr)
         return None
-    Path(command.build_lib, command.get_ext_filename(NAME)).replace(target)
     return target

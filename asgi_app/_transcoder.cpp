@@ -3,26 +3,37 @@
 // The twin of `RowPage.json_rows` and `RowPage.json_lines` for perfect pages of plain columns: `transcode` gives the same
 // bytes, or None for whatever is not perfect, which the twin then tells of. What it reads is section 4.2.5.2 (rows) and
 // section 6 (values) of Cassandra's native_protocol_v5.spec. It holds no state, and lets go of the interpreter's lock
-// while it works on more than a few rows.
+// while it works on a large page.
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <cfloat>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string_view>
 #include <vector>
 
 namespace {
 
-// Bytes of a page above which other threads may run meanwhile: below, letting go of the lock costs more than it gives.
-constexpr Py_ssize_t kLargePage = 4096;
+// A single of any bits becomes the double that Python makes of it only where both are IEC 60559 and nothing is kept at a
+// greater precision. Elsewhere this does not compile, and Python writes all pages.
+static_assert(std::numeric_limits<float>::is_iec559 && std::numeric_limits<double>::is_iec559 && FLT_EVAL_METHOD == 0);
+
+// Counts the changes of what `transcode` takes: `asgi_app.transcoding` takes no other.
+constexpr long kInterface = 1;
+
+// Bytes of a page above which other threads may run meanwhile. Smaller ones take less than 0.1 ms; to get the lock back
+// may take the event loop 5 ms.
+constexpr Py_ssize_t kLargePage = 64 * 1024;
 
 // What a column holds: the codes that `asgi_app.transcoding` gives its types.
 enum Kind : char {
@@ -93,8 +104,9 @@ private:
         const auto written = static_cast<std::size_t>(at_ - first_.get());
         const auto before = static_cast<std::size_t>(end_ - first_.get());
         const std::size_t after = before + (before < size ? size : before);
+        if (after < before) throw std::bad_alloc{};
         char* memory = allocated(first_.get(), after);
-        first_.release();  // realloc has freed it
+        static_cast<void>(first_.release());  // realloc has freed it
         first_.reset(memory);
         at_ = memory + written;
         end_ = memory + after;
@@ -275,7 +287,7 @@ double rounded(double number, int digits) {
     return found;
 }
 
-// A single as the double with the fewest digits that rounds to it. Six survive in a single and nine name it.
+// A single as the double with the fewest digits that rounds to it, found as `codec._shortest` does, which says why.
 void write_single(Out& out, float single) {
     if (!std::isfinite(single)) {
         write_double(out, single);
@@ -364,7 +376,7 @@ void write_date(Out& out, std::uint32_t days) {
 // --- cells, rows, pages
 
 // The number of bytes of each value of a kind; 0 where values differ.
-std::size_t width_of(char kind) {
+std::size_t width_of(Kind kind) {
     switch (kind) {
         case kText:
         case kBlob: return 0;
@@ -378,11 +390,11 @@ std::size_t width_of(char kind) {
         case kDouble:
         case kTimestamp: return 8;
         case kUuid: return 16;
-        default: throw std::invalid_argument("a kind of column that is not known");
     }
+    throw std::invalid_argument("a kind of column that is not known");
 }
 
-void write_value(Out& out, char kind, Bytes cell) {
+void write_value(Out& out, Kind kind, Bytes cell) {
     switch (kind) {
         case kText: return write_text(out, cell);
         case kBlob: return write_blob(out, cell);
@@ -400,7 +412,7 @@ void write_value(Out& out, char kind, Bytes cell) {
 }
 
 struct Column {
-    char kind;
+    Kind kind;
     std::size_t width;  // of a value, 0 where they differ
     Bytes before;       // its name, with what comes before and after it
 };
@@ -457,24 +469,32 @@ std::vector<Column> columns_of(const char* kinds, Py_ssize_t count, PyObject* na
         PyObject* name = PyTuple_GetItem(names, at);
         if (!PyBytes_Check(name)) throw std::invalid_argument("names are bytes");
         const Bytes before(PyBytes_AsString(name), static_cast<std::size_t>(PyBytes_Size(name)));
-        columns.push_back({kinds[at], width_of(kinds[at]), before});
+        const auto kind = static_cast<Kind>(kinds[at]);
+        columns.push_back({kind, width_of(kind), before});
     }
     return columns;
 }
 
-// Lets other threads have the interpreter while it lives, also where an exception ends that.
-class WithoutLock {
-public:
-    explicit WithoutLock(bool wanted) : state_(wanted ? PyEval_SaveThread() : nullptr) {}
-    ~WithoutLock() {
-        if (state_ != nullptr) PyEval_RestoreThread(state_);
-    }
-    WithoutLock(const WithoutLock&) = delete;
-    WithoutLock& operator=(const WithoutLock&) = delete;
+enum class Ended { kWhole, kNotPerfect, kNoMemory };
 
-private:
-    PyThreadState* state_;
-};
+// `written`, with the interpreter let go of meanwhile. It is taken back by a plain statement and not by a destructor: a
+// thread of an interpreter that is ending is ended there, which a destructor would make a crash of.
+Ended written_unlocked(std::optional<Out>& out, Bytes body, std::size_t rows, const std::vector<Column>& columns,
+                       Bytes between, Bytes after) {
+    PyThreadState* state = body.size() > kLargePage ? PyEval_SaveThread() : nullptr;
+    Ended ended = Ended::kWhole;
+    try {
+        out.emplace(written(body, rows, columns, between, after));
+    } catch (const NotPerfect&) {
+        ended = Ended::kNotPerfect;
+    } catch (const std::bad_alloc&) {
+        ended = Ended::kNoMemory;
+    }
+    if (state != nullptr) PyEval_RestoreThread(state);
+    return ended;
+}
+
+Bytes bytes_of(const char* data, Py_ssize_t size) { return {data, static_cast<std::size_t>(size)}; }
 
 PyObject* transcode(PyObject*, PyObject* arguments) {
     const char *body, *kinds, *between, *after;
@@ -485,25 +505,25 @@ PyObject* transcode(PyObject*, PyObject* arguments) {
         return nullptr;
     try {
         const std::vector<Column> columns = columns_of(kinds, kinds_size, names);
-        if (rows < 0 || rows > body_size / (4 * kinds_size)) Py_RETURN_NONE;
-        const Bytes page(body, static_cast<std::size_t>(body_size));
-        const Bytes comma(between, static_cast<std::size_t>(between_size));
-        const Bytes newline(after, static_cast<std::size_t>(after_size));
-        const Out out = [&] {
-            const WithoutLock lock(body_size > kLargePage);
-            return written(page, static_cast<std::size_t>(rows), columns, comma, newline);
-        }();
-        const Bytes all = out.all();
+        if (rows < 0 || rows > body_size / (4 * kinds_size) || body_size > PY_SSIZE_T_MAX / 8) Py_RETURN_NONE;
+        std::optional<Out> out;
+        switch (written_unlocked(out, bytes_of(body, body_size), static_cast<std::size_t>(rows), columns,
+                                 bytes_of(between, between_size), bytes_of(after, after_size))) {
+            case Ended::kNotPerfect: Py_RETURN_NONE;
+            case Ended::kNoMemory: return PyErr_NoMemory();
+            case Ended::kWhole: break;
+        }
+        const Bytes all = out->all();
         return PyBytes_FromStringAndSize(all.data(), static_cast<Py_ssize_t>(all.size()));
-    } catch (const NotPerfect&) {
-        Py_RETURN_NONE;
     } catch (const std::bad_alloc&) {
         return PyErr_NoMemory();
-    } catch (const std::exception& error) {
+    } catch (const std::invalid_argument& error) {
         PyErr_SetString(PyExc_ValueError, error.what());
         return nullptr;
     }
 }
+
+int add_constants(PyObject* module) { return PyModule_AddIntConstant(module, "INTERFACE", kInterface); }
 
 PyMethodDef methods[] = {
     {"transcode", transcode, METH_VARARGS,
@@ -514,7 +534,13 @@ PyMethodDef methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyModuleDef_Slot slots[] = {{0, nullptr}};
+PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, reinterpret_cast<void*>(add_constants)},
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, nullptr},
+};
 
 PyModuleDef module = {
     PyModuleDef_HEAD_INIT, "_transcoder", "A page of rows -> JSON, without Python objects.", 0, methods, slots,

@@ -281,10 +281,11 @@ class Bridge:
         return await to_thread.run_sync(function, *args, limiter=self._blocking)
 
     async def run_in_turn(self, function: Callable[[*Args], T], *args: *Args) -> T:
-        """As `run`, but never two at once: for long work in Python itself.
+        """As `run`, but never two at once: for long work on pages.
 
-        Such threads gain nothing from each other, since one of them has the interpreter; all that several do is to
-        stand before the event loop and the driver's reader whenever these want it.
+        In Python such threads gain nothing from each other, since one of them has the interpreter; all that several do
+        is to stand before the event loop and the driver's reader whenever these want it. In compiled code a page takes
+        less time than the next one takes to come.
         """
         return await to_thread.run_sync(function, *args, limiter=self._in_turn)
 

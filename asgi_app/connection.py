@@ -12,6 +12,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskStatus
 
+from asgi_app import transcoding
 from asgi_app.borrowed import BorrowedSession
 from asgi_app.bridge import Bridge
 from asgi_app.calls import LentSender, OwnSender, Sender
@@ -114,7 +115,7 @@ class Connection:
         except Exception as error:
             logger.warning("Cassandra is not reached yet, trying again: %s", error)
             return False
-        logger.info("connected to Cassandra")
+        logger.info("connected to Cassandra; JSON of rows is written %s", transcoding.HOW)
         return True
 
 

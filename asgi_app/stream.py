@@ -47,7 +47,7 @@ logger = logging.getLogger("asgi_app.stream")
 _WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?", re.ASCII)
 
 INLINE_BYTES = 16 * 1024
-"""A page below this is encoded on the event loop: some 100 µs, about what handing it to a thread would cost."""
+"""A page below this is encoded on the event loop: some 100 µs in Python, about what handing it to a thread costs."""
 
 PART_BYTES = 32 * 1024
 """A larger page is encoded in parts of some half a millisecond: only between them do other threads run at once.

@@ -61,6 +61,7 @@ def checkout(commit: str | None, role: str, scratch: Path) -> Iterator[Checkout]
     """A commit below `scratch`; without one, the working tree where it is. Raises ContenderFailed."""
     cache = scratch / f"{role}-cache"
     if commit is None:
+        _build(ROOT, scratch)
         yield Checkout(f"{role}, {WORKING_TREE}", ROOT, cache)
         return
     full = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{commit}}")
@@ -74,7 +75,7 @@ def checkout(commit: str | None, role: str, scratch: Path) -> Iterator[Checkout]
 
 
 def _build(folder: Path, scratch: Path) -> None:
-    """Leave beside the sources what is compiled of them; nothing of a commit that has no such. Needs the registries."""
+    """Leave beside the sources what is compiled of them, if anything is. Needs the registries, for what builds it."""
     if (folder / "hatch_build.py").exists():
         pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(scratch), str(folder)]
         _printed(pip, _BUILD_SECONDS, "cannot be built")

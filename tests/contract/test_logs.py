@@ -16,6 +16,7 @@ from helpers.exchange import Exchange
 from helpers.service import serving
 from helpers.waiting import eventually
 
+from asgi_app import transcoding
 from asgi_app.deadline import Deadline
 from asgi_app.logs import JsonLines, RequestFields
 from asgi_app.settings import Secret, Settings
@@ -145,7 +146,8 @@ async def test_slow_statements_are_logged_with_their_text(settings: Settings, li
 async def test_no_statement_is_slow_where_that_is_off(settings: Settings, lines: Lines) -> None:
     async with serving(changed(settings, slow_statement=0.0)) as (_, client):
         await client.post("/users", json=SENT)
-    assert [line["message"] for line in of(lines, "asgi_app.db")] == ["connected to Cassandra"]
+    (line,) = of(lines, "asgi_app.db")
+    assert line["message"] == f"connected to Cassandra; JSON of rows is written {transcoding.HOW}"
 
 
 async def test_a_statement_that_fails_slowly_is_logged_with_its_error(settings: Settings, lines: Lines) -> None:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.network  # pip fetches what builds a wheel
 
 NO_COMPILER = {"CC": "/no/compiler", "CXX": "/no/compiler"}
-NOT_WANTED = {"HATCH_BUILD_NO_HOOKS": "true"}
+NOT_WANTED = {"COMPILE_TRANSCODER": "no"}
 
 
 @pytest.fixture(scope="module")

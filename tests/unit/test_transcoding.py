@@ -1,10 +1,13 @@
 """Compiled code writes the bytes that Python writes, and leaves to it whatever is not perfect."""
 
+import importlib.util
 import os
 import random
 import shutil
 import struct
+import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from contextlib import suppress
@@ -17,17 +20,50 @@ from hypothesis import strategies as st
 
 from asgi_app import transcoding
 from asgi_app.codec import shape_of
+from asgi_app.formats import CSV, NDJSON, JSONArray, MessagePack
 from asgi_app.rows import RowPage, RowsCorrupt
 from asgi_app.transcoding import KINDS, plan_of
 
-COMPILERS = ("c++", "g++", "clang++", "cl")
+with suppress(ImportError):
+    from asgi_app import _transcoder
 
 compiled = pytest.mark.skipif(transcoding.transcode is None, reason="built without its compiled part")
 
 
-def test_it_was_built_where_there_is_a_compiler():
-    wanted = any(map(shutil.which, COMPILERS)) and "HATCH_BUILD_NO_HOOKS" not in os.environ
-    assert transcoding.transcode is not None or not wanted
+NEEDED = """
+#include <Python.h>
+#include <charconv>
+int main() {
+    double number = 0;
+    std::from_chars("1", nullptr, number);
+    std::to_chars(nullptr, nullptr, number);
+}
+"""
+
+
+def can_be_built(folder):
+    """Whether the compiler that building would take, if there is one, knows all that it has to."""
+    probe = folder / "probe.cpp"
+    probe.write_text(NEEDED)
+    compiler = shutil.which(os.environ.get("CXX", "c++"))
+    flags = ["-std=c++17", "-fsyntax-only", "-I", sysconfig.get_path("include")]
+    return compiler and not subprocess.run([compiler, *flags, str(probe)], check=False).returncode
+
+
+def test_it_was_built_where_it_can_be(tmp_path):
+    wanted = os.environ.get("COMPILE_TRANSCODER") != "no"
+    assert transcoding.transcode is not None or not (wanted and can_be_built(tmp_path))
+
+
+@compiled
+def test_it_is_left_alone_where_it_is_of_other_sources(monkeypatch):
+    monkeypatch.setattr(_transcoder, "INTERFACE", _transcoder.INTERFACE + 1)
+    spec = importlib.util.spec_from_file_location("updated", transcoding.__file__)
+    updated = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "updated", updated)
+    spec.loader.exec_module(updated)
+    assert updated.transcode is None
+    assert updated.plan_of(["n"], [cqltypes.Int32Type]).rows(cell(bytes(4)), 1) is None
 
 
 def packed(code, **bounds):
@@ -188,15 +224,42 @@ def test_a_large_page_lets_other_threads_run():
     try:
         other.start()
         begun.wait()
-        before = len(turns)
-        rows = page.transcoded_rows()
-        meanwhile = len(turns) - before
+        meanwhile = any(turns_meanwhile(page, turns) for _ in range(100))
     finally:
         done.set()
         sys.setswitchinterval(interval)
         other.join()
-    assert rows is not None
     assert meanwhile
+
+
+def turns_meanwhile(page, turns):
+    before = len(turns)
+    assert page.transcoded_rows() is not None
+    return len(turns) - before
+
+
+@compiled
+@pytest.mark.parametrize("end", [-1, -8, -4000])
+def test_a_large_page_that_is_not_whole_is_left(end):
+    whole = page_of([cqltypes.DateType], [(struct.pack(">q", 0),)] * 10_000)
+    assert by_compiled(whole) == by_python(whole)
+    cut = RowPage(("a",), (cqltypes.DateType,), 10_000, whole._body[:end])
+    assert by_compiled(cut) == (None, None)
+    with pytest.raises(RowsCorrupt):
+        cut.json_rows()
+
+
+@compiled
+@pytest.mark.parametrize("form", [JSONArray, NDJSON, MessagePack, CSV])
+def test_a_stream_is_written_alike(form):
+    pages = [page_of([cqltypes.Int32Type], [(struct.pack(">i", number),)] * number) for number in (0, 2, 0, 1, 3)]
+    with pytest.MonkeyPatch.context() as without:
+        without.setattr(transcoding, "transcode", None)
+        in_python = form()
+        expected = [in_python.rows(page) for page in pages]
+    in_one_go = form()
+    found = [in_one_go.in_one_go(page) for page in pages]
+    assert found == (expected if form in (JSONArray, NDJSON) else [None] * len(pages))
 
 
 def test_columns_that_are_not_plain_have_no_plan():
