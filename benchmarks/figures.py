@@ -55,6 +55,11 @@ def cpu_ratios(slices: Iterable[Slice], ours: str, theirs: str) -> list[float]:
     return paired(chosen(slices, contender=ours), chosen(slices, contender=theirs), lambda each: each.cpu_us)
 
 
+def rounds_of(numbers: Iterable[int]) -> int:
+    """How many rounds there were, by their numbers."""
+    return 1 + max(numbers)
+
+
 def quiet(values: Sequence[float]) -> float:
     """The mean of the lower half: what else a machine does adds to a figure, and takes nothing from it."""
     return statistics.fmean(sorted(values)[: (len(values) + 1) // 2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,14 @@ class Effort:
     idle: int
     keep: bool = False
     quick: bool = False
+
+    def sittings(self) -> tuple[Effort, Effort | None]:
+        """The rounds in two halves, for what is measured twice in a run, far apart; all at once in a quick look."""
+        rounds, stream_rounds = self.rounds // 2, self.stream_rounds // 2
+        if self.quick or not (rounds and stream_rounds):
+            return self, None
+        first = replace(self, rounds=self.rounds - rounds, stream_rounds=self.stream_rounds - stream_rounds)
+        return first, replace(self, rounds=rounds, stream_rounds=stream_rounds)
 
     @property
     def long_stream_rounds(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from benchmarks.contenders import CONTENDERS, FASTAPI_ASYNC_EXAMPLE, FLOOR, SERVICE, THREAD_HOP
-from benchmarks.figures import Slice, by_contender, chosen, cpu_ratios, table
+from benchmarks.figures import Slice, by_contender, chosen, cpu_ratios, rounds_of, table
 from benchmarks.load import Load
 from benchmarks.operations import READ
 from benchmarks.plots import BarPlot, LinePlot, Plot
@@ -52,9 +52,19 @@ def run(site: Site, effort: Effort) -> Outcome:
     return outcome(PointRead(effort.seconds, closed, at_rates))
 
 
+def more(site: Site, effort: Effort, found: PointRead) -> Outcome:
+    """As many rounds of the closed loop over 32 connections again, by fresh processes. Raises ContenderFailed."""
+    with side_by_side((*CONTENDERS, FASTAPI_ASYNC_EXAMPLE), site) as running:
+        ready_for(running, site, READ, effort.checked, effort.warm_up)
+        load = Load(CONNECTIONS, effort.seconds)
+        first = rounds_of(each.number for each in found.main)
+        closed = found.closed + take(running, site, [load], effort.rounds, first=first)
+    return outcome(msgspec.structs.replace(found, closed=closed))
+
+
 def outcome(found: PointRead) -> Outcome:
     """What people read of it."""
-    rounds = 1 + max(each.number for each in found.main)
+    rounds = rounds_of(each.number for each in found.main)
     title = f"Point read: {rounds} rotated rounds of {found.seconds} s, {MEDIANS}"
     tables = [
         table(f"closed loop, {CONNECTIONS} connections", by_contender(found.main)),

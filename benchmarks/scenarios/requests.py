@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from benchmarks.contenders import CONTENDERS, SERVICE
-from benchmarks.figures import Slice, by_contender, chosen, cpu_ratios, table
+from benchmarks.figures import Slice, by_contender, chosen, cpu_ratios, rounds_of, table
 from benchmarks.load import Load
 from benchmarks.operations import INSERT, LIST, OPERATIONS, UPDATE, UPSERT, Operation
 from benchmarks.plots import BarPlot, Plot
@@ -27,20 +27,29 @@ class Requests(msgspec.Struct, frozen=True):
 
 def run(site: Site, effort: Effort) -> Outcome:
     """All contenders in rotated rounds; what writes does so in a keyspace of its own. Raises ContenderFailed."""
-    slices = _slices(site, READS, effort)
+    return outcome(Requests(effort.seconds, _all_slices(site, effort, 0)))
+
+
+def more(site: Site, effort: Effort, found: Requests) -> Outcome:
+    """As many rounds again, by fresh processes. Raises ContenderFailed."""
+    first = rounds_of(each.number for each in found.slices)
+    return outcome(Requests(found.seconds, found.slices + _all_slices(site, effort, first)))
+
+
+def _all_slices(site: Site, effort: Effort, first: int) -> list[Slice]:
+    slices = _slices(site, READS, effort, first)
     with scratch_site(site) as scratch:
-        slices += _slices(scratch, WRITES, effort)
-    return outcome(Requests(effort.seconds, slices))
+        return slices + _slices(scratch, WRITES, effort, first)
 
 
-def _slices(site: Site, operations: tuple[Operation, ...], effort: Effort) -> list[Slice]:
+def _slices(site: Site, operations: tuple[Operation, ...], effort: Effort, first: int) -> list[Slice]:
     found = []
     rounds = effort.few_rounds if effort.quick else effort.rounds
     with side_by_side(CONTENDERS, site) as running:
         for operation in operations:
             ready_for(running, site, operation, effort.checked, effort.few_warm_up)
             load = Load(CONNECTIONS, effort.seconds)
-            found += take(running, site, [load], rounds, operation)
+            found += take(running, site, [load], rounds, operation, first=first)
     return found
 
 

@@ -43,15 +43,21 @@ def ready_for(running: Sequence[Served], site: Site, operation: Operation, check
 
 
 def take(
-    running: Sequence[Served], site: Site, loads: Sequence[Load], rounds: int, operation: Operation = READ
+    running: Sequence[Served],
+    site: Site,
+    loads: Sequence[Load],
+    rounds: int,
+    operation: Operation = READ,
+    *,
+    first: int = 0,
 ) -> list[Slice]:
-    """Each contender under each load once a round. Raises ContenderFailed."""
+    """Each contender under each load once a round; `first` is the number of the first. Raises ContenderFailed."""
     found = []
-    for number in range(rounds):
+    for number in range(first, first + rounds):
         for load in loads:
             for served in rotated(running, number):
                 found.append(measure(served, site, load, number, operation))
-                _tell(found[-1], number, rounds)
+                _tell(found[-1], number, first + rounds)
     return found
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import msgspec
 
 from benchmarks.contenders import CHUNK_A_ROW, CONTENDERS, PURE, SERVICE, Contender
+from benchmarks.figures import rounds_of
 from benchmarks.report import MEDIANS, Outcome, Table, judged, spread
 from benchmarks.scenarios import stream_rates
 from benchmarks.scenarios.effort import Effort
@@ -57,32 +58,59 @@ class Streams(msgspec.Struct, frozen=True):
 
 def run(site: Site, effort: Effort) -> Outcome:
     """All of it, on tables of each size. Raises ContenderFailed."""
-    with ExitStack() as stack:
-        sites = [stack.enter_context(seeded_site(site, rows, keep=effort.keep)) for rows in effort.stream_rows]
-        readings = _beside_rivals(sites[0], effort.stream_rows[0], effort)
-        for rows, seeded in zip(effort.stream_rows[1:], sites[1:], strict=True):
-            readings += _alone(seeded, rows, effort)
+    with _seeded(site, effort) as sites:
+        readings = _beside_rivals(sites[0], effort.stream_rows[0], effort, 0)
+        readings += _larger(sites, effort, [])
         first_bytes = _first_bytes(sites[0], effort)
         peaks = _peaks(sites[-1], effort)
     return outcome(Streams(readings, first_bytes, peaks))
 
 
-def _beside_rivals(site: Site, rows: int, effort: Effort) -> list[Reading]:
-    """On the smallest table every way to read it; in few rounds those that are compared with nobody."""
+def more(site: Site, effort: Effort, found: Streams) -> Outcome:
+    """As many rounds of the rates again, by fresh processes. Raises ContenderFailed."""
+    rows = effort.stream_rows[0]
+    with _seeded(site, effort) as sites:
+        readings = found.readings + _beside_rivals(sites[0], rows, effort, _rounds_in(found.readings, rows))
+        readings += _larger(sites, effort, found.readings)
+    return outcome(msgspec.structs.replace(found, readings=readings))
+
+
+@contextmanager
+def _seeded(site: Site, effort: Effort) -> Iterator[list[Site]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(seeded_site(site, rows, keep=effort.keep)) for rows in effort.stream_rows]
+
+
+def _larger(sites: Sequence[Site], effort: Effort, before: Sequence[Reading]) -> list[Reading]:
+    readings = []
+    for rows, seeded in zip(effort.stream_rows[1:], sites[1:], strict=True):
+        readings += _alone(seeded, rows, effort, _rounds_in(before, rows))
+    return readings
+
+
+def _rounds_in(readings: Sequence[Reading], rows: int) -> int:
+    found = of_table(readings, rows)
+    return rounds_of(each.number for each in found) if found else 0
+
+
+def _beside_rivals(site: Site, rows: int, effort: Effort, first: int) -> list[Reading]:
+    """On the smallest table every way to read it; in the first few rounds those that are compared with nobody."""
     with side_by_side((SERVICE, PURE, *rivals()), site) as (service, pure, *others), driver(site) as plain:
         own = stream_rates.own_ways(service, plain, rows, FORMATS)
         forms, compared = own[1 : len(FORMATS)], [own[0], *own[len(FORMATS) :]]
         compared.append(stream_rates.pure_way(pure, plain, rows))
         ways = compared + stream_rates.rival_ways(others, plain, rows)
-        readings = stream_rates.measure(ways, rows, effort.stream_rounds)
+        readings = stream_rates.measure(ways, rows, effort.stream_rounds, first)
+        if first:
+            return readings
         return readings + stream_rates.measure(forms, rows, min(effort.few_rounds, effort.stream_rounds))
 
 
-def _alone(site: Site, rows: int, effort: Effort) -> list[Reading]:
+def _alone(site: Site, rows: int, effort: Effort, first: int) -> list[Reading]:
     """On a larger one the service in JSON and the driver's loops."""
     with serving(SERVICE, site) as service, driver(site) as plain:
         ways = stream_rates.own_ways(service, plain, rows, FORMATS[:1])
-        return stream_rates.measure(ways, rows, effort.long_stream_rounds)
+        return stream_rates.measure(ways, rows, effort.long_stream_rounds, first)
 
 
 def _first_bytes(site: Site, effort: Effort) -> list[FirstByte]:
@@ -114,7 +142,7 @@ def _peaks(site: Site, effort: Effort) -> list[Peak]:
 def outcome(found: Streams) -> Outcome:
     """What people read of it."""
     sizes = sorted({each.table for each in found.readings})
-    rounds = 1 + max(each.number for each in found.readings)
+    rounds = rounds_of(each.number for each in found.readings)
     title = f"Streams of `users`: up to {rounds} rotated rounds, page size {FETCH_SIZE}, {MEDIANS}"
     smallest = of_table(found.readings, sizes[0])
     tables = [*(stream_rates.table(rows, of_table(found.readings, rows)) for rows in sizes), _memory_table(found.peaks)]

@@ -145,13 +145,13 @@ def _loop(name: str, plain: Driver, factory: str, rows: int) -> Way:
     return Way(name, read)
 
 
-def measure(ways: list[Way], rows: int, rounds: int) -> list[Reading]:
-    """Each way once a round, the first of a round being the second of the round before. Raises ContenderFailed."""
+def measure(ways: list[Way], rows: int, rounds: int, first: int = 0) -> list[Reading]:
+    """Each way once a round, in rotation; `first` is the number of the first round. Raises ContenderFailed."""
     found = []
-    for number in range(rounds):
+    for number in range(first, first + rounds):
         for way in rotated(ways, number):
             found.append(Reading(way.name, rows, number, *way.read()))
-            print(f"stream: {rows} rows, round {number + 1} of {rounds}, {_brief(found[-1])}", file=sys.stderr)
+            print(f"stream: {rows} rows, round {number + 1} of {first + rounds}, {_brief(found[-1])}", file=sys.stderr)
     return found
 
 

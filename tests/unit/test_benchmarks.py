@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 
+import benchmarks.__main__
+from asgi_app.settings import ContactPoint
 from benchmarks import publish, runs
 from benchmarks.agreement import agreement
 from benchmarks.contenders import FASTAPI_ASYNC, SERVICE, THREAD_HOP
@@ -17,12 +20,13 @@ from benchmarks.figures import Slice, by_contender, chosen, cpu_ratios, quiet
 from benchmarks.load import LoadReport
 from benchmarks.plots import Plot
 from benchmarks.publish import Quote, quotes
-from benchmarks.report import spread, verdict, verdict_at_least
+from benchmarks.report import Outcome, spread, verdict, verdict_at_least
 from benchmarks.runs import AGAIN, RAW, REPORT, Ground, Run, UnusableRun, load, load_again, report, save
-from benchmarks.scenarios import SCENARIOS
+from benchmarks.scenarios import DEFAULT, QUICK, SCENARIOS, Effort, Scenario, point_read
 from benchmarks.scenarios.point_read import PointRead
 from benchmarks.scenarios.stream import FirstByte, Peak, Streams
 from benchmarks.scenarios.stream_rates import JSON, LOOP, Reading
+from benchmarks.site import Site
 from benchmarks.targets import NOT_MEASURED, TARGETS, judgements
 
 ROOT = Path(__file__).parents[2]
@@ -166,6 +170,37 @@ def test_two_runs_agree_where_no_ratio_is_ten_percent_apart() -> None:
 def test_a_burst_in_less_than_half_of_the_rounds_changes_no_quiet_figure() -> None:
     assert quiet([3.0, 1.0, 2.0]) == quiet([9.0, 1.0, 2.0]) == 1.5
     assert quiet([4.0]) == 4.0
+
+
+def test_the_rounds_of_two_sittings_are_all_rounds() -> None:
+    first, second = DEFAULT.sittings()
+    assert second is not None
+    assert (first.rounds + second.rounds, first.stream_rounds + second.stream_rounds) == (28, 28)
+    assert replace(DEFAULT, rounds=3).sittings()[0].rounds == 2
+    assert QUICK.sittings() == (QUICK, None)
+    assert replace(DEFAULT, rounds=1).sittings()[1] is None
+
+
+def test_a_second_sitting_adds_to_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_it(site: Site, effort: Effort) -> Outcome:
+        return point_read.outcome(_point_read())
+
+    def more(site: Site, effort: Effort, found: PointRead) -> Outcome:
+        again = [msgspec.structs.replace(each, number=each.number + 3) for each in found.closed]
+        return point_read.outcome(msgspec.structs.replace(found, closed=found.closed + again))
+
+    scenario = Scenario("point-read", run_it, PointRead, point_read.outcome, 1, more=more)
+    monkeypatch.setattr(benchmarks.__main__, "SCENARIOS", {"point-read": scenario})
+    run = _run()
+    run.scenarios.clear()
+    run.seconds.clear()
+    site = Site(ContactPoint("127.0.0.1", 9042), "5", "k", (), KEPT)
+    taken = []
+    for _ in range(2):
+        benchmarks.__main__._measure("point-read", site, QUICK, run)
+        taken.append(run.seconds["point-read"])
+    assert taken[0] < taken[1]
+    assert sorted({each.number for each in run.outcomes()["point-read"].raw.main}) == [*range(6)]
 
 
 def test_a_second_run_is_published_beside_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
