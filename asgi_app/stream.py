@@ -247,7 +247,7 @@ class RowStream:
         return begin + b"".join(self._rows(result.page)) if result.page is not None else begin
 
     def _rows(self, page: RowPage) -> Iterator[bytes]:
-        whole = self._form.in_one_go(page)
+        whole = self._form.in_one_go(page) if page.size > PART_BYTES else None
         if whole is not None:
             yield whole
             return

@@ -68,11 +68,10 @@ class Plan:
 
 def plan_of(names: Sequence[str], shapes: Sequence[Hashable]) -> Plan | None:
     """The plan for columns of these names, which differ, and shapes (`codec.shape_of`); None if one is not plain."""
-    kinds = [KINDS.get(shape) for shape in shapes]
-    if not kinds or None in kinds:
+    if not shapes or not all(shape in KINDS for shape in shapes):
         return None
     before = tuple(b'%b"%b":' % (b"," if at else b"{", _escaped(name)) for at, name in enumerate(names))
-    return Plan(b"".join(kind for kind in kinds if kind), before)
+    return Plan(b"".join(KINDS[shape] for shape in shapes), before)
 
 
 def _escaped(name: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from benchmarks.contenders import GUARDED, ROUTES_ALONE, SERVICE
-from benchmarks.figures import Slice, by_contender, cpu_ratios, table
+from benchmarks.figures import Slice, by_contender, cpu_ratios, rounds_of, table
 from benchmarks.load import Load
 from benchmarks.operations import READ
 from benchmarks.report import MEDIANS, Outcome, judged
@@ -43,7 +43,7 @@ def outcome(found: Features) -> Outcome:
         for name in (SERVICE.name, GUARDED.name)
     ]
     findings += [f"{contender.name}: {contender.description}" for contender in CONTENDERS]
-    rounds = 1 + max(each.number for each in found.slices)
+    rounds = rounds_of(each.number for each in found.slices)
     title = (
         f"What is around a point read: {CONNECTIONS} connections, {rounds} rotated rounds of {found.seconds} s, "
         f"{MEDIANS}"

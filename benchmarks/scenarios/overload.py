@@ -11,6 +11,7 @@ import msgspec
 
 from benchmarks.checks import check
 from benchmarks.contenders import SERVICE
+from benchmarks.figures import rounds_of
 from benchmarks.load import asks_file, last_line
 from benchmarks.operations import READ
 from benchmarks.report import MEDIANS, Outcome, Table, spread, verdict, verdict_at_least
@@ -94,7 +95,7 @@ def run(site: Site, effort: Effort) -> Outcome:
 
 def outcome(found: Overload) -> Outcome:
     """What people read of it."""
-    rounds = 1 + max(trial.number for trial in found.trials)
+    rounds = rounds_of(trial.number for trial in found.trials)
     told = f"{rounds} rounds (one fewer with few slots) of {found.seconds} s"
     title = f"Overload: {told}, {MEDIANS}"
     return Outcome(title, [_table(found.trials)], _findings(found.trials), found)

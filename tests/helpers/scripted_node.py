@@ -11,12 +11,11 @@ import ipaddress
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
-from typing import Any
 
 from cassandra import protocol
 from cassandra.connection import segment_codec_no_compression
@@ -24,6 +23,8 @@ from cassandra.segment import Segment
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from helpers.wire import encoded, int32, string
 
 PATIENCE = 20.0
 """Seconds: longer than any step takes unless something hangs."""
@@ -200,30 +201,13 @@ def supported() -> bytes:
     return buffer.getvalue()
 
 
-def _written(write: Callable[[Any, Any], None], value: Any) -> bytes:
-    buffer = io.BytesIO()
-    write(buffer, value)
-    return buffer.getvalue()
-
-
-def int32(number: int) -> bytes:
-    """An [int]."""
-    return struct.pack(">i", number)
-
-
-def string(text: str) -> bytes:
-    """A [string]."""
-    return _written(protocol.write_string, text)
-
-
 def rows(columns: list[tuple[str, int]], cells: list[bytes], *, paging_state: bytes | None = None) -> bytes:
     """The body of a RESULT with rows of one table; `cells` row after row."""
     flags = 1 if paging_state is None else 3
     more = b"" if paging_state is None else int32(len(paging_state)) + paging_state
     described = b"".join(string(name) + struct.pack(">H", kind) for name, kind in columns)
     head = int32(protocol.RESULT_KIND_ROWS) + int32(flags) + int32(len(columns)) + more
-    content = b"".join(int32(len(cell)) + cell for cell in cells)
-    return head + string("ks") + string("t") + described + int32(len(cells) // len(columns)) + content
+    return head + string("ks") + string("t") + described + int32(len(cells) // len(columns)) + encoded([cells])
 
 
 def error(code: int, message: str, rest: bytes = b"") -> bytes:

@@ -24,9 +24,10 @@ from cassandra.pool import Host, HostConnection
 from cassandra.protocol import ColumnMetadata, ExecuteMessage, QueryMessage, ServerError
 from cassandra.query import UNSET_VALUE, PreparedStatement
 from helpers.loops import ASYNCIO_LOOPS
-from helpers.scripted_node import ERROR, EXECUTE, INT, RESULT, Asked, Peer, error, int32, rows, scripted_node
+from helpers.scripted_node import ERROR, EXECUTE, INT, RESULT, Asked, Peer, error, rows, scripted_node
 from helpers.service import settings_for
 from helpers.waiting import LONG, eventually, in_thread
+from helpers.wire import int32
 
 from asgi_app.calls import OwnSender, _bound
 from asgi_app.cluster import IdempotentRetryPolicy, build_cluster

@@ -13,6 +13,7 @@ import pytest
 from cassandra import cqltypes as cql
 from cassandra import util
 from helpers.properties import given
+from helpers.wire import int32
 from hypothesis import example
 from hypothesis import strategies as st
 
@@ -132,10 +133,6 @@ def test_a_column_of_perfect_cells_has_their_values(width, data):
 def test_a_column_of_nulls_and_a_column_of_nothing(cql_type):
     assert list(codec_for(cql_type).column([None] * 10)) == [None] * 10
     assert list(codec_for(cql_type).column([])) == []
-
-
-def int32(number):
-    return struct.pack(">i", number)
 
 
 def int64(number):

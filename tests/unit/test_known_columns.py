@@ -4,6 +4,7 @@ import struct
 
 import pytest
 from cassandra import cqltypes, protocol
+from helpers.wire import int32, string
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -14,14 +15,6 @@ INT, TEXT, UUID, CUSTOM = 0x0009, 0x000D, 0x000C, 0x0000
 ONE_TABLE, MORE_PAGES, NO_METADATA, NEW_METADATA_ID = 1, 2, 4, 8
 VECTOR = "org.apache.cassandra.db.marshal.VectorType(org.apache.cassandra.db.marshal.Int32Type,2)"
 PREPARED = [("ks", "t", "id", cqltypes.Int32Type), ("ks", "t", "name", cqltypes.UTF8Type)]
-
-
-def int32(number):
-    return struct.pack(">i", number)
-
-
-def string(text):
-    return struct.pack(">H", len(text.encode())) + text.encode()
 
 
 def option(kind):

@@ -39,15 +39,14 @@ from helpers.scripted_node import (
     ScriptedNode,
     error,
     frame,
-    int32,
     rows,
     scripted_node,
-    string,
     supported,
     tls_contexts,
 )
 from helpers.service import settings_for
 from helpers.waiting import LONG, eventually, in_thread
+from helpers.wire import int32, string
 
 from asgi_app.cluster import build_cluster
 from asgi_app.reactor import READ_AT_ONCE, LoopConnection, connection_class_for

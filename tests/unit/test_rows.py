@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from cassandra import cqltypes, protocol
 from helpers.properties import given
+from helpers.wire import cell, encoded, int32, string
 from hypothesis import strategies as st
 
 from asgi_app import rows, transcoding
@@ -32,24 +33,8 @@ GLOBAL_TABLE, MORE_PAGES, NO_METADATA, NEW_METADATA_ID = 1, 2, 4, 8
 FAR = struct.pack(">q", 2**62)
 
 
-def int32(number):
-    return struct.pack(">i", number)
-
-
-def string(text):
-    return struct.pack(">H", len(text.encode())) + text.encode()
-
-
 def option(kind):
     return struct.pack(">H", kind) if isinstance(kind, int) else kind
-
-
-def cell(content):
-    return int32(-1) if content is None else int32(len(content)) + content
-
-
-def encoded(content_rows):
-    return b"".join(cell(content) for row in content_rows for content in row)
 
 
 def rows_body(columns, content_rows, *, flags=GLOBAL_TABLE, before=b"", count=None):

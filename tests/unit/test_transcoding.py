@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from cassandra import cqltypes
 from helpers.properties import given
+from helpers.wire import cell, encoded
 from hypothesis import strategies as st
 
 from asgi_app import transcoding
@@ -93,14 +94,9 @@ PERFECT = {
 TYPES = st.lists(st.sampled_from(list(KINDS)), min_size=1, max_size=6)
 
 
-def cell(content):
-    return struct.pack(">i", -1) if content is None else struct.pack(">i", len(content)) + content
-
-
 def page_of(types, content):
-    body = b"".join(cell(each) for row in content for each in row)
     names = tuple(f"column {number}" for number in range(len(types)))
-    return RowPage(names, tuple(types), len(content), body)
+    return RowPage(names, tuple(types), len(content), encoded(content))
 
 
 def by_python(page):
