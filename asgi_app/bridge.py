@@ -232,6 +232,11 @@ class Bridge:
         full = self._in_flight >= self._limits.max_in_flight
         return full and len(self._lanes[Share.CALLS].waiting) >= self._limits.max_waiting
 
+    @property
+    def pages_make_room(self) -> bool:
+        """Whether there are `CALLS`, or were a moment ago."""
+        return self._calls.in_flight > 0 or time.monotonic() - self._last_call <= RECENT
+
     def in_flight_of(self, share: Share) -> int:
         """Calls of one kind that hold a slot."""
         return self._lanes[share].in_flight
@@ -306,9 +311,9 @@ class Bridge:
 
     def _is_held_back(self, lane: _Lane) -> bool:
         """Whether there are `CALLS`, or were a moment ago, and nobody has waited for them for long."""
-        now = time.monotonic()
-        if not self._calls.in_flight and now - self._last_call > RECENT:
+        if not self.pages_make_room:
             return False
+        now = time.monotonic()
         return now - next(iter(lane.waiting.values()), now) <= LONGEST_HELD_BACK
 
     def _take(self, lane: _Lane) -> None:

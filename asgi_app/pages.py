@@ -32,21 +32,23 @@ _PASSING = (CassandraUnavailable, ConsistencyUnavailable, Overloaded)
 class RowSizes:
     """What rows of each statement were last seen to weigh, so that a page of fat rows asks for fewer.
 
-    Cassandra counts a page in rows, whatever they weigh. `page_bytes` is what a page should have at most; `limit` is
-    how many statements are remembered.
+    Cassandra counts a page in rows, whatever they weigh. `page_bytes` is what a page should have at most, and
+    `page_bytes_beside` a page that others have to wait behind; `limit` is how many statements are remembered.
     """
 
-    def __init__(self, page_bytes: int, limit: int) -> None:
+    def __init__(self, page_bytes: int, limit: int, *, page_bytes_beside: int | None = None) -> None:
         self._page_bytes = page_bytes
+        self._page_bytes_beside = min(page_bytes, page_bytes_beside or page_bytes)
         self._limit = limit
         self._heaviest: OrderedDict[str, float] = OrderedDict()
 
-    def rows_a_page(self, statement: Statement, at_most: int) -> int:
-        """How many rows to ask for, one at least."""
+    def rows_a_page(self, statement: Statement, at_most: int, *, beside: bool = False) -> int:
+        """How many rows to ask for, one at least; `beside` says that others have to wait behind them."""
         heaviest = self._heaviest.get(statement.cql)
         if heaviest is None:
             return min(at_most, FIRST_GUESS)
-        return max(1, min(at_most, int(self._page_bytes / heaviest)))
+        most = self._page_bytes_beside if beside else self._page_bytes
+        return max(1, min(at_most, int(most / heaviest)))
 
     def is_full(self, results: Sequence[Result]) -> bool:
         """Whether these pages together weigh what one should."""
@@ -122,7 +124,7 @@ class PageReader:
     """The pages of one statement's result, the next one requested while the caller works on this one.
 
     `limit` is the most rows in total, None for all; `fetch_size` the most rows a page, which has fewer where they are
-    fat. A page without rows is not the end: only Cassandra says when the result ends.
+    fat, or where others read or write. A page without rows is not the end: only Cassandra says when the result ends.
     `counted` says whether it is one of the database's open streams, `is_open` whether it is being read.
     """
 
@@ -194,7 +196,7 @@ class PageReader:
 
     async def _fetch(self, paging_state: bytes | None, deadline: Deadline) -> Result:
         most = self._fetch_size if self._left is None else min(self._fetch_size, self._left)
-        asked = self._sizes.rows_a_page(self.statement, most)
+        asked = self._sizes.rows_a_page(self.statement, most, beside=self.database.bridge.pages_make_room)
         result = await _page(
             self.database, self._sizes, self.statement, self._values, asked, paging_state, deadline, Share.PAGES
         )

@@ -323,6 +323,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             le=32768,
         ),
     ] = 1
+    page_bytes_beside_reads: Annotated[
+        int,
+        _setting(
+            "ASGI_CASSANDRA_PAGE_BYTES_BESIDE_READS",
+            "What a page of a stream should weigh at most while others read or write, who would wait behind it.",
+            ge=1024,
+            le=256 * 1024 * 1024,
+        ),
+    ] = 64 * 1024
     max_waiting: Annotated[
         int,
         _setting(

@@ -86,7 +86,11 @@ def started(
         health=Health(database, tables, timeout=settings.health_timeout, ttl=settings.health_ttl),
         page_tokens=PageTokens([key.reveal() for key in settings.page_keys], lifetime=settings.page_token_lifetime),
         diagnostics=diagnostics,
-        row_sizes=RowSizes(settings.max_page_bytes, settings.max_prepared),
+        row_sizes=RowSizes(
+            settings.max_page_bytes,
+            settings.max_prepared,
+            page_bytes_beside=settings.page_bytes_beside_reads,
+        ),
         nested=anyio.Lock(),
         queries={table.name: Queries(settings.keyspace, table) for table in tables},
         authorize=authorize,

@@ -25,6 +25,7 @@ from streams.stored import ids_of, stream, write_users
 pytestmark = pytest.mark.anyio
 
 READERS = 20
+LONG = 60
 LONG_AGO = -(2**63)
 FAR_AHEAD = 2**63 - 1
 
@@ -170,3 +171,18 @@ async def test_a_page_becomes_small_within_one_stream_of_many_fat_rows(
         assert max(map(len, chunks[1:])) < 2 * most
         page = (await client.get("/users/stream/pages?fetch_size=5000")).content
         assert len(page) < 2 * most
+
+
+async def test_pages_are_small_while_others_read(
+    node_address: tuple[str, int], keyspace: str, cql: Session, users: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asgi_app.bridge.RECENT", LONG)
+    ids = write_users(cql, users, [1] * 400, name="x" * 5_000, at_once=20)
+    most = 64 * 1024
+    async with serving(settings_for(node_address, keyspace, page_bytes_beside_reads=most)) as (app, client):
+        largest = max(map(len, (await stream(app, "fetch_size=200")).chunks))
+        assert largest > 10 * most
+        assert (await client.get(f"/users/{ids[0]}")).status_code == 200
+        chunks = (await stream(app, "fetch_size=200")).chunks
+        assert sorted(ids_of(json.loads(b"".join(chunks)))) == sorted(ids)
+        assert max(map(len, chunks)) < 2 * most

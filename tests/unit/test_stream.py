@@ -67,6 +67,7 @@ class Script:
     asked: list[int] = field(default_factory=list)
     shares: set[Share] = field(default_factory=set)
     open_streams: int = 0
+    pages_make_room: bool = False
     stall_at: int | None = None
     stalled: anyio.Event = field(default_factory=anyio.Event)
     metrics: Metrics = field(default_factory=Metrics)
@@ -95,6 +96,10 @@ class Script:
             raise answer
         last = position + 1 == len(self.pages)
         return result(answer[:fetch_size], None if last else b"%d" % (position + 1))
+
+    @property
+    def bridge(self) -> Any:
+        return self
 
     @property
     def scope(self) -> dict[str, Any]:
@@ -462,6 +467,28 @@ def test_where_rows_are_fat_fewer_are_asked_for() -> None:
     assert sizes.rows_a_page(SELECT, 5000) == 5000
     sizes.saw(SELECT, fat(0, 0))
     assert sizes.rows_a_page(SELECT, 7) == 7
+
+
+@pytest.mark.parametrize(
+    ("beside", "alone", "in_company"), [(10_000, 1000, 100), (None, 1000, 1000), (1 << 20, 1000, 1000)]
+)
+def test_a_page_that_others_wait_behind_is_asked_to_weigh_less(beside: int | None, alone: int, in_company: int) -> None:
+    sizes = RowSizes(100_000, 10, page_bytes_beside=beside)
+    sizes.saw(SELECT, fat(10, 100))
+    assert sizes.rows_a_page(SELECT, 5000) == alone
+    assert sizes.rows_a_page(SELECT, 5000, beside=True) == in_company
+
+
+@pytest.mark.parametrize(("reads", "asked"), [(False, [100, 500]), (True, [100, 10])])
+async def test_pages_are_small_while_others_read(reads: bool, asked: list[int]) -> None:
+    sizes = RowSizes(1 << 20, 10, page_bytes_beside=8 * 10)  # ten rows of one integer
+    script = Script([range(100), range(500)], pages_make_room=reads)
+    times = PageTimes(Deadline.after(LONG), LONG, Deadline.after(LONG))
+    pages = PageReader(script, sizes, SELECT, (), times, fetch_size=500)  # type: ignore[arg-type]
+    async with pages.open() as found:
+        async for _ in found:
+            pass
+    assert script.asked == asked
 
 
 def test_only_so_many_statements_are_remembered() -> None:
