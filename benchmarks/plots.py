@@ -89,6 +89,9 @@ def bar_plot(path: Path, title: str, label: str, bars: Mapping[str, Sequence[flo
         drawn = axes.barh(names, middles, xerr=reach, color=colours, height=0.62, ecolor=_INK, capsize=3)
         tops = [f" {_figures(middle)}" for middle in middles]
         axes.bar_label(drawn, labels=tops, label_type="edge", padding=4, color=_INK)
+        for name, tick in zip(names, axes.get_yticklabels(), strict=True):
+            if name == highlight:  # its bar may be too short to be seen
+                tick.set(color=_COLOURS[0], fontweight="bold")
         axes.invert_yaxis()
         axes.set_xlabel(label)
         axes.margins(x=0.14)
