@@ -310,7 +310,7 @@ class Bridge:
         return lane.in_flight < lane.slots_beside or (lane.in_flight < lane.slots and not self._is_held_back(lane))
 
     def _is_held_back(self, lane: _Lane) -> bool:
-        """Whether there are `CALLS`, or were a moment ago, and nobody has waited for them for long."""
+        """Whether pages make room now, and nobody of this kind has waited for long."""
         if not self.pages_make_room:
             return False
         now = time.monotonic()

@@ -38,7 +38,7 @@ class RowSizes:
 
     def __init__(self, page_bytes: int, limit: int, *, page_bytes_beside: int | None = None) -> None:
         self._page_bytes = page_bytes
-        self._page_bytes_beside = min(page_bytes, page_bytes_beside or page_bytes)
+        self._page_bytes_beside = page_bytes if page_bytes_beside is None else min(page_bytes, page_bytes_beside)
         self._limit = limit
         self._heaviest: OrderedDict[str, float] = OrderedDict()
 

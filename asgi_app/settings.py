@@ -327,7 +327,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         _setting(
             "ASGI_CASSANDRA_PAGE_BYTES_BESIDE_READS",
-            "What a page of a stream should weigh at most while others read or write, who would wait behind it.",
+            "What a page of a stream should weigh at most while others read or write, who would wait behind it; never "
+            "more than ASGI_CASSANDRA_MAX_PAGE_BYTES.",
             ge=1024,
             le=256 * 1024 * 1024,
         ),

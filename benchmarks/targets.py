@@ -18,6 +18,17 @@ from benchmarks.contenders import (
 )
 from benchmarks.figures import cpu_ratios
 from benchmarks.report import MEDIANS, Table, spread
+from benchmarks.scenarios.overload import (
+    CROWD,
+    FLOOD,
+    GOODPUT_TARGET,
+    NARROW,
+    PEAK,
+    REFUSAL_TARGET_MS,
+    Overload,
+    goodput_ratios,
+    refusals_ms,
+)
 from benchmarks.scenarios.point_read import PointRead
 from benchmarks.scenarios.stream import Streams, first_byte_ratios, growth_mb, of_table
 from benchmarks.scenarios.stream_company import Company, p99_ratios
@@ -97,6 +108,22 @@ def _workers(found: Workers) -> Measured:
     return {f", {what}": values for what, values in worker_ratios(found).items()}
 
 
+def _goodput(found: Overload) -> Measured:
+    return {
+        f", {load}{_of(contender)}": goodput_ratios(found, contender.name, load)
+        for contender in (SERVICE, NARROW)
+        for load in (CROWD, FLOOD)
+    }
+
+
+def _refusals(found: Overload) -> Measured:
+    return {_of(contender): refusals_ms(found, contender.name) for contender in (SERVICE, NARROW)}
+
+
+def _of(contender: Contender) -> str:
+    return f", {contender.name}" if contender != SERVICE else ""
+
+
 TARGETS = (
     Target(
         "point read, CPU/request ÷ FastAPI + async-cassandra, as its example",
@@ -126,4 +153,6 @@ TARGETS = (
     ),
     Target("point-read p99 while 4 streams run ÷ without them", "company", _beside_streams, (2,)),
     Target("point read, CPU/request, 2 workers ÷ 1 worker", "workers", _workers, (1.05,)),
+    Target(f"overload, goodput ÷ that of {PEAK}", "overload", _goodput, (GOODPUT_TARGET,), at_least=True),
+    Target(f"overload, median time of a refusal at {FLOOD}, ms", "overload", _refusals, (REFUSAL_TARGET_MS,), digits=0),
 )

@@ -98,7 +98,7 @@ def outcome(found: Overload) -> Outcome:
     rounds = rounds_of(trial.number for trial in found.trials)
     told = f"{rounds} rounds (one fewer with few slots) of {found.seconds} s"
     title = f"Overload: {told}, {MEDIANS}"
-    return Outcome(title, [_table(found.trials)], _findings(found.trials), found)
+    return Outcome(title, [_table(found.trials)], _findings(found), found)
 
 
 def _round(served: Served, site: Site, number: int, seconds: int) -> list[Trial]:
@@ -150,7 +150,7 @@ def _table(trials: list[Trial]) -> Table:
 
 
 def _row(trials: list[Trial], contender: str, load: str) -> tuple[str, ...]:
-    found = [trial for trial in trials if (trial.contender, trial.load) == (contender, load)]
+    found = _of(trials, contender, load)
     return (
         f"{contender}, {load}",
         spread([trial.seen.goodput for trial in found]),
@@ -163,25 +163,35 @@ def _row(trials: list[Trial], contender: str, load: str) -> tuple[str, ...]:
     )
 
 
-def _findings(trials: list[Trial]) -> list[str]:
+def goodput_ratios(found: Overload, contender: str, load: str) -> list[float]:
+    """Answers of 200 a second under that load over those of the peak, round by round."""
+    of_load, of_peak = (_of(found.trials, contender, each) for each in (load, PEAK))
+    return [more.seen.goodput / peak.seen.goodput for more, peak in zip(of_load, of_peak, strict=True)]
+
+
+def refusals_ms(found: Overload, contender: str) -> list[float]:
+    """The median time of a refusal at twice the rate, in each round."""
+    return [trial.seen.refused_p50_ms for trial in _of(found.trials, contender, FLOOD)]
+
+
+def _of(trials: list[Trial], contender: str, load: str) -> list[Trial]:
+    return [trial for trial in trials if (trial.contender, trial.load) == (contender, load)]
+
+
+def _findings(found: Overload) -> list[str]:
     told = []
-    for contender in dict.fromkeys(trial.contender for trial in trials):
-        by_load = {
-            load: [trial for trial in trials if (trial.contender, trial.load) == (contender, load)]
-            for load in (PEAK, CROWD, FLOOD)
-        }
+    for contender in dict.fromkeys(trial.contender for trial in found.trials):
         for load in (CROWD, FLOOD):
-            ratios = [
-                more.seen.goodput / peak.seen.goodput for more, peak in zip(by_load[load], by_load[PEAK], strict=True)
-            ]
+            ratios = goodput_ratios(found, contender, load)
             judged = verdict_at_least(statistics.median(ratios), GOODPUT_TARGET)
             told.append(f"{contender}, {load}: goodput ÷ that of {PEAK}: **{spread(ratios, 2)}** ({judged})")
-        refusals = [trial.seen.refused_p50_ms for trial in by_load[FLOOD]]
+        refusals = refusals_ms(found, contender)
         told.append(
             f"{contender}, {FLOOD}: median time of a refusal, from when its request was due, ms: "
             f"**{spread(refusals)}** ({verdict(statistics.median(refusals), REFUSAL_TARGET_MS)})"
         )
-        growth = (by_load[FLOOD][-1].peak_bytes - by_load[FLOOD][0].peak_bytes) / _MB
+        floods = _of(found.trials, contender, FLOOD)
+        growth = (floods[-1].peak_bytes - floods[0].peak_bytes) / _MB
         told.append(
             f"{contender}: growth of peak resident memory from the first flood to the last, MB: **{growth:.1f}** "
             f"({verdict(growth, GROWTH_TARGET_MB)})"

@@ -67,7 +67,7 @@ class Script:
     asked: list[int] = field(default_factory=list)
     shares: set[Share] = field(default_factory=set)
     open_streams: int = 0
-    pages_make_room: bool = False
+    company: list[bool] = field(default_factory=list)
     stall_at: int | None = None
     stalled: anyio.Event = field(default_factory=anyio.Event)
     metrics: Metrics = field(default_factory=Metrics)
@@ -99,7 +99,8 @@ class Script:
 
     @property
     def bridge(self) -> Any:
-        return self
+        """Whether others read is told anew for each page, by `company`."""
+        return SimpleNamespace(pages_make_room=bool(self.company) and self.company.pop(0))
 
     @property
     def scope(self) -> dict[str, Any]:
@@ -479,10 +480,13 @@ def test_a_page_that_others_wait_behind_is_asked_to_weigh_less(beside: int | Non
     assert sizes.rows_a_page(SELECT, 5000, beside=True) == in_company
 
 
-@pytest.mark.parametrize(("reads", "asked"), [(False, [100, 500]), (True, [100, 10])])
-async def test_pages_are_small_while_others_read(reads: bool, asked: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("company", "asked"),
+    [([], [100, 500, 500]), ([True] * 3, [100, 10, 10]), ([True, True, False], [100, 10, 500])],
+)
+async def test_pages_are_small_while_others_read(company: list[bool], asked: list[int]) -> None:
     sizes = RowSizes(1 << 20, 10, page_bytes_beside=8 * 10)  # ten rows of one integer
-    script = Script([range(100), range(500)], pages_make_room=reads)
+    script = Script([range(100), range(500), range(500)], company=list(company))
     times = PageTimes(Deadline.after(LONG), LONG, Deadline.after(LONG))
     pages = PageReader(script, sizes, SELECT, (), times, fetch_size=500)  # type: ignore[arg-type]
     async with pages.open() as found:
