@@ -110,17 +110,17 @@ def _workers(found: Workers) -> Measured:
 
 def _goodput(found: Overload) -> Measured:
     return {
-        f", {load}{_of(contender)}": goodput_ratios(found, contender.name, load)
+        f", {load}{_named(contender)}": goodput_ratios(found, contender.name, load)
         for contender in (SERVICE, NARROW)
         for load in (CROWD, FLOOD)
     }
 
 
 def _refusals(found: Overload) -> Measured:
-    return {_of(contender): refusals_ms(found, contender.name) for contender in (SERVICE, NARROW)}
+    return {_named(contender): refusals_ms(found, contender.name) for contender in (SERVICE, NARROW)}
 
 
-def _of(contender: Contender) -> str:
+def _named(contender: Contender) -> str:
     return f", {contender.name}" if contender != SERVICE else ""
 
 

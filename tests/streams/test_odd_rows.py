@@ -13,6 +13,7 @@ import pytest
 from cassandra.cluster import Session
 from contract.samples import every_loop
 from helpers.service import client_of, serving, settings_for
+from helpers.waiting import LONG
 from starlette.requests import Request
 from starlette.routing import Route
 
@@ -25,7 +26,6 @@ from streams.stored import ids_of, stream, write_users
 pytestmark = pytest.mark.anyio
 
 READERS = 20
-LONG = 60
 LONG_AGO = -(2**63)
 FAR_AHEAD = 2**63 - 1
 

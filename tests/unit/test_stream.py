@@ -141,10 +141,16 @@ class Client:
 
 
 def reader(
-    script: Script, *, fetch_size: int = 10, limit: int | None = None, each: float = LONG, whole: float = LONG
+    script: Script,
+    *,
+    fetch_size: int = 10,
+    limit: int | None = None,
+    each: float = LONG,
+    whole: float = LONG,
+    beside: int | None = None,
 ) -> PageReader:
     times = PageTimes(Deadline.after(LONG), each, Deadline.after(whole))
-    sizes = RowSizes(1 << 20, 10)
+    sizes = RowSizes(1 << 20, 10, page_bytes_beside=beside)
     return PageReader(script, sizes, SELECT, (), times, fetch_size=fetch_size, limit=limit)  # type: ignore[arg-type]
 
 
@@ -485,11 +491,9 @@ def test_a_page_that_others_wait_behind_is_asked_to_weigh_less(beside: int | Non
     [([], [100, 500, 500]), ([True] * 3, [100, 10, 10]), ([True, True, False], [100, 10, 500])],
 )
 async def test_pages_are_small_while_others_read(company: list[bool], asked: list[int]) -> None:
-    sizes = RowSizes(1 << 20, 10, page_bytes_beside=8 * 10)  # ten rows of one integer
     script = Script([range(100), range(500), range(500)], company=list(company))
-    times = PageTimes(Deadline.after(LONG), LONG, Deadline.after(LONG))
-    pages = PageReader(script, sizes, SELECT, (), times, fetch_size=500)  # type: ignore[arg-type]
-    async with pages.open() as found:
+    ten_rows = 10 * 8  # of one integer
+    async with reader(script, fetch_size=500, beside=ten_rows).open() as found:
         async for _ in found:
             pass
     assert script.asked == asked
