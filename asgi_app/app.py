@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any
@@ -25,12 +23,10 @@ from asgi_app.middleware import RequestContextMiddleware
 from asgi_app.responses import answer_http_exception, answer_service_error
 from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS, takes_a_call
 from asgi_app.routing import SegmentRouter
-from asgi_app.settings import Problem, Settings, SettingsError
+from asgi_app.settings import Problem, Settings, SettingsError, check_metrics_directory
 from asgi_app.state import started
 from asgi_app.tables import TABLES
 from asgi_app.tasks import background_tasks
-
-logger = logging.getLogger("asgi_app.app")
 
 
 class Application(Starlette):
@@ -87,7 +83,8 @@ def create_app(
     """An application that connects to Cassandra while its lifespan runs and does nothing before.
 
     Without `settings` they are read from the environment and `.env` when the lifespan starts, which raises
-    SettingsError with everything that is wrong with them. `session` is a driver session of the caller's, or a function
+    SettingsError with everything that is wrong with them, and for a PROMETHEUS_MULTIPROC_DIR that cannot be written to
+    as well. `session` is a driver session of the caller's, or a function
     that returns it when the lifespan starts: then nothing is connected here, and it is not closed; the lifespan raises
     TypeError where it is none. `diagnostics` turns the demonstrations of behaviour on, unless the settings say
     otherwise. `authorize` decides who may do what, as `asgi_app.authorization` says; without one the API keys of the
@@ -99,10 +96,10 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         chosen = settings or Settings.load()
         decide = chosen_hook(chosen, authorize)
+        check_metrics_directory()
         async with Database.open(chosen, session) as database, background_tasks() as tasks:
             drain = Drain(chosen.shutdown_grace, chosen.drain_delay, end_this_process)
             tasks.start_soon(drain.run)
-            warn_of_keys_of_its_own(chosen)
             enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
             with (
                 started(app, chosen, database, drain, TABLES, diagnostics=enabled, authorize=decide),
@@ -140,15 +137,6 @@ def lifespan_of(*apps: Starlette) -> Callable[[Any], AbstractAsyncContextManager
             yield
 
     return lifespan
-
-
-def warn_of_keys_of_its_own(settings: Settings) -> None:
-    """Tell the operator of several workers without a common key; only a worker that was started by another can know."""
-    if not settings.page_keys and multiprocessing.parent_process() is not None:
-        logger.warning(
-            "this is one worker of several and ASGI_CASSANDRA_PAGE_KEYS is not set: a page_state that one worker "
-            "issues is refused by the others"
-        )
 
 
 app = create_app(diagnostics=True, owns_process=True)

@@ -1,7 +1,8 @@
 """The figures themselves: each declared once with its name, labels and meaning, and read for one process or several.
 
 prometheus-client chooses between the two when it is imported: where PROMETHEUS_MULTIPROC_DIR is set, every process
-keeps its figures in files of that directory, and whoever is asked reads them all.
+keeps its figures in files of that directory, and whoever is asked reads them all. It takes an empty variable for set,
+and the working directory for what it names; here an empty one counts as not set.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-"""Names the directory in which the workers of one service keep their figures."""
+from asgi_app.metrics_directory import named_directory
 
 GONE = math.nan
 """The value of a gauge's label that has nothing to tell any more: it is not exported."""
@@ -81,9 +81,9 @@ class Instruments(Collector):
     def __init__(self) -> None:
         self.declared: list[Declared] = []
         self._registry = CollectorRegistry()
-        self._directory = os.environ[DIRECTORY] if shared_by_workers() else None
+        self._directory = named_directory() if shared_by_workers() else None
         if self._directory is not None:
-            Path(self._directory).mkdir(parents=True, exist_ok=True)
+            self._directory.mkdir(parents=True, exist_ok=True)
 
         self.requests = self._counter(
             "http_requests_total",
@@ -211,7 +211,7 @@ class Instruments(Collector):
             yield from self._registry.collect()
         else:
             _forget_ended_workers(self._directory)
-            yield from MultiProcessCollector(None, self._directory).collect()  # type: ignore[no-untyped-call]
+            yield from MultiProcessCollector(None, str(self._directory)).collect()  # type: ignore[no-untyped-call]
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         self.declared.append(Declared(name, "counter", labels, meaning))
@@ -232,7 +232,13 @@ def instruments() -> Instruments:
 
 
 def shared_by_workers() -> bool:
-    """Whether prometheus-client found PROMETHEUS_MULTIPROC_DIR when it was imported."""
+    """Return whether the figures are kept in files: PROMETHEUS_MULTIPROC_DIR named a directory at the first import.
+
+    Where the variable names none, prometheus-client is put back to figures of this process. It would write its files
+    into the working directory, and the import that set it so may have been the parent application's.
+    """
+    if values.ValueClass._multiprocess and named_directory() is None:
+        values.ValueClass = values.MutexValue
     return bool(values.ValueClass._multiprocess)
 
 
@@ -255,17 +261,17 @@ def _is_told(sample: Sample) -> bool:
     return not (math.isnan(sample.value) or sample.name.endswith("_created"))
 
 
-def _forget_ended_workers(directory: str) -> None:
+def _forget_ended_workers(directory: Path) -> None:
     """Drop the gauges of processes that are no more; what they counted stays.
 
     Whoever reads does this, so that it needs no hook in the server that replaces its workers.
     """
     if os.name != "posix":  # elsewhere signal 0 is not a question
         return
-    for pid in {int(file.stem.rpartition("_")[2]) for file in Path(directory).glob("gauge_live*_*.db")}:
+    for pid in {int(file.stem.rpartition("_")[2]) for file in directory.glob("gauge_live*_*.db")}:
         if not _is_running(pid):
             with suppress(FileNotFoundError):  # another reader was first
-                mark_process_dead(pid, directory)  # type: ignore[no-untyped-call]
+                mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]
 
 
 def _is_running(pid: int) -> bool:

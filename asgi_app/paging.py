@@ -7,6 +7,7 @@ clear text. So it leaves encrypted and authenticated, bound to what it continues
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -21,10 +22,17 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from asgi_app.errors import InvalidPageState
 
+logger = logging.getLogger("asgi_app.paging")
+
 _NONCE_BYTES = 12  # NIST SP 800-38D section 5.2.1.1 recommends 96 bits
 _VERSION = b"\x01"
 _LONGEST = 96 * 1024
 """Characters. A key of Cassandra's 64 KiB maximum gives a token below this; a longer one cannot be ours."""
+
+_OWN_KEY = (
+    "ASGI_CASSANDRA_PAGE_KEYS is not set, so a page_state that this process issues is refused by every other process "
+    "and after a restart; give all workers and machines the same keys"
+)
 
 
 class PagePosition(msgspec.Struct, array_like=True, frozen=True):
@@ -53,8 +61,9 @@ class PageTokens:
     """Issues tokens under the first key and reads those of any.
 
     `secrets` are texts of at least 32 characters; without any, a key is made that lives as long as this object, so that
-    its tokens are good neither in another process nor after a restart. A token is good for `lifetime` seconds by
-    `clock`; 0 is for ever.
+    its tokens are good neither in another process nor after a restart. The first token under such a key logs a
+    warning: how many processes serve cannot be known from inside one. A token is good for `lifetime` seconds by
+    `clock`; 0 sets no limit.
     """
 
     def __init__(
@@ -64,9 +73,13 @@ class PageTokens:
         self._clock = clock
         keys = [_derive(secret.encode()) for secret in secrets] or [_derive(os.urandom(32))]
         self._ciphers = [AESGCM(key) for key in keys]
+        self._warning_is_due = not secrets
 
     def issue(self, position: PagePosition, walk: str) -> str:
         """A token for `position` in the walk named by the text `walk`; URL-safe."""
+        if self._warning_is_due:
+            self._warning_is_due = False
+            logger.warning(_OWN_KEY)
         nonce = os.urandom(_NONCE_BYTES)
         issued = msgspec.msgpack.encode(_Issued(position, ceil(self._clock())))
         sealed = self._ciphers[0].encrypt(nonce, issued, _VERSION + walk.encode())

@@ -8,15 +8,20 @@ put under the wrong name may be a password.
 import difflib
 import importlib.util
 import ipaddress
+import logging
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from hmac import compare_digest
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_origin
 
 import msgspec
-from dotenv.parser import Binding, parse_stream
+
+from asgi_app.env_file import read_env_file
+from asgi_app.metrics_directory import DIRECTORY, make_directory, named_directory
+from asgi_app.service_links import service_links
 
 OWN_PREFIX = "ASGI_CASSANDRA_"
 
@@ -27,6 +32,11 @@ SerialConsistency = Literal["LOCAL_SERIAL", "SERIAL"]
 ProtocolVersion = Literal[3, 4, 5]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["console", "json"]
+
+Source = Literal["file", "environment", "option"]
+"""Where the text of a variable comes from."""
+
+logger = logging.getLogger("asgi_app.settings")
 
 
 class Secret:
@@ -606,25 +616,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         env_file: Path | None = Path(".env"),
         overrides: Mapping[str, str] | None = None,
     ) -> Self:
-        """The settings from `overrides` (command line options by variable name), else `environ`, else `env_file`.
+        """Return the settings from `overrides` (options by variable name), else `environ`, else `env_file`.
 
         `environ` defaults to the environment of the process, `env_file` to `.env` in the working directory; a file
         that does not exist is an empty one, and `None` reads none. Values of the file are taken literally: `$NAME`
         is not replaced. A variable that is empty in the end counts as not set, so an empty one in the environment
-        also hides the one in the file.
+        also hides the one in the file. What Kubernetes and Docker set in the environment for services that are named
+        like ours (`asgi_app.service_links`) is left out.
 
         Raises `SettingsError` with everything that is wrong.
         """
-        file_texts, problems = _read_env_file(env_file)
-        texts = {**file_texts, **(os.environ if environ is None else environ), **(overrides or {})}
-        texts = {name: text for name, text in texts.items() if text.strip()}
-        values, unparsed = _parsed(texts)
+        from_file, problems = _read_env_file(env_file)
+        from_environment = _without_service_links(os.environ if environ is None else environ)
+        texts, sources = _merged({"file": from_file, "environment": from_environment, "option": overrides or {}})
+        values, unparsed = _parsed(texts, sources)
         problems += [*_unknown_variables(texts), *unparsed, *_contradictions(texts)]
         if not problems:
             return cls(**values)
         unknown_values = {problem.name for problem in unparsed}  # their defaults stand in, and say nothing about them
         further = (problem for problem in _violations(values) if problem.name not in unknown_values)
         raise SettingsError(_in_order(dict.fromkeys([*problems, *further])))
+
+
+def check_metrics_directory() -> None:
+    """Make the directory that PROMETHEUS_MULTIPROC_DIR names; raise SettingsError where that cannot be done.
+
+    prometheus-client reads that variable by itself, and would fail at the first figure that it keeps.
+    """
+    directory = named_directory()
+    if directory is not None and (wrong := make_directory(directory)):
+        raise SettingsError([Problem(DIRECTORY, wrong)])
 
 
 class SettingField(NamedTuple):
@@ -796,11 +817,64 @@ def _parse_choice(text: str, choices: tuple[str | int, ...]) -> str | int:
     raise ValueError("is not one of the choices")
 
 
-def _parse(field: SettingField, text: str) -> Any:
+def _merged(given: Mapping[Source, Mapping[str, str]]) -> tuple[dict[str, str], dict[str, Source]]:
+    """Return the text of each variable that is not empty, and where it comes from; the last source wins."""
+    texts = {name: text for variables in given.values() for name, text in variables.items()}
+    sources = {name: source for source, variables in given.items() for name in variables}
+    return {name: text for name, text in texts.items() if text.strip()}, sources
+
+
+def _parse(field: SettingField, text: str, source: Source) -> Any:
     if not _is_unicode(text):
         raise ValueError("is not UTF-8 text")
-    text = text if field.secret else text.strip()
+    if source == "environment" and _is_quoted(text):
+        raise ValueError("has quotes around it, which are part of the value outside a shell and .env; leave them out")
+    text = _tidied(field, text, source)
+    if found := _control_character(*_entries(field, text)):
+        raise ValueError(f"contains the control character {found}{_escape_hint(source)}")
     return _parse_choice(text, field.choices) if field.choices else _PARSERS[field.type](text)
+
+
+def _tidied(field: SettingField, text: str, source: Source) -> str:
+    """Return the value without the blanks and line ends around it; the entries of a list have theirs still.
+
+    A secret may begin or end with a blank, so it loses line ends only: a file it was read from ends with one. In
+    `.env` a line end or a tab comes from a backslash within double quotes, and is left for the check to find.
+    """
+    if _is_list(field):
+        return text
+    if source == "file":
+        return text if field.secret else text.strip(" ")
+    return text.strip("\r\n") if field.secret else text.strip()
+
+
+def _entries(field: SettingField, text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",")] if _is_list(field) else [text]
+
+
+def _escape_hint(source: Source) -> str:
+    return " (in .env a backslash in double quotes begins an escape: use single quotes)" if source == "file" else ""
+
+
+def _is_list(field: SettingField) -> bool:
+    return get_origin(field.type) is tuple
+
+
+def _is_quoted(text: str) -> bool:
+    text = text.strip()
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+
+
+def _control_character(*texts: str) -> str | None:
+    """Return the first control character as U+000A; None where there is none.
+
+    Line separators and the invisible marks that editors leave count too: no setting contains them on purpose.
+    """
+    return next((f"U+{ord(it):04X}" for text in texts for it in text if _is_control(it)), None)
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp") or character in "\u200b\ufeff"
 
 
 def _is_unicode(text: str) -> bool:
@@ -808,14 +882,14 @@ def _is_unicode(text: str) -> bool:
     return text.encode("utf-8", "ignore").decode() == text
 
 
-def _parsed(texts: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
+def _parsed(texts: Mapping[str, str], sources: Mapping[str, Source]) -> tuple[dict[str, Any], list[Problem]]:
     """The typed values by field name, and a problem for each text that is not of its type."""
     values: dict[str, Any] = {}
     problems = []
     for field in setting_fields():
         if field.env in texts:
             try:
-                values[field.name] = _parse(field, texts[field.env])
+                values[field.name] = _parse(field, texts[field.env], sources[field.env])
             except ValueError as error:
                 problems.append(_problem(field, str(error)))
     return values, problems
@@ -832,26 +906,18 @@ def _in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def _read_env_file(path: Path | None) -> tuple[dict[str, str], list[Problem]]:
-    """The variables of a `.env` file and what is wrong with it; a line is named by its number, never quoted."""
     if path is None:
         return {}, []
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            bindings = tuple(parse_stream(file))
-    except FileNotFoundError:
-        return {}, []
-    except OSError as error:
-        return {}, [Problem(str(path), f"cannot be read: {error.strerror}")]
-    except UnicodeDecodeError:
-        return {}, [Problem(str(path), "cannot be read: it is not UTF-8 text")]
-    malformed = [Problem(str(path), f"line {_line(found)} is not NAME=value") for found in bindings if found.error]
-    return {found.key: found.value or "" for found in bindings if found.key}, malformed
+    texts, sentences = read_env_file(path)
+    return texts, [Problem(str(path), sentence) for sentence in sentences]
 
 
-def _line(binding: Binding) -> int:
-    """The line the binding itself is on; the parser counts the blank lines before it as its own."""
-    text = binding.original.string
-    return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+def _without_service_links(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment without what Kubernetes and Docker set for services that are named like ours."""
+    links = service_links(environ, ("CASSANDRA_", OWN_PREFIX))
+    if links:
+        logger.info("ignored, as Kubernetes or Docker sets them for a service: %s", ", ".join(sorted(links)))
+    return {name: text for name, text in environ.items() if name not in links}
 
 
 # Checks of the text alone: what was said, whatever the values are.
@@ -926,6 +992,19 @@ def _fits(meta: msgspec.Meta, value: Any) -> bool:
         and (meta.min_length is None or len(value) >= meta.min_length)
         and (meta.pattern is None or re.fullmatch(meta.pattern, value) is not None)
     )
+
+
+def _control_characters(settings: Settings) -> Iterator[Problem]:
+    for field in setting_fields():
+        texts = [str(_plain(atom)) for atom in _atoms(getattr(settings, field.name))]
+        if found := _control_character(*texts):
+            yield _problem(field, f"contains the control character {found}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value.reveal()
+    return value.host if isinstance(value, ContactPoint) else value
 
 
 def _missing_files(settings: Settings) -> Iterator[Problem]:
@@ -1020,6 +1099,7 @@ def _is_installed(*modules: str) -> bool:
 
 
 _RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
+    _control_characters,
     _missing_files,
     _broken_pairs,
     _astra_contradictions,

@@ -19,7 +19,7 @@ from asgi_app.cli.failures import in_sentences
 from asgi_app.cli.session import open_session
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
 from asgi_app.schema import create_schema, network_replication
-from asgi_app.settings import Settings, setting_fields
+from asgi_app.settings import Settings, check_metrics_directory, setting_fields
 from asgi_app.tables import TABLES
 
 HOST = "127.0.0.1"
@@ -45,6 +45,7 @@ def demo(port: int, users: int, data: Path, heap: str) -> None:
     between runs. Which Cassandra the environment names does not matter here.
     """
     settings = Settings.load(overrides=_environment(HOST, 9042))  # better told now than after Cassandra has started
+    check_metrics_directory()
     server.listen(HOST, port, settings.send_timeout).close()  # so is this
     with ExitStack() as until_ended:
         until_ended.enter_context(_sigterm_as_interrupt())
@@ -53,6 +54,8 @@ def demo(port: int, users: int, data: Path, heap: str) -> None:
         environment = _environment(node.host, node.port)
         settings = Settings.load(overrides=environment)
         os.environ.update(environment)
+        if not settings.page_keys:
+            os.environ[server.PAGE_KEYS] = server.new_page_key()
         _fill(settings, users)
         _serve(settings, port, users, node)
         say("stopping Cassandra")

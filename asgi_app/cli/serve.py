@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import secrets
 from collections.abc import Mapping
 
 import click
@@ -15,9 +14,7 @@ from asgi_app.cli.failures import in_sentences
 from asgi_app.cli.options import settings_options
 from asgi_app.cli.session import check_cluster
 from asgi_app.cli.shared_metrics import shared_metrics
-from asgi_app.settings import Settings, setting_fields
-
-PAGE_KEYS = "ASGI_CASSANDRA_PAGE_KEYS"
+from asgi_app.settings import Settings, check_metrics_directory, setting_fields
 
 _prefix = re.compile(r"(/[A-Za-z0-9._~-]+)*", re.ASCII)
 
@@ -51,11 +48,12 @@ def serve(host: str, port: int, workers: int, root_path: str, reload: bool, over
     if reload and workers > 1:
         raise click.UsageError("--reload and --workers exclude each other.")
     settings = Settings.load(overrides=overrides)
+    check_metrics_directory()
     check_cluster(settings)
     # The application reads the environment when it starts, here or in a process of its own.
     os.environ.update(overrides)
-    if (reload or workers > 1) and not settings.page_keys:
-        os.environ[PAGE_KEYS] = secrets.token_urlsafe(32)  # a page token of one process must do for the others
+    if not settings.page_keys:
+        os.environ[server.PAGE_KEYS] = server.new_page_key()
     with server.listen(host, port, settings.send_timeout) as listener:
         config = server.configuration(settings, workers=workers, reload=reload, root_path=root_path)
         warn_of_open_door(host, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,6 +23,7 @@ from asgi_app.settings import LogFormat, Settings
 from asgi_app.stream import StreamAborted
 
 APPLICATION = "asgi_app.app:app"
+PAGE_KEYS = "ASGI_CASSANDRA_PAGE_KEYS"
 
 BACKLOG = 2048
 KERNEL_SECONDS = 10
@@ -33,6 +35,11 @@ RELOAD_SECONDS = 5
 _NOT_STARTED = "The application did not start; the log above says why."
 
 logger = logging.getLogger("asgi_app.cli")
+
+
+def new_page_key() -> str:
+    """Return a key for page tokens, so that those of one worker are good in all of them and in one that follows."""
+    return secrets.token_urlsafe(32)
 
 
 def listen(host: str, port: int, send_timeout: float) -> socket.socket:

@@ -7,17 +7,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-"""prometheus-client reads it when it is imported, so it is set before a worker starts."""
+from asgi_app.metrics_directory import DIRECTORY, named_directory
 
 
 @contextmanager
 def shared_metrics() -> Iterator[None]:
-    """Within this context new processes share their metrics, in a directory that is gone afterwards.
+    """Let new processes share their metrics within this context, in a directory that is gone afterwards.
 
-    A directory that the operator named is used, and kept.
+    A directory that the operator named is used, and kept. prometheus-client reads the variable when it is imported, so
+    it is set before a worker starts.
     """
-    if os.environ.get(DIRECTORY):
+    if named_directory() is not None:
         yield
         return
     with tempfile.TemporaryDirectory(prefix="asgi-cassandra-metrics-", ignore_cleanup_errors=True) as directory:

@@ -733,27 +733,6 @@ def env_file_problems(path: Path, environ: Mapping[str, str]) -> tuple[Problem, 
     return caught.value.problems
 
 
-def test_malformed_lines_are_named_by_number_beside_all_else(tmp_path: Path) -> None:
-    path = file(tmp_path / ".env", f"CASSANDRA_PORT=x\n\n\nCASSANDRA_PASSWORD '{SECRET}'\nOTHER=1\n=b\n")
-    assert env_file_problems(path, {}) == (
-        Problem(str(path), "line 4 is not NAME=value"),
-        Problem(str(path), "line 6 is not NAME=value"),
-        Problem("CASSANDRA_PORT", "is not a whole number; allowed: 1 to 65535"),
-    )
-
-
-def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
-    found = env_file_problems(tmp_path, {"CASSANDRA_PORT": "x"})
-    assert [problem.name for problem in found] == [str(tmp_path), "CASSANDRA_PORT"]
-    assert found[0].message.startswith("cannot be read: ")
-
-
-def test_a_file_that_is_not_text(tmp_path: Path) -> None:
-    path = tmp_path / ".env"
-    path.write_bytes(b"CASSANDRA_PORT=\xff\n")
-    assert env_file_problems(path, {}) == (Problem(str(path), "cannot be read: it is not UTF-8 text"),)
-
-
 def test_a_mistyped_variable_in_the_file(tmp_path: Path) -> None:
     (problem,) = env_file_problems(file(tmp_path / ".env", "ASGI_CASSANDRA_MAX_WAITIN=5\n"), {})
     assert problem.name == "ASGI_CASSANDRA_MAX_WAITIN"

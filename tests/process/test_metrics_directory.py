@@ -1,0 +1,93 @@
+"""PROMETHEUS_MULTIPROC_DIR: empty is unset, and a directory that cannot be used is named at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+
+from process.running import COMMAND, PYTHON, free_port, run, started
+
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+IMPORTS_FIRST = """
+import prometheus_client
+from asgi_app.app import app
+"""
+
+
+@pytest.mark.parametrize(
+    ("variable", "application"),
+    [
+        ({DIRECTORY: ""}, "asgi_app.app:app"),
+        ({DIRECTORY: " "}, "asgi_app.app:app"),
+        ({DIRECTORY: "", DIRECTORY.lower(): "/nowhere"}, "asgi_app.app:app"),
+        ({DIRECTORY: ""}, "parent:app"),
+        ({DIRECTORY.lower(): ""}, "parent:app"),
+    ],
+    ids=["empty", "blank", "empty hides the old name", "imported by a parent before", "old name"],
+)
+def test_an_empty_variable_is_as_good_as_none(
+    variable: Mapping[str, str], application: str, tmp_path: Path, settings: Mapping[str, str]
+) -> None:
+    (tmp_path / "parent.py").write_text(IMPORTS_FIRST)
+    before = _names(tmp_path)
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = [PYTHON, "-B", "-m", "uvicorn", "--port", str(port), application]
+    with started(command, tmp_path, {**settings, **variable}) as program:
+        program.answers(f"{url}/readyz")
+        figures = httpx.get(f"{url}/metrics", headers={"Accept": "text/plain"}).raise_for_status().text
+        assert "http_requests_total{" in figures
+        assert _names(tmp_path) == before
+        assert "Traceback" not in program.errors
+
+
+def test_several_workers_of_serve_share_figures_where_the_variable_is_empty(
+    tmp_path: Path, settings: Mapping[str, str]
+) -> None:
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = [COMMAND, "serve", "--port", str(port), "--workers", "2"]
+    with started(command, tmp_path, {**settings, DIRECTORY: ""}) as program:
+        program.answers(f"{url}/metrics")
+        assert _names(tmp_path) == set()
+        assert program.end() == 0
+
+
+@pytest.fixture(params=["a file", "below a file"])
+def unusable(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A name of no directory that can be made, for root neither."""
+    (tmp_path / "file").touch()
+    return str(tmp_path / "file") if request.param == "a file" else str(tmp_path / "file" / "directory")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_serve_refuses_a_directory_that_cannot_be_used(
+    workers: str, unusable: str, tmp_path: Path, settings: Mapping[str, str]
+) -> None:
+    ended = run([COMMAND, "serve", "--port", "0", "--workers", workers], tmp_path, {**settings, DIRECTORY: unusable})
+    assert ended.returncode == 2
+    assert f"{DIRECTORY}: names no directory that can be made and written to (" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_application_does_not_start_under_another_server(
+    unusable: str, tmp_path: Path, settings: Mapping[str, str]
+) -> None:
+    command = [PYTHON, "-m", "uvicorn", "--port", str(free_port()), "asgi_app.app:app"]
+    ended = run(command, tmp_path, {**settings, DIRECTORY: unusable})
+    assert ended.returncode != 0
+    assert f"{DIRECTORY}: names no directory that can be made and written to (" in ended.stderr
+
+
+def test_a_directory_that_does_not_exist_is_made(tmp_path: Path, settings: Mapping[str, str]) -> None:
+    directory = tmp_path / "not" / "there"
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = [COMMAND, "serve", "--port", str(port)]
+    with started(command, tmp_path, {**settings, DIRECTORY: str(directory)}) as program:
+        program.answers(f"{url}/metrics")
+        assert list(directory.glob("counter_*.db"))
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}

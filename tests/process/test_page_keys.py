@@ -1,0 +1,117 @@
+"""Page tokens without ASGI_CASSANDRA_PAGE_KEYS: one warning with the first one, whatever the server and its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+
+from process.running import COMMAND, PYTHON, Program, free_port, started, wait_until
+
+APPLICATION = "asgi_app.app:app"
+WARNING = "ASGI_CASSANDRA_PAGE_KEYS is not set"
+ATTEMPTS = 60
+"""Requests, each over a new connection, among which some reach each of two workers."""
+
+GUNICORN = [PYTHON, "-m", "gunicorn", "--workers", "2", "--worker-class", "uvicorn_worker.UvicornWorker"]
+FORKING = {"forked": GUNICORN, "forked after the import": [*GUNICORN, "--preload"]}
+ONE_PROCESS = {
+    "uvicorn": [PYTHON, "-m", "uvicorn", "--port"],
+    "hypercorn": [PYTHON, "-m", "hypercorn", "--bind"],
+}
+
+
+@pytest.fixture
+def url() -> str:
+    return f"http://127.0.0.1:{free_port()}"
+
+
+def address(url: str) -> str:
+    return url.removeprefix("http://")
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(
+        base_url=url, limits=httpx.Limits(max_keepalive_connections=0), timeout=30
+    ) as client:  # a connection for each request, so that workers take turns
+        yield client
+
+
+def fill(client: httpx.Client) -> None:
+    users = [{"name": "Ada Lovelace", "email": f"ada{number}@example.org", "age": 36} for number in range(3)]
+    assert client.post("/users/batch", json={"users": users}).is_success
+
+
+def token(client: httpx.Client) -> str:
+    answer = client.get("/users/stream/pages", params={"fetch_size": 1})
+    found: str = answer.raise_for_status().json()["page_state"]
+    return found
+
+
+def statuses(client: httpx.Client, page_state: str) -> set[int]:
+    pages = (client.get("/users/stream/pages", params={"page_state": page_state}) for _ in range(ATTEMPTS))
+    return {page.status_code for page in pages}
+
+
+@pytest.mark.parametrize("form", FORKING)
+def test_each_forked_worker_warns_when_it_issues_its_first_token(
+    form: str, tmp_path: Path, settings: Mapping[str, str], client: httpx.Client, url: str
+) -> None:
+    with started([*FORKING[form], "--bind", address(url), APPLICATION], tmp_path, settings) as program:
+        program.answers(f"{url}/readyz")
+        fill(client)
+        assert WARNING not in program.errors
+        issued = token(client)
+        wait_until("one worker has warned", lambda: program.errors.count(WARNING) == 1)
+        assert statuses(client, issued) == {200, 422}
+        wait_until("both workers have issued and warned", lambda: token(client) and program.errors.count(WARNING) == 2)
+        for _ in range(ATTEMPTS):
+            token(client)
+        assert program.errors.count(WARNING) == 2
+
+
+@pytest.mark.parametrize("form", FORKING)
+def test_forked_workers_with_the_same_keys_take_each_others_tokens(
+    form: str, tmp_path: Path, settings: Mapping[str, str], client: httpx.Client, url: str
+) -> None:
+    keys = {"ASGI_CASSANDRA_PAGE_KEYS": "k" * 32}
+    with started([*FORKING[form], "--bind", address(url), APPLICATION], tmp_path, {**settings, **keys}) as program:
+        program.answers(f"{url}/readyz")
+        fill(client)
+        assert statuses(client, token(client)) == {200}
+        assert WARNING not in program.errors
+
+
+@pytest.mark.parametrize("server", ONE_PROCESS)
+def test_a_single_process_warns_with_its_first_token_and_once(
+    server: str, tmp_path: Path, settings: Mapping[str, str], client: httpx.Client, url: str
+) -> None:
+    where = address(url) if server == "hypercorn" else address(url).partition(":")[2]
+    with started([*ONE_PROCESS[server], where, APPLICATION], tmp_path, settings) as program:
+        program.answers(f"{url}/readyz")
+        fill(client)
+        assert WARNING not in program.errors
+        for _ in range(3):
+            assert token(client)
+        assert program.errors.count(WARNING) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_serve_makes_a_key_for_its_workers_and_does_not_warn(
+    workers: int, tmp_path: Path, settings: Mapping[str, str], client: httpx.Client, url: str
+) -> None:
+    port = address(url).partition(":")[2]
+    with started([COMMAND, "serve", "--port", port, "--workers", str(workers)], tmp_path, settings) as program:
+        program.answers(f"{url}/readyz")
+        fill(client)
+        assert statuses(client, token(client)) == {200}
+        assert WARNING not in program.errors
+        _ends_well(program)
+
+
+def _ends_well(program: Program) -> None:
+    assert program.end() == 0
+    assert "Traceback" not in program.errors
