@@ -6,20 +6,22 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any
 
+from starlette import applications
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_app.api_keys import ApiKeys
 from asgi_app.authorization import Authorize
 from asgi_app.borrowed import SessionSource
-from asgi_app.cross_origin import CrossOriginMiddleware, PreflightMiddleware, cross_origin_configured
+from asgi_app.cross_origin import CrossOriginMiddleware, PreflightMiddleware
 from asgi_app.db import Database
 from asgi_app.drain import DRAIN, Drain, end_this_process
 from asgi_app.errors import ServiceError
 from asgi_app.garbage import rare_collections
 from asgi_app.middleware import RequestContextMiddleware
+from asgi_app.own_task import in_own_task
+from asgi_app.owner import Claim
 from asgi_app.responses import answer_http_exception, answer_service_error
 from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS, takes_a_call
 from asgi_app.routing import SegmentRouter
@@ -27,49 +29,6 @@ from asgi_app.settings import Problem, Settings, SettingsError, check_metrics_di
 from asgi_app.state import started
 from asgi_app.tables import TABLES
 from asgi_app.tasks import background_tasks
-
-
-class Application(Starlette):
-    """Starlette's application, with the service's middleware around the router.
-
-    `RequestContextMiddleware` answers what handlers raise. So as long as nobody has added middleware or handlers of
-    exceptions, and no origins are configured, requests go through it alone.
-    """
-
-    def __init__(self, router: SegmentRouter) -> None:
-        super().__init__(
-            middleware=[
-                Middleware(CrossOriginMiddleware),
-                Middleware(RequestContextMiddleware, takes_a_call=takes_a_call),
-                Middleware(PreflightMiddleware),
-            ],
-            exception_handlers={ServiceError: answer_service_error, HTTPException: answer_http_exception},
-        )
-        self.router = router
-        self._as_made = self._surroundings()
-        self._short: ASGIApp | None = None
-
-    def build_middleware_stack(self) -> ASGIApp:
-        """Starlette's contract; called when the first request comes."""
-        if self._surroundings() == self._as_made:
-            self._short = RequestContextMiddleware(self.router.middleware_stack, takes_a_call)
-        return super().build_middleware_stack()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or the whole lifespan."""
-        if self._short is not None and scope["type"] == "http":
-            scope["app"] = self
-            # Routes of a user's own look here before they raise: a parent has left its handlers where we are mounted.
-            scope["starlette.exception_handlers"] = {}, {}
-            if not cross_origin_configured(scope):
-                await self._short(scope, receive, send)
-                return
-        await super().__call__(scope, receive, send)
-
-    def _surroundings(self) -> tuple[Any, ...]:
-        """What decides what a request goes through on its way to the router."""
-        bound = getattr(self, "max_body_size", None)  # Starlette has it since 1.10
-        return [*self.user_middleware], {**self.exception_handlers}, self.debug, bound
 
 
 def create_app(
@@ -90,25 +49,42 @@ def create_app(
     otherwise. `authorize` decides who may do what, as `asgi_app.authorization` says; without one the API keys of the
     settings do, and without those everybody may do everything. `owns_process` says that the process serves nothing
     else, so that its garbage collector may be set for that (`asgi_app.garbage`) while the lifespan runs.
+
+    The process and the event loop that enter the lifespan own the application until they leave it, in the same task or
+    in another. A second entry raises AlreadyStarted meanwhile; other loops and forked processes are refused.
     """
 
+    claim = Claim()
+
+    @in_own_task
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
-        chosen = settings or Settings.load()
-        decide = chosen_hook(chosen, authorize)
-        check_metrics_directory()
-        async with Database.open(chosen, session) as database, background_tasks() as tasks:
-            drain = Drain(chosen.shutdown_grace, chosen.drain_delay, end_this_process)
-            tasks.start_soon(drain.run)
-            enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
-            with (
-                started(app, chosen, database, drain, TABLES, diagnostics=enabled, authorize=decide),
-                rare_collections() if owns_process else nullcontext(),
-            ):
-                yield {DRAIN: drain}
-                await drain.finish()
+        with claim.held():
+            chosen = settings or Settings.load()
+            decide = chosen_hook(chosen, authorize)
+            check_metrics_directory()
+            async with Database.open(chosen, session) as database, background_tasks() as tasks:
+                drain = Drain(chosen.shutdown_grace, chosen.drain_delay, end_this_process)
+                tasks.start_soon(drain.run)
+                enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
+                with (
+                    started(app, chosen, database, drain, TABLES, diagnostics=enabled, authorize=decide),
+                    rare_collections() if owns_process else nullcontext(),
+                ):
+                    yield {DRAIN: drain}
+                    await drain.finish()
 
-    return Application(SegmentRouter([*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS], lifespan=lifespan))
+    # Looked up now: instrumentation puts a class of its own there, perhaps after this module was imported.
+    app = applications.Starlette(
+        middleware=[
+            Middleware(CrossOriginMiddleware),
+            Middleware(RequestContextMiddleware, takes_a_call=takes_a_call),
+            Middleware(PreflightMiddleware),
+        ],
+        exception_handlers={ServiceError: answer_service_error, HTTPException: answer_http_exception},
+    )
+    app.router = SegmentRouter([*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS], lifespan=lifespan)
+    return app
 
 
 def chosen_hook(settings: Settings, authorize: Authorize | None) -> Authorize | None:

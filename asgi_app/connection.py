@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 from typing import Any
 
@@ -17,8 +16,9 @@ from asgi_app.borrowed import BorrowedSession
 from asgi_app.bridge import Bridge
 from asgi_app.calls import LentSender, OwnSender, Sender
 from asgi_app.cluster import ClusterConfigError, build_cluster
-from asgi_app.errors import NotConnected, OpenedBeforeFork
+from asgi_app.errors import NotConnected, ShuttingDown
 from asgi_app.metrics import Metrics, NodeState
+from asgi_app.owner import Owner
 from asgi_app.reactor import connection_class_for
 from asgi_app.rows import RawProtocolHandler, keep_page
 from asgi_app.settings import Settings
@@ -37,7 +37,12 @@ class Connection:
     """
 
     def __init__(
-        self, settings: Settings, bridge: Bridge, metrics: Metrics, lent: BorrowedSession | None = None
+        self,
+        settings: Settings,
+        bridge: Bridge,
+        metrics: Metrics,
+        owner: Owner,
+        lent: BorrowedSession | None = None,
     ) -> None:
         self._settings = settings
         self._bridge = bridge
@@ -45,30 +50,27 @@ class Connection:
         self._lent = lent
         self._session: Any = lent
         self._sender: Sender | None = None if lent is None else LentSender(lent)
-        self._process = os.getpid()
+        self._owner = owner
+        self._closed = False
 
     @property
     def session(self) -> Any:
-        """The driver's session.
+        """Return the driver's session, in any thread.
 
-        Raises NotConnected where there is none yet, or none any more, and OpenedBeforeFork in a process that was
-        forked from the one that opened it: the threads that would read its connections are not in this one.
+        Raise NotConnected if there is none yet, ShuttingDown if it was closed, and OpenedBeforeFork in a process that
+        was forked from the one that opened it: the threads that would read its connections are not in this one.
         """
-        if os.getpid() != self._process:
-            raise OpenedBeforeFork from RuntimeError(
-                f"the database was opened in process {self._process} and cannot be used in {os.getpid()}, which was "
-                "forked from it; fork first, then start the application's lifespan in each process"
-            )
+        self._owner.check_process()
+        if self._closed:
+            raise ShuttingDown("The database was closed.")
         if self._session is None:
             raise NotConnected
         return self._session
 
     @property
     def sender(self) -> Sender:
-        """What sends statements on the session; raises as `session` does."""
-        if self._sender is None or os.getpid() != self._process:
-            return LentSender(self.session)
-        return self._sender
+        """Return what sends statements on the session; raise as `session` does."""
+        return self._sender or LentSender(self.session)
 
     def nodes(self) -> dict[str, NodeState]:
         """The nodes that the driver knows, by address; none while there is no session."""
@@ -99,7 +101,8 @@ class Connection:
 
         Does nothing in a forked process: the session is the other's.
         """
-        if self._session is not None and os.getpid() == self._process:
+        self._closed = True
+        if self._session is not None and not self._owner.is_gone:
             session, self._session, self._sender = self._session, None, None
             if session is not self._lent:
                 await self._bridge.run(_close, session)

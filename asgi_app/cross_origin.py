@@ -67,12 +67,6 @@ class PreflightMiddleware(_Configured):
         await response(scope, receive, send)
 
 
-def cross_origin_configured(scope: Scope) -> bool:
-    """Whether pages of other origins may read answers, or nothing is known of the settings yet."""
-    service = service_if_started(scope)
-    return service is None or bool(service.settings.cors_origins)
-
-
 def _is_preflight(scope: Scope) -> bool:
     if scope["method"] != "OPTIONS":
         return False

@@ -28,6 +28,8 @@ from asgi_app.errors import (
 )
 from asgi_app.metrics import Metrics, Snapshot
 from asgi_app.observation import StatementObserver
+from asgi_app.own_task import in_own_task
+from asgi_app.owner import Owner
 from asgi_app.prepared import PreparedStatements
 from asgi_app.rows import RowPage
 from asgi_app.sampling import sample
@@ -75,24 +77,34 @@ class Result(msgspec.Struct, frozen=True, gc=False):
 class Database:
     """Runs statements on one driver session, for the event loop it was opened on.
 
-    Every method that runs a statement raises NotConnected until Cassandra has been reached, OpenedBeforeFork in a
-    process that was forked from the one that opened the database, the bridge's errors where a bound or the deadline is
-    passed, and the driver's errors translated; see `asgi_app.errors` for the tree. On cancellation the waiter leaves at
-    once and the driver finishes the call by itself within its timeout.
+    Every method that runs a statement raises NotConnected until Cassandra has been reached, WrongEventLoop outside the
+    event loop that opened the database, OpenedBeforeFork in a process that was forked from the one that did,
+    ShuttingDown after the end, the bridge's errors where a bound or the deadline is passed, and the driver's errors
+    translated; see `asgi_app.errors` for the tree. On cancellation the waiter leaves at once and the driver finishes
+    the call by itself within its timeout.
     """
 
     def __init__(
-        self, settings: Settings, bridge: Bridge, connection: Connection, metrics: Metrics, tasks: TaskGroup
+        self,
+        settings: Settings,
+        bridge: Bridge,
+        connection: Connection,
+        metrics: Metrics,
+        tasks: TaskGroup,
+        owner: Owner,
     ) -> None:
         self.settings = settings
         self.bridge = bridge
         self.metrics = metrics
         self.observer = StatementObserver(settings, metrics)
         self.open_streams = 0
+        self.check_caller = owner.check
+        """Return if the caller runs on the event loop that opened the database; else raise as `Owner.check` does."""
         self._connection = connection
         self._prepared = PreparedStatements(self._prepare_in_thread, tasks, settings.max_prepared)
 
     @classmethod
+    @in_own_task
     @asynccontextmanager
     async def open(cls, settings: Settings, session: SessionSource = None) -> AsyncIterator[Database]:
         """A database that connects in the background for as long as it takes, and closes what it opened.
@@ -100,8 +112,9 @@ class Database:
         With a `session` of somebody else's it uses that one, and does not close it.
         Waits for the first attempt, so that a service whose Cassandra is there is ready when it starts to serve.
         Raises ClusterConfigError where the settings cannot make a cluster, whatever Cassandra does, and TypeError where
-        `session` is none of the driver's.
+        `session` is none of the driver's. It may be left in another task of the event loop; see `in_own_task`.
         """
+        owner = Owner()
         metrics = Metrics()
         lent = None if session is None else borrow(session, settings, metrics)
         limits = BridgeLimits(
@@ -113,11 +126,11 @@ class Database:
             max_patient=settings.max_streams + _TRIALS,
         )
         async with Bridge.open(limits) as bridge:
-            connection = Connection(settings, bridge, metrics, lent)
+            connection = Connection(settings, bridge, metrics, owner, lent)
             try:
                 async with background_tasks() as tasks:
                     await tasks.start(connection.connect)
-                    database = cls(settings, bridge, connection, metrics, tasks)
+                    database = cls(settings, bridge, connection, metrics, tasks, owner)
                     tasks.start_soon(sample, metrics, database.publish_state)
                     yield database
             finally:
@@ -140,7 +153,10 @@ class Database:
 
     @property
     def session(self) -> Any:
-        """The driver's session, for what this class does not do. Raises NotConnected where there is none yet."""
+        """Return the driver's session, for what this class does not do. Callable from any thread of the process.
+
+        Raise NotConnected where there is none yet, ShuttingDown where it was closed, and OpenedBeforeFork.
+        """
         return self._connection.session
 
     def execute(
@@ -197,13 +213,14 @@ class Database:
         share: Share = Share.CALLS,
         batch_size: int | None = None,
     ) -> Result:
+        self.check_caller()  # before anything waits: elsewhere nothing would ever answer
         began = time.perf_counter()
         span = self.observer.begin(statement, batch_size)
         attempt: _Attempt | None = None
         rows = 0
         failure: BaseException | None = None
         try:
-            sender = self._connection.sender  # before anything waits: in a forked process nothing would ever answer
+            sender = self._connection.sender
             prepared = self._prepared.ready(statement) or await self._prepared.get(statement, deadline)
             attempt = _Attempt(sender, prepared, send)
             try:

@@ -26,6 +26,7 @@
     │   │   └── TooManyStreams      503
     │   ├── NotConnected            503
     │   ├── LifespanNotStarted      503
+    │   ├── WrongEventLoop          503
     │   ├── ShuttingDown            503
     │   ├── CassandraUnavailable    503
     │   ├── ConsistencyUnavailable  503
@@ -333,6 +334,17 @@ class LifespanNotStarted(Unavailable):
     )
 
 
+class WrongEventLoop(Unavailable):
+    """Another event loop started the application than the one that serves the request. Its own goes on."""
+
+    code = "wrong_event_loop"
+    title = "Wrong event loop"
+    default_detail = (
+        "This application was started on another event loop. Serve it on the event loop, and in the thread, that "
+        "entered its lifespan, or make one application with create_app() for each event loop."
+    )
+
+
 class ShuttingDown(Unavailable):
     """The service is stopping and takes no new work."""
 
@@ -422,3 +434,14 @@ class OpenedBeforeFork(InternalError):
 
     code = "opened_before_fork"
     title = "Opened before a fork"
+
+
+class AlreadyStarted(RuntimeError):
+    """The lifespan of an application was entered a second time before it was left. The first entry goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This application is started already: its lifespan was entered before and has not been left yet. Enter it "
+            "once (a parent that enters it must not pass the lifespan on to it as well), or make one application with "
+            "create_app() for each entry."
+        )

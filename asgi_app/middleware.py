@@ -19,10 +19,11 @@ from asgi_app.errors import (
     FieldError,
     InternalError,
     InvalidHeader,
-    LifespanNotStarted,
+    OpenedBeforeFork,
     QueueFull,
     ServiceError,
     ShuttingDown,
+    WrongEventLoop,
 )
 from asgi_app.limits import REQUEST_ID, REQUEST_TIMEOUT, Head, check_head
 from asgi_app.response_headers import RawHeaders
@@ -34,6 +35,7 @@ from asgi_app.state import (
     encoded_path,
     principal_of,
     service_if_started,
+    service_of,
     set_context,
 )
 from asgi_app.stream import StreamAborted
@@ -134,8 +136,7 @@ class RequestContextMiddleware:
         self, service: Service | None, scope: Scope, receive: Receive, response: _Response, head: Head
     ) -> None:
         try:
-            if service is None:
-                raise LifespanNotStarted
+            service = service or service_of(scope)  # raises why there is none
             response.drain = service.drain
             response.headers = service.response_headers
             if service.drain.refusing and _path_below(scope) not in SERVED_TO_THE_END:
@@ -148,6 +149,8 @@ class RequestContextMiddleware:
             deadline = Deadline.after(_seconds_of(head, service.settings))
         except ServiceError as error:
             set_context(scope, RequestContext(response.request_id, _NO_TIME))
+            if isinstance(error, OpenedBeforeFork | WrongEventLoop):
+                log_failure(error, scope)
             await problem_response(error, scope)(scope, receive, response.send)
             return
         set_context(scope, RequestContext(response.request_id, deadline))

@@ -19,7 +19,7 @@ from asgi_app.cql import Queries
 from asgi_app.db import Database
 from asgi_app.deadline import Deadline
 from asgi_app.drain import Drain
-from asgi_app.errors import LifespanNotStarted
+from asgi_app.errors import LifespanNotStarted, OpenedBeforeFork, WrongEventLoop
 from asgi_app.health import Health
 from asgi_app.metrics import Metrics
 from asgi_app.pages import RowSizes
@@ -79,7 +79,7 @@ def started(
 
     `app.state.database` is there for handlers of the user's own.
     """
-    app.state.service = Service(
+    service = Service(
         settings=settings,
         database=database,
         drain=drain,
@@ -96,17 +96,19 @@ def started(
         authorize=authorize,
         response_headers=security_headers(settings),
     )
-    app.state.database = database
+    app.state.service, app.state.database = service, database
     try:
         yield
     finally:
-        del app.state.service, app.state.database
+        if app.state.service is service:  # else this is the late end of one whose event loop was closed before
+            del app.state.service, app.state.database
 
 
 def service_of(scope: Scope) -> Service:
-    """What the application that answers this scope shares.
+    """Return what the application that answers this scope shares.
 
-    Raises LifespanNotStarted where its lifespan has not run, as do all functions that read from it.
+    Raise LifespanNotStarted if its lifespan does not run, WrongEventLoop if it runs on another event loop, and
+    OpenedBeforeFork if it runs in the process that forked this one; so do all functions that read from it.
     """
     app = scope["app"]
     kept: tuple[Starlette, Service] | None = scope.get(_SERVICE)
@@ -116,6 +118,7 @@ def service_of(scope: Scope) -> Service:
         service: Service = app.state.service
     except AttributeError:
         raise LifespanNotStarted from None
+    service.database.check_caller()
     scope[_SERVICE] = app, service
     return service
 
@@ -131,15 +134,15 @@ def database_of(request: Request) -> Database:
 
 
 def service_if_started(scope: Scope) -> Service | None:
-    """As `service_of`; None before the application's lifespan and after it."""
+    """As `service_of`, but return None where that raises."""
     try:
         return service_of(scope)
-    except LifespanNotStarted:
+    except (LifespanNotStarted, WrongEventLoop, OpenedBeforeFork):
         return None
 
 
 def metrics_of(scope: Scope) -> Metrics | None:
-    """What counts for the application that answers this scope; None before its lifespan and after it."""
+    """Return what counts for the application that answers this scope; None where it cannot serve (`service_of`)."""
     service = service_if_started(scope)
     return None if service is None else service.database.metrics
 

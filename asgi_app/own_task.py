@@ -1,0 +1,163 @@
+"""A context manager that may be entered in one task and left in another, on the same event loop.
+
+The task groups and cancel scopes of anyio and trio must be left in the task that entered them. Callers do not always do
+that: pytest-asyncio runs the two halves of a fixture in two tasks, and so do some frameworks with a lifespan. So the
+context manager runs from its beginning to its end in a task that does nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from functools import wraps
+from types import TracebackType
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+import anyio
+import anyio.lowlevel
+
+from asgi_app.errors import WrongEventLoop
+from asgi_app.owner import Owner
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+logger = logging.getLogger("asgi_app.own_task")
+
+
+def in_own_task(
+    function: Callable[P, AbstractAsyncContextManager[T]],
+) -> Callable[P, AbstractAsyncContextManager[T]]:
+    """Decorate a function that returns an async context manager: run that one in a task of its own.
+
+    Errors come out as without it: of the opening at the entry, of the closing at the exit, and the exception that ends
+    the block passes through the context manager. Cancelling the entry, the block or the exit cancels the context
+    manager, and waits until it has closed what it opened. Context variables are those of the entry. An error after the
+    opening that no caller waits for is logged when it happens and raised at the exit.
+
+    Leaving on another event loop raises WrongEventLoop, in a forked process OpenedBeforeFork; the context manager is
+    not touched.
+    """
+
+    @wraps(function)
+    def opened(*args: P.args, **kwargs: P.kwargs) -> AbstractAsyncContextManager[T]:
+        return _InOwnTask(function(*args, **kwargs))
+
+    return opened
+
+
+class _InOwnTask(AbstractAsyncContextManager[T]):
+    """The caller's side."""
+
+    def __init__(self, context: AbstractAsyncContextManager[T]) -> None:
+        self._context = context
+        self._run: _Run[T]
+
+    async def __aenter__(self) -> T:
+        self._run = _Run(self._context)
+        return await self._run.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        self._run.check_caller()
+        if error is not None and not isinstance(error, Exception):  # a cancellation, or the end of the program
+            await self._run.cancel()
+            return False
+        failure = await self._run.close(error)
+        if failure is not None and failure is not error:
+            raise failure
+        return failure is None
+
+
+class _Run(Generic[T]):
+    """One run of a context manager in its task."""
+
+    def __init__(self, context: AbstractAsyncContextManager[T]) -> None:
+        self._context = context
+        self._owner = Owner()
+        self._scope = anyio.CancelScope()
+        self._opened_or_ended = anyio.Event()
+        self._leave = anyio.Event()
+        self._ended = anyio.Event()
+        self._is_open = False
+        self._value: T
+        self._thrown: Exception | None = None
+        self._failure: BaseException | None = None
+        self._task = _start_task(self._hold)  # kept: asyncio itself holds its tasks by weak references only
+
+    def check_caller(self) -> None:
+        """Raise WrongEventLoop or OpenedBeforeFork unless the caller runs on the event loop of the entry."""
+        try:
+            self._owner.check()
+        except WrongEventLoop as error:
+            raise WrongEventLoop("This was entered on another event loop. Leave it on that one.") from error
+
+    async def open(self) -> T:
+        """Wait until the context manager is open, and return its value."""
+        try:
+            await self._opened_or_ended.wait()
+        except BaseException:
+            await self.cancel()
+            raise
+        if not self._is_open:
+            raise self._taken_failure() or RuntimeError("The event loop ended while this was opened.")
+        return self._value
+
+    async def close(self, thrown: Exception | None) -> BaseException | None:
+        """End the block by an exception or without one, and return what comes out of the context manager."""
+        self._thrown = thrown
+        self._leave.set()
+        try:
+            await self._ended.wait()
+        except BaseException:
+            await self.cancel()
+            raise
+        return self._taken_failure()
+
+    async def cancel(self) -> None:
+        """Cancel the context manager and wait for its end."""
+        self._scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await self._ended.wait()
+
+    async def _hold(self) -> None:
+        """Open, wait, close. Runs in the task."""
+        try:
+            with self._scope:
+                async with self._context as self._value:
+                    self._is_open = True
+                    self._opened_or_ended.set()
+                    await self._leave.wait()
+                    if self._thrown is not None:
+                        raise self._thrown
+        except anyio.get_cancelled_exc_class():
+            raise  # the event loop ends
+        except BaseException as error:  # the caller's to raise: this task has nobody above it
+            self._keep(error)
+        finally:
+            self._thrown = None
+            self._ended.set()
+            self._opened_or_ended.set()
+
+    def _keep(self, error: BaseException) -> None:
+        self._failure = error
+        if self._is_open and not self._leave.is_set() and not self._scope.cancel_called:
+            logger.error("what was opened has ended by itself", exc_info=error)
+
+    def _taken_failure(self) -> BaseException | None:
+        failure, self._failure = self._failure, None  # its traceback holds this object
+        return failure
+
+
+def _start_task(function: Callable[[], Coroutine[Any, Any, None]]) -> object:
+    """Start a task below no other, with a copy of the caller's context variables, and return it."""
+    token = anyio.lowlevel.current_token().native_token
+    if isinstance(token, asyncio.AbstractEventLoop):
+        return token.create_task(function())
+    from trio.lowlevel import spawn_system_task  # it is installed where it runs
+
+    return cast(object, spawn_system_task(function, context=contextvars.copy_context()))
