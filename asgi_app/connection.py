@@ -78,8 +78,7 @@ class Connection:
             return {}
         pools = self._session.get_pool_state()
         return {
-            str(node.endpoint): NodeState(node.is_up, pools[node]["open_count"] if node in pools else 0)
-            for node in self._session.cluster.metadata.all_hosts()
+            str(node.endpoint): _state_of(node, pools.get(node)) for node in self._session.cluster.metadata.all_hosts()
         }
 
     async def connect(self, *, task_status: TaskStatus[None]) -> None:
@@ -120,6 +119,14 @@ class Connection:
             return False
         logger.info("connected to Cassandra; JSON of rows is written %s", transcoding.HOW)
         return True
+
+
+def _state_of(node: Any, pool: dict[str, Any] | None) -> NodeState:
+    """Return what the driver knows of a node; `pool` is the state of its connections, None where it has none."""
+    if pool is None:
+        return NodeState(node.is_up, 0)
+    in_use = sum(under_way > 0 for under_way in pool["in_flights"])
+    return NodeState(node.is_up, pool["open_count"], min(in_use, pool["open_count"]))
 
 
 def own_connection_class() -> type[Any] | None:

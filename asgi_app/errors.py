@@ -44,21 +44,30 @@ A class carries its HTTP `status`, its stable `code` and its public `title`. The
 for the client: it never holds a driver message, a host address or CQL. What the operator needs is the chained cause.
 """
 
+import re
 from typing import ClassVar, Literal
 
 import msgspec
 
 Outcome = Literal["unknown", "applied"]
 
+_place = re.compile(r"\A(?:/|query\.|path\.|header\.)")
+
 
 class FieldError(msgspec.Struct, frozen=True):
     """One wrong value of a request.
 
     `field` is a JSON pointer into the body (`/age`, `/3/email`), or `query.<name>`, `path.<name>`, `header.<name>`.
+    `message` is what follows the field's name in a sentence: `is required`, `must be a UUID`.
     """
 
     field: str
     message: str
+
+    def sentence(self) -> str:
+        """Return the mistake in words, as `email is required` or `3/email is required`."""
+        name = _place.sub("", self.field) or '""'
+        return f"{name if self.field else 'the body'} {self.message}"
 
 
 class ServiceError(Exception):
@@ -237,11 +246,11 @@ class InvalidInput(RequestError):
     status = 422
     code = "invalid_input"
     title = "Invalid input"
-    default_detail = "The request is well-formed, but some of its values are not allowed."
     most_errors: ClassVar[int] = 100
 
-    def __init__(self, *, errors: tuple[FieldError, ...]) -> None:
-        super().__init__(errors=errors[: self.most_errors])
+    def __init__(self, *, errors: tuple[FieldError, ...], detail: str | None = None) -> None:
+        # Many clients show the detail alone, so it names the first field and counts the others.
+        super().__init__(detail or _first_and_number(errors), errors=errors[: self.most_errors])
 
 
 class InvalidPageState(InvalidInput):
@@ -252,7 +261,8 @@ class InvalidPageState(InvalidInput):
     default_detail = "This page_state was not issued by this service for this request. Start again without one."
 
     def __init__(self) -> None:
-        super().__init__(errors=(FieldError("query.page_state", "not a page_state for this request"),))
+        errors = (FieldError("query.page_state", "not a page_state for this request"),)
+        super().__init__(errors=errors, detail=self.default_detail)
 
 
 class RejectedByCassandra(RequestError):
@@ -445,3 +455,9 @@ class AlreadyStarted(RuntimeError):
             "once (a parent that enters it must not pass the lifespan on to it as well), or make one application with "
             "create_app() for each entry."
         )
+
+
+def _first_and_number(errors: tuple[FieldError, ...]) -> str:
+    """Return what is wrong with the first field, and how many others are wrong."""
+    others = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+    return errors[0].sentence() + others

@@ -156,6 +156,9 @@ class Instruments(Collector):
             mode="livemin",
         )
         self.node_connections = self._gauge("cassandra_node_connections", "Open connections to a node.", "node")
+        self.node_connections_in_use = self._gauge(
+            "cassandra_node_connections_in_use", "Those of them on which a request is under way.", "node"
+        )
 
         self.open_streams = self._gauge("open_streams", "Streams that are open.")
         self.open_streams_limit = self._gauge(

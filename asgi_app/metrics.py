@@ -67,6 +67,7 @@ class NodeState:
 
     up: bool | None
     connections: int
+    connections_in_use: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +187,15 @@ class Metrics:
         """The same figures for people: totals and state as of the last `publish`. May be called in any thread."""
         sums = _Sums(self._its)
         statements = sums["cassandra_statement_seconds_count"]
-        mean = sums["cassandra_statement_seconds_sum"] / statements if statements else 0.0
+        mean = _milliseconds(sums["cassandra_statement_seconds_sum"] / statements if statements else 0.0)
+        connections, in_use = (
+            int(sums[name]) for name in ("cassandra_node_connections", "cassandra_node_connections_in_use")
+        )
         return {
             "total_queries": int(statements),
-            "active_connections": int(sums["cassandra_node_connections"]),
+            "active_connections": connections,
             "queries_per_second": round(sums["cassandra_statements_per_second"], 2),
-            "average_query_time_ms": round(1000 * mean, 3),
+            "average_query_time_ms": mean,
             "errors_count": int(
                 sums["cassandra_statement_errors_total"] - sums["cassandra_statement_errors_total", CANCELLED]
             ),
@@ -203,6 +207,13 @@ class Metrics:
             "nodes_up": sums.values["cassandra_node_up"].count(1.0),
             "nodes_down": sums.values["cassandra_node_up"].count(0.0),
             "requests": int(sums["http_requests_total"]),
+            "total_requests": int(sums["http_requests_total"]),
+            "query_performance": {
+                "avg_response_time_ms": mean,
+                "p95_response_time_ms": _milliseconds(sums.quantile("cassandra_statement_seconds", 0.95)),
+                "p99_response_time_ms": _milliseconds(sums.quantile("cassandra_statement_seconds", 0.99)),
+            },
+            "cassandra_connections": {"active": in_use, "idle": connections - in_use, "total": connections},
             "requests_in_flight": int(sums["http_requests_in_flight"]),
             "shed": int(sums["shed_requests_total"]),
             "open_streams": int(sums["open_streams"]),
@@ -251,9 +262,11 @@ class Metrics:
         for address in self._nodes - nodes.keys():
             self._its.node_up.labels(address).set(GONE)
             self._its.node_connections.labels(address).set(GONE)
+            self._its.node_connections_in_use.labels(address).set(GONE)
         for address, node in nodes.items():
             self._its.node_up.labels(address).set(GONE if node.up is None else node.up)
             self._its.node_connections.labels(address).set(node.connections)
+            self._its.node_connections_in_use.labels(address).set(node.connections_in_use)
         self._nodes.update(nodes)
 
 
@@ -293,6 +306,29 @@ class _Sums:
 
     def __getitem__(self, name: str | tuple[str, str]) -> float:
         return sum(self.values[name])
+
+    def quantile(self, histogram: str, part: float) -> float:
+        """Return the value below which `part` of the observations lie, as Prometheus' `histogram_quantile` does.
+
+        Observations are taken as evenly spread within their bucket. Beyond the last bound it is that bound, and 0 where
+        nothing was observed.
+        """
+        rank = part * self[f"{histogram}_count"]
+        lower = below = 0.0
+        for bound, up_to in self._finite_buckets(f"{histogram}_bucket"):
+            if 0 < rank <= up_to:
+                return lower + (bound - lower) * (rank - below) / (up_to - below)
+            lower, below = bound, up_to
+        return lower if rank else 0.0
+
+    def _finite_buckets(self, name: str) -> list[tuple[float, float]]:
+        """Return the bounds of a histogram without labels, each with the number of observations up to it."""
+        bounds = [key[1] for key in self.values if isinstance(key, tuple) and key[0] == name and key[1] != "+Inf"]
+        return sorted((float(bound), self[name, bound]) for bound in bounds)
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(1000 * seconds, 3)
 
 
 def _refusals() -> list[type[ServiceError]]:

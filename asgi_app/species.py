@@ -55,7 +55,7 @@ async def get_animal(request: Request) -> JsonResponse:
     statement = queries_of(request, ANIMALS).row
     result = await database_of(request).execute(statement, values, deadline=deadline_of(request))
     if not result.row_count:
-        raise NotFound("There is no such animal.")
+        raise NotFound("Animal not found")
     return json_response(result.json_rows())
 
 

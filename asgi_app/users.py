@@ -225,7 +225,7 @@ async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) 
     values = (*assignments.values(), user_id)
     result = await database_of(request).execute(statement, values, deadline=deadline_of(request))
     if not result.applied:
-        raise NotFound("There is no such user.")
+        raise NotFound("User not found")
     try:
         return await _read_back(request, user_id)
     except NotFound:
@@ -238,7 +238,7 @@ async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) 
 async def _read_back(request: Request, user_id: uuid.UUID) -> JsonResponse:
     result = await database_of(request).execute(_queries(request).row, (user_id,), deadline=deadline_of(request))
     if not result.row_count:
-        raise NotFound("There is no such user.")
+        raise NotFound("User not found")
     return json_response(result.json_rows())
 
 

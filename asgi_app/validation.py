@@ -230,11 +230,11 @@ def check_depth(body: bytes, deepest: int) -> None:
 
 
 def _explain(error: msgspec.ValidationError) -> str:
-    """msgspec's sentence in the voice of a field: it speaks of types and bounds, never of the value sent."""
+    """Return msgspec's sentence as what is said of a field: it names types and bounds, never the value sent."""
     message, _, path = str(error).partition(" - at `$")
     message = message.replace("Expected", "expected").replace("`", "")
     inside = path.rstrip("`")
-    return f"{message} at {inside}" if inside else message
+    return f"is wrong: {message} at {inside}" if inside else f"is wrong: {message}"
 
 
 def _refuse_malformed(body: bytes, pointer: str, cause: Exception) -> NoReturn:

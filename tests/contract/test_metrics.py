@@ -93,11 +93,26 @@ async def test_the_json_tells_the_same_and_no_host(settings: Settings) -> None:
         mean = text.of("cassandra_statement_seconds_sum") / 4
         assert told["average_query_time_ms"] == pytest.approx(1000 * mean, abs=0.001)
         assert told["active_connections"] == text.sum("cassandra_node_connections")
+        assert told["total_requests"] == told["requests"]
+        assert told["query_performance"]["avg_response_time_ms"] == told["average_query_time_ms"]
+        assert told["cassandra_connections"] == {"active": 0, "idle": 1, "total": 1}
         assert (told["nodes_up"], told["nodes_down"]) == (1, 0)
         assert told["errors_count"] == told["timeouts"] == told["shed"] == told["retries"] == 0
         assert told["queries_per_second"] > 0
         assert told["uptime_seconds"] > 0
         assert settings.cassandra_hosts[0].host not in response.text
+
+
+async def test_a_connection_with_a_request_under_way_is_in_use(settings: Settings) -> None:
+    async with serving(settings) as (app, client):
+        (pool,) = app.state.database.session.get_pools()
+        connection, _ = pool.borrow_connection(timeout=1)  # what a statement under way does
+        busy = (await client.get("/metrics")).json()["cassandra_connections"]
+        in_text = (await scrape(client)).sum("cassandra_node_connections_in_use")
+        pool.return_connection(connection)
+        assert busy == {"active": 1, "idle": 0, "total": 1}
+        assert in_text == 1
+        assert (await client.get("/metrics")).json()["cassandra_connections"]["active"] == 0
 
 
 async def test_two_applications_count_apart(settings: Settings) -> None:

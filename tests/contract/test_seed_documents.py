@@ -21,6 +21,8 @@ from helpers.problems import problem
 from helpers.service import serving, settings_for
 from starlette.applications import Starlette
 
+from asgi_app import diagnostics
+from asgi_app.cql import Statement
 from asgi_app.settings import Settings
 from contract.samples import MOMENT, insert_users
 
@@ -69,7 +71,8 @@ async def test_an_animal_written_is_read_again(client: httpx.AsyncClient) -> Non
 
 
 async def test_an_animal_nobody_has_seen_is_404(client: httpx.AsyncClient) -> None:
-    problem(await curl(client, "http://localhost:8000/animal/Philaeus/nobody"), 404, "not_found")
+    absent = await curl(client, "http://localhost:8000/animal/Philaeus/nobody")
+    assert problem(absent, 404, "not_found")["detail"] == "Animal not found"
 
 
 async def test_plants_are_streamed_as_syntactically_valid_json(
@@ -128,7 +131,31 @@ async def test_get_a_user(client: httpx.AsyncClient, john: Any) -> None:
 
 async def test_get_of_a_user_who_is_not_there_is_404_with_an_error_message(client: httpx.AsyncClient) -> None:
     absent = await curl(client, f"http://localhost:8000/users/{ABSENT}")
-    assert problem(absent, 404, "not_found")["detail"]
+    assert problem(absent, 404, "not_found")["detail"] == "User not found"
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_a_change_of_a_user_who_is_not_there_says_the_same(client: httpx.AsyncClient, method: str) -> None:
+    absent = await client.request(method, f"/users/{ABSENT}", json=JOHN)
+    assert problem(absent, 404, "not_found")["detail"] == "User not found"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "fields", "detail"),
+    [
+        ("POST", "/users", {"name": "A", "age": 1}, ["/email"], "email is required"),
+        ("POST", "/users", {"name": "A"}, ["/email", "/age"], "email is required, and 1 more"),
+        ("POST", "/users/batch", [JOHN, {**JOHN, "age": -1}], ["/1/age"], "1/age must be an integer from 0 to 150"),
+        ("PATCH", f"/users/{ABSENT}", {}, [""], "the body must have at least one of name, email, age"),
+        ("GET", "/users?limit=0", None, ["query.limit"], "limit must be an integer from 1 to 100"),
+        ("GET", "/users/none", None, ["path.user_id"], "user_id must be a UUID"),
+    ],
+)
+async def test_the_detail_of_a_422_names_the_first_wrong_field(
+    client: httpx.AsyncClient, method: str, path: str, body: Any, fields: list[str], detail: str
+) -> None:
+    response = await client.request(method, path, json=body)
+    assert problem(response, 422, "invalid_input", *fields)["detail"] == detail
 
 
 async def test_full_update(client: httpx.AsyncClient, john: Any) -> None:
@@ -344,6 +371,43 @@ async def test_a_slow_query_with_time_enough_succeeds_after_five_seconds(client:
 
 SAFETY = ["query_error", "streaming_error", "concurrent_streams", "nested_contexts", "cancellation"]
 
+REFERENCE_NAMES: dict[str, dict[str, Any]] = {
+    "query_error": {
+        "session_unchanged": True,
+        "session_still_works": True,
+        "error_caught": "statement_refused: SELECT key FROM system.non_existent_table_xyz",
+    },
+    "streaming_error": {
+        "session_unchanged": True,
+        "streaming_error_caught": True,
+        "error_message": "statement_refused: SELECT key FROM system.non_existent_stream_table",
+        "session_still_streams": True,
+    },
+    "concurrent_streams": {"streams_completed": 3, "all_streams_independent": True, "session_still_open": True},
+    "nested_contexts": {
+        "correct_order": True,
+        "main_session_unaffected": True,
+        "row_count": 5,
+        "events": [
+            "cluster_opened",
+            "session_opened",
+            "stream_opened",
+            "stream_closed",
+            "session_works_after_stream:5",
+            "session_closed",
+            "cluster_works_after_session:True",
+            "cluster_closed",
+        ],
+    },
+    "cancellation": {
+        "was_cancelled": True,
+        "rows_processed_before_cancel": 10,
+        "session_still_works": True,
+        "new_stream_worked": True,
+    },
+}
+"""What clients of the reference application read in a report, by demonstration."""
+
 
 @pytest.mark.parametrize("name", SAFETY)
 async def test_a_safety_demonstration_passes_and_leaves_everything_as_it_was(
@@ -355,11 +419,82 @@ async def test_a_safety_demonstration_passes_and_leaves_everything_as_it_was(
 
     response = await curl(client, f"-X POST http://localhost:8000/context_manager_safety/{name}")
     assert response.status_code == 200, response.text
-    assert response.json()["passed"] is True
+    report = response.json()
+    assert report["passed"] is True
+    assert {name: report.get(name) for name in REFERENCE_NAMES[name]} == REFERENCE_NAMES[name]
+    assert (report["test"], report["session_open"]) == (name, True)
 
     after = (await curl(client, "http://localhost:8000/context_manager_safety/status")).json()
     assert {key: after[key] for key in SAME} == {key: before[key] for key in SAME}
     assert sorted(cql.execute(f"SELECT * FROM {users}")) == rows
+
+
+COUNT_OF_TABLES = Statement(
+    "SELECT count(*) AS rows FROM system_schema.tables WHERE keyspace_name = ?", idempotent=True, writes=False
+)
+
+
+def columns_of(cql: Session, keyspace: str) -> int:
+    rows = cql.execute("SELECT count(*) AS n FROM system_schema.columns WHERE keyspace_name = %s", (keyspace,))
+    count: int = rows.one()[0]
+    return count
+
+
+async def test_reports_count_what_cassandra_holds(client: httpx.AsyncClient, cql: Session) -> None:
+    held = {name: columns_of(cql, name) for name in diagnostics.KEYSPACES}
+    concurrent = (await client.post("/context_manager_safety/concurrent_streams")).json()
+    assert {it["keyspace"]: it["count"] for it in concurrent["results"]} == held
+    assert {it["age"] for it in concurrent["results"]} == {None}
+    failed = (await client.post("/context_manager_safety/streaming_error")).json()
+    assert failed["rows_after_error"] == held["system_schema"]
+
+
+@pytest.mark.parametrize(
+    ("name", "replaced", "instead", "expected"),
+    [
+        ("query_error", "MISSING_TABLE", diagnostics.LIGHT, {"error_caught": None}),
+        (
+            "streaming_error",
+            "MISSING_STREAM_TABLE",
+            diagnostics.EVERY_COLUMN,
+            {"streaming_error_caught": False, "error_message": None},
+        ),
+        (
+            "concurrent_streams",
+            "COUNT_OF_KEYSPACE",
+            COUNT_OF_TABLES,
+            {"streams_completed": 3, "all_streams_independent": False},
+        ),
+        (
+            "nested_contexts",
+            "EVERY_COLUMN",
+            diagnostics.LIGHT,
+            {"row_count": 1, "correct_order": False, "main_session_unaffected": True},
+        ),
+        (
+            "cancellation",
+            "EVERY_COLUMN",
+            diagnostics.LIGHT,
+            {"was_cancelled": False, "rows_processed_before_cancel": 1, "new_stream_worked": True},
+        ),
+        ("cancellation", "COUNT_OF_KEYSPACE", COUNT_OF_TABLES, {"was_cancelled": True, "new_stream_worked": False}),
+    ],
+)
+async def test_what_a_report_says_is_measured(
+    client: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    replaced: str,
+    instead: Any,
+    expected: dict[str, Any],
+) -> None:
+    """Where a demonstration runs something that does not behave as its name says, its report says so."""
+    monkeypatch.setattr(diagnostics, replaced, instead)
+    response = await client.post(f"/context_manager_safety/{name}")
+    assert response.status_code == 200, response.text
+    report = response.json()
+    assert {name: report[name] for name in expected} == expected
+    assert report["passed"] is False
 
 
 async def test_safety_demonstrations_do_not_disturb_each_other(node_address: tuple[str, int], keyspace: str) -> None:

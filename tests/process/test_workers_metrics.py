@@ -17,6 +17,7 @@ STREAMS = 64
 """How many a worker may have open, by default."""
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+BUCKET = "cassandra_statement_seconds_bucket"
 
 
 def test_whichever_worker_answers_tells_the_figures_of_all(tmp_path: Path, settings: Mapping[str, str]) -> None:
@@ -66,6 +67,20 @@ def assert_every_answer_tells(client: httpx.Client, requests: int) -> None:
         assert json["requests"] == text.sum("http_requests_total") + 1  # the scrape of the text
         assert json["total_queries"] == text.of("cassandra_statement_seconds_count")
         assert json["active_connections"] == text.sum("cassandra_node_connections") == WORKERS
+        assert json["total_requests"] == json["requests"]
+        assert json["cassandra_connections"] == {"active": 0, "idle": WORKERS, "total": WORKERS}
+        assert_quantiles_are_of(text, json["query_performance"])
+
+
+def assert_quantiles_are_of(text: Figures, told: Mapping[str, float]) -> None:
+    """Check that each quantile lies in the bucket of the text that holds it."""
+    buckets = {dict(labels)["le"]: count for (name, labels), count in text.items() if name == BUCKET}
+    bounds = sorted(buckets, key=float)
+    for part, name in ((0.95, "p95_response_time_ms"), (0.99, "p99_response_time_ms")):
+        rank = part * buckets["+Inf"]
+        holding = next(index for index, bound in enumerate(bounds) if buckets[bound] >= rank)
+        below = float(bounds[holding - 1]) if holding else 0.0
+        assert 1000 * below < told[name] <= 1000 * float(bounds[holding])
 
 
 def workers(directory: Path) -> set[int]:

@@ -39,9 +39,44 @@ def test_a_valid_body_is_decoded() -> None:
 def test_every_wrong_field_is_named_at_once() -> None:
     assert wrong_fields(b'{"name":"","size":"1","colour":1}') == {
         "/name": "must be short",
-        "/size": "expected int, got str",
+        "/size": "is wrong: expected int, got str",
         "/colour": "is not a field of this resource",
     }
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b'{"name":"a"}', "size is required"),
+        (b"{}", "name is required, and 1 more"),
+        (b'{"name":"","size":"1","colour":1}', "name must be short, and 2 more"),
+        (b'{"name":"a","size":"1"}', "size is wrong: expected int, got str"),
+        (b'{"name":"a","size":1,"query.x":1}', "query.x is not a field of this resource"),
+        (b'{"name":"a","size":1,"":1}', '"" is not a field of this resource'),
+        (b"[]", "the body must be a JSON object"),
+    ],
+)
+def test_the_detail_names_the_first_wrong_field_and_counts_the_others(body: bytes, detail: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        things.decode(body)
+    assert caught.value.detail == detail
+
+
+def test_the_detail_counts_the_errors_that_are_left_out() -> None:
+    unknown = b",".join(b'"f%d":1' % number for number in range(150))
+    with pytest.raises(InvalidInput) as caught:
+        things.decode(b'{"size":1,%b}' % unknown)
+    assert len(caught.value.errors) == InvalidInput.most_errors
+    assert caught.value.detail == "name is required, and 150 more"
+
+
+def test_the_detail_names_a_query_parameter() -> None:
+    query = QueryValues({"limit": "x", "fetch_size": "0"})
+    query.integer("limit", 1, 2)
+    query.integer("fetch_size", 1, 2)
+    with pytest.raises(InvalidInput) as caught:
+        query.check()
+    assert caught.value.detail == "limit must be an integer from 1 to 2, and 1 more"
 
 
 def test_every_missing_field_is_named() -> None:
@@ -60,7 +95,8 @@ def test_what_a_type_cannot_say_is_checked_too() -> None:
 
 
 def test_a_place_inside_a_field_is_named() -> None:
-    assert wrong_fields(b'{"name":"a","size":1,"tags":["x",null]}') == {"/tags": "expected str, got null at [1]"}
+    wrong = wrong_fields(b'{"name":"a","size":1,"tags":["x",null]}')
+    assert wrong == {"/tags": "is wrong: expected str, got null at [1]"}
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"1", b'"x"'])
