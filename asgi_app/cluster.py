@@ -21,6 +21,7 @@ from cassandra.policies import (
     DCAwareRoundRobinPolicy,
     RetryPolicy,
     TokenAwarePolicy,
+    WriteType,
 )
 from cassandra.query import tuple_factory
 
@@ -48,6 +49,8 @@ _RECONNECTION_DELAY = 1.0  # seconds; a node that comes back is to be used again
 _SPECULATIVE_ATTEMPTS = 1  # with three replicas a quorum survives one hung node, so a second node is all it takes
 _READ_AT_ONCE = 64 * 1024
 _MOST_RETRIES = 2  # three nodes tried; more would only add load to a cluster that is failing
+_REPEATABLE_WRITES = frozenset({WriteType.SIMPLE, WriteType.BATCH, WriteType.UNLOGGED_BATCH, WriteType.BATCH_LOG})
+"""The types of a write timeout after which the same write does no harm: not CAS and COUNTER, whatever the mark says."""
 
 
 class ClusterConfigError(Exception):
@@ -89,18 +92,19 @@ def build_cluster(
 
 
 class IdempotentRetryPolicy(RetryPolicy):  # type: ignore[misc]  # the driver has no types
-    """The driver's retries, for idempotent statements alone, and never more than two.
+    """Decide what the driver does at once after a failure: a retry, for idempotent statements only, twice at most.
 
     The driver's own policy sends any statement to the next host after a lost connection or a server error
     (`cassandra/policies.py`, `RetryPolicy.on_request_error`), although the first host may have carried it out: a
     counter would count twice, a condition would find its own work. Here:
 
     - read timeout: once more on the same host if enough replicas answered and only the data was missing
-    - write timeout: once more on the same host if the batch log was not written (`BATCH_LOG`)
+    - write timeout of a plain write or a batch, its log included: the next host, once
     - unavailable: the next host, once
     - connection lost, overloaded, bootstrapping, server error: the next host, twice
 
     A statement that is not marked `is_idempotent`, or none at all, is never repeated. A batch carries its own mark.
+    What fails although another host was asked is repeated later: see `asgi_app.repeats`.
     See https://docs.datastax.com/en/datastax-drivers/developing/query-idempotence.html
     """
 
@@ -110,8 +114,18 @@ class IdempotentRetryPolicy(RetryPolicy):  # type: ignore[misc]  # the driver ha
     def on_read_timeout(self, query: Any, *args: Any, **kwargs: Any) -> RetryDecision:
         return self._if_idempotent("read_timeout", query, super().on_read_timeout(query, *args, **kwargs))
 
-    def on_write_timeout(self, query: Any, *args: Any, **kwargs: Any) -> RetryDecision:
-        return self._if_idempotent("write_timeout", query, super().on_write_timeout(query, *args, **kwargs))
+    def on_write_timeout(
+        self,
+        query: Any,
+        consistency: int,
+        write_type: int,
+        required_responses: int,
+        received_responses: int,
+        retry_num: int,
+    ) -> RetryDecision:
+        if retry_num or write_type not in _REPEATABLE_WRITES:
+            return self.RETHROW, None
+        return self._if_idempotent("write_timeout", query, (self.RETRY_NEXT_HOST, None))
 
     def on_unavailable(self, query: Any, *args: Any, **kwargs: Any) -> RetryDecision:
         return self._if_idempotent("unavailable", query, super().on_unavailable(query, *args, **kwargs))

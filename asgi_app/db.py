@@ -18,7 +18,12 @@ from asgi_app.calls import Sender, Told
 from asgi_app.connection import Connection
 from asgi_app.cql import Statement
 from asgi_app.deadline import Deadline
-from asgi_app.driver_errors import translate, translate_prepare
+from asgi_app.driver_errors import (
+    may_have_run,
+    prepare_may_succeed_elsewhere,
+    translate,
+    translate_prepare,
+)
 from asgi_app.errors import (
     BatchTooLarge,
     InternalError,
@@ -31,6 +36,7 @@ from asgi_app.observation import StatementObserver
 from asgi_app.own_task import in_own_task
 from asgi_app.owner import Owner
 from asgi_app.prepared import PreparedStatements
+from asgi_app.repeats import Repeats
 from asgi_app.rows import RowPage
 from asgi_app.sampling import sample
 from asgi_app.settings import Settings
@@ -46,6 +52,9 @@ _COLUMNS = Statement(
 
 _TRIALS = 1024
 """How many statements of demonstrations may wait at once: those of one, and some more."""
+
+_MOST_PREPARES = 3
+"""How often a statement is prepared before its failure counts: three nodes are asked."""
 
 
 class Result(msgspec.Struct, frozen=True, gc=False):
@@ -227,9 +236,10 @@ class Database:
                 result = await self.bridge.call(attempt, deadline, share)
             except Exception as error:
                 told = await self._told_of(error, statement, attempt, deadline)
-                if told is error:
-                    raise
-                raise told from error
+                if not (statement.idempotent and attempt.sent and share is not Share.PROBES):
+                    raise told from told.__cause__
+                attempt.goes_on()
+                result = await self._repeated(told, statement, attempt, deadline, share)
             rows = result.row_count
             return result
         except BaseException as error:
@@ -240,32 +250,58 @@ class Database:
             queued, driven = attempt.times(ended) if attempt is not None else (None, None)
             self.observer.end(statement, span, ended - began, queued, driven, rows, failure)
 
+    async def _repeated(
+        self, failure: ServiceError, statement: Statement, first: _Attempt, deadline: Deadline, share: Share
+    ) -> Result:
+        """Send an idempotent statement again until it succeeds or its failure is final; see `Repeats`."""
+        repeats = Repeats(deadline)
+        try:
+            while reason := repeats.reason(failure):
+                await anyio.sleep(repeats.pause)
+                self.metrics.statement_retried(reason)
+                attempt = first.again()
+                try:
+                    return await self.bridge.call(attempt, deadline, share)
+                except Exception as error:
+                    failure = await self._told_of(error, statement, attempt, deadline)
+            raise repeats.final(failure)
+        finally:
+            del failure, repeats  # the traceback holds this frame: without this the cycle waits for the collector
+
     async def _told_of(
         self, error: Exception, statement: Statement, attempt: _Attempt, deadline: Deadline
-    ) -> Exception:
-        """What is raised of an error: one of the service's, with what is known of a write's outcome."""
+    ) -> ServiceError:
+        """Return the service's error for any, its cause chained, with what is known of a write's outcome."""
         if isinstance(error, ServiceError):
             if isinstance(error, AnswerOverdue) and statement.writes:
                 error.outcome = "unknown"
             return error
-        translated = translate(error, unknown_if_lost=statement.writes and attempt.sent)
+        translated = translate(error, unknown=statement.writes and attempt.may_have_run(error))
         suspicious = isinstance(translated, RejectedByCassandra | InternalError)  # refused, or could not be bound
         if suspicious and await self._is_missing(statement.table, deadline):
-            return SchemaMissing()
+            translated = SchemaMissing()
+        translated.__cause__ = error
         return translated
 
     async def _is_missing(self, table: Table | None, deadline: Deadline) -> bool:
         return table is not None and bool(await self.missing_columns(table, deadline))
 
     async def _prepare_in_thread(self, statement: Statement) -> PreparedStatement:
-        try:
-            prepared = await self.bridge.run(self.session.prepare, statement.cql)
-        except ServiceError:
-            raise
-        except Exception as error:
-            raise translate_prepare(error, of_served_table=statement.table is not None) from error
-        prepared.is_idempotent = statement.idempotent
-        return prepared
+        """Prepare a statement; where a node is lost or does not answer, the driver asks another one the next time."""
+        failures = 0
+        while True:
+            try:
+                prepared = await self.bridge.run(self.session.prepare, statement.cql)
+            except ServiceError:
+                raise
+            except Exception as error:
+                failures += 1
+                if failures == _MOST_PREPARES or not prepare_may_succeed_elsewhere(error):
+                    raise translate_prepare(error, of_served_table=statement.table is not None) from error
+                self.metrics.statement_retried("request_error")
+            else:
+                prepared.is_idempotent = statement.idempotent
+                return prepared
 
 
 Send = Callable[[Sender, PreparedStatement, float, Told], Any]
@@ -273,19 +309,28 @@ Send = Callable[[Sender, PreparedStatement, float, Told], Any]
 
 
 class _Attempt(Start[Result]):
-    """One run of a statement; `sent` tells whether a node was handed it."""
+    """One run of a statement."""
 
-    __slots__ = ("_answered", "_asked", "_done", "_prepared", "_send", "_sender", "_started", "sent")
+    __slots__ = ("_answered", "_asked", "_done", "_prepared", "_run", "_send", "_sender", "_started")
 
     def __init__(self, sender: Sender, prepared: PreparedStatement, send: Send) -> None:
         self._sender = sender
         self._prepared = prepared
         self._send = send
-        self.sent = False
+        self._run: Any = None
         self._asked = time.perf_counter()
         self._started: float | None = None
         self._answered: float | None = None
         self._done: Done[Result]
+
+    @property
+    def sent(self) -> bool:
+        """Whether a node was handed the statement."""
+        return self._run is not None and bool(self._run.attempted_hosts)
+
+    def may_have_run(self, error: BaseException) -> bool:
+        """Return whether a node may have carried the statement out, although it ended with this error."""
+        return self._run is not None and may_have_run(self._run, error)
 
     def times(self, now: float) -> tuple[float, float | None]:
         """Seconds until it was handed to the driver, and from there to the answer; `now` where these are still to come.
@@ -296,11 +341,18 @@ class _Attempt(Start[Result]):
             return now - self._asked, None
         return self._started - self._asked, (self._answered or now) - self._started
 
+    def goes_on(self) -> None:
+        """Count the answer as still to come: the statement is sent again."""
+        self._answered = None
+
+    def again(self) -> _Attempt:
+        """Return another run of the same."""
+        return _Attempt(self._sender, self._prepared, self._send)
+
     def __call__(self, timeout: float, done: Done[Result]) -> None:
         self._started = time.perf_counter()
         self._done = done
-        sent = self._send(self._sender, self._prepared, timeout, self._told)
-        self.sent = bool(sent.attempted_hosts)
+        self._run = self._send(self._sender, self._prepared, timeout, self._told)
 
     def _told(self, page: RowPage | None, paging_state: bytes | None, error: BaseException | None) -> None:
         self._answered = time.perf_counter()

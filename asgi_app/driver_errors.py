@@ -120,16 +120,38 @@ def translate_prepare(error: Exception, *, of_served_table: bool) -> ServiceErro
     return kind()
 
 
-def translate(error: Exception, *, unknown_if_lost: bool) -> ServiceError:
-    """The error of running a statement; `unknown_if_lost` for a write that had been handed to a node.
+def prepare_may_succeed_elsewhere(error: Exception) -> bool:
+    """Return whether another node may prepare what this error ended: the connection was lost, or nothing came."""
+    if isinstance(error, cluster.NoHostAvailable):  # the driver has asked all of them
+        return False
+    return isinstance(error, AttributeError) or translation(error) in (CassandraUnavailable, DeadlineExceeded)
 
-    A write that failed in any way but by the coordinator's own refusal may have been applied: its outcome is unknown.
-    """
+
+def translate(error: Exception, *, unknown: bool) -> ServiceError:
+    """Return the error of running a statement; `unknown` for a write that a node may have carried out."""
     translated = translation(error)()
-    refused = (ConsistencyUnavailable, RejectedByCassandra)
-    if unknown_if_lost and not isinstance(translated, refused):
+    if unknown:
         translated.outcome = "unknown"
     return translated
+
+
+def may_have_run(future: cluster.ResponseFuture, error: BaseException) -> bool:
+    """Return whether a node may have carried out a statement that ended with `error`.
+
+    It may, unless every node that was handed it refused: after a lost connection or beside a hung node the refusal of
+    the next one proves nothing.
+    """
+    refused = {host for host, failure in future._errors.items() if _is_refusal(failure)}
+    if _is_refusal(error):
+        refused.add(future.coordinator_host)
+    return not refused.issuperset(future.attempted_hosts)
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Return whether one node answered that it did nothing."""
+    if isinstance(error, cluster.NoHostAvailable):
+        return False
+    return issubclass(translation(error), ConsistencyUnavailable | RejectedByCassandra)
 
 
 def _causes(error: cluster.NoHostAvailable) -> Iterable[BaseException]:

@@ -15,7 +15,7 @@ from asgi_app.bridge import Share
 from asgi_app.cql import Statement
 from asgi_app.db import Database, Result
 from asgi_app.deadline import Deadline
-from asgi_app.errors import CassandraUnavailable, ConsistencyUnavailable, Overloaded, ReadTimeout
+from asgi_app.errors import CassandraUnavailable, ConsistencyUnavailable, Overloaded
 from asgi_app.tasks import background_tasks
 
 FIRST_GUESS = 100
@@ -26,7 +26,8 @@ LONGEST_PAUSE = 1.0
 """Seconds before a page that could not be had is asked for again."""
 
 _PASSING = (CassandraUnavailable, ConsistencyUnavailable, Overloaded)
-"""Failures that say at once that they may pass; a stream that has begun waits for that."""
+"""Failures that come at once and may pass. The database repeats a read only a few times after them; a stream that has
+begun waits until its page is due."""
 
 
 class RowSizes:
@@ -218,24 +219,12 @@ async def _page(
     deadline: Deadline,
     share: Share = Share.CALLS,
 ) -> Result:
-    """One page, from whose rows is learned what they weigh.
-
-    Repeated while its deadline lasts where replicas did not answer in time: until a node that died is known to be dead,
-    coordinators ask it in vain, and a range is never read from another replica meanwhile, as a partition is
-    (`speculative_retry` of Cassandra).
-    """
-    while True:
-        try:
-            result = await database.execute(
-                statement, values, deadline=deadline, fetch_size=fetch_size, paging_state=paging_state, share=share
-            )
-        except ReadTimeout:
-            if not statement.idempotent or deadline.left() <= FIRST_PAUSE:
-                raise
-        else:
-            sizes.saw(statement, result)
-            return result
-        await anyio.sleep(FIRST_PAUSE)
+    """Return one page, and learn from its rows what they weigh."""
+    result = await database.execute(
+        statement, values, deadline=deadline, fetch_size=fetch_size, paging_state=paging_state, share=share
+    )
+    sizes.saw(statement, result)
+    return result
 
 
 class _Ahead:

@@ -23,7 +23,13 @@ DDL_TIMEOUT = 60.0
 def connected(host: str, port: int) -> Iterator[Session]:
     """A plain driver session, to write what the service never would and to see what it wrote."""
     profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=DDL_TIMEOUT)
-    cluster = Cluster([(host, port)], port=port, protocol_version=4, execution_profiles={EXEC_PROFILE_DEFAULT: profile})
+    cluster = Cluster(
+        [(host, port)],
+        port=port,
+        protocol_version=4,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        control_connection_timeout=DDL_TIMEOUT,
+    )
     try:
         yield cluster.connect()
     finally:

@@ -1,13 +1,16 @@
-"""Three nodes, three replicas, a quorum: each is killed in turn; no row is lost, no read fails, no write forgotten."""
+"""Three nodes, three replicas, a quorum: each fails in turn; every read, creation, batch and stream succeeds."""
 
 from __future__ import annotations
 
 import json
 import socket
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 import httpx
 import pytest
@@ -21,7 +24,7 @@ from process.running import wait_until
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
 from asgi_app.schema import create_schema, network_replication
 from asgi_app.tables import TABLES
-from streams.stored import ids_of, stored_users, write_users
+from streams.stored import stored_users, write_users
 from streams.tcp import Threaded, threaded
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
@@ -31,7 +34,7 @@ ROWS = 3_000
 NAME = "x" * 3000
 """Rows in megabytes enough that no kernel buffers all of them before a node is killed."""
 
-NEW_USER = {"name": "John", "email": "john@example.com", "age": 30}
+BATCH = 10
 
 
 def free_port() -> int:
@@ -84,64 +87,128 @@ def server(nodes: list[LocalNode], users: str) -> Iterator[Threaded]:
         yield server
 
 
-def test_each_node_is_killed_in_turn_and_nobody_notices(
-    server: Threaded, nodes: list[LocalNode], cql: Session, users: str
+@dataclass(frozen=True)
+class Fault:
+    """What happens to a node, and what mends it."""
+
+    name: str
+    begin: Callable[[LocalNode], None]
+    end: Callable[[LocalNode], None]
+
+
+KILLED = Fault("killed", LocalNode.kill, LocalNode.restart)
+STOPPED = Fault("stopped", LocalNode.pause, LocalNode.resume)
+
+
+@pytest.mark.parametrize("fault", [KILLED, STOPPED], ids=lambda fault: fault.name)
+def test_no_client_notices_a_node_that_fails(
+    fault: Fault, server: Threaded, nodes: list[LocalNode], cql: Session, users: str
 ) -> None:
-    ids = ids_of(stored_users(cql, users))
-    with httpx.Client(base_url=server.url, timeout=60) as client:
+    ids = [user["id"] for user in stored_users(cql, users) if user["name"] == NAME]
+    with httpx.Client(base_url=server.url, timeout=60) as client, load(client, ids[0]) as load_:
         for node in nodes:
             wait_until("every replica answers", lambda: every_replica_answers(cql, users), 90)
-            with load(client, ids[0]) as (statuses, written):
-                assert streamed_while(client, node.kill) == ids, f"{node.host} killed"
-            assert set(statuses) == {200}, f"reads while {node.host} was killed"
-            assert len(written) > 0
-            for created in written:
-                assert client.get(f"/users/{created}").status_code == 200
-            node.restart()
+            assert streamed_while(client, partial(fault.begin, node)) == ids, f"{node.host} {fault.name}"
+            begun = load_.begun  # of these, each batch was begun while the node was away
+            wait_until("a batch passes without the node", partial(load_.has_passed, begun), 60)
+            fault.end(node)
+            assert load_.failures == [], f"while {node.host} was {fault.name}"
+        wait_until("every replica answers", lambda: every_replica_answers(cql, users), 90)
+    assert load_.failures == []
+    assert_stored_whole(cql, users, load_)
 
 
-def streamed_while(client: httpx.Client, kill: Callable[[], None]) -> list[str]:
-    """The ids of a stream that is whole, although a node was killed after its first bytes."""
+def streamed_while(client: httpx.Client, fail: Callable[[], None]) -> list[str]:
+    """Return the ids of a stream that is whole, although a node failed after its first bytes."""
     with client.stream("GET", "/users/stream?fetch_size=20&format=ndjson") as answer:
         pieces = answer.iter_bytes()
         body = bytearray(next(pieces))
-        kill()
+        fail()
         for piece in pieces:
             body += piece
     lines = [json.loads(line) for line in body.splitlines()]
     return [line["id"] for line in lines if line["name"] == NAME]
 
 
+class Load:
+    """Reads and writes, one after another of each kind, and every answer that was no success."""
+
+    def __init__(self, client: httpx.Client, user: str) -> None:
+        self._client = client
+        self._user = user
+        self._mark = uuid.uuid4().hex
+        self.ended = threading.Event()
+        self.failures: list[str] = []
+        self.begun = 0
+        self.passed: set[int] = set()
+        self.created: list[str] = []
+
+    def read(self) -> None:
+        """Read one user and a page of users, until the load ends."""
+        while not self.ended.is_set():
+            self._check(self._client.get(f"/users/{self._user}"))
+            self._check(self._client.get("/users?limit=3"))
+
+    def create(self) -> None:
+        """Create one user after another."""
+        while not self.ended.is_set():
+            email = f"{len(self.created)}@{self._mark}.single"
+            self._check(self._client.post("/users", json=new_user(email)))
+            self.created.append(email)
+
+    def create_many(self) -> None:
+        """Create one batch of users after another."""
+        while not self.ended.is_set():
+            number = self.begun = self.begun + 1
+            self._check(self._client.post("/users/batch", json=[new_user(email) for email in self.batch(number)]))
+            self.passed.add(number)
+
+    def batch(self, number: int) -> list[str]:
+        """Return the addresses of one batch."""
+        return [f"{number}.{place}@{self._mark}.batch" for place in range(BATCH)]
+
+    def has_passed(self, number: int) -> bool:
+        """Return whether a batch that was begun after this one has been answered."""
+        return bool(self.passed) and max(self.passed) > number
+
+    def addresses(self) -> list[str]:
+        """Return the address of each user whose creation was acknowledged."""
+        return self.created + [email for number in self.passed for email in self.batch(number)]
+
+    def is_of(self, email: str) -> bool:
+        """Return whether this load wrote the address."""
+        return self._mark in email
+
+    def _check(self, answer: httpx.Response) -> None:
+        if not answer.is_success:
+            self.failures.append(f"{answer.request.method} {answer.request.url.path} {answer.text}")
+
+
 @contextmanager
-def load(client: httpx.Client, user: str) -> Iterator[tuple[list[int], list[str]]]:
-    """Reads and writes beside the block: the status of each read, and the id of each user that was created.
-
-    A write that a dying node took is allowed to fail, with a status that says so.
-    """
-    statuses: list[int] = []
-    written: list[str] = []
-    ended = threading.Event()
-
-    def read() -> None:
-        while not ended.is_set():
-            statuses.append(client.get(f"/users/{user}").status_code)
-            statuses.append(client.get("/users?limit=3").status_code)
-
-    def write() -> None:
-        while not ended.is_set():
-            answer = client.post("/users", json=NEW_USER)
-            assert answer.status_code in (201, 503, 504), answer.text
-            if answer.status_code == 201:
-                written.append(answer.json()["id"])
-
+def load(client: httpx.Client, user: str) -> Iterator[Load]:
+    """Run a load beside the block."""
+    made = Load(client, user)
     with ThreadPoolExecutor() as pool:
-        running = [pool.submit(read), pool.submit(write)]
+        running = [pool.submit(kind) for kind in (made.read, made.create, made.create_many)]
         try:
-            yield statuses, written
+            yield made
         finally:
-            ended.set()
-    for half in running:
-        half.result()
+            made.ended.set()
+    for kind in running:
+        kind.result()
+
+
+def new_user(email: str) -> dict[str, object]:
+    return {"name": "John", "email": email, "age": 30}
+
+
+def assert_stored_whole(session: Session, table: str, load_: Load) -> None:
+    """Every acknowledged user is stored once, and no other of the load's; so no batch is there in part."""
+    statement = SimpleStatement(f"SELECT email FROM {table}", consistency_level=ConsistencyLevel.QUORUM)
+    stored = [row.email for row in session.execute(statement) if load_.is_of(row.email)]
+    assert len(load_.passed) > len(HOSTS)
+    assert len(load_.created) > len(HOSTS)
+    assert sorted(stored) == sorted(load_.addresses())
 
 
 def every_replica_answers(session: Session, table: str) -> bool:

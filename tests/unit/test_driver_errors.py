@@ -6,13 +6,22 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import cassandra
 import pytest
 from cassandra import cluster, connection, protocol
 
-from asgi_app.driver_errors import CAS_WRITE_UNKNOWN, TRANSLATIONS, translate, translate_prepare, translation
+from asgi_app.driver_errors import (
+    CAS_WRITE_UNKNOWN,
+    TRANSLATIONS,
+    may_have_run,
+    prepare_may_succeed_elsewhere,
+    translate,
+    translate_prepare,
+    translation,
+)
 from asgi_app.errors import (
     CassandraUnavailable,
     ConsistencyUnavailable,
@@ -97,7 +106,7 @@ def test_no_text_of_the_driver_reaches_the_client() -> None:
         cassandra.InvalidRequest("10.0.0.1 SELECT"),
         connection.ConnectionShutdown("x"),
     ):
-        translated = translate(error, unknown_if_lost=True)
+        translated = translate(error, unknown=True)
         assert translated.detail == type(translated).default_detail
 
 
@@ -112,11 +121,48 @@ def test_no_text_of_the_driver_reaches_the_client() -> None:
         (cassandra.InvalidRequest("bad"), None),
     ],
 )
-def test_the_outcome_of_a_write_that_was_sent_is_unknown_unless_it_was_refused(
-    error: Exception, outcome: str | None
-) -> None:
-    assert translate(error, unknown_if_lost=True).outcome == outcome
-    assert translate(error, unknown_if_lost=False).outcome is None
+def test_a_write_that_was_sent_may_have_run_unless_it_was_refused(error: Exception, outcome: str | None) -> None:
+    future = run("a", coordinator="a")
+    assert may_have_run(future, error) is (outcome == "unknown")
+    assert translate(error, unknown=may_have_run(future, error)).outcome == outcome
+    assert not may_have_run(run(), error)
+    assert translate(error, unknown=False).outcome is None
+
+
+GONE = connection.ConnectionShutdown("gone")
+
+
+def run(*attempted: str, coordinator: str | None = None, **errors: Exception) -> Any:
+    """Return as much of a response future as is looked at; `errors` by host."""
+    return SimpleNamespace(attempted_hosts=list(attempted), coordinator_host=coordinator, _errors=errors)
+
+
+@pytest.mark.parametrize(
+    ("future", "error", "may"),
+    [
+        (run("a", "b", coordinator="b", a=UNAVAILABLE), UNAVAILABLE, False),
+        (run("a", "b", coordinator="b", a=GONE), UNAVAILABLE, True),
+        (run("a", "b", coordinator="b"), UNAVAILABLE, True),  # a hangs, and b was asked speculatively
+        (run("a", "b", coordinator="b", a=GONE, b=UNAVAILABLE), no_host(GONE, UNAVAILABLE), True),
+        (run("a", coordinator="a", a=UNAVAILABLE, b=GONE), no_host(UNAVAILABLE, GONE), False),  # b was never asked
+    ],
+)
+def test_a_refusal_proves_nothing_of_the_other_nodes_that_were_asked(future: Any, error: Exception, may: bool) -> None:
+    assert may_have_run(future, error) is may
+
+
+@pytest.mark.parametrize(
+    ("error", "may"),
+    [
+        (AttributeError("on_request_error"), True),  # what is left to see of a lost connection
+        (cassandra.OperationTimedOut(), True),
+        (protocol.OverloadedErrorMessage(0x1001, "busy", None), True),
+        (no_host(GONE), False),
+        (cassandra.InvalidRequest("unconfigured table"), False),
+    ],
+)
+def test_a_prepare_is_repeated_where_another_node_may_do_it(error: Exception, may: bool) -> None:
+    assert prepare_may_succeed_elsewhere(error) is may
 
 
 def test_a_refused_prepare_means_a_missing_table_or_a_mistake_in_the_statement() -> None:

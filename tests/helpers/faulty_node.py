@@ -1,0 +1,138 @@
+"""A way to a real Cassandra node that answers chosen requests with an error instead of passing them on.
+
+For faults that a real node cannot be made to have when a test wants them. Speaks version 4 of the native protocol,
+whose frames have no checksums.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import chain, repeat
+
+from helpers.scripted_node import ERROR, error, frame
+from helpers.wire import int32, string
+
+EXECUTE, BATCH = 0x0A, 0x0D
+
+_VERSION = 4
+_QUORUM = b"\0\x06"
+
+
+class FaultyNode:
+    """Listens on `port`; `asked` counts the requests of each kind that came, by opcode."""
+
+    def __init__(self, node: tuple[str, int], listener: socket.socket) -> None:
+        self._node = node
+        self._listener = listener
+        self._faults: dict[int, Iterator[bytes]] = {}
+        self._sockets: list[socket.socket] = []
+        self.port: int = listener.getsockname()[1]
+        self.asked: Counter[int] = Counter()
+
+    def fail(self, opcode: int, *faults: bytes, always: bool = False) -> None:
+        """Answer the next requests of a kind with these bodies of an ERROR, in this order; count the requests anew.
+
+        With `always` the last one is the answer to every other request too.
+        """
+        self._faults[opcode] = chain(faults, repeat(faults[-1])) if always else iter(faults)
+        self.asked.clear()
+
+    def accept_all(self) -> None:
+        """Serve connections until the listener is closed."""
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                node = socket.create_connection(self._node)
+                self._sockets += [client, node]
+                turn = threading.Lock()
+                threading.Thread(target=self._from_client, args=(client, node, turn), daemon=True).start()
+                threading.Thread(target=self._from_node, args=(client, node, turn), daemon=True).start()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for each in self._sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _from_client(self, client: socket.socket, node: socket.socket, turn: threading.Lock) -> None:
+        for head, body in _frames(client):
+            fault = self._fault(head[4])
+            if fault is None:
+                node.sendall(head + body)
+                continue
+            (stream,) = struct.unpack(">h", head[2:4])
+            with turn:
+                client.sendall(frame(_VERSION, stream, ERROR, fault))
+        with suppress(OSError):
+            node.shutdown(socket.SHUT_RDWR)
+
+    def _from_node(self, client: socket.socket, node: socket.socket, turn: threading.Lock) -> None:
+        with suppress(OSError):
+            for head, body in _frames(node):
+                with turn:
+                    client.sendall(head + body)
+            client.shutdown(socket.SHUT_RDWR)
+
+    def _fault(self, opcode: int) -> bytes | None:
+        self.asked[opcode] += 1
+        return next(self._faults.get(opcode, iter(())), None)
+
+
+def _frames(stream: socket.socket) -> Iterator[tuple[bytes, bytes]]:
+    """Yield head and body of each frame until the other end closes."""
+    with suppress(OSError), stream.makefile("rb") as reader:
+        while len(head := reader.read(9)) == 9:
+            yield head, reader.read(int.from_bytes(head[5:], "big"))
+
+
+@contextmanager
+def faulty_node(node: tuple[str, int]) -> Iterator[FaultyNode]:
+    """Run a way to `node` on a port of its own, for as long as the context lasts."""
+    made = FaultyNode(node, socket.create_server(("127.0.0.1", 0)))
+    thread = threading.Thread(target=made.accept_all, daemon=True)
+    thread.start()
+    try:
+        yield made
+    finally:
+        made.close()
+        thread.join()
+
+
+# --- the bodies of errors, as section 9 of the protocol's specification has them
+
+
+def write_timeout(write_type: str) -> bytes:
+    """Return the error of a coordinator that waited in vain for replicas to write."""
+    return _error(0x1100, _QUORUM + int32(1) + int32(2) + string(write_type))
+
+
+def read_timeout() -> bytes:
+    """Return the error of a coordinator that waited in vain for replicas to read."""
+    return _error(0x1200, _QUORUM + int32(1) + int32(2) + b"\0")
+
+
+def unavailable() -> bytes:
+    """Return the error of a coordinator that knows of too few live replicas."""
+    return _error(0x1000, _QUORUM + int32(2) + int32(1))
+
+
+def overloaded() -> bytes:
+    """Return the error of a coordinator that has too much to do."""
+    return _error(0x1001)
+
+
+def server_error() -> bytes:
+    """Return the error of a coordinator that failed."""
+    return _error(0x0000)
+
+
+def _error(code: int, rest: bytes = b"") -> bytes:
+    return error(code, "10.0.0.1 said no", rest)
