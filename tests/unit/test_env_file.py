@@ -47,9 +47,7 @@ def test_a_file_that_is_not_text(content: bytes, message: str, path: Path) -> No
     assert Problem(str(path), message) in problems(path)
 
 
-def test_a_virtual_environment_of_that_name_is_ignored_and_logged(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_virtual_environment_of_that_name_is_ignored_and_logged(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path.mkdir()
     with caplog.at_level(logging.INFO):
         assert Settings.load({"CASSANDRA_PORT": "1"}, path).cassandra_port == 1
