@@ -432,7 +432,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _setting(
             "ASGI_CASSANDRA_PAGE_KEYS",
             "The keys that encrypt page tokens, separated by commas. The first one issues, all of them are accepted. "
-            "Not set: a key is made at every start, so a token does not outlive the process.",
+            "Not set: each process makes its own at start (serve: one for its workers), so a token is good neither in "
+            "another process nor after a restart, and the first one logs a warning.",
             allowed="keys of at least 32 characters, separated by commas",
             min_length=32,
         ),

@@ -1,6 +1,6 @@
 """The service with OpenTelemetry spans, exported to a collector: to Jaeger, Tempo, or whatever speaks OTLP.
 
-    pip install 'asgi-cassandra[server,otel]' opentelemetry-sdk opentelemetry-exporter-otlp-proto-http
+    pip install '.[server,otel]' opentelemetry-sdk opentelemetry-exporter-otlp-proto-http
     OTEL_SERVICE_NAME=users OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 uvicorn examples.tracing:app
 
 Without an endpoint the spans are printed. The parent has a span of its own around each request, as an application

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import venv
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
+from asgi_app import __version__
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +46,19 @@ def compiled_parts(wheel: Path) -> list[str]:
     assert "asgi_app/py.typed" in names
     assert not [name for name in names if name.endswith(".cpp")]
     return [name for name in names if name.startswith("asgi_app/_transcoder.") and not name.endswith(".pyi")]
+
+
+@pytest.mark.timeout(900)  # pip fetches everything, on whatever network there is
+def test_what_the_readme_says_installs_it_in_a_new_environment(sources: Path, tmp_path: Path) -> None:
+    (command,) = re.findall(r'^ {4}pip install "([^$"]+)"$', (ROOT / "README.md").read_text(), re.MULTILINE)
+    venv.create(tmp_path / "environment", with_pip=True)
+    programs = tmp_path / "environment" / "bin"
+    subprocess.run([programs / "pip", "install", "--quiet", command], cwd=sources, check=True)
+    asked = [programs / "asgi-cassandra", "--version"]
+    assert __version__ in subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    imported = [programs / "python", "-c", "import httptools, hypercorn, asgi_app.app; print(asgi_app.app.__file__)"]
+    place = subprocess.run(imported, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert Path(place).is_relative_to(tmp_path / "environment")
 
 
 def test_with_a_compiler_it_is_of_this_platform(sources: Path, tmp_path: Path) -> None:

@@ -17,6 +17,20 @@ def test_a_token_gives_back_its_position() -> None:
     assert tokens.read(tokens.issue(POSITION, "walk"), "walk") == POSITION
 
 
+def test_the_first_token_under_a_key_of_the_process_warns_once(caplog: pytest.LogCaptureFixture) -> None:
+    tokens = PageTokens()
+    assert caplog.messages == []
+    for _ in range(3):
+        tokens.issue(POSITION, "walk")
+    (message,) = caplog.messages
+    assert message.startswith("ASGI_CASSANDRA_PAGE_KEYS is not set")
+
+
+def test_tokens_under_a_given_key_do_not_warn(caplog: pytest.LogCaptureFixture) -> None:
+    PageTokens(["k" * 32]).issue(POSITION, "walk")
+    assert caplog.messages == []
+
+
 def test_a_token_shows_nothing_and_is_never_the_same() -> None:
     tokens = PageTokens()
     first, second = tokens.issue(POSITION, "walk"), tokens.issue(POSITION, "walk")

@@ -31,6 +31,11 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "examples").glob("*.*"))], ids=lambda page: page.name)
+def test_nothing_is_installed_by_a_name_that_no_index_has(page: Path) -> None:
+    assert not re.search(r"pip install [^`\n]*asgi-cassandra", page.read_text())
+
+
 def test_every_script_is_there_and_in_its_list() -> None:
     listed = set(re.findall(r"`scripts/([a-z-]+)", (ROOT / "scripts" / "README.md").read_text()))
     assert listed == {path.name for path in (ROOT / "scripts").iterdir() if path.suffix != ".md"}
