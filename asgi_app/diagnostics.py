@@ -180,6 +180,7 @@ async def nested_contexts(request: Request) -> JsonResponse:
             "row_count": rows,
             "rows_read": rows,
             "closed": [event.removesuffix("_closed") for event in events if event.endswith("_closed")],
+            "session_open_after_stream_closed": INSIDE_OUT[4] in events,
             "main_session_unaffected": works,
             "main_session_answers": works,
             "passed": in_order and rows == SMALL_PAGE and works,

@@ -85,6 +85,7 @@ async def shutdown(request: Request) -> JsonResponse:
     drain.ask_to_end()
     settings = settings_of(request.scope)
     body = {
+        "message": "Shutdown initiated",
         "status": "shutting down",
         "requests_under_way": drain.under_way - 1,  # without this one
         "grace_seconds": settings.shutdown_grace,

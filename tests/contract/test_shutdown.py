@@ -110,7 +110,12 @@ async def test_after_it_the_probes_answer_and_new_work_is_refused(
         assert (ready.status_code, ready.json()["draining"], "connection" in ready.headers) == (200, False, False)
         done = await curl(client, f'-X POST http://localhost:8000/shutdown -H "Authorization: Bearer {TOKEN}"')
         assert done.status_code == 202
-        assert done.json() == {"status": "shutting down", "requests_under_way": 0, "grace_seconds": 30.0}
+        assert done.json() == {
+            "message": "Shutdown initiated",
+            "status": "shutting down",
+            "requests_under_way": 0,
+            "grace_seconds": 30.0,
+        }
         assert asked.times == 1
         await eventually(lambda: asked.drain.is_over)
 
