@@ -34,10 +34,11 @@ class Tracing:
         self._consistency = consistency.lower()
 
     def begin_request(self, scope: MutableMapping[str, Any], path: str, *, parent_is_sound: bool) -> RequestSpan:
-        """The span of a request, current until it ends. `path` is the percent-encoded one.
+        """Begin the span of a request, current until it ends. `path` is the percent-encoded one.
 
-        It is a child of the span that is current, which is a parent application's; else of the one that the request's
-        headers name, of which a `traceparent` counts only where it is sound.
+        It is a child of the span that is current, which is a parent application's or an instrumentation's; else of the
+        one that the request's headers name, of which a `traceparent` counts only where it is sound. Its kind is SERVER,
+        or INTERNAL within a span of that kind: a request has one of them, or backends count it twice.
         """
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
         attributes = {
@@ -46,11 +47,14 @@ class Tracing:
             "url.path": path,
             "url.scheme": scope["scheme"],
         }
-        parent = None
-        if not trace.get_current_span().get_span_context().is_valid:
+        parent, kind = None, SpanKind.SERVER
+        current = trace.get_current_span()
+        if current.get_span_context().is_valid:
+            kind = SpanKind.INTERNAL if _is_within_server_span(current) else kind
+        else:
             parent = propagate.extract(_carrier(scope["headers"], parent_is_sound))
         name = "HTTP" if method == "_OTHER" else method
-        span = self._tracer.start_span(name, parent, SpanKind.SERVER, attributes)
+        span = self._tracer.start_span(name, parent, kind, attributes)
         return RequestSpan(span, name, parent)
 
     def begin_statement(self, statement: Statement, batch_size: int | None) -> StatementSpan:
@@ -124,6 +128,19 @@ class StatementSpan:
         else:
             span.set_attribute("db.response.returned_rows", rows)
         span.end()
+
+
+def _is_within_server_span(span: Span) -> bool:
+    """Return whether `span` or one above it in this process is of the kind SERVER, as far as can be seen.
+
+    A span has the context of its parent and not the parent's kind. One that is below another of this process is taken
+    to be below a server span: that is where others come from while a request is served. The API promises neither
+    attribute; spans of the SDK have both. A span that is not recorded has none, and its children are not recorded.
+    """
+    if getattr(span, "kind", None) is SpanKind.SERVER:
+        return True
+    parent = getattr(span, "parent", None)
+    return parent is not None and not parent.is_remote
 
 
 def _carrier(headers: list[tuple[bytes, bytes]], parent_is_sound: bool) -> Mapping[str, list[str]]:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import anyio
@@ -15,8 +15,7 @@ import pytest
 from helpers.exchange import Exchange
 from helpers.service import client_of, serving
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.applications import Starlette
@@ -31,23 +30,6 @@ pytestmark = pytest.mark.anyio
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SENT = {"name": "Grace Brewster", "email": "grace@navy.example", "age": 97}
-
-
-@pytest.fixture(scope="session")
-def exporter() -> InMemorySpanExporter:
-    """What keeps the spans of this process; a provider can be set but once."""
-    kept = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(kept))
-    trace.set_tracer_provider(provider)
-    return kept
-
-
-@pytest.fixture
-def spans(exporter: InMemorySpanExporter) -> Iterator[InMemorySpanExporter]:
-    exporter.clear()
-    yield exporter
-    exporter.clear()
 
 
 @pytest.fixture
@@ -247,10 +229,32 @@ async def test_mounted_it_is_part_of_its_parents_trace(traced: Settings, spans: 
     async with app.router.lifespan_context(app), client_of(parent) as client:
         await client.get(f"/db/users/{uuid.uuid4()}", headers={"traceparent": f"00-{TRACE}-{SPAN}-01"})
     above, request, read = the(spans, "parent"), the(spans, "GET /users/{user_id}"), the(spans, "SELECT users")
+    assert (above.kind, request.kind) == (SpanKind.INTERNAL, SpanKind.SERVER)
     assert is_child(request, above)
     assert is_child(read, request)
     assert attributes(request)["url.path"].startswith("/db/users/")
     assert after == [True]
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+async def test_within_a_server_span_it_is_no_second_one(
+    traced: Settings, spans: InMemorySpanExporter, depth: int
+) -> None:
+    """Instrumentation makes the server span of the request; spans of middleware may be current below it."""
+    app = create_app(traced)
+    tracer = trace.get_tracer("instrumentation")
+
+    async def instrumented(scope: Scope, receive: Receive, send: Send) -> None:
+        with ExitStack() as within:
+            within.enter_context(tracer.start_as_current_span("outermost", kind=SpanKind.SERVER))
+            for _ in range(depth):
+                within.enter_context(tracer.start_as_current_span("middleware"))
+            await app(scope, receive, send)
+
+    async with app.router.lifespan_context(app), client_of(instrumented) as client:
+        await client.get("/livez", headers={"traceparent": f"00-{TRACE}-{SPAN}-01"})
+    assert the(spans, "GET /livez").kind is SpanKind.INTERNAL
+    assert [span.name for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER] == ["outermost"]
 
 
 async def test_there_are_none_unless_asked_for(client: httpx.AsyncClient, spans: InMemorySpanExporter) -> None:

@@ -1,0 +1,81 @@
+"""A claim has one owner at a time, and an owner is one event loop of one process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import anyio
+import pytest
+from helpers.loops import EVERY_LOOP
+
+from asgi_app.errors import AlreadyStarted, WrongEventLoop
+from asgi_app.owner import Claim, Owner
+
+every_loop = pytest.mark.parametrize("anyio_backend", EVERY_LOOP, scope="module", indirect=True)
+
+
+@pytest.fixture
+def new_loop() -> Iterator[Callable[[], asyncio.AbstractEventLoop]]:
+    made: list[asyncio.AbstractEventLoop] = []
+
+    def new() -> asyncio.AbstractEventLoop:
+        made.append(asyncio.new_event_loop())
+        return made[-1]
+
+    yield new
+    for loop in made:
+        loop.close()
+
+
+@pytest.mark.anyio
+@every_loop
+async def test_others_are_refused_and_its_tasks_are_not() -> None:
+    owner = Owner()
+
+    async def check() -> None:
+        owner.check()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(check)
+
+    for elsewhere in (owner.check, lambda: asyncio.run(check()), lambda: anyio.run(check, backend="trio")):
+        with pytest.raises(WrongEventLoop):
+            await anyio.to_thread.run_sync(elsewhere)
+    owner.check()
+
+
+def on(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *args: Any) -> Any:
+    async def call() -> Any:
+        return function(*args)
+
+    return loop.run_until_complete(call())
+
+
+def test_two_loops_in_turn_in_one_thread_are_two(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    first, second = new_loop(), new_loop()
+    owner = on(first, Owner)
+    with pytest.raises(WrongEventLoop):
+        on(second, owner.check)
+    with pytest.raises(WrongEventLoop):
+        owner.check()
+    on(first, owner.check)
+
+
+def test_a_claim_whose_loop_was_closed_is_free(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    claim = Claim()
+    first, second = new_loop(), new_loop()
+    dead: AbstractContextManager[None] = claim.held()
+    on(first, dead.__enter__)
+    with pytest.raises(AlreadyStarted):
+        on(second, claim.held().__enter__)
+    first.close()
+    alive = claim.held()
+    on(second, alive.__enter__)
+    dead.__exit__(None, None, None)  # late, and without effect on the one that holds it now
+    with pytest.raises(AlreadyStarted):
+        on(second, claim.held().__enter__)
+    on(second, alive.__exit__, None, None, None)
+    on(second, claim.held().__enter__)
