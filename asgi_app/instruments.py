@@ -128,8 +128,8 @@ class Instruments(Collector):
         )
         self.retries = self._counter(
             "cassandra_retries_total",
-            "Statements sent once more, by what failed: after `read_timeout` and `write_timeout` to the same node, "
-            "after `unavailable` and `request_error` to another.",
+            "Idempotent statements sent again, by what failed: `read_timeout`, `write_timeout`, `unavailable`, or "
+            "`request_error` (connection lost, or the node overloaded, starting or failing).",
             "reason",
         )
         self.speculative_executions = self._counter(

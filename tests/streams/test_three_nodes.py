@@ -35,6 +35,10 @@ NAME = "x" * 3000
 """Rows in megabytes enough that no kernel buffers all of them before a node is killed."""
 
 BATCH = 10
+BREATH = 0.05
+"""Seconds between two requests of one kind, so that a node that boots has the processors too."""
+BOOT = 300.0
+"""Seconds a node may take to boot on a busy machine, beside two others and their load."""
 
 
 def free_port() -> int:
@@ -53,7 +57,15 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[LocalNode]]
     data, port, storage_port = tmp_path_factory.mktemp("nodes"), free_port(), free_port()
 
     def spec(host: str) -> NodeSpec:
-        return NodeSpec(data=data / host, host=host, port=port, storage_port=storage_port, seeds=HOSTS[:1], heap="400m")
+        return NodeSpec(
+            data=data / host,
+            host=host,
+            port=port,
+            storage_port=storage_port,
+            seeds=HOSTS[:1],
+            heap="400m",
+            boot_timeout=BOOT,
+        )
 
     with ExitStack() as running:
         first = running.enter_context(local_node(spec(HOSTS[0])))
@@ -107,13 +119,13 @@ def test_no_client_notices_a_node_that_fails(
     ids = [user["id"] for user in stored_users(cql, users) if user["name"] == NAME]
     with httpx.Client(base_url=server.url, timeout=60) as client, load(client, ids[0]) as load_:
         for node in nodes:
-            wait_until("every replica answers", lambda: every_replica_answers(cql, users), 90)
+            wait_until("every replica answers", lambda: every_replica_answers(cql, users), 120)
             assert streamed_while(client, partial(fault.begin, node)) == ids, f"{node.host} {fault.name}"
             begun = load_.begun  # of these, each batch was begun while the node was away
             wait_until("a batch passes without the node", partial(load_.has_passed, begun), 60)
             fault.end(node)
             assert load_.failures == [], f"while {node.host} was {fault.name}"
-        wait_until("every replica answers", lambda: every_replica_answers(cql, users), 90)
+        wait_until("every replica answers", lambda: every_replica_answers(cql, users), 120)
     assert load_.failures == []
     assert_stored_whole(cql, users, load_)
 
@@ -145,20 +157,20 @@ class Load:
 
     def read(self) -> None:
         """Read one user and a page of users, until the load ends."""
-        while not self.ended.is_set():
+        while not self.ended.wait(BREATH):
             self._check(self._client.get(f"/users/{self._user}"))
             self._check(self._client.get("/users?limit=3"))
 
     def create(self) -> None:
         """Create one user after another."""
-        while not self.ended.is_set():
+        while not self.ended.wait(BREATH):
             email = f"{len(self.created)}@{self._mark}.single"
             self._check(self._client.post("/users", json=new_user(email)))
             self.created.append(email)
 
     def create_many(self) -> None:
         """Create one batch of users after another."""
-        while not self.ended.is_set():
+        while not self.ended.wait(BREATH):
             number = self.begun = self.begun + 1
             self._check(self._client.post("/users/batch", json=[new_user(email) for email in self.batch(number)]))
             self.passed.add(number)
