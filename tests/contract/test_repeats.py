@@ -123,6 +123,7 @@ async def test_a_batch_that_never_gets_through_ends_with_its_deadline_and_is_unk
         (overloaded(), "request_error"),
         (server_error(), "request_error"),
     ],
+    ids=["read timeout", "unavailable", "overloaded", "server error"],
 )
 async def test_a_read_is_sent_again_after_each_failure_that_may_pass(
     own: httpx.AsyncClient, node: FaultyNode, fault: bytes, reason: str
@@ -158,6 +159,7 @@ async def test_a_cluster_that_refuses_is_not_asked_for_long(own: httpx.AsyncClie
         (server_error(), 503, "cassandra_unavailable", "unknown"),
         (unavailable(), 503, "consistency_unavailable", None),
     ],
+    ids=["timeout CAS", "timeout SIMPLE", "server error", "unavailable"],
 )
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 async def test_a_condition_is_never_sent_again(

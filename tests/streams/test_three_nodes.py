@@ -27,7 +27,7 @@ from asgi_app.tables import TABLES
 from streams.stored import stored_users, write_users
 from streams.tcp import Threaded, threaded
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 ROWS = 3_000

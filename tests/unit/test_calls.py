@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 import pytest
-from cassandra import InvalidRequest, OperationTimedOut, ReadTimeout
+from cassandra import InvalidRequest, OperationTimedOut, ReadTimeout, WriteTimeout
 from cassandra.cluster import NoHostAvailable, Session
 from cassandra.connection import ConnectionShutdown, DefaultEndPoint
 from cassandra.cqltypes import Int32Type
@@ -27,7 +27,7 @@ from helpers.loops import ASYNCIO_LOOPS
 from helpers.scripted_node import ERROR, EXECUTE, INT, RESULT, Asked, Peer, error, rows, scripted_node
 from helpers.service import settings_for
 from helpers.waiting import LONG, eventually, in_thread
-from helpers.wire import int32
+from helpers.wire import int32, string
 
 from asgi_app.calls import OwnSender, _bound
 from asgi_app.cluster import IdempotentRetryPolicy, build_cluster
@@ -513,6 +513,25 @@ async def test_an_error_of_the_server_goes_to_the_next_node() -> None:
         _, told = send(two.sender, statement(idempotent=False), (1,), writes=True)
         await in_thread(two.peers[0].answer, await two.asked(), ERROR, error(0x0000, "oops"))
         assert isinstance(await told.error(), ServerError)
+
+
+WRITE_TIMEOUT = error(0x1100, "late", b"\0\6" + int32(1) + int32(2) + string("BATCH_LOG"))
+
+
+async def test_a_write_that_was_not_done_in_time_goes_to_the_next_node_once() -> None:
+    async with nodes(2) as two:
+        _, told = send(two.sender, statement(), (1,), writes=True)
+        await in_thread(two.peers[0].answer, await two.asked(), ERROR, WRITE_TIMEOUT)
+        await two.answer(await two.asked(1), 5, 1)
+        assert (await told.page()).tuples() == [(5,)]
+        _, told = send(two.sender, statement(), (1,), writes=True)
+        for number in (0, 1):
+            await in_thread(two.peers[number].answer, await two.asked(number), ERROR, WRITE_TIMEOUT)
+        assert isinstance(await told.error(), WriteTimeout)
+        call, told = send(two.sender, statement(idempotent=False), (1,), writes=True)
+        await in_thread(two.peers[0].answer, await two.asked(), ERROR, WRITE_TIMEOUT)
+        assert isinstance(await told.error(), WriteTimeout)
+        assert call.attempted_hosts == two.cluster.hosts[:1]
 
 
 PREPARED = b"\0\2id" + int32(1) + int32(1) + int32(0)
