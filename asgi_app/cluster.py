@@ -4,6 +4,7 @@
 fails, and that must become a sentence for the operator, not a traceback wherever this package is imported.
 """
 
+import inspect
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -82,7 +83,7 @@ def build_cluster(
     driver = _driver()
     profile = _execution_profile(driver, settings, row_factory, observer or _Nobody())
     arguments = {
-        **_connection_arguments(settings),
+        **_connection_arguments(driver, settings),
         "execution_profiles": {driver.EXEC_PROFILE_DEFAULT: profile},
         "connection_class": connection_class or _connection_class(driver),
     }
@@ -221,8 +222,9 @@ def _connection_class(driver: ModuleType) -> type[Any]:
     return type(default.__name__, (default,), {"in_buffer_size": _READ_AT_ONCE})
 
 
-def _connection_arguments(settings: Settings) -> dict[str, Any]:
-    return {
+def _connection_arguments(driver: ModuleType, settings: Settings) -> dict[str, Any]:
+    """Return what a `Cluster` takes beside its addresses, without what this driver does not have."""
+    arguments = {
         "protocol_version": settings.protocol_version,
         "allow_beta_protocol_version": False,
         "connect_timeout": settings.cassandra_connection_timeout,
@@ -238,6 +240,8 @@ def _connection_arguments(settings: Settings) -> dict[str, Any]:
         "application_name": "asgi-cassandra",
         "application_version": asgi_app.__version__,
     }
+    known = inspect.signature(driver.Cluster).parameters  # scylla-driver has no reports and names no application so
+    return {name: value for name, value in arguments.items() if name in known}
 
 
 def _heartbeat_timeout(settings: Settings) -> float:

@@ -1,10 +1,16 @@
-"""One driver session: a parent's, or one connected in the background for as long as it takes and closed inside out."""
+"""One driver session: a parent's, or one of our own, opened in the background and closed inside out.
+
+The driver finds nodes again at the addresses it knows. Where all of them have moved (containers that were started
+elsewhere, behind the same name), it would try the old addresses without end, so a session of our own is then replaced
+by one that starts from the configured names: see `Connection.watch`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -16,6 +22,8 @@ from asgi_app.borrowed import BorrowedSession
 from asgi_app.bridge import Bridge
 from asgi_app.calls import LentSender, OwnSender, Sender
 from asgi_app.cluster import ClusterConfigError, build_cluster
+from asgi_app.connecting import connect
+from asgi_app.driver import TESTED, driver_name, is_tested
 from asgi_app.errors import NotConnected, ShuttingDown
 from asgi_app.metrics import Metrics, NodeState
 from asgi_app.owner import Owner
@@ -28,6 +36,15 @@ logger = logging.getLogger("asgi_app.db")
 FIRST_RETRY = 0.25
 LONGEST_RETRY = 1.0
 """Seconds between attempts to connect: short, since readiness is promised within two seconds of Cassandra's return."""
+
+FIRST_RENEWAL = 3.0
+"""Seconds without any connection to a node until the configured names are resolved again.
+
+The driver tries the addresses it knows each second: a node that is restarted where it was is found by that first.
+"""
+
+LONGEST_RENEWAL = 12.0
+"""Seconds between further attempts, which double up to this."""
 
 
 class Connection:
@@ -52,6 +69,7 @@ class Connection:
         self._sender: Sender | None = None if lent is None else LentSender(lent)
         self._owner = owner
         self._closed = False
+        self._doubted = anyio.Event()
 
     @property
     def session(self) -> Any:
@@ -95,6 +113,27 @@ class Connection:
             pause = min(pause * 2, LONGEST_RETRY)
         task_status.started()
 
+    def doubt(self) -> None:
+        """Have `watch` look whether any node is connected. Call it when a statement failed as if none were."""
+        self._doubted.set()
+
+    async def watch(self, renewed: Callable[[], None]) -> None:
+        """Replace the session whenever no node has been connected for some seconds; runs until it is cancelled.
+
+        The new one starts from the configured names, resolved again; `renewed` is called when it has taken the place of
+        the old. Where the driver reaches a node of the old one first, that one stays. A session that was lent is left
+        alone: it is its owner's. Cancelling takes effect after the attempt under way.
+        """
+        while self._lent is None:
+            await self._doubted.wait()
+            self._doubted = anyio.Event()
+            pause = FIRST_RENEWAL
+            while self._is_cut_off():
+                await anyio.sleep(pause)
+                if self._is_cut_off():
+                    await self._renew(renewed)
+                pause = min(pause * 2, LONGEST_RENEWAL)
+
     async def close(self) -> None:
         """Close the session, then its cluster. Calls still under way end with an error of the driver's.
 
@@ -107,18 +146,55 @@ class Connection:
                 await self._bridge.run(_close, session)
 
     async def _attempt(self) -> bool:
-        own = own_connection_class()
         try:
-            self._session = await self._bridge.run(_open, self._settings, self._metrics, own)
-            self._sender = OwnSender(self._session)
-            self._bridge.starts_block = own is None
+            self._use(await self._open())
         except ClusterConfigError:
             raise
         except Exception as error:
             logger.warning("Cassandra is not reached yet, trying again: %s", error)
             return False
+        if not is_tested():
+            logger.warning("%s is used by its public methods; the fast path is for %s", driver_name(), TESTED)
         logger.info("connected to Cassandra; JSON of rows is written %s", transcoding.HOW)
         return True
+
+    async def _open(self) -> Any:
+        own = own_connection_class()
+        self._bridge.starts_block = own is None
+        return await self._bridge.run(_open, self._settings, self._metrics, own)
+
+    def _use(self, session: Any) -> None:
+        self._session = session
+        self._sender = OwnSender(session) if is_tested() else LentSender(session)
+
+    def _is_cut_off(self) -> bool:
+        """Return whether there is a session, and no node of it is connected."""
+        if self._session is None:
+            return False
+        return not any(pool["open_count"] for pool in self._session.get_pool_state().values())
+
+    async def _renew(self, renewed: Callable[[], None]) -> None:
+        """Open a second session, and keep the one of the two that reaches a node; call `renewed` if it is the second."""
+        logger.warning("no known node of Cassandra is connected; starting again from the configured names")
+        try:
+            opened = await self._open()
+        except Exception as error:  # a file of certificates that went away is no reason to end a service either
+            logger.warning("Cassandra is not reached yet, trying again: %s", error)
+            return
+        unwanted = opened
+        if self._is_cut_off():
+            unwanted = self._session
+            self._use(opened)
+            renewed()
+            logger.info("connected to Cassandra again, by its new addresses")
+        with anyio.CancelScope(shield=True):  # one of the two would stay open
+            await self._discard(unwanted)
+
+    async def _discard(self, session: Any) -> None:
+        try:
+            await self._bridge.run(_close, session)
+        except Exception:
+            logger.exception("a session that is no longer used could not be closed")
 
 
 def _state_of(node: Any, pool: dict[str, Any] | None) -> NodeState:
@@ -132,8 +208,11 @@ def _state_of(node: Any, pool: dict[str, Any] | None) -> NodeState:
 def own_connection_class() -> type[Any] | None:
     """Connections for the event loop that runs here; None for the driver's own, where it cannot watch sockets for them.
 
-    That is trio's, and that of asyncio on Windows, which has no `add_reader`.
+    That is trio's, and that of asyncio on Windows, which has no `add_reader`. Nor for a driver that is not one of those
+    whose private parts this service knows.
     """
+    if not is_tested():
+        return None
     token = anyio.lowlevel.current_token().native_token
     if sys.platform == "win32" or not isinstance(token, asyncio.AbstractEventLoop):
         return None
@@ -144,7 +223,7 @@ def _open(settings: Settings, metrics: Metrics, connection_class: type[Any] | No
     """Whole in one worker thread: a cluster that did not connect is shut down here, so that no thread of it stays."""
     cluster = build_cluster(settings, row_factory=keep_page, observer=metrics, connection_class=connection_class)
     try:
-        session = cluster.connect()
+        session = connect(cluster, settings)
     except BaseException:
         cluster.shutdown()
         raise

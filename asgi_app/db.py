@@ -26,6 +26,8 @@ from asgi_app.driver_errors import (
 )
 from asgi_app.errors import (
     BatchTooLarge,
+    CassandraUnavailable,
+    DeadlineExceeded,
     InternalError,
     RejectedByCassandra,
     SchemaMissing,
@@ -110,7 +112,8 @@ class Database:
         self.check_caller = owner.check
         """Return if the caller runs on the event loop that opened the database; else raise as `Owner.check` does."""
         self._connection = connection
-        self._prepared = PreparedStatements(self._prepare_in_thread, tasks, settings.max_prepared)
+        self._tasks = tasks
+        self._forget_prepared()
 
     @classmethod
     @in_own_task
@@ -141,6 +144,7 @@ class Database:
                     await tasks.start(connection.connect)
                     database = cls(settings, bridge, connection, metrics, tasks, owner)
                     tasks.start_soon(sample, metrics, database.publish_state)
+                    tasks.start_soon(connection.watch, database._forget_prepared)
                     yield database
             finally:
                 with anyio.CancelScope(shield=True):
@@ -164,6 +168,7 @@ class Database:
     def session(self) -> Any:
         """Return the driver's session, for what this class does not do. Callable from any thread of the process.
 
+        Ask for it each time: where all nodes move to new addresses another takes its place, and the old one is closed.
         Raise NotConnected where there is none yet, ShuttingDown where it was closed, and OpenedBeforeFork.
         """
         return self._connection.session
@@ -244,6 +249,8 @@ class Database:
             return result
         except BaseException as error:
             failure = error
+            if isinstance(error, (CassandraUnavailable, DeadlineExceeded)):
+                self._connection.doubt()
             raise
         finally:
             ended = time.perf_counter()
@@ -285,6 +292,10 @@ class Database:
 
     async def _is_missing(self, table: Table | None, deadline: Deadline) -> bool:
         return table is not None and bool(await self.missing_columns(table, deadline))
+
+    def _forget_prepared(self) -> None:
+        """Begin with no prepared statement: what one session prepared is not for another."""
+        self._prepared = PreparedStatements(self._prepare_in_thread, self._tasks, self.settings.max_prepared)
 
     async def _prepare_in_thread(self, statement: Statement) -> PreparedStatement:
         """Prepare a statement; where a node is lost or does not answer, the driver asks another one the next time."""

@@ -323,11 +323,16 @@ def _state(database: Database) -> Report:
         "session_open": not session.is_shutdown,
         "session_id": str(session.session_id),
         "cluster_open": not session.cluster.is_shutdown,
-        "cluster_id": str(session.cluster.client_id),
+        "cluster_id": _cluster_id(session.cluster),
         "keyspace": database.settings.keyspace,
         "open_streams": database.open_streams,
         "calls_in_flight": database.bridge.in_flight,
     }
+
+
+def _cluster_id(cluster: Any) -> str:
+    """Return what tells this driver cluster from another; scylla-driver's clusters have no id of their own."""
+    return str(getattr(cluster, "client_id", id(cluster)))
 
 
 async def _refusal(statement: Statement, running: Awaitable[Any]) -> str | None:

@@ -82,7 +82,7 @@ class NestedConnections:
         except ClusterUnreachableError as error:
             raise CassandraUnavailable from error
         except DriverException as error:
-            raise translate(error, unknown_if_lost=False) from error
+            raise translate(error, unknown=False) from error
         events.append(f"{name}_{_state(it)}")
         try:
             yield it

@@ -330,14 +330,9 @@ class KnownColumns(list[Any]):
 class RawResultMessage(protocol.ResultMessage):  # type: ignore[misc]  # the driver has no types
     """A RESULT response whose rows stay encoded. Runs where the driver reads: for rows it does not raise."""
 
-    def recv_results_rows(
-        self,
-        f: io.BytesIO,
-        protocol_version: int,
-        user_type_map: Any,
-        result_metadata: Any,
-        column_encryption_policy: Any,
-    ) -> None:
+    def recv_results_rows(self, f: io.BytesIO, *args: Any) -> None:
+        """Keep the rows as they are. Drivers differ in what they pass in between, and agree on the last three."""
+        user_type_map, result_metadata, _column_encryption_policy = args[-3:]
         known = result_metadata if type(result_metadata) is KnownColumns else None
         try:
             self.parsed_rows = self._page(f, user_type_map, result_metadata, known)
@@ -429,23 +424,15 @@ class RawProtocolHandler(protocol._ProtocolHandler):  # type: ignore[misc]  # th
     }
 
     @classmethod
-    def decode_message(
-        cls,
-        protocol_version: int,
-        user_type_map: Any,
-        stream_id: int,
-        flags: int,
-        opcode: int,
-        body: bytes,
-        decompressor: Any,
-        result_metadata: Any,
-    ) -> Any:
-        """As the driver's; rows that are described as those before are taken from the body at once."""
+    def decode_message(cls, *args: Any) -> Any:
+        """Decode as the driver does; rows that are described as those before are taken from the body at once.
+
+        Drivers differ in their first arguments (`scylla-driver` has one more), and agree on the last five.
+        """
+        flags, opcode, body, _decompressor, result_metadata = args[-5:]
         if opcode == RawResultMessage.opcode and not flags and type(result_metadata) is KnownColumns:
             seen = result_metadata.seen
             message = None if seen is None else RawResultMessage.as_before(body, seen)
             if message is not None:
                 return message
-        return super().decode_message(
-            protocol_version, user_type_map, stream_id, flags, opcode, body, decompressor, result_metadata
-        )
+        return super().decode_message(*args)

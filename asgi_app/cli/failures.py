@@ -73,8 +73,10 @@ def _driver_failure(error: Exception) -> Failure | None:
     from cassandra import DriverException, InvalidRequest, OperationTimedOut, RequestExecutionException, Unauthorized
     from cassandra.cluster import NoHostAvailable
 
+    from asgi_app.connecting import explain
+
     if isinstance(error, NoHostAvailable):
-        return Failure(_no_host_sentence(error))
+        return Failure(explain(error))
     if isinstance(error, OperationTimedOut):
         return Failure("Cassandra did not answer in time; run the command again, nothing is written twice.")
     if isinstance(error, Unauthorized):
@@ -86,19 +88,6 @@ def _driver_failure(error: Exception) -> Failure | None:
     if isinstance(error, (RequestExecutionException, DriverException)):
         return Failure(f"Cassandra could not do this ({_message(error)}).")
     return None
-
-
-def _no_host_sentence(error: Any) -> str:
-    from cassandra import AuthenticationFailed
-
-    reasons = list(error.errors.values()) if isinstance(error.errors, dict) else []
-    if any(isinstance(reason, AuthenticationFailed) for reason in reasons):
-        return "Cassandra refuses this user name and password; check CASSANDRA_USERNAME and CASSANDRA_PASSWORD."
-    asked = ", ".join(str(node) for node in error.errors) if isinstance(error.errors, dict) else ""
-    return (
-        f"No Cassandra node answers{' at ' + asked if asked else ''}; check CASSANDRA_HOSTS and CASSANDRA_PORT, and "
-        "that Cassandra runs."
-    )
 
 
 def _message(error: Exception) -> str:

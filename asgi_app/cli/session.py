@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from asgi_app.cluster import ClusterUnreachableError, build_cluster
+from asgi_app.connecting import connect
 from asgi_app.settings import Settings
 
 
@@ -14,11 +15,11 @@ from asgi_app.settings import Settings
 def open_session(settings: Settings) -> Iterator[Any]:
     """A connected session, closed with the block.
 
-    Raises ClusterConfigError, ClusterUnreachableError and the driver's NoHostAvailable.
+    Raises ClusterConfigError, and ClusterUnreachableError where no node takes the connection.
     """
     cluster = build_cluster(settings)
     try:
-        yield cluster.connect()
+        yield connect(cluster, settings)
     finally:
         cluster.shutdown()
 

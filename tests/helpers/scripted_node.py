@@ -29,7 +29,7 @@ from helpers.wire import encoded, int32, string
 PATIENCE = 20.0
 """Seconds: longer than any step takes unless something hangs."""
 
-ERROR, READY, SUPPORTED, RESULT, EVENT = 0x00, 0x02, 0x06, 0x08, 0x0C
+ERROR, READY, AUTHENTICATE, SUPPORTED, RESULT, EVENT = 0x00, 0x02, 0x03, 0x06, 0x08, 0x0C
 STARTUP, OPTIONS, EXECUTE = 0x01, 0x05, 0x0A
 
 INT, BLOB = 0x0009, 0x0003
@@ -163,9 +163,11 @@ class ScriptedNode:
 
 
 @contextmanager
-def scripted_node(version: int = 4, tls: ssl.SSLContext | None = None) -> Iterator[ScriptedNode]:
+def scripted_node(
+    version: int = 4, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+) -> Iterator[ScriptedNode]:
     """A node on a port of its own, for as long as the context lasts."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server((host, 0))
     listener.settimeout(PATIENCE)
     node = ScriptedNode(listener, version, tls)
     try:
@@ -218,10 +220,10 @@ def error(code: int, message: str, rest: bytes = b"") -> bytes:
 # --- TLS
 
 
-def tls_contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+def tls_contexts(folder: Path, *, expired: bool = False) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """What a node and a client of it use; the client trusts this node alone. The files are written to `folder`."""
     certificate, key = folder / "node.crt", folder / "node.key"
-    _self_signed(certificate, key)
+    _self_signed(certificate, key, datetime.timedelta(hours=-1) if expired else datetime.timedelta(days=1))
     node = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     node.load_cert_chain(certificate, key)
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -229,14 +231,14 @@ def tls_contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return node, client
 
 
-def _self_signed(certificate: Path, key: Path) -> None:
+def _self_signed(certificate: Path, key: Path, valid_for: datetime.timedelta) -> None:
     """Write a certificate of 127.0.0.1 that is its own authority, and its key."""
     secret = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "node")])
     address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
     now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
     builder = x509.CertificateBuilder(
-        name, name, secret.public_key(), x509.random_serial_number(), now - day, now + day
+        name, name, secret.public_key(), x509.random_serial_number(), now - day, now + valid_for
     )
     builder = builder.add_extension(address, critical=False)
     signed = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

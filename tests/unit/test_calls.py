@@ -122,6 +122,21 @@ async def session(anyio_backend: Any, node_address: tuple[str, int], keyspace: s
         yield opened
 
 
+SET_BY_THE_DRIVER = {
+    *("_callback_lock", "_callbacks", "_continuous_paging_state", "_errbacks", "_errors", "_event", "_host"),
+    *("_load_balancer", "_metrics", "_retry_policy", "_spec_execution_plan", "_start_time", "_timer"),
+    *("attempted_hosts", "message", "prepared_statement", "query", "query_plan", "row_factory", "session", "timeout"),
+}
+"""What `ResponseFuture.__init__` sets, of which `Call` sets what it needs itself."""
+
+
+async def test_the_driver_sets_what_calls_know_of(session: Any) -> None:
+    """One attribute more may be one that `Call` lacks: look before you raise the bound of the driver's version."""
+    future = session._create_response_future("SELECT key FROM system.local", None, False, None, LONG)
+    future._cancel_timer()
+    assert set(vars(future)) == SET_BY_THE_DRIVER
+
+
 @pytest.fixture
 def own_table(cql: Session, keyspace: str) -> str:
     """A table with the rows 0 to 9 of partition 0, that a test may alter."""

@@ -1,0 +1,303 @@
+"""Why Cassandra cannot be reached, as one sentence that names the setting: real sockets where the fault can be made."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cassandra import AuthenticationFailed, DriverException, OperationTimedOut, Unauthorized
+from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionException
+from helpers.scripted_node import (
+    AUTHENTICATE,
+    ERROR,
+    SUPPORTED,
+    Peer,
+    ScriptedNode,
+    error,
+    frame,
+    scripted_node,
+    supported,
+    tls_contexts,
+)
+from helpers.service import client_of, settings_for
+from helpers.waiting import in_thread
+from helpers.wire import string
+from process.running import free_port
+
+from asgi_app.app import create_app
+from asgi_app.cluster import ClusterUnreachableError, build_cluster
+from asgi_app.connecting import connect, explain
+from asgi_app.connection import own_connection_class
+from asgi_app.settings import Secret
+
+pytestmark = pytest.mark.anyio
+
+BAD_CREDENTIALS, IS_BOOTSTRAPPING, PROTOCOL_ERROR = 0x0100, 0x1002, 0x000A
+
+LOGIN: dict[str, Any] = {"cassandra_username": "app", "cassandra_password": Secret("wrong")}
+
+
+async def why(port: int, host: str = "127.0.0.1", **changes: Any) -> str:
+    """Connect in vain, by the connections that the service has on this event loop, and return the sentence."""
+    settings = settings_for((host, port), "ks", **changes)
+    make = functools.partial(build_cluster, settings, connection_class=own_connection_class())
+    cluster = await in_thread(make)
+    try:
+        with pytest.raises(ClusterUnreachableError) as caught:
+            await in_thread(connect, cluster, settings)
+    finally:
+        await in_thread(cluster.shutdown)
+    return str(caught.value)
+
+
+@contextmanager
+def listening(behave: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Return the port of a server that does `behave` with each connection."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                stream, _ = listener.accept()
+                behave(stream)
+                stream.close()
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+@contextmanager
+def answering(behave: Callable[[Peer], None], **options: Any) -> Iterator[ScriptedNode]:
+    """Return a node that does `behave` with each connection, before its handshake, until the client leaves."""
+
+    def serve() -> None:
+        while True:
+            try:
+                peer = node.accept()
+            except ssl.SSLError:
+                continue  # the client did not like the certificate
+            except OSError:
+                return
+            with suppress(EOFError, OSError):
+                behave(peer)
+
+    with scripted_node(**options) as node:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield node
+        finally:
+            with suppress(OSError):
+                node._listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def starting_up(*answers: tuple[int, bytes]) -> Callable[[Peer], None]:
+    """Return what a node does that answers OPTIONS as usual, and what follows with `answers`."""
+
+    def behave(peer: Peer) -> None:
+        for opcode, body in ((SUPPORTED, supported()), *answers):
+            peer.socket.sendall(frame(peer.version, peer.read().stream, opcode, body))
+        peer.read()
+
+    return behave
+
+
+DEMANDS_LOGIN = (AUTHENTICATE, string("org.apache.cassandra.auth.PasswordAuthenticator"))
+
+
+async def test_nobody_listens() -> None:
+    port = free_port()
+    assert await why(port) == (
+        f"No Cassandra node answers at 127.0.0.1:{port}; check CASSANDRA_HOSTS and CASSANDRA_PORT, and that Cassandra "
+        "runs."
+    )
+
+
+async def test_a_login_is_demanded_and_none_is_set() -> None:
+    with answering(starting_up(DEMANDS_LOGIN)) as node:
+        assert await why(node.port) == (
+            f"Cassandra at 127.0.0.1:{node.port} asks for a user name and a password; set CASSANDRA_USERNAME and "
+            "CASSANDRA_PASSWORD."
+        )
+
+
+async def test_a_wrong_password() -> None:
+    refused = (ERROR, error(BAD_CREDENTIALS, "Provided username app and/or password are incorrect"))
+    with answering(starting_up(DEMANDS_LOGIN, refused)) as node:
+        sentence = await why(node.port, **LOGIN)
+    assert sentence == "Cassandra refuses this user name and password; check CASSANDRA_USERNAME and CASSANDRA_PASSWORD."
+
+
+async def test_a_version_of_the_protocol_that_the_node_does_not_speak() -> None:
+    def behave(peer: Peer) -> None:
+        told = error(PROTOCOL_ERROR, "Invalid or unsupported protocol version (5); highest is 4")
+        peer.socket.sendall(frame(4, int.from_bytes(peer.socket.recv(9)[2:4], "big"), ERROR, told))
+        peer.read()
+
+    with answering(behave) as node:
+        sentence = await why(node.port, protocol_version=5)
+    assert sentence.endswith("check ASGI_CASSANDRA_PROTOCOL_VERSION.")
+
+
+async def test_a_node_that_is_still_starting() -> None:
+    with answering(starting_up((ERROR, error(IS_BOOTSTRAPPING, "Cannot read from a bootstrapping node")))) as node:
+        assert (await why(node.port)).startswith(f"Cassandra at 127.0.0.1:{node.port} answers, and takes no connection")
+
+
+async def test_the_port_of_a_web_server() -> None:
+    def answer(stream: socket.socket) -> None:
+        stream.recv(100)
+        stream.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+    with listening(answer) as port:
+        sentence = f"What listens at 127.0.0.1:{port} does not speak Cassandra's native protocol; check CASSANDRA_PORT."
+        assert await why(port) == sentence
+
+
+async def test_a_port_that_says_nothing() -> None:
+    with scripted_node() as node:
+        sentence = await why(node.port, cassandra_connection_timeout=0.5)
+    assert sentence.startswith(
+        f"127.0.0.1:{node.port} does not answer within CASSANDRA_CONNECTION_TIMEOUT; check CASSANDRA_HOSTS and "
+        "CASSANDRA_PORT"
+    )
+
+
+async def test_a_port_that_closes() -> None:
+    """The driver's own connections, here those on trio, wait on."""
+    with listening(lambda stream: None) as port:
+        assert "CASSANDRA_PORT" in await why(port, cassandra_connection_timeout=1.0)
+
+
+# --- TLS
+
+
+def tls(folder: Path, **changes: Any) -> dict[str, Any]:
+    return {"cassandra_ssl_enabled": True, "cassandra_ssl_ca_certs": folder / "node.crt", **changes}
+
+
+async def test_tls_to_a_port_that_speaks_none() -> None:
+    def answer(stream: socket.socket) -> None:
+        stream.recv(1000)
+        stream.sendall(frame(4, 0, ERROR, error(PROTOCOL_ERROR, "Invalid or unsupported protocol version (22)")))
+
+    with listening(answer) as port:
+        sentence = await why(port, cassandra_ssl_enabled=True)
+    assert f"127.0.0.1:{port} does not speak TLS" in sentence
+    assert "CASSANDRA_SSL_ENABLED" in sentence
+
+
+async def test_no_tls_to_a_port_that_demands_it() -> None:
+    def alert(stream: socket.socket) -> None:
+        stream.recv(100)
+        stream.sendall(b"\x15\x03\x03\x00\x02\x02\x46" + bytes(3))  # RFC 8446 section 6: protocol_version, fatal
+
+    with listening(alert) as port:
+        assert await why(port) == (
+            f"127.0.0.1:{port} speaks TLS, which is not expected of it; check CASSANDRA_SSL_ENABLED and CASSANDRA_PORT."
+        )
+
+
+def read_on(peer: Peer) -> None:
+    peer.read()
+
+
+async def test_a_certificate_of_another_authority(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    tls_contexts(tmp_path / "other")
+    with answering(read_on, tls=tls_contexts(tmp_path)[0]) as node:
+        sentence = await why(node.port, **tls(tmp_path / "other"))
+    assert sentence.endswith("is not signed by an authority that is trusted here; check CASSANDRA_SSL_CA_CERTS.")
+
+
+async def test_a_certificate_of_another_address(tmp_path: Path) -> None:
+    with answering(read_on, tls=tls_contexts(tmp_path)[0], host="127.0.0.2") as node:
+        sentence = await why(node.port, "127.0.0.2", **tls(tmp_path))
+    assert sentence.startswith(f"The certificate of 127.0.0.2:{node.port} does not name that address")
+    assert "ASGI_CASSANDRA_SSL_CHECK_HOSTNAME" in sentence
+
+
+async def test_a_certificate_that_has_expired(tmp_path: Path) -> None:
+    with answering(read_on, tls=tls_contexts(tmp_path, expired=True)[0]) as node:
+        sentence = await why(node.port, **tls(tmp_path))
+    assert f"The certificate of 127.0.0.1:{node.port} has expired" in sentence
+
+
+async def test_a_node_that_demands_a_certificate(tmp_path: Path) -> None:
+    context, _ = tls_contexts(tmp_path)
+    context.load_verify_locations(tmp_path / "node.crt")
+    context.verify_mode = ssl.CERT_REQUIRED
+    with answering(read_on, tls=context) as node:
+        assert "CASSANDRA_SSL_CERTFILE and CASSANDRA_SSL_KEYFILE" in await why(node.port, **tls(tmp_path))
+
+
+# --- a real node, and what no client sees
+
+
+async def test_a_data_centre_that_is_not_there(node_address: tuple[str, int]) -> None:
+    host, port = node_address
+    assert await why(port, host, cassandra_local_dc="dc9") == (
+        "CASSANDRA_LOCAL_DC is 'dc9'; the cluster has the data centre 'datacenter1'."
+    )
+
+
+async def test_the_log_says_it_and_the_client_is_not_told(
+    node_address: tuple[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(settings_for(node_address, "ks", cassandra_local_dc="dc9"))
+    with caplog.at_level(logging.WARNING, "asgi_app"):
+        async with app.router.lifespan_context(app), client_of(app) as client:
+            answers = [await client.get(path) for path in ("/users", "/readyz", "/health")]
+    assert "CASSANDRA_LOCAL_DC is 'dc9'; the cluster has the data centre 'datacenter1'." in caplog.text
+    assert [answer.status_code for answer in answers[:2]] == [503, 503]
+    for answer in answers:
+        assert not {word for word in ("dc9", "datacenter1", node_address[0]) if word in answer.text}
+
+
+# --- what cannot be made on demand
+
+
+def unreached(*causes: Exception) -> NoHostAvailable:
+    return NoHostAvailable("Unable to connect to any servers", {f"10.0.0.{n}:9042": e for n, e in enumerate(causes)})
+
+
+@pytest.mark.parametrize(
+    ("causes", "astra", "named"),
+    [
+        ([AuthenticationFailed("Failed to authenticate")], True, "ASTRA_DB_TOKEN"),
+        ([OSError(113, "No route to host")], True, "ASTRA_DB_SECURE_BUNDLE_PATH"),
+        ([OSError(113, "No route to host")], False, "CASSANDRA_HOSTS"),
+        ([OSError(None, "Last error: timed out")], False, "CASSANDRA_CONNECTION_TIMEOUT"),
+        ([Unauthorized("no permission on system.local")], False, "10.0.0.0:9042 answers"),
+        ([ConnectionException("Failed to initialize new connection")], False, "10.0.0.0:9042 answers"),
+        ([DriverException("Reconnecting")], False, "10.0.0.0:9042 answers"),
+        ([OperationTimedOut(), AuthenticationFailed("no")], False, "CASSANDRA_PASSWORD"),
+        ([ConnectionRefusedError(), OperationTimedOut()], False, "10.0.0.1:9042 does not answer within"),
+        ([], False, "No Cassandra node answers; check CASSANDRA_HOSTS"),
+    ],
+)
+def test_the_reason_that_says_most_is_the_sentence(causes: list[Exception], astra: bool, named: str) -> None:
+    sentence = explain(unreached(*causes), astra=astra)
+    assert named in sentence
+    assert sentence.endswith(".")
+
+
+def test_several_data_centres_are_all_named() -> None:
+    sentence = explain(NoHostAvailable("none", ["10.0.0.1"]), local_dc="dc9", datacenters={"dc2", "dc1"})
+    assert sentence == "CASSANDRA_LOCAL_DC is 'dc9'; the cluster has the data centres 'dc1', 'dc2'."
