@@ -7,6 +7,7 @@ import re
 from starlette.types import Scope
 
 from asgi_app.errors import FieldError, HeadersTooLarge, InvalidHeader, UriTooLong
+from asgi_app.paths import split_path
 from asgi_app.settings import Settings
 from asgi_app.trace_context import HEADER
 
@@ -59,7 +60,7 @@ class Head:
 
 def check_head(head: Head, scope: Scope, settings: Settings) -> None:
     """Raises UriTooLong, HeadersTooLarge, or InvalidHeader for a field that is there twice or a host not trusted."""
-    path = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
+    path = split_path(scope).sent
     if len(path) + len(scope["query_string"]) >= settings.max_url_bytes:  # between them stands a question mark
         raise UriTooLong(settings.max_url_bytes)
     for name, values in head.found.items():

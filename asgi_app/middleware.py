@@ -26,13 +26,13 @@ from asgi_app.errors import (
     WrongEventLoop,
 )
 from asgi_app.limits import REQUEST_ID, REQUEST_TIMEOUT, Head, check_head
-from asgi_app.response_headers import RawHeaders
+from asgi_app.paths import encoded_path, path_below
+from asgi_app.response_headers import RawHeaders, raw_headers
 from asgi_app.responses import PROBLEM_TYPE, failure_response, log_failure, problem_json, problem_response
 from asgi_app.settings import Settings
 from asgi_app.state import (
     RequestContext,
     Service,
-    encoded_path,
     principal_of,
     service_if_started,
     service_of,
@@ -124,7 +124,7 @@ class RequestContextMiddleware:
     def _would_be_refused(self, service: Service, scope: Scope) -> bool:
         if not service.database.bridge.is_full:
             return False
-        return self._takes_a_call(_path_below(scope))
+        return self._takes_a_call(path_below(scope))
 
     def _request_id(self, head: Head) -> str:
         sent = head.values(REQUEST_ID)
@@ -139,7 +139,7 @@ class RequestContextMiddleware:
             service = service or service_of(scope)  # raises why there is none
             response.drain = service.drain
             response.headers = service.response_headers
-            if service.drain.refusing and _path_below(scope) not in SERVED_TO_THE_END:
+            if service.drain.refusing and path_below(scope) not in SERVED_TO_THE_END:
                 raise ShuttingDown
             if self._would_be_refused(service, scope):
                 set_context(scope, RequestContext(response.request_id, _NO_TIME))
@@ -212,12 +212,6 @@ async def _answer_cut(scope: Scope, receive: Receive, response: _Response) -> No
     await problem_response(error, scope)(scope, receive, response.send)
 
 
-def _path_below(scope: Scope) -> str:
-    """The path below the prefix of a mount or a proxy."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "").rstrip("/"))
-
-
 async def _refuse(service: Service, scope: Scope, response: _Response) -> None:
     """Answer QueueFull as the exception would be answered, at half the price: no body read, no route, no traceback."""
     error = QueueFull()
@@ -227,7 +221,7 @@ async def _refuse(service: Service, scope: Scope, response: _Response) -> None:
         (b"content-length", b"%d" % len(body)),
         (b"content-type", PROBLEM_TYPE.encode()),
         (b"cache-control", b"no-store"),
-        *((name.lower().encode(), value.encode()) for name, value in error.headers().items()),
+        *raw_headers(error.headers()),
     ]
     await response.send({"type": "http.response.start", "status": error.status, "headers": headers})
     await response.send({"type": "http.response.body", "body": body})

@@ -14,9 +14,10 @@ import asgi_app
 from asgi_app.admin import require_admin
 from asgi_app.codec import timestamp_text
 from asgi_app.negotiation import preferred
+from asgi_app.paths import location
 from asgi_app.requests import list_field
 from asgi_app.responses import JsonResponse, json_response
-from asgi_app.state import database_of, drain_of, health_of, location, settings_of
+from asgi_app.state import database_of, drain_of, health_of, settings_of
 
 VARY = {"Vary": "Accept"}
 

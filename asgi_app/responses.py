@@ -14,7 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from asgi_app.errors import FieldError, InternalError, MethodNotAllowed, NotFound, Overloaded, ServiceError
 from asgi_app.metrics import SHED
-from asgi_app.state import context_of, encoded_path, metrics_of
+from asgi_app.paths import encoded_path
+from asgi_app.response_headers import header_text, raw_headers
+from asgi_app.state import context_of, metrics_of
 from asgi_app.timing import log_fields, note_failure
 
 logger = logging.getLogger("asgi_app.errors")
@@ -61,7 +63,7 @@ class JsonResponse:
             (b"cache-control", b"no-store"),
         ]
         if headers:
-            self._headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+            self._headers += raw_headers(headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
@@ -107,7 +109,7 @@ def problem_response(error: ServiceError, scope: Scope) -> Response:
     """The error as a response; a refusal is counted, for every one of them comes through here."""
     if isinstance(error, SHED) and (metrics := metrics_of(scope)) is not None:
         metrics.request_shed(error.code)
-    headers = {"Cache-Control": "no-store", **error.headers()}
+    headers = {"Cache-Control": "no-store", **{name: header_text(value) for name, value in error.headers().items()}}
     if error.closes_connection and scope["http_version"].startswith("1"):  # HTTP/2 has no such field
         headers["Connection"] = "close"
     return Response(problem_json(error, scope), error.status, headers, media_type=PROBLEM_TYPE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
-from urllib.parse import quote, unquote
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Match, Route, Router
@@ -12,10 +11,9 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from asgi_app.authorization import Action, Verb
 from asgi_app.errors import MethodNotAllowed, NotFound
+from asgi_app.paths import segments_below
 from asgi_app.security import admit
 from asgi_app.state import service_of
-
-_SEGMENTS = "asgi_cassandra.segments"
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 """Takes the request and returns the response: Starlette's own, or any ASGI callable that sends one."""
@@ -54,7 +52,7 @@ class SegmentRoute(Route):
         """Starlette's contract; parameters are in `path_params`, decoded and never empty."""
         if scope["type"] != "http":
             return Match.NONE, {}
-        sent = _sent_segments(scope)
+        sent = segments_below(scope)
         if len(sent) != len(self.segments):
             return Match.NONE, {}
         found: dict[str, Any] = {}
@@ -85,7 +83,7 @@ class SegmentRouter(Router):
             if self._indexed != self.routes:
                 self._index, self._indexed = _index(self.routes), list(self.routes)
             values: list[str] = []
-            route = _found(self._index, _sent_segments(scope), 0, values)
+            route = _found(self._index, segments_below(scope), 0, values)
             if route is not None:
                 scope.setdefault("router", self)
                 scope["route"] = route
@@ -139,38 +137,6 @@ def _found(node: _Node, segments: Sequence[str], at: int, values: list[str]) -> 
     if route is None:
         values.pop()
     return route
-
-
-def _sent_segments(scope: Scope) -> list[str]:
-    """The decoded segments of the path below the prefix of a mount or a proxy; split once a request.
-
-    Bytes that are no UTF-8 come as lone surrogates, so that no two paths are taken for one.
-    """
-    root = scope.get("root_path", "")
-    kept: tuple[str, list[str]] | None = scope.get(_SEGMENTS)
-    if kept is None or kept[0] != root:
-        raw = scope.get("raw_path") or quote(scope["path"]).encode()
-        segments = raw.decode("utf-8", "surrogateescape").split("/")[1:]
-        if b"%" in raw:
-            segments = [unquote(segment, errors="surrogateescape") for segment in segments]
-        if root:
-            segments = segments[_prefix_length(root, segments) :]
-        kept = scope[_SEGMENTS] = (root, segments)
-    return kept[1]
-
-
-def _prefix_length(root: str, segments: list[str]) -> int:
-    """How many of the segments are the prefix; 0 where a proxy has taken it off already.
-
-    They are counted as they were sent: a `/` within one of them is no end.
-    """
-    prefix = root.rstrip("/")
-    reached = ""
-    for number, segment in enumerate(segments):
-        if len(reached) >= len(prefix):
-            return number if reached == prefix else 0
-        reached = f"{reached}/{segment}"
-    return len(segments) if reached == prefix else 0
 
 
 class _Methods:

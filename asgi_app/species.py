@@ -9,9 +9,10 @@ import msgspec
 from starlette.requests import Request
 
 from asgi_app.errors import FieldError, NotFound
+from asgi_app.paths import location, path_segment
 from asgi_app.requests import LONGEST_KEY, json_body, key_fits, path_key
 from asgi_app.responses import JsonResponse, json_response
-from asgi_app.state import database_of, deadline_of, location, path_segment, queries_of
+from asgi_app.state import database_of, deadline_of, queries_of
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.table import Table
 from asgi_app.tables import ANIMALS, PLANTS
@@ -63,8 +64,8 @@ async def write_animal(request: Request) -> JsonResponse:
     """POST /animal: an upsert, as CQL's INSERT is; one that exists is overwritten."""
     animal = animal_fields.decode(await json_body(request))
     statement = queries_of(request, ANIMALS).insert
-    await database_of(request).execute(statement, msgspec.structs.astuple(animal), deadline=deadline_of(request))
     path = location(request, f"/animal/{path_segment(animal.genus)}/{path_segment(animal.species)}")
+    await database_of(request).execute(statement, msgspec.structs.astuple(animal), deadline=deadline_of(request))
     return json_response({"inserted": True}, 201, {"Location": path})
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import quote
 
 import anyio
 import msgspec
@@ -29,9 +27,6 @@ from asgi_app.settings import Settings
 from asgi_app.table import Table
 
 _REQUEST = "asgi_cassandra"
-
-_SAFE = "%/:@!$&'()*+,;=-._~"
-_plain = re.compile(rb"[%/:@!$&'()*+,;=._~0-9A-Za-z-]*")
 _PRINCIPAL = "asgi_cassandra.principal"
 _SERVICE = "asgi_cassandra.service"
 
@@ -204,23 +199,7 @@ def principal_of(scope: Scope) -> Named | None:
     return principal
 
 
-def location(request: Request, path: str) -> str:
-    """`path` of this application as its clients see it: below the prefix it is mounted or proxied under."""
-    return f"{request.scope.get('root_path', '')}{path}"
-
-
-def path_segment(text: str) -> str:
-    """`text` as one segment of a path; clients resolve `.` and `..`, so these are encoded too."""
-    return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
-
-
 def deadline_of(request: Request) -> Deadline:
     """The time by which this request must be answered."""
     context: RequestContext = request.scope["state"][_REQUEST]
     return context.deadline
-
-
-def encoded_path(scope: Scope) -> str:
-    """The path as it was sent: percent-encoded, so that no control character of a client reaches a log."""
-    sent: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
-    return sent.decode("ascii") if _plain.fullmatch(sent) else quote(sent, safe=_SAFE)

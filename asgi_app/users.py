@@ -19,9 +19,11 @@ from asgi_app.cql import Queries, Statement
 from asgi_app.errors import BatchTooLarge, FieldError, NotFound, ServiceError
 from asgi_app.pages import Gathered, gather
 from asgi_app.paging import PagePosition
+from asgi_app.paths import location
 from asgi_app.requests import json_body, path_uuid
+from asgi_app.response_headers import next_page
 from asgi_app.responses import HeadersOnly, JsonResponse, json_response
-from asgi_app.state import database_of, deadline_of, location, page_tokens_of, queries_of, row_sizes_of, settings_of
+from asgi_app.state import database_of, deadline_of, page_tokens_of, queries_of, row_sizes_of, settings_of
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables import USERS
 from asgi_app.validation import ArrayDecoder, BodyDecoder, QueryValues, without_nul
@@ -96,9 +98,10 @@ user_batch = ArrayDecoder(user_fields, "users", LONGEST_BATCH)
 async def create_user(request: Request) -> JsonResponse:
     """POST /users: 201 with the whole user."""
     user = _new_user(user_fields.decode(await json_body(request)))
+    headers = {"Location": location(request, f"/users/{user.id}")}  # nothing may fail once the row is written
     values = (*user.values(), _write_time(request))
     await database_of(request).execute(_queries(request).insert_at, values, deadline=deadline_of(request))
-    return json_response(user.body(), 201, {"Location": location(request, f"/users/{user.id}")})
+    return json_response(user.body(), 201, headers)
 
 
 async def get_user(request: Request) -> JsonResponse:
@@ -160,7 +163,7 @@ async def list_users(request: Request) -> ASGIApp:
     if page.paging_state is not None:
         token = page_tokens_of(request).issue(PagePosition(page.paging_state, size), walk)
         target = location(request, "/users") + "?" + urlencode({"limit": size, "page_state": token})
-        headers["Link"] = f'<{target}>; rel="next"'
+        headers["Link"] = next_page(target)
     return json_response(b"[%b]" % page.json_rows(), headers=headers)
 
 

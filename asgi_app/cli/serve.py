@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 import click
 
@@ -16,13 +17,13 @@ from asgi_app.cli.session import check_cluster
 from asgi_app.cli.shared_metrics import shared_metrics
 from asgi_app.settings import Settings, check_metrics_directory, setting_fields
 
-_prefix = re.compile(r"(/[A-Za-z0-9._~-]+)*", re.ASCII)
+_prefix = re.compile(r"(/(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+)*", re.ASCII)
 
 
 def _checked_prefix(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     prefix = value.rstrip("/")
-    if not _prefix.fullmatch(prefix) or any(segment in (".", "..") for segment in prefix.split("/")):
-        raise click.BadParameter("must be a path such as /db, of letters, digits and -._~")
+    if not _prefix.fullmatch(prefix) or any(unquote(segment) in (".", "..") for segment in prefix.split("/")):
+        raise click.BadParameter("must be a path such as /db, of letters, digits and -._~, the rest percent-encoded")
     return prefix
 
 
