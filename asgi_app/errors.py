@@ -45,6 +45,7 @@ for the client: it never holds a driver message, a host address or CQL. What the
 """
 
 import re
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import msgspec
@@ -165,9 +166,9 @@ class MethodNotAllowed(RequestError):
     code = "method_not_allowed"
     title = "Method not allowed"
 
-    def __init__(self, allowed: tuple[str, ...]) -> None:
+    def __init__(self, allowed: tuple[str, ...], hint: str = "") -> None:
         self.allowed = ", ".join(allowed)
-        super().__init__(f"This resource answers {self.allowed}.")
+        super().__init__(f"This resource answers {self.allowed}.{hint and ' '}{hint}")
 
     def headers(self) -> dict[str, str]:
         return {"Allow": self.allowed}
@@ -235,6 +236,15 @@ class UnsupportedMediaType(RequestError):
     code = "unsupported_media_type"
     title = "Unsupported media type"
     default_detail = "Send the body as application/json."
+
+    def __init__(self, detail: str | None = None, *, accepted: Mapping[str, str]) -> None:
+        """`accepted` says what the resource reads: Accept or Accept-Encoding (RFC 9110 section 15.5.16), Accept-Patch
+        (RFC 5789 section 2.2)."""
+        super().__init__(detail)
+        self._accepted = accepted
+
+    def headers(self) -> dict[str, str]:
+        return {**self._accepted}
 
 
 class InvalidInput(RequestError):
@@ -339,8 +349,9 @@ class LifespanNotStarted(Unavailable):
     code = "lifespan_not_started"
     title = "Lifespan not started"
     default_detail = (
-        "This application was mounted, but its lifespan was not started. Starlette does not run the lifespan of a "
-        "mounted application: add `async with app.router.lifespan_context(app):` to the lifespan of its parent."
+        "The lifespan of this application is not running, so it has no connection to Cassandra. Where it is mounted, "
+        "add `async with app.router.lifespan_context(app):` to the lifespan of its parent: Starlette does not run that "
+        "of a mounted application. Otherwise use a server that runs lifespans, and leave that turned on."
     )
 
 

@@ -7,7 +7,6 @@ import uuid
 
 import anyio
 import msgspec
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
 from asgi_app.errors import BodyTooLarge, FieldError, InvalidInput, RequestTimeout, UnsupportedMediaType
@@ -18,10 +17,14 @@ LONGEST_KEY = 65535
 """Bytes; Cassandra keeps the length of a key column in two."""
 
 _UUID_LENGTH = len("00000000-0000-0000-0000-000000000000")
-# Every parameter may stand there but another character set: JSON is UTF-8 (RFC 8259 section 8.1).
+# Every parameter may stand there but another character set: JSON is UTF-8 (RFC 8259 section 8.1). Parameters may be
+# empty (RFC 9110 section 5.6.6), and many clients write `utf8` or quote the name, some of them with single quotes.
 _json_types = re.compile(
-    r"application/(?:[a-z0-9.-]+\+)?json\s*(?:;\s*+(?!charset)[^;]*|;\s*charset\s*=\s*\"?utf-?8\"?\s*)*", re.ASCII
+    r"application/(?:[a-z0-9.-]+\+)?json\s*(?:;\s*+(?:(?!charset)[^;]*|charset\s*=\s*([\"']?)utf-?8\1\s*))*", re.ASCII
 )
+
+_JSON = "application/json"
+_PATCHES = "application/json, application/merge-patch+json"
 
 
 def list_field(request: Request, name: str) -> str | None:
@@ -37,7 +40,7 @@ async def json_body(request: Request) -> bytes:
     sends nothing for the body timeout or is not done by the deadline of its request, ClientDisconnect.
     """
     settings = settings_of(request.scope)
-    _expect_json(request.headers)
+    _expect_json(request)
     body = await _read(request, settings.max_body_bytes, settings.body_timeout)
     check_text(body)
     check_depth(body, settings.max_json_depth)
@@ -70,11 +73,14 @@ def key_fits(text: str) -> bool:
     return len(text.encode("utf-8", "surrogatepass")) <= LONGEST_KEY
 
 
-def _expect_json(headers: Headers) -> None:
-    if not _json_types.fullmatch(headers.get("content-type", "").strip().lower()):
-        raise UnsupportedMediaType
-    if headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
+def _expect_json(request: Request) -> None:
+    if not _json_types.fullmatch(request.headers.get("content-type", "").strip().lower()):
+        accepted = {"Accept": _JSON, "Accept-Patch": _PATCHES} if request.method == "PATCH" else {"Accept": _JSON}
+        raise UnsupportedMediaType(accepted=accepted)
+    codings = request.headers.get("content-encoding", "").lower().split(",")
+    if any(coding.strip() not in ("", "identity") for coding in codings):
+        detail = "Send the body as it is, without a Content-Encoding."
+        raise UnsupportedMediaType(detail, accepted={"Accept-Encoding": "identity"})
 
 
 async def _read(request: Request, limit: int, longest_silence: float) -> bytes:

@@ -15,6 +15,9 @@ from asgi_app.paths import segments_below
 from asgi_app.security import admit
 from asgi_app.state import service_of
 
+_PROBES = "A load balancer may check GET /livez, whether the process answers, or GET /readyz, whether it can serve."
+"""For what is asked at `OPTIONS /` and `OPTIONS *`, which some balancers do unless they are configured."""
+
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 """Takes the request and returns the response: Starlette's own, or any ASGI callable that sends one."""
 
@@ -93,6 +96,16 @@ class SegmentRouter(Router):
                 return
         await super().app(scope, receive, send)
 
+    async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Starlette's contract. Raises NotFound with a hint where a probe or a client has nearly the right path."""
+        if scope["type"] == "http" and "app" in scope:
+            segments = segments_below(scope)
+            if scope["method"] == "OPTIONS" and scope["path"] == "*":
+                raise NotFound(f"This service has no options of its own. {_PROBES}")
+            if len(segments) > 1 and not segments[-1] and _found(self._index, segments[:-1], 0, []) is not None:
+                raise NotFound("There is nothing here, but there is without the slash at the end of this path.")
+        await super().not_found(scope, receive, send)
+
 
 class _Node:
     """Where paths go on from a segment."""
@@ -151,7 +164,8 @@ class _Methods:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = self._methods.get(scope["method"])
         if method is None:
-            raise MethodNotAllowed(tuple(sorted(self._methods)))
+            is_check = scope["method"] == "OPTIONS" and segments_below(scope) == [""]
+            raise MethodNotAllowed(tuple(sorted(self._methods)), _PROBES if is_check else "")
         handler, action = method
         if action is not None and service_of(scope).authorize is not None:
             await admit(scope, action)

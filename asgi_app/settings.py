@@ -750,16 +750,25 @@ def _parse_boolean(text: str) -> bool:
     raise ValueError("is neither true nor false")
 
 
+def _entries(text: str) -> list[tuple[int, str]]:
+    """Return the entries of a list, each with its place; blank ones, as after a last comma, do not count.
+
+    A list of blank entries alone is returned as it is, to be refused: it is a mistake, not an empty list.
+    """
+    entries = [(place, entry.strip()) for place, entry in enumerate(text.split(","), 1)]
+    return [(place, entry) for place, entry in entries if entry] or entries
+
+
 def _parse_keys(text: str) -> tuple[Secret, ...]:
-    return tuple(Secret(key.strip()) for key in text.split(","))
+    return tuple(Secret(key) for _, key in _entries(text))
 
 
 def _parse_names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip().lower() for name in text.split(","))
+    return tuple(name.lower() for _, name in _entries(text))
 
 
 def _parse_hosts(text: str) -> tuple[ContactPoint, ...]:
-    return tuple(_parse_host(number, entry.strip()) for number, entry in enumerate(text.split(","), 1))
+    return tuple(_parse_host(place, entry) for place, entry in _entries(text))
 
 
 def _parse_host(number: int, entry: str) -> ContactPoint:

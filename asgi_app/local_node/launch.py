@@ -1,6 +1,7 @@
 """From a spec to a Java process that answers CQL, whoever is to own it."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -69,11 +70,17 @@ def install(spec: NodeSpec, progress: ProgressCallback) -> Installation:
 
 
 def make_folder(folder: NodeFolder) -> None:
-    """Create the data folder; raise LocalNodeError when that fails."""
+    """Create the data folder; raise LocalNodeError when that fails, or when Java could not read its name."""
+    if not _is_utf8(str(folder.root)):
+        raise LocalNodeError(f"The name of the data folder {str(folder.root)!a} is not UTF-8; choose another folder.")
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LocalNodeError(f"The data folder {folder.root} cannot be used ({error}); choose another.") from error
+
+
+def _is_utf8(name: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def launch(installation: Installation, ports: Ports, token: str, *, detach: bool) -> Launched:
@@ -109,6 +116,9 @@ def _start_supervisor(folder: NodeFolder) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=console,
+            # Java reads file names by the locale, and in the locale "C" none that has more than ASCII. Its messages,
+            # which `logs` looks for, are English so too.
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
             start_new_session=True,
         )
 

@@ -15,6 +15,8 @@ PORT_TAKEN = re.compile(r"Address already in use|Failed to bind port|Port alread
 OUT_OF_MEMORY = re.compile(
     r"java\.lang\.OutOfMemoryError|Could not reserve enough space|insufficient memory|(Initial|maximum|initial) heap"
 )
+# Cassandra says so where it cannot open its configuration, which was written a moment before.
+UNREADABLE_NAME = re.compile(r"ConfigurationException: Cannot locate ")
 # "java.lang.SomeException: what happened", maybe after "Caused by: " or log4j's level and place.
 EXCEPTION = re.compile(r"^(?:Caused by: |.* - )?(?:[\w$]+\.)+[\w$]*(?:Exception|Error): (?P<text>\S.*)$", re.MULTILINE)
 ERROR_LINE = re.compile(r"^ERROR .*? - (?P<text>\S.*)$", re.MULTILINE)
@@ -42,10 +44,20 @@ class BootLog:
                 f"Cassandra could not get, or ran out of, its heap of {spec.heap}; close other programs or choose "
                 "another size."
             )
+        if UNREADABLE_NAME.search(text) and not str(self._folder.root).isascii():
+            return BootError(
+                f"Java cannot find its files by the name of the data folder {self._folder.root}; choose a folder whose "
+                "whole path is plain ASCII."
+            )
         return BootError(
-            f"Cassandra ended while it booted: {_reason(text)}; mend that or delete the data folder "
-            f"{self._folder.root}, and see {self._folder.system_log}."
+            f"Cassandra ended while it booted: {_reason(text)}; see {self._log()}. If its data is the cause, choose "
+            f"another data folder or delete {self._folder.root}."
         )
+
+    def _log(self) -> Path:
+        """Return the log that this boot has written to: Java may end before Cassandra has one."""
+        folder = self._folder
+        return folder.system_log if _size(folder.system_log) != self._began_at else folder.console_log
 
     def _text(self) -> str:
         system_log = self._folder.system_log

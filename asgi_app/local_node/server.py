@@ -92,12 +92,13 @@ OPENS = {
     ),
 }
 
+# The names are relative to the data folder, in which Java runs: logback would read `${…}` and `%i` in that one's name.
 LOGBACK = """\
 <configuration>
   <appender name="FILE" class="ch.qos.logback.core.rolling.RollingFileAppender">
-    <file>${cassandra.logdir}/system.log</file>
+    <file>logs/system.log</file>
     <rollingPolicy class="ch.qos.logback.core.rolling.FixedWindowRollingPolicy">
-      <fileNamePattern>${cassandra.logdir}/system.%i.log</fileNamePattern>
+      <fileNamePattern>logs/system.%i.log</fileNamePattern>
       <minIndex>1</minIndex>
       <maxIndex>2</maxIndex>
     </rollingPolicy>

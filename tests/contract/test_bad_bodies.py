@@ -400,12 +400,20 @@ async def test_a_list_of_very_many_taxa_is_answered_without_a_fault(
 NOT_JSON_TYPES = ["", "text/plain", "text/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
 NOT_JSON_TYPES += ["application/xml", "application/jsonp", "application/json5", "application/ld+jsonx", "json", "*/*"]
 NOT_JSON_TYPES += ["application/json; charset=latin-1", "application/json;charset=utf-16;a=b"]
+NOT_JSON_TYPES += ["application/json; charset='utf-16'", "application/json;charset=\"utf-8'"]
+NOT_JSON_TYPES += ["application/json; charset=utf8; charset=latin-1", "application/json charset=utf-8"]
+NOT_JSON_TYPES += ["application/json;charset="]
 NOT_JSON_TYPES += ["application/json, text/plain", "application/", "application/+json", "application/merge-patch+xml"]
 
 
 @pytest.mark.parametrize("media_type", NOT_JSON_TYPES)
 async def test_a_body_of_another_type_is_415(target: Target, media_type: str) -> None:
-    problem(await target.send(target.body(member(target)), Content_Type=media_type), 415, "unsupported_media_type")
+    response = await target.send(target.body(member(target)), Content_Type=media_type)
+    problem(response, 415, "unsupported_media_type")
+    assert response.headers["accept"] == "application/json"
+    patches = "application/json, application/merge-patch+json" if target.method == "PATCH" else None
+    assert response.headers.get("accept-patch") == patches
+    assert "accept-encoding" not in response.headers
     target.wrote_nothing()
 
 
@@ -415,11 +423,19 @@ async def test_a_body_without_a_type_is_415(target: Target) -> None:
     target.wrote_nothing()
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "gzip, identity", "x"])
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "gzip, identity", "x", "identity;q=1"])
 async def test_a_compressed_body_is_415(target: Target, encoding: str) -> None:
     response = await target.send(target.body(member(target)), Content_Encoding=encoding)
     problem(response, 415, "unsupported_media_type")
+    assert response.headers["accept-encoding"] == "identity"
+    assert "accept" not in response.headers
     target.wrote_nothing()
+
+
+@pytest.mark.parametrize("encoding", ["", " ", "identity", "Identity", "identity, identity", ",identity,"])
+async def test_a_body_of_no_coding_is_read(client: httpx.AsyncClient, encoding: str) -> None:
+    response = await client.post("/users", json=ADA, headers={"Content-Encoding": encoding})
+    assert response.status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -430,6 +446,12 @@ async def test_a_compressed_body_is_415(target: Target, encoding: str) -> None:
         "application/json;charset=UTF-8",
         "APPLICATION/JSON",
         "application/json ; a=b",
+        "application/json;",
+        "application/json; ; charset=utf-8;",
+        "application/json; charset=utf8",
+        'application/json; charset="utf-8"',
+        "application/json; charset='utf-8'",
+        "Application/JSON ; Charset = UTF-8 ; a=b",
         "application/vnd.api+json",
         "application/merge-patch+json",
     ],

@@ -34,6 +34,8 @@ async def test_without_its_lifespan_the_application_says_what_to_add(
     async with client_of(create_app(settings)) as client:
         found = problem(await client.request(method, path), 503, "lifespan_not_started")
     assert "async with app.router.lifespan_context(app):" in found["detail"]
+    assert "server that runs lifespans" in found["detail"]
+    assert "was mounted" not in found["detail"]
 
 
 @pytest.mark.anyio

@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 import pytest
 from cassandra.cluster import Session
+from helpers.exchange import Exchange
 from helpers.problems import problem
+from starlette.applications import Starlette
 
 from contract.samples import ADA, OWL, create, insert_users
 
@@ -143,3 +145,26 @@ async def test_there_is_no_cors_unless_configured(client: httpx.AsyncClient, ori
 
 def _without_id(response: httpx.Response) -> dict[str, Any]:
     return {name: value for name, value in response.headers.items() if name != "x-request-id"}
+
+
+@pytest.mark.parametrize("path", ["/livez/", "/readyz/", "/health/", "/metrics/", "/users/", "/animal/Strix/"])
+async def test_a_slash_too_many_is_named(client: httpx.AsyncClient, path: str) -> None:
+    found = problem(await client.get(path), 404, "not_found")
+    assert "without the slash at the end" in found["detail"]
+
+
+@pytest.mark.parametrize("path", ["/nowhere/", "/livez//", "/users%2F", "/a/b/c/d/"])
+async def test_a_slash_is_not_blamed_where_the_path_is_not_there_either(client: httpx.AsyncClient, path: str) -> None:
+    found = problem(await client.get(path), 404, "not_found")
+    assert "slash" not in found["detail"]
+
+
+async def test_the_check_of_a_load_balancer_is_shown_the_probes(client: httpx.AsyncClient, app: Starlette) -> None:
+    found = problem(await client.request("OPTIONS", "/"), 405, "method_not_allowed")
+    assert "GET /livez" in found["detail"]
+    assert "livez" not in problem(await client.request("OPTIONS", "/users"), 405, "method_not_allowed")["detail"]
+    assert "livez" not in problem(await client.request("PUT", "/"), 405, "method_not_allowed")["detail"]
+    asterisk = Exchange("OPTIONS", "*")  # RFC 9110 section 9.3.7
+    await asterisk.run(app)
+    assert asterisk.status == 404
+    assert b"GET /livez" in asterisk.chunks[0]

@@ -170,7 +170,7 @@ def test_a_spec_no_node_can_have(tmp_path: Path, values: dict[str, object], sent
         ("", "java.lang.OutOfMemoryError: Java heap space", "ran out of, its heap of 512m"),
         ("INFO  [main] x - JVM Arguments: [-XX:+ExitOnOutOfMemoryError]", "", "left no message"),
         ("ERROR [main] 2026 F:1 - Corrupt sstable da-1", "", "Corrupt sstable da-1"),
-        ("ERROR [main] 2026 F:1 - x\njava.io.IOException: bad disk.\n\tat y", "", "booted: bad disk; mend"),
+        ("ERROR [main] 2026 F:1 - x\njava.io.IOException: bad disk.\n\tat y", "", "booted: bad disk; see"),
         ("ERROR [main] 2026 F:1 - Failed to bind port 9042 on 127.0.0.1.", "", "one of its ports 9042, 7000"),
     ],
 )
@@ -187,3 +187,32 @@ def test_the_log_of_a_failed_boot_is_put_into_words(tmp_path: Path, log: str, co
 
     assert sentence in str(failure)
     assert "earlier" not in str(failure)
+
+
+def test_a_folder_whose_name_java_cannot_read_is_not_to_be_deleted(tmp_path: Path) -> None:
+    folder = NodeFolder.at(tmp_path / "d\u00f6n")
+    folder.logs.mkdir(parents=True)
+    boot_log = BootLog(folder)
+    unread = (
+        "org.apache.cassandra.exceptions.ConfigurationException: Cannot locate file:///d%C3%B6n/conf/cassandra.yaml."
+    )
+    folder.console_log.write_text(unread)
+    sentence = str(boot_log.failure(NodeSpec(data=folder.root), Ports(9042, 7000, None)))
+    assert f"name of the data folder {folder.root}; choose a folder" in sentence
+    assert "delete" not in sentence
+
+
+def test_a_failure_before_cassandra_has_a_log_names_the_one_there_is(tmp_path: Path) -> None:
+    folder = NodeFolder.at(tmp_path)
+    folder.logs.mkdir()
+    boot_log = BootLog(folder)
+    folder.console_log.write_text("Error: Could not create the Java Virtual Machine.")
+    sentence = str(boot_log.failure(NodeSpec(data=tmp_path), Ports(9042, 7000, None)))
+    assert str(folder.console_log) in sentence
+    assert str(folder.system_log) not in sentence
+
+
+def test_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(LocalNodeError, match=r"folder '.*\\udcff' is not UTF-8; choose another"):
+        run(NodeSpec(data=tmp_path / "\udcff"))
+    assert list(tmp_path.iterdir()) == []

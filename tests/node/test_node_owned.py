@@ -112,3 +112,13 @@ def test_ctrl_c_leaves_the_node_until_its_program_is_done(jar_cache: Path, tmp_p
         assert program.stdout.readline() == '{"still_answers": true}\n'
         assert program.wait() == 3
         wait_gone(told["java"], told["supervisor"], seconds=0)
+
+
+def test_a_folder_of_any_name(jar_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logback reads `${…}` and `%i` in names, and Java reads names by the locale."""
+    monkeypatch.setenv("LC_ALL", "C")
+    data = tmp_path / "a ${user.home} %i \u00fc\u20ac:'\"$#?;\nb"
+    with local_node(NodeSpec(data=data, cache=jar_cache, boot_timeout=240)) as node:
+        assert "Node configuration" in node.log_file.read_text()
+        assert node.log_file.is_relative_to(data)
+    assert list(tmp_path.iterdir()) == [data]
