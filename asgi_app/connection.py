@@ -174,7 +174,7 @@ class Connection:
         return not any(pool["open_count"] for pool in self._session.get_pool_state().values())
 
     async def _renew(self, renewed: Callable[[], None]) -> None:
-        """Open a second session, and keep the one of the two that reaches a node; call `renewed` if it is the second."""
+        """Open a second session and keep the one that reaches a node; call `renewed` if that is the second."""
         logger.warning("no known node of Cassandra is connected; starting again from the configured names")
         try:
             opened = await self._open()

@@ -427,6 +427,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             le=3600,
         ),
     ] = 30.0
+    keep_alive: Annotated[
+        float,
+        _setting(
+            "ASGI_CASSANDRA_KEEP_ALIVE",
+            "Seconds a connection may be idle between two requests; then it is closed. It must be longer than the "
+            "balancer in front keeps its connections. Under `serve` and `demo` alone; other servers have their own.",
+            gt=0,
+            le=3600,
+        ),
+    ] = 75.0  # AWS load balancers and nginx keep idle connections for 60 s, and must be the first to close
     page_keys: Annotated[
         tuple[Secret, ...],
         _setting(

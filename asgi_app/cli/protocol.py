@@ -15,16 +15,16 @@ from asgi_app.stream import ABORT, UNSENT, StreamAborted
 if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import H11Protocol as HTTPProtocol
 
-    from asgi_app.cli.patience import H11Patience as Patience
+    from asgi_app.cli.with_h11 import H11Patience as Patience
 else:
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as HTTPProtocol
 
-        from asgi_app.cli.patience import HttpToolsPatience as Patience
+        from asgi_app.cli.with_httptools import HttpToolsPatience as Patience
     except ImportError:  # without the extra `server`
         from uvicorn.protocols.http.h11_impl import H11Protocol as HTTPProtocol
 
-        from asgi_app.cli.patience import H11Patience as Patience
+        from asgi_app.cli.with_h11 import H11Patience as Patience
 
 
 class AbortableProtocol(Patience, HTTPProtocol):

@@ -128,6 +128,7 @@ def configuration(
         reload=reload,
         root_path=root_path,
         http=AbortableProtocol,
+        ws="none",
         access_log=False,  # the application logs its requests, with their ids
         server_header=False,
         lifespan="on",

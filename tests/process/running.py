@@ -21,6 +21,10 @@ Found = TypeVar("Found")
 
 COMMAND = str(Path(sys.executable).with_name("asgi-cassandra"))
 PYTHON = sys.executable
+WITHOUT_HTTPTOOLS = "import sys; sys.modules['httptools'] = None; from asgi_app.cli import main; main()"
+PARSERS = {"httptools": [COMMAND], "h11": [PYTHON, "-c", WITHOUT_HTTPTOOLS]}
+"""The command line under each of uvicorn's parsers."""
+
 SETTING_PREFIXES = ("CASSANDRA_", "ASTRA_", "ASGI_CASSANDRA_")
 
 

@@ -11,12 +11,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from process.running import COMMAND, PYTHON, Program, free_port, started, wait_until
+from process.running import PARSERS, Program, free_port, started, wait_until
 
 HEADER_TIMEOUT, BODY_TIMEOUT = 0.6, 0.6
 SLACK = 5.0
-WITHOUT_HTTPTOOLS = "import sys; sys.modules['httptools'] = None; from asgi_app.cli import main; main()"
-COMMANDS = {"httptools": [COMMAND], "h11": [PYTHON, "-c", WITHOUT_HTTPTOOLS]}
 LIMITS = {
     "ASGI_CASSANDRA_HEADER_TIMEOUT": str(HEADER_TIMEOUT),
     "ASGI_CASSANDRA_BODY_TIMEOUT": str(BODY_TIMEOUT),
@@ -43,7 +41,7 @@ def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, settings: Mapping[str, str]
 ) -> Iterator[Server]:
     port = free_port()
-    command = [*COMMANDS[request.param], "serve", "--port", str(port)]
+    command = [*PARSERS[request.param], "serve", "--port", str(port)]
     with started(command, tmp_path_factory.mktemp("serve"), {**settings, **LIMITS}) as program:
         program.answers(f"http://127.0.0.1:{port}/readyz")
         yield Server(program, port)

@@ -1,0 +1,69 @@
+"""The rules for the head of a request that hold whichever parser read it.
+
+Each of uvicorn's parsers accepts some heads that the other one refuses, or reads them in another way. Where a proxy in
+front reads them differently too, one request can hide in another ("request smuggling"). So both are held to the
+stricter reading of RFC 9112.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from asgi_app.errors import FieldError, InvalidHeader, MalformedRequest
+
+Fields = Sequence[tuple[bytes, bytes]]
+"""Header fields: lower-case names, and values without whitespace around them."""
+
+BLANKS = b" \t"
+"""The whitespace that may stand around a field's value (RFC 9110 section 5.6.3)."""
+
+VERSIONS = ("1.1", "1.0")
+
+_ONE_HOST = FieldError("header.Host", "must be there exactly once")
+
+_absolute_form = re.compile(rb"https?://(?P<authority>[^/?#@]+)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?", re.IGNORECASE)
+
+
+def check_head(version: str, method: bytes, fields: Fields) -> None:
+    """Raise MalformedRequest or InvalidHeader where the head breaks a rule of RFC 9112 that a parser does not check.
+
+    - The version is 1.1 or 1.0.
+    - The method is not CONNECT: what follows it may be a tunnel's data, and this is no proxy.
+    - The only transfer coding is `chunked`, not with HTTP/1.0, and not beside a Content-Length (section 6.1).
+    - `Host` is there once; HTTP/1.0 may leave it out (section 3.2).
+    """
+    if version not in VERSIONS or method == b"CONNECT":
+        raise MalformedRequest
+    names = [name for name, _ in fields]
+    if b"transfer-encoding" in names and not _is_chunked(version, names, fields):
+        raise MalformedRequest
+    hosts = names.count(b"host")
+    if hosts != 1 and (hosts or version == "1.1"):
+        raise InvalidHeader("Host must be there exactly once.", errors=(_ONE_HOST,))
+
+
+def _is_chunked(version: str, names: Sequence[bytes], fields: Fields) -> bool:
+    codings = [value.lower() for name, value in fields if name == b"transfer-encoding"]
+    return codings == [b"chunked"] and version == "1.1" and b"content-length" not in names
+
+
+def origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
+    """Return the path and query of a request target, and the authority where it names one (RFC 9112 section 3.2).
+
+    The absolute form is served by its path; its authority takes the place of `Host` (section 3.2.2). `*` is for OPTIONS
+    alone. Raises MalformedRequest for everything else: other schemes, user information, fragments.
+    """
+    if target.startswith(b"/") and b"#" not in target:
+        return target, None
+    if target == b"*" and method == b"OPTIONS":
+        return target, None
+    found = _absolute_form.fullmatch(target)
+    if found is None:
+        raise MalformedRequest
+    return (found["path"] or b"/") + (found["query"] or b""), found["authority"]
+
+
+def with_host(fields: Fields, authority: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the fields with this authority as their only Host."""
+    return [(b"host", authority), *((name, value) for name, value in fields if name != b"host")]
