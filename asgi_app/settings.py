@@ -850,7 +850,7 @@ def _parse(field: SettingField, text: str, source: Source) -> Any:
     if source == "environment" and _is_quoted(text):
         raise ValueError("has quotes around it, which are part of the value outside a shell and .env; leave them out")
     text = _tidied(field, text, source)
-    if found := _control_character(*_entries(field, text)):
+    if found := _control_character(*_stripped_entries(field, text)):
         raise ValueError(f"contains the control character {found}{_escape_hint(source)}")
     return _parse_choice(text, field.choices) if field.choices else _PARSERS[field.type](text)
 
@@ -868,7 +868,7 @@ def _tidied(field: SettingField, text: str, source: Source) -> str:
     return text.strip("\r\n") if field.secret else text.strip()
 
 
-def _entries(field: SettingField, text: str) -> list[str]:
+def _stripped_entries(field: SettingField, text: str) -> list[str]:
     return [entry.strip() for entry in text.split(",")] if _is_list(field) else [text]
 
 

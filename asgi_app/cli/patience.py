@@ -21,6 +21,7 @@ from typing import Any
 
 import uvicorn
 
+from asgi_app.cli.peers import plain_address
 from asgi_app.errors import HeadersTooLarge, MalformedRequest, RequestError, RequestTimeout, UriTooLong
 from asgi_app.limits import MOST_HEADERS
 from asgi_app.responses import problem_without_request
@@ -57,6 +58,7 @@ class Patience(asyncio.Protocol):
     """What both parsers have in common; each tells where in a request it stands."""
 
     config: Any
+    client: tuple[str, int] | None
     loop: asyncio.AbstractEventLoop
     transport: Any
     cycle: Any
@@ -70,6 +72,9 @@ class Patience(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if self.client is not None:
+            host, port = self.client
+            self.client = plain_address(host), port
         self._start(self.config.header_timeout, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -13,6 +13,7 @@ import click
 from asgi_app.cli import server
 from asgi_app.cli.failures import in_sentences
 from asgi_app.cli.options import settings_options
+from asgi_app.cli.peers import plain_address
 from asgi_app.cli.session import check_cluster
 from asgi_app.cli.shared_metrics import shared_metrics
 from asgi_app.settings import Settings, check_metrics_directory, setting_fields
@@ -80,6 +81,6 @@ def warn_of_open_door(host: str, settings: Settings) -> None:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(plain_address(host)).is_loopback
     except ValueError:
         return host == "localhost"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -16,6 +17,7 @@ from uvicorn.supervisors import ChangeReload
 from asgi_app.cli.draining import CUT, DrainingServer
 from asgi_app.cli.failures import Failure
 from asgi_app.cli.patience import BoundedConfig
+from asgi_app.cli.peers import in_both_forms
 from asgi_app.cli.protocol import AbortableProtocol
 from asgi_app.cli.workers import Supervisor
 from asgi_app.logs import ConsoleLines, JsonLines, RequestFields
@@ -24,6 +26,9 @@ from asgi_app.stream import StreamAborted
 
 APPLICATION = "asgi_app.app:app"
 PAGE_KEYS = "ASGI_CASSANDRA_PAGE_KEYS"
+
+LOOPBACK = "127.0.0.1,::1"
+"""The proxies that are trusted where FORWARDED_ALLOW_IPS names no others, as uvicorn does."""
 
 BACKLOG = 2048
 KERNEL_SECONDS = 10
@@ -129,6 +134,7 @@ def configuration(
         root_path=root_path,
         http=AbortableProtocol,
         ws="none",
+        forwarded_allow_ips=in_both_forms(os.environ.get("FORWARDED_ALLOW_IPS", LOOPBACK)),
         access_log=False,  # the application logs its requests, with their ids
         server_header=False,
         lifespan="on",

@@ -21,6 +21,7 @@ ANIMAL = json.dumps(
     {"genus": "Lepus", "species": "europaeus", "image_url": "", "size_cm": 1, "sightings": 1, "taxonomy": []}
 ).encode()
 SMUGGLED = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: smuggled\r\n\r\n"
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 PROBE = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: probe\r\nConnection: close\r\n\r\n"
 
 H2C = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"
@@ -90,9 +91,11 @@ CASES: Mapping[str, Case] = {
     "415, chunked": post(f"Content-Type: text/plain\r\n{CHUNKED}", chunks(SMUGGLED), 415, 200, early=True),
     "415, broken chunk": post(f"Content-Type: text/plain\r\n{CHUNKED}", b"zz\r\n" + SMUGGLED, 415, early=True),
     "413": post("Content-Length: 99999999", SMUGGLED, 413, early=True),
-    "404": Case(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 56\r\n\r\n", SMUGGLED, (404, 200), True),
-    "405": Case(b"DELETE /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 56\r\n\r\n", SMUGGLED, (405, 200), True),
-    "GET with a body": Case(b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 56\r\n\r\n", SMUGGLED, (200, 200), True),
+    "404": Case(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 56\r\n\r\n", SMUGGLED, (404, 200), early=True),
+    "405": Case(b"DELETE /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 56\r\n\r\n", SMUGGLED, (405, 200), early=True),
+    "GET with a body": Case(
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 56\r\n\r\n", SMUGGLED, (200, 200), early=True
+    ),
     "100-continue, refused": sized("Content-Type: text/plain\r\nExpect: 100-continue", SMUGGLED, 415, 200, early=True),
     "100-continue": sized("Expect: 100-continue", ANIMAL, 100, 201, 200, early=True),
     "100-continue, HTTP/1.0": sized("Expect: 100-continue", ANIMAL, 201, version="HTTP/1.0"),
@@ -183,8 +186,8 @@ CASES: Mapping[str, Case] = {
     "absolute form": get("http://x/livez", 200, 200),
     "absolute form, missing": get("http://x/nowhere?y=http://z/", 404, 200),
     "absolute form, https": get("HTTPS://x:8443/livez?y", 200, 200),
-    "absolute form, no path": get("http://x", 404, 200),
-    "absolute form, query": get("http://x?y", 404, 200),
+    "absolute form, no path": get("http://x", 200, 200),
+    "absolute form, query": get("http://x?y", 200, 200),
     "absolute form, no Host": get("http://x/livez", *REFUSED, host=""),
     "absolute form, another Host": get("http://trusted/livez", 200, 200, host="Host: x"),
     "absolute form, no authority": get("http:///livez", *REFUSED),
@@ -201,7 +204,7 @@ CASES: Mapping[str, Case] = {
     "two slashes": get("//livez", 404, 200),
     "a URL within the path": get("/http://x/livez", 404, 200),
     "at and colon": get("/a:b@c;d=e", 404, 200),
-    "marks": get("/a<>\"{}|\\^`[]", 404, 200),
+    "marks": get('/a<>"{}|\\^`[]', 404, 200),
     "question marks": get("/livez??a?b", 200, 200),
     "percent": get("/%zz%", 404, 200),
     "encoded letter": get("/live%7A", 200, 200),
@@ -231,11 +234,9 @@ CASES: Mapping[str, Case] = {
     "close": sized("Connection: close", ANIMAL, 201),
     "close in a list": sized("Connection: keep-alive, Close", ANIMAL, 201),
     "keep-alive, HTTP/1.0": sized("Connection: keep-alive", ANIMAL, 201, version="HTTP/1.0"),
-    "a good one before a bad one": Case(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n\r\n", b"", (200, 400)),
-    "a good one before no HTTP": Case(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n\x16\x03\x01\r\n\r\n", b"", (200, 400)),
-    "a good one before a broken body": Case(
-        b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" + post(CHUNKED, b"").head, b"zz\r\n" + SMUGGLED, (200, 400)
-    ),
+    "a good one before a bad one": Case(LIVEZ + b"GET / HTTP/1.1\r\n\r\n", b"", (200, 400)),
+    "a good one before no HTTP": Case(LIVEZ + b"\x16\x03\x01\r\n\r\n", b"", (200, 400)),
+    "a good one before a broken body": Case(LIVEZ + post(CHUNKED, b"").head, b"zz\r\n" + SMUGGLED, (200, 400)),
 }
 
 
@@ -313,5 +314,6 @@ def test_both_parsers_give_the_same_answers(ports: Sequence[int], name: str, apa
     assert all(b"smuggled" not in data.lower() for data in received), received
     with_httptools, with_h11 = map(answers, received)
     assert with_httptools == with_h11
-    assert tuple(answer.status for answer in with_h11) == case.statuses
+    if apart or not case.early:
+        assert tuple(answer.status for answer in with_h11) == case.statuses
     assert all(data.lower().count(b"x-request-id: probe") <= 1 for data in received), received

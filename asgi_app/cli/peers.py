@@ -1,0 +1,40 @@
+"""IPv4 addresses as a socket that listens on IPv6 gives them: ::ffff:192.0.2.1 (RFC 4291 section 2.5.5.2)."""
+
+from __future__ import annotations
+
+import ipaddress
+
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+
+
+def plain_address(host: str) -> str:
+    """Return an IPv4-mapped address as its IPv4 address, and anything else as it is."""
+    if not host.lower().startswith("::ffff:"):
+        return host
+    try:
+        mapped = ipaddress.IPv6Address(host).ipv4_mapped
+    except ValueError:
+        return host
+    return host if mapped is None else str(mapped)
+
+
+def in_both_forms(allowed: str) -> str:
+    """Return a list of trusted proxies in which each IPv4 address or network stands in its mapped form too.
+
+    `allowed` is as uvicorn takes it: addresses and networks separated by commas, or `*`. What is neither stays.
+    """
+    entries = [entry.strip() for entry in allowed.split(",")]
+    return ",".join(dict.fromkeys(form for entry in entries for form in _forms(entry)))
+
+
+def _forms(entry: str) -> tuple[str, ...]:
+    try:
+        network = ipaddress.ip_network(entry)
+    except ValueError:
+        return (entry,)
+    if isinstance(network, ipaddress.IPv4Network):
+        return entry, f"::ffff:{network.network_address}/{96 + network.prefixlen}"
+    mapped = network.network_address.ipv4_mapped
+    if mapped is None or not network.subnet_of(_MAPPED):
+        return (entry,)
+    return entry, f"{mapped}/{network.prefixlen - 96}"

@@ -1,0 +1,74 @@
+"""Connections of a real `serve`: how long they stay when idle, and whose they are. No Cassandra is needed."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from asgi_app.settings import Settings
+from process.running import PARSERS, Program, free_port, started, wait_until
+
+ALIVE = b'{"status":"alive"}'
+FORWARDED = {"X-Forwarded-For": "192.0.2.66"}
+
+
+@contextmanager
+def serving(folder: Path, parser: str, *options: str) -> Iterator[tuple[Program, int]]:
+    port = free_port()
+    away = {"CASSANDRA_HOSTS": f"127.0.0.1:{free_port()}"}
+    with started([*PARSERS[parser], "serve", "--port", str(port), *options], folder, away) as program:
+        program.answers(f"http://127.0.0.1:{port}/livez")
+        yield program, port
+
+
+def test_an_idle_connection_stays_longer_than_balancers_keep_theirs() -> None:
+    """Application load balancers of AWS, and nginx towards its upstreams: 60 seconds."""
+    assert Settings().keep_alive > 60
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_an_idle_connection_is_closed_when_its_time_is_over(tmp_path: Path, parser: str) -> None:
+    with (
+        serving(tmp_path, parser, "--keep-alive", "0.4") as (_, port),
+        socket.create_connection(("127.0.0.1", port), timeout=30) as client,
+    ):
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        received = b""
+        while ALIVE not in received:
+            received += client.recv(65536)
+        answered = time.monotonic()
+        assert client.recv(65536) == b""
+        assert time.monotonic() - answered > 0.3
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_idle_connections_are_closed_at_once_at_the_end(tmp_path: Path, parser: str) -> None:
+    with (
+        serving(tmp_path, parser, "--keep-alive", "3600") as (program, port),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}") as client,
+    ):
+        assert client.get("/livez").status_code == 200
+        assert program.end(seconds=15) == 0
+
+
+def test_a_proxy_on_ipv4_is_trusted_by_a_server_on_ipv6(tmp_path: Path) -> None:
+    with serving(tmp_path, "httptools", "--host", "::", "--log-format", "json") as (program, port):
+
+        def client_of(request_id: str) -> str | None:
+            lines = [json.loads(line) for line in program.errors.splitlines() if request_id in line]
+            return lines[0]["client"] if lines else None
+
+        for name, fields, client in (
+            ("proxied", FORWARDED, "192.0.2.66"),
+            ("hops", {"X-Forwarded-For": "192.0.2.66, ::ffff:127.0.0.1"}, "192.0.2.66"),
+            ("direct", {}, "127.0.0.1"),
+        ):
+            httpx.get(f"http://127.0.0.1:{port}/livez", headers={**fields, "X-Request-ID": name})
+            assert wait_until("it is logged", lambda name=name: client_of(name)) == client
