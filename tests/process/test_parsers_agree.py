@@ -243,12 +243,13 @@ CASES: Mapping[str, Case] = {
 @pytest.fixture(scope="module")
 def ports(tmp_path_factory: pytest.TempPathFactory, settings: Mapping[str, str]) -> Iterator[Sequence[int]]:
     """One of a server with each parser."""
+    impatient = {**settings, "ASGI_CASSANDRA_BODY_TIMEOUT": "2"}  # for the body that never comes
     with ExitStack() as programs:
         found = []
         for name, command in PARSERS.items():
             port = free_port()
             folder = tmp_path_factory.mktemp(name)
-            program = programs.enter_context(started([*command, "serve", "--port", str(port)], folder, settings))
+            program = programs.enter_context(started([*command, "serve", "--port", str(port)], folder, impatient))
             program.answers(f"http://127.0.0.1:{port}/readyz")
             found.append(port)
             programs.callback(_ended_well, program)
