@@ -178,10 +178,10 @@ CASES: Mapping[str, Case] = {
     "empty value": sized("X:", ANIMAL, *CREATED),
     # Host.
     "no Host": get("/livez", *REFUSED, host=""),
-    "no Host, HTTP/1.0": get("/livez", 200, host="", version="HTTP/1.0"),
+    "no Host, HTTP/1.0": get("/livez", 400, host="", version="HTTP/1.0"),
     "two Hosts": get("/livez", *REFUSED, host="Host: x\r\nHost: x"),
     "two Hosts, HTTP/1.0": get("/livez", *REFUSED, host="Host: x\r\nHost: y", version="HTTP/1.0"),
-    "empty Host": get("/livez", 200, 200, host="Host:"),
+    "empty Host": get("/livez", 400, 200, host="Host:"),
     # Targets.
     "absolute form": get("http://x/livez", 200, 200),
     "absolute form, missing": get("http://x/nowhere?y=http://z/", 404, 200),
@@ -189,7 +189,8 @@ CASES: Mapping[str, Case] = {
     "absolute form, no path": get("http://x", 200, 200),
     "absolute form, query": get("http://x?y", 200, 200),
     "absolute form, no Host": get("http://x/livez", *REFUSED, host=""),
-    "absolute form, another Host": get("http://trusted/livez", 200, 200, host="Host: x"),
+    "absolute form, its host counts": get("http://trusted/livez", 200, 200, host="Host: stranger"),
+    "absolute form, Host does not count": get("http://stranger/livez", 400, 200),
     "absolute form, no authority": get("http:///livez", *REFUSED),
     "absolute form, user": get("http://u:p@x/livez", *REFUSED),
     "absolute form, fragment": get("http://x/livez#y", *REFUSED),
@@ -243,13 +244,17 @@ CASES: Mapping[str, Case] = {
 @pytest.fixture(scope="module")
 def ports(tmp_path_factory: pytest.TempPathFactory, settings: Mapping[str, str]) -> Iterator[Sequence[int]]:
     """One of a server with each parser."""
-    impatient = {**settings, "ASGI_CASSANDRA_BODY_TIMEOUT": "2"}  # for the body that never comes
+    variables = {
+        **settings,
+        "ASGI_CASSANDRA_BODY_TIMEOUT": "2",  # for the body that never comes
+        "ASGI_CASSANDRA_TRUSTED_HOSTS": "x,trusted,127.0.0.1",
+    }
     with ExitStack() as programs:
         found = []
         for name, command in PARSERS.items():
             port = free_port()
             folder = tmp_path_factory.mktemp(name)
-            program = programs.enter_context(started([*command, "serve", "--port", str(port)], folder, impatient))
+            program = programs.enter_context(started([*command, "serve", "--port", str(port)], folder, variables))
             program.answers(f"http://127.0.0.1:{port}/readyz")
             found.append(port)
             programs.callback(_ended_well, program)
