@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from asgi_app.breaking_off import break_off
 from asgi_app.deadline import Deadline
 from asgi_app.drain import Drain
 from asgi_app.errors import (
@@ -38,7 +39,7 @@ from asgi_app.state import (
     service_of,
     set_context,
 )
-from asgi_app.stream import StreamAborted
+from asgi_app.stream import ABORT, StreamAborted
 from asgi_app.timing import RequestNote, begin, end, milliseconds
 from asgi_app.trace_context import HEADER, trace_context
 
@@ -73,12 +74,25 @@ class RequestContextMiddleware:
         self._random = random.Random()  # noqa: S311 - an id must be unique, not secret; the system's source costs a call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request with its context set; a bug is logged, and answered 500 unless the answer has begun."""
+        """Serve one request with its context set; a bug is logged, and answered 500 unless the answer has begun.
+
+        A response that has begun and cannot be completed is broken off, for every layer outside too, and what broke it
+        is raised.
+        """
         if scope["type"] != "http":
             scope.setdefault("state", {})  # Starlette's lifespan has one to fill, also where the server knows none
             await self.app(scope, receive, send)
             return
         response = _Response(send, scope["method"] == "HEAD", scope["http_version"])
+        try:
+            await self._observed(scope, receive, response)
+        except Exception:
+            # A server that offers ABORT calls this application itself, so raising is enough for it.
+            if ABORT not in scope.get("extensions", {}):
+                await response.break_off()
+            raise
+
+    async def _observed(self, scope: Scope, receive: Receive, response: _Response) -> None:
         head = Head(scope)
         service = service_if_started(scope)
         outer_route = scope.get("route")  # of the application in which this one is mounted
@@ -181,6 +195,8 @@ class _Response:
         self.request_id = ""
         self.headers: RawHeaders = ()
         self.status: int | None = None
+        self._start: Message | None = None
+        self._complete = False
         self.drain: Drain | None = None
         self.timed: RequestNote | None = None
         self._knows_close = http_version.startswith("1")
@@ -195,10 +211,17 @@ class _Response:
                 headers.append((b"server-timing", self.timed.server_timing()))
             if self._knows_close and self.drain is not None and self.drain.draining:
                 headers.append((b"connection", b"close"))
-            message = {**message, "headers": headers}
+            message = self._start = {**message, "headers": headers}
         elif self._head and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
+        # Not before: who waits for the client may give up, and the end has not gone out then.
+        self._complete = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+    async def break_off(self) -> None:
+        """Keep the layers outside from ending the response, where it has begun and was not completed."""
+        if self._start is not None and not self._complete:
+            await break_off(self._start, self._send)
 
 
 async def _answer_cut(scope: Scope, receive: Receive, response: _Response) -> None:

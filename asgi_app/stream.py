@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -308,6 +309,9 @@ class RowStream:
         )
         note_failure(error)
         self._reader.database.metrics.stream_broken(_code(error))
+        if isinstance(error, ClientTooSlow):
+            # The request may last as long as its client stays. The page that it does not take is freed now.
+            traceback.clear_frames(error.__traceback__)
         if not await self._say_last_word(scope, send, error, progress):
             scope.get("extensions", {}).get(ABORT, _nothing)()
         raise StreamAborted(f"after {progress.rows} rows") from error

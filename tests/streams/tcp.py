@@ -6,13 +6,14 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psutil
 import uvicorn
 from process.running import wait_until
+from starlette.types import ASGIApp
 
 from asgi_app.app import create_app
 from asgi_app.settings import Settings
@@ -22,10 +23,11 @@ SMALL_BUFFER = 32 * 1024
 
 
 class Threaded:
-    """A running server and a look at what it holds."""
+    """A running server and a look at what it holds. `parent` makes the application that is served, of the service."""
 
-    def __init__(self, settings: Settings, http: Any) -> None:
+    def __init__(self, settings: Settings, http: Any, parent: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> None:
         self.app = create_app(settings)
+        self._served = parent(self.app)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         config = uvicorn.Config(
@@ -80,13 +82,15 @@ class Threaded:
 
     async def _remember_loop(self, scope: Any, receive: Any, send: Any) -> None:
         self._loop = asyncio.get_running_loop()
-        await self.app(scope, receive, send)
+        await self._served(scope, receive, send)
 
 
 @contextmanager
-def threaded(settings: Settings, http: Any = "auto") -> Iterator[Threaded]:
+def threaded(
+    settings: Settings, http: Any = "auto", parent: Callable[[ASGIApp], ASGIApp] = lambda app: app
+) -> Iterator[Threaded]:
     """A server in a thread for as long as the block runs."""
-    server = Threaded(settings, http)
+    server = Threaded(settings, http, parent)
     try:
         server.start()
         yield server
@@ -104,9 +108,10 @@ def connect(port: int, *, receive_buffer: int | None = None) -> socket.socket:
     return client
 
 
-def ask(client: socket.socket, target: str, *, version: str = "1.1") -> None:
+def ask(client: socket.socket, target: str, *, version: str = "1.1", headers: str = "") -> None:
     """Send a request that wants the connection closed after the answer."""
-    client.sendall(f"GET {target} HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    head = f"GET {target} HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
+    client.sendall(head.encode())
 
 
 def rest(client: socket.socket) -> bytes:

@@ -1,0 +1,160 @@
+"""A stream that breaks off looks broken through middleware of a parent, and a whole one whole, under each server."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from cassandra.cluster import Session
+from helpers.cassandra import own_keyspace
+from helpers.exchange import Exchange
+from helpers.service import serving, settings_for
+from process.running import PYTHON, Program, free_port, started, wait_until
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from asgi_app.formats import FORMATS
+from asgi_app.stream import StreamAborted
+from streams.parents import CHUNK_SECONDS, STACKS, untouched
+from streams.stored import write_users
+from streams.tcp import SMALL_BUFFER, ask, connect, rest, threaded
+
+TESTS = Path(__file__).parents[1]
+
+SERVERS: Mapping[str, list[str]] = {
+    "uvicorn h11": ["-m", "uvicorn", "--http", "h11", "--factory", "streams.parents:make", "--port"],
+    "uvicorn httptools": ["-m", "uvicorn", "--http", "httptools", "--factory", "streams.parents:make", "--port"],
+    "uvicorn without asserts": ["-O", "-m", "uvicorn", "--factory", "streams.parents:make", "--port"],
+    "hypercorn asyncio": ["-m", "hypercorn", "streams.parents:make()", "--bind"],
+    "hypercorn trio": ["-m", "hypercorn", "--worker-class", "trio", "streams.parents:make()", "--bind"],
+    "granian": ["-m", "granian", "--interface", "asgi", "--factory", "streams.parents:make", "--port"],
+}
+
+NEEDS_ASSERTS = frozenset({"base-gzip-base"})
+"""Where BaseHTTPMiddleware does not pass the break on, and fails by one of its own asserts."""
+
+ROWS = 1_500
+NAME = "n" * 4_000
+"""So long that no kernel buffers all rows for a client that takes none."""
+
+SECONDS = ROWS * CHUNK_SECONDS / 10
+"""The time of a stream: a tenth of what it takes page by page when a page is a row."""
+
+AT_ONCE = 60
+"""Streams that break off together: half of all."""
+
+FEW = 4
+
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+
+ENCODINGS = (("off", ""), ("off", "gzip"), ("on", "gzip"))
+"""Whether the service compresses, and what the client accepts; in the second case a GZipMiddleware compresses."""
+
+
+@pytest.fixture(scope="module")
+def filled(cql: Session) -> Iterator[str]:
+    """A keyspace with users enough."""
+    with own_keyspace(cql) as name:
+        write_users(cql, f"{name}.users", [1] * ROWS, name=NAME, at_once=10)
+        yield name
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_each_form_breaks_off_visibly_behind_each_stack_and_is_whole_otherwise_under(
+    server: str, node_address: tuple[str, int], filled: str
+) -> None:
+    stacks = [it for it in STACKS if server != "uvicorn without asserts" or it not in NEEDS_ASSERTS]
+    asked = list(itertools.product(stacks, ENCODINGS, FORMATS))
+    with running(server, node_address, filled) as (program, port), ThreadPoolExecutor(AT_ONCE) as clients:
+        with ThreadPoolExecutor(FEW) as few:  # a whole stream must not lose its time to others
+            wholes = few.map(lambda it: answer(port, *it, "limit=3&fetch_size=1"), asked)
+            assert [it for it, whole in zip(asked, wholes, strict=True) if not ended(whole)] == []
+        broken = clients.map(lambda it: answer(port, *it, "fetch_size=1"), asked)
+        assert [it for it, part in zip(asked, broken, strict=True) if ended(part)] == []
+        assert program.errors.count("a stream ended incomplete") == len(asked)
+        assert "500 Internal Server Error" not in program.errors + program.output
+        old = answer(port, "base-base", ENCODINGS[0], "json", "fetch_size=1", version="1.0")
+        assert b" 200 " in old.splitlines()[0]
+        assert NAME.encode() in old
+        assert b"]" not in old  # HTTP/1.0 has no other sign
+
+
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+def test_a_client_that_took_nothing_for_too_long_sees_the_break_when_it_reads_on(
+    http: str, node_address: tuple[str, int], filled: str
+) -> None:
+    settings = settings_for(node_address, filled, send_timeout=1.0)
+    with threaded(settings, http, lambda app: BaseHTTPMiddleware(app, untouched)) as server:
+        with connect(server.port, receive_buffer=SMALL_BUFFER) as client:
+            ask(client, "/users/stream?fetch_size=50")
+            assert client.recv(1000).startswith(b"HTTP/1.1 200")
+            metrics = server.database.metrics
+            wait_until("the stream is broken off", lambda: b'code="client_too_slow"} 1.0' in metrics.text())
+            assert not rest(client).endswith(LAST_CHUNK)
+        wait_until("nothing is open", lambda: server.open_sockets() == 0)
+
+
+@pytest.mark.anyio
+async def test_a_last_page_that_was_not_taken_in_time_is_no_end(node_address: tuple[str, int], filled: str) -> None:
+    async with serving(settings_for(node_address, filled, stream_timeout=0.5)) as (app, _):
+        asked = Exchange("GET", "/users/stream", query=b"limit=1")
+        with pytest.raises(StreamAborted):
+            await asked.run(BaseHTTPMiddleware(never_takes_the_body_of(app), untouched))
+        assert asked.status == 200
+        assert not any(message.get("body") for message in asked.messages)
+        assert not asked.complete
+
+
+def never_takes_the_body_of(app: ASGIApp) -> ASGIApp:
+    """Middleware that forwards every message but a body."""
+
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+        async def forward(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                await anyio.sleep_forever()
+            await send(message)
+
+        await app(scope, receive, forward)
+
+    return waiting
+
+
+@contextmanager
+def running(server: str, node_address: tuple[str, int], keyspace: str) -> Iterator[tuple[Program, int]]:
+    """The parents under this server, with little time for streams, and their port."""
+    host, port_of_node = node_address
+    variables = {
+        "CASSANDRA_HOSTS": host,
+        "CASSANDRA_PORT": str(port_of_node),
+        "CASSANDRA_KEYSPACE": keyspace,
+        "ASGI_CASSANDRA_STREAM_TIMEOUT": str(SECONDS),
+        "ASGI_CASSANDRA_MAX_STREAMS": str(AT_ONCE),
+    }
+    port = free_port()
+    where = f"127.0.0.1:{port}" if "hypercorn" in server else str(port)
+    with started([PYTHON, *SERVERS[server], where], TESTS, variables) as program:
+        program.answers(f"http://127.0.0.1:{port}/none/off/readyz")
+        yield program, port
+
+
+def answer(port: int, stack: str, encoding: tuple[str, str], form: str, query: str, *, version: str = "1.1") -> bytes:
+    """Everything that a client receives until the server closes."""
+    compresses, accepted = encoding
+    with connect(port) as client:
+        target = f"/{stack}/{compresses}/users/stream?format={form}&{query}"
+        ask(client, target, version=version, headers=f"Accept-Encoding: {accepted}\r\n" if accepted else "")
+        return rest(client)
+
+
+def ended(received: bytes) -> bool:
+    """Whether the chunked body of an answer came to its end. Fails where there is no such answer."""
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b" 200 " in head.splitlines()[0], received[:1000]
+    assert b"transfer-encoding: chunked" in head.lower()
+    assert len(body) > 5, received
+    return body.endswith(LAST_CHUNK)
