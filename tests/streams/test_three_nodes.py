@@ -187,9 +187,9 @@ class Load:
         """Return the address of each user whose creation was acknowledged."""
         return self.created + [email for number in self.passed for email in self.batch(number)]
 
-    def is_of(self, email: str) -> bool:
+    def is_of(self, email: str | None) -> bool:
         """Return whether this load wrote the address."""
-        return self._mark in email
+        return email is not None and self._mark in email
 
     def _check(self, answer: httpx.Response) -> None:
         if not answer.is_success:
