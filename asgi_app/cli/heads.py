@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from asgi_app.errors import FieldError, InvalidHeader, MalformedRequest
 
 Fields = Sequence[tuple[bytes, bytes]]
-"""Header fields: lower-case names, and values without whitespace around them."""
+"""Header fields: names in lower case, and values."""
 
 BLANKS = b" \t"
 """The whitespace that may stand around a field's value (RFC 9110 section 5.6.3)."""
@@ -25,8 +25,10 @@ _ONE_HOST = FieldError("header.Host", "must be there exactly once")
 _absolute_form = re.compile(rb"https?://(?P<authority>[^/?#@]+)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?", re.IGNORECASE)
 
 
-def check_head(version: str, method: bytes, fields: Fields) -> None:
-    """Raise MalformedRequest or InvalidHeader where the head breaks a rule of RFC 9112 that a parser does not check.
+def checked_fields(version: str, method: bytes, fields: Fields) -> list[tuple[bytes, bytes]]:
+    """Return the fields, with no whitespace around their values, as a new list.
+
+    Raises MalformedRequest or InvalidHeader where the head breaks a rule of RFC 9112 that a parser does not check:
 
     - The version is 1.1 or 1.0.
     - The method is not CONNECT: what follows it may be a tunnel's data, and this is no proxy.
@@ -35,17 +37,19 @@ def check_head(version: str, method: bytes, fields: Fields) -> None:
     """
     if version not in VERSIONS or method == b"CONNECT":
         raise MalformedRequest
-    names = [name for name, _ in fields]
-    if b"transfer-encoding" in names and not _is_chunked(version, names, fields):
+    checked = [(name, value.strip(BLANKS)) for name, value in fields]
+    names = [name for name, _ in checked]
+    if b"transfer-encoding" in names and not _is_chunked(version, checked):
         raise MalformedRequest
     hosts = names.count(b"host")
-    if hosts != 1 and (hosts or version == "1.1"):
+    if hosts > 1 or (not hosts and version == "1.1"):
         raise InvalidHeader("Host must be there exactly once.", errors=(_ONE_HOST,))
+    return checked
 
 
-def _is_chunked(version: str, names: Sequence[bytes], fields: Fields) -> bool:
+def _is_chunked(version: str, fields: Fields) -> bool:
     codings = [value.lower() for name, value in fields if name == b"transfer-encoding"]
-    return codings == [b"chunked"] and version == "1.1" and b"content-length" not in names
+    return codings == [b"chunked"] and version == "1.1" and b"content-length" not in dict(fields)
 
 
 def origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:

@@ -49,10 +49,12 @@ class UpgradeIgnoringParser(httptools.HttpRequestParser):
 
     def feed_data(self, data: Data) -> None:
         """Parse `data`. Raises httptools.HttpParserError, and never HttpParserUpgrade."""
-        rest = self._parse(data)
-        while rest is not None:
-            successor = self._successor()
-            rest = successor._parse(rest)
+        try:
+            super().feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            rest: Data | None = data[upgrade.args[0] :]
+            while rest is not None:
+                rest = self._successor()._parse(rest)
 
     def _parse(self, data: Data) -> Data | None:
         """Parse up to an upgrade, and return what comes after it."""

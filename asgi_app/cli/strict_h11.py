@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import h11
 from h11._receivebuffer import ReceiveBuffer
 
-from asgi_app.cli.heads import BLANKS, check_head, origin_form
+from asgi_app.cli.heads import BLANKS, checked_fields, origin_form
 from asgi_app.errors import MalformedRequest, RequestError
 
 METHODS = frozenset(
@@ -102,7 +102,7 @@ def _checked_head(lines: Sequence[bytearray]) -> list[bytearray]:
     fields = _fields(lines[1:])
     _check_lengths(fields)
     method = bytes(request["method"])
-    check_head(request["version"].decode(), method, fields)
+    checked_fields(request["version"].decode(), method, fields)
     target, authority = origin_form(method, bytes(request["target"]))
     head = bytearray(b"%b %b HTTP/%b" % (method, target, request["version"]))
     if authority is None:

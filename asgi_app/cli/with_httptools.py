@@ -8,7 +8,7 @@ from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from asgi_app.cli.heads import BLANKS, Fields, check_head, origin_form, with_host
+from asgi_app.cli.heads import Fields, checked_fields, origin_form, with_host
 from asgi_app.cli.ignored_upgrades import UpgradeIgnoringParser
 from asgi_app.cli.patience import Patience
 from asgi_app.errors import RequestError
@@ -109,9 +109,8 @@ class HttpToolsPatience(Patience):
 
     def on_headers_complete(self) -> None:
         # `self.headers` stays as it is, for trailers: they are no header fields (RFC 9110 section 6.5.1).
-        fields = [(name, value.rstrip(BLANKS)) for name, value in self.headers]
         try:
-            self.scope["headers"] = self._checked(fields)
+            self.scope["headers"] = fields = self._checked_fields()
         except RequestError as error:
             self._broken_rule = error
             raise
@@ -125,12 +124,14 @@ class HttpToolsPatience(Patience):
             self._upgrade_ignored = True
             self.length_fields = _length_fields(fields, self.cycle.keep_alive)
 
-    def _checked(self, fields: list[tuple[bytes, bytes]]) -> Fields:
+    def _checked_fields(self) -> list[tuple[bytes, bytes]]:
         """Return the fields for the application, and put the target into origin form. Raises RequestError."""
         method, version = self.parser.get_method(), self.parser.get_http_version()
-        check_head(version, method, fields)
+        fields = checked_fields(version, method, self.headers)
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110 section 10.1.1
+        if self.url.startswith(b"/") and b"#" not in self.url:  # nearly always, so this saves a call
+            return fields
         self.url, authority = origin_form(method, self.url)
         return fields if authority is None else with_host(fields, authority)
 
