@@ -285,17 +285,24 @@ def _tls_context(settings: Settings) -> ssl.SSLContext | None:
 def _context_trusting(ca_certs: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_certs)
-    except OSError as error:  # ssl.SSLError is one
+    except ssl.SSLError as error:
         raise ClusterConfigError("CASSANDRA_SSL_CA_CERTS: no PEM certificate can be read from this file.") from error
+    except OSError as error:  # it was there when the settings were checked
+        raise ClusterConfigError(f"CASSANDRA_SSL_CA_CERTS: this file cannot be read ({error.strerror}).") from error
 
 
 def _load_client_certificate(context: ssl.SSLContext, certfile: Path, keyfile: Path | None) -> None:
     try:
         context.load_cert_chain(certfile, keyfile, password=_no_pass_phrase)
-    except OSError as error:
+    except ssl.SSLError as error:
         raise ClusterConfigError(
             "CASSANDRA_SSL_CERTFILE and CASSANDRA_SSL_KEYFILE: these two files are not a PEM certificate and its key "
             "without a pass phrase."
+        ) from error
+    except OSError as error:  # it was there when the settings were checked
+        raise ClusterConfigError(
+            "CASSANDRA_SSL_CERTFILE and CASSANDRA_SSL_KEYFILE: one of these two files cannot be read "
+            f"({error.strerror})."
         ) from error
 
 

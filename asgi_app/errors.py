@@ -135,7 +135,7 @@ class Unauthorized(RequestError):
     status = 401
     code = "unauthorized"
     title = "Unauthorized"
-    default_detail = "Send the token as `Authorization: Bearer <token>`."
+    default_detail = "The token is missing or wrong. Send it as `Authorization: Bearer <token>`."
 
     def headers(self) -> dict[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="asgi-cassandra"'}
@@ -268,10 +268,12 @@ class InvalidPageState(InvalidInput):
 
     code = "invalid_page_state"
     title = "Invalid page state"
-    default_detail = "This page_state was not issued by this service for this request. Start again without one."
+    default_detail = (
+        "This page_state was not issued by this service for this request, or it has expired. Start again without one."
+    )
 
     def __init__(self) -> None:
-        errors = (FieldError("query.page_state", "not a page_state for this request"),)
+        errors = (FieldError("query.page_state", "not a page_state for this request, or expired"),)
         super().__init__(errors=errors, detail=self.default_detail)
 
 
@@ -411,7 +413,10 @@ class SchemaMissing(Unavailable):
 
     code = "schema_missing"
     title = "Schema missing"
-    default_detail = "A table this resource needs is missing. Create it with `asgi-cassandra schema`."
+    default_detail = (
+        "A table this resource needs, or a column of it, is missing. `asgi-cassandra schema` creates tables that are "
+        "missing; it changes none that exist."
+    )
 
 
 class DeadlineExceeded(ServiceError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -12,6 +13,9 @@ from typing import Any
 import click
 
 from asgi_app.settings import SettingsError
+
+_missing = re.compile(r"unconfigured|does not exist|doesn't exist|unknown (keyspace|table|column)", re.IGNORECASE)
+"""How Cassandra says that a keyspace, a table or a column is not there."""
 
 
 class Failure(click.ClickException):
@@ -82,12 +86,16 @@ def _driver_failure(error: Exception) -> Failure | None:
     if isinstance(error, Unauthorized):
         return Failure(f"Cassandra does not allow this to the configured role ({_message(error)}).")
     if isinstance(error, InvalidRequest):
-        return Failure(
-            f"Cassandra refuses this ({_message(error)}); are keyspace and tables there? See the command schema."
-        )
+        return Failure(_refused_sentence(_message(error)))
     if isinstance(error, (RequestExecutionException, DriverException)):
         return Failure(f"Cassandra could not do this ({_message(error)}).")
     return None
+
+
+def _refused_sentence(message: str) -> str:
+    if _missing.search(message):
+        return f"Cassandra refuses this ({message}); are keyspace and tables there? See the command schema."
+    return f"Cassandra refuses this ({message})."
 
 
 def _message(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import secrets
@@ -55,7 +56,10 @@ def listen(host: str, port: int, send_timeout: float) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named because asyncio turns off Nagle's delay only on sockets that say they are TCP.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    except OSError as error:  # a machine without IPv6
+        raise Failure(_not_served(host, port, error)) from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux, which hands it on to the connections (tcp(7))
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int((send_timeout + KERNEL_SECONDS) * 1000))
@@ -64,9 +68,15 @@ def listen(host: str, port: int, send_timeout: float) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        reason = error.strerror or str(error)
-        raise Failure(f"Port {port} on {host} cannot be served ({reason}); choose another with --port.") from error
+        raise Failure(_not_served(host, port, error)) from error
     return listener
+
+
+def _not_served(host: str, port: int, error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return f"This machine has no address {host} to listen on ({reason}); choose another with --host."
+    return f"Port {port} on {host} cannot be served ({reason}); choose another with --port."
 
 
 def address(listener: socket.socket) -> str:
@@ -173,7 +183,10 @@ def run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
     if supervisor.start_failed:
         raise Failure(_NOT_STARTED)
     if supervisor.gave_up:
-        raise Failure("Workers died one after another; the log above says what they said.")
+        raise Failure(
+            "Workers died one after another; the log above says what they said. One that said nothing was killed, "
+            "often because memory ran out."
+        )
     if supervisor.forced:
         raise Failure(CUT)
 

@@ -55,7 +55,7 @@ def test_serve_has_every_setting_as_an_option_that_names_its_variable() -> None:
         assert (f"[{field.env}" in text) == (not field.secret)
 
 
-@pytest.mark.parametrize("prefix", ["db", "//db", "/a/../b", "/a b", "/%64b", "/d\u00f6b", "http://host/db"])
+@pytest.mark.parametrize("prefix", ["db", "//db", "/a/../b", "/a b", "/%6", "/%2E%2e", "/d\u00f6b", "http://host/db"])
 def test_a_root_path_is_a_plain_prefix(prefix: str) -> None:
     refused = invoke("serve", "--root-path", prefix)
     assert refused.exit_code == 2
@@ -124,7 +124,9 @@ def test_a_dry_run_prints_the_schema_with_these_settings() -> None:
         (NoHostAvailable("all", {"a": AuthenticationFailed("no")}), 1, "Cassandra refuses this user name and password"),
         (OperationTimedOut(), 1, "Cassandra did not answer in time"),
         (Unauthorized('Error from server: code=2100 [Unauthorized] message="You may not"'), 1, "Cassandra does not al"),
-        (InvalidRequest('code=2200 message="no table"'), 1, "Cassandra refuses this (no table); are keyspace"),
+        (InvalidRequest('message="unconfigured table x"'), 1, "Cassandra refuses this (unconfigured table x); are k"),
+        (InvalidRequest('message="Keyspace x does not exist"'), 1, "Cassandra refuses this (Keyspace x does not"),
+        (InvalidRequest('message="Unable to find x"'), 1, "Cassandra refuses this (Unable to find x)."),
         (WriteTimeout("late", write_type=0), 1, "Cassandra could not do this ("),
         (RuntimeError("oh"), 1, "Unexpected: RuntimeError: oh."),
     ],
@@ -141,6 +143,15 @@ def test_a_listening_socket_takes_a_free_port_and_refuses_a_taken_one() -> None:
         ended = invoke("serve", "--port", port)
     assert (ended.exit_code, ended.stderr.count("\n")) == (1, 1)
     assert f"Port {port} on 127.0.0.1 cannot be served" in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["203.0.113.1", "no-such-host.invalid", "2001:db8::1"])
+def test_an_address_that_this_machine_has_not_is_no_fault_of_the_port(host: str) -> None:
+    ended = invoke("serve", "--host", host)
+    assert (ended.exit_code, ended.stderr.count("\n")) == (1, 1)
+    assert f"This machine has no address {host} to listen on" in ended.stderr
+    assert "--host" in ended.stderr
+    assert "--port" not in ended.stderr
 
 
 def test_demo_looks_at_its_port_before_it_starts_a_node(tmp_path: Path) -> None:

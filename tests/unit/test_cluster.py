@@ -481,7 +481,15 @@ def test_a_ca_file_that_is_none(build: Build, tmp_path: Path) -> None:
 def test_a_ca_file_that_went_away(authority: Authority) -> None:
     settings = Settings(cassandra_hosts=LOOPBACK, **tls_settings(authority))
     authority.certificate.unlink()
-    with pytest.raises(ClusterConfigError, match=r"^CASSANDRA_SSL_CA_CERTS: "):
+    with pytest.raises(ClusterConfigError, match=r"^CASSANDRA_SSL_CA_CERTS: this file cannot be read \(No such file"):
+        build_cluster(settings)
+
+
+def test_a_client_key_that_went_away_is_not_called_a_wrong_one(authority: Authority) -> None:
+    identity = authority.identity("client")
+    settings = Settings(cassandra_hosts=LOOPBACK, **tls_settings(authority, identity))
+    identity.key.unlink()
+    with pytest.raises(ClusterConfigError, match=r"one of these two files cannot be read \(No such file"):
         build_cluster(settings)
 
 
