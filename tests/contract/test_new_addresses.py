@@ -162,13 +162,22 @@ async def test_nodes_that_vanish_without_a_word_are_found_again_too(
     """No connection is closed: it is the driver's heartbeat that notices, here every second."""
     app, client = service
     before = app.state.database.session
+    ended: list[int] = []
+
+    async def ask() -> None:
+        """Be under way on the old session, by whose end this ends too, long before its deadline."""
+        ended.append((await client.get("/users", headers={"X-Request-Timeout": "200"})).status_code)
+
     old.freeze()
     with forwarder((NEW, port), node_address):
         names.address = NEW
-        await seconds_until(client, 503, SLACK)
-        await seconds_until(client, 200, 4 * SLACK)
-        assert app.state.database.session is not before
-        await eventually(lambda: is_closed(before))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await seconds_until(client, 503, SLACK)
+            await seconds_until(client, 200, 4 * SLACK)
+            assert app.state.database.session is not before
+            await eventually(lambda: is_closed(before))
+            await eventually(lambda: ended == [503])
 
 
 @pytest.mark.usefixtures("soon")
