@@ -132,6 +132,14 @@ def test_cassandra_away_is_a_sentence(tmp_path: Path, name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["schema", "seed"])
+def test_a_wrong_data_centre_is_a_sentence(command: Commands, name: str) -> None:
+    command.settings["CASSANDRA_LOCAL_DC"] = "dc9"
+    ended = command(name)
+    assert ended.returncode == 1
+    assert ended.stderr == "Error: CASSANDRA_LOCAL_DC is 'dc9'; the cluster has the data centre 'datacenter1'.\n"
+
+
 def test_verbose_shows_the_traceback_too(tmp_path: Path) -> None:
     ended = run([COMMAND, "seed", "--verbose"], tmp_path, {"CASSANDRA_HOSTS": f"127.0.0.1:{free_port()}"})
     assert ended.returncode == 1
