@@ -146,8 +146,8 @@ async def test_a_wrong_password() -> None:
 
 async def test_a_version_of_the_protocol_that_the_node_does_not_speak() -> None:
     def behave(peer: Peer) -> None:
-        told = error(PROTOCOL_ERROR, "Invalid or unsupported protocol version (5); highest is 4")
-        peer.socket.sendall(frame(4, int.from_bytes(peer.socket.recv(9)[2:4], "big"), ERROR, told))
+        refused = error(PROTOCOL_ERROR, "Invalid or unsupported protocol version (5); highest is 4")
+        peer.socket.sendall(frame(4, int.from_bytes(peer.socket.recv(9)[2:4], "big"), ERROR, refused))
         peer.read()
 
     with answering(behave) as node:
@@ -257,7 +257,7 @@ async def test_a_data_centre_that_is_not_there(node_address: tuple[str, int]) ->
     )
 
 
-async def test_the_log_says_it_and_the_client_is_not_told(
+async def test_the_reason_is_in_the_log_and_in_no_answer(
     node_address: tuple[str, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     app = create_app(settings_for(node_address, "ks", cassandra_local_dc="dc9"))
