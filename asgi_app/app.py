@@ -16,19 +16,19 @@ from asgi_app.authorization import Authorize
 from asgi_app.borrowed import SessionSource
 from asgi_app.cross_origin import CrossOriginMiddleware, PreflightMiddleware
 from asgi_app.db import Database
-from asgi_app.drain import DRAIN, Drain, end_this_process
 from asgi_app.errors import ServiceError
-from asgi_app.garbage import rare_collections
 from asgi_app.middleware import RequestContextMiddleware
-from asgi_app.own_task import in_own_task
-from asgi_app.owner import Claim
 from asgi_app.responses import answer_http_exception, answer_service_error
 from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS, takes_a_call
 from asgi_app.routing import SegmentRouter
+from asgi_app.runtime.drain import DRAIN, Drain, end_this_process
+from asgi_app.runtime.gc_tuning import rare_collections
+from asgi_app.runtime.own_task import in_own_task
+from asgi_app.runtime.ownership import Claim
+from asgi_app.runtime.tasks import background_tasks
 from asgi_app.settings import Problem, Settings, SettingsError, check_metrics_directory
 from asgi_app.state import started
 from asgi_app.tables import TABLES
-from asgi_app.tasks import background_tasks
 
 
 def create_app(
@@ -48,7 +48,7 @@ def create_app(
     TypeError where it is none. `diagnostics` turns the demonstrations of behaviour on, unless the settings say
     otherwise. `authorize` decides who may do what, as `asgi_app.authorization` says; without one the API keys of the
     settings do, and without those everybody may do everything. `owns_process` says that the process serves nothing
-    else, so that its garbage collector may be set for that (`asgi_app.garbage`) while the lifespan runs.
+    else, so that its garbage collector may be set for that (`asgi_app.runtime.gc_tuning`) while the lifespan runs.
 
     The process and the event loop that enter the lifespan own the application until they leave it, in the same task or
     in another. A second entry raises AlreadyStarted meanwhile; other loops and forked processes are refused.

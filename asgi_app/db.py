@@ -13,11 +13,9 @@ from anyio.abc import TaskGroup
 from cassandra.query import PreparedStatement
 
 from asgi_app.borrowed import SessionSource, borrow
-from asgi_app.bridge import AnswerOverdue, Bridge, BridgeLimits, Done, Share, Start
 from asgi_app.calls import Sender, Told
 from asgi_app.connection import Connection
 from asgi_app.cql import Statement
-from asgi_app.deadline import Deadline
 from asgi_app.driver_errors import (
     may_have_run,
     prepare_may_succeed_elsewhere,
@@ -35,15 +33,17 @@ from asgi_app.errors import (
 )
 from asgi_app.metrics import Metrics, Snapshot
 from asgi_app.observation import StatementObserver
-from asgi_app.own_task import in_own_task
-from asgi_app.owner import Owner
 from asgi_app.prepared import PreparedStatements
-from asgi_app.repeats import Repeats
 from asgi_app.rows import RowPage
+from asgi_app.runtime.admission import AnswerOverdue, Bridge, BridgeLimits, Done, Share, Start
+from asgi_app.runtime.deadline import Deadline
+from asgi_app.runtime.own_task import in_own_task
+from asgi_app.runtime.ownership import Owner
+from asgi_app.runtime.repeats import Repeats
+from asgi_app.runtime.tasks import background_tasks
 from asgi_app.sampling import sample
 from asgi_app.settings import Settings
 from asgi_app.table import Table
-from asgi_app.tasks import background_tasks
 
 _PING = Statement("SELECT key FROM system.local WHERE key = 'local'", idempotent=True, writes=False)
 _COLUMNS = Statement(

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import anyio
 
-from asgi_app.bridge import Share
 from asgi_app.db import Database
-from asgi_app.deadline import Deadline
 from asgi_app.errors import ServiceError
+from asgi_app.runtime.admission import Share
+from asgi_app.runtime.deadline import Deadline
 from asgi_app.table import Table
 
 

@@ -14,8 +14,6 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_app.breaking_off import break_off
-from asgi_app.deadline import Deadline
-from asgi_app.drain import Drain
 from asgi_app.errors import (
     FieldError,
     InternalError,
@@ -30,6 +28,8 @@ from asgi_app.limits import REQUEST_ID, REQUEST_TIMEOUT, Head, check_head
 from asgi_app.paths import encoded_path, path_below
 from asgi_app.response_headers import RawHeaders, raw_headers
 from asgi_app.responses import PROBLEM_TYPE, failure_response, log_failure, problem_json, problem_response
+from asgi_app.runtime.deadline import Deadline
+from asgi_app.runtime.drain import Drain
 from asgi_app.settings import Settings
 from asgi_app.state import (
     RequestContext,

@@ -20,8 +20,6 @@ from starlette.types import Receive, Scope, Send
 
 from asgi_app.cql import Statement
 from asgi_app.db import Result
-from asgi_app.deadline import Deadline
-from asgi_app.drain import Drain
 from asgi_app.errors import (
     DeadlineExceeded,
     FieldError,
@@ -39,8 +37,10 @@ from asgi_app.pages import PageReader, PageTimes
 from asgi_app.requests import list_field
 from asgi_app.responses import problem_body
 from asgi_app.rows import RowPage
+from asgi_app.runtime.deadline import Deadline
+from asgi_app.runtime.drain import Drain
+from asgi_app.runtime.tasks import background_tasks
 from asgi_app.state import database_of, deadline_of, drain_of, row_sizes_of, settings_of
-from asgi_app.tasks import background_tasks
 from asgi_app.timing import current, log_fields, note_failure
 
 logger = logging.getLogger("asgi_app.stream")

@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from asgi_app.drain import DRAIN, PARTING, Drain
+from asgi_app.runtime.drain import DRAIN, PARTING, Drain
 
 LAST_SECONDS = 2.0
 """How long the end may take after a second signal."""

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from asgi_app.app import create_app
-from asgi_app.garbage import ALLOCATIONS
+from asgi_app.runtime.gc_tuning import ALLOCATIONS
 from asgi_app.settings import Settings
 from contract.samples import every_loop
 

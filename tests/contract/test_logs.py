@@ -17,8 +17,8 @@ from helpers.service import serving
 from helpers.waiting import eventually
 
 from asgi_app import transcoding
-from asgi_app.deadline import Deadline
 from asgi_app.logs import JsonLines, RequestFields
+from asgi_app.runtime.deadline import Deadline
 from asgi_app.settings import Secret, Settings
 from asgi_app.stream import RowStream
 from contract.samples import MOMENT, every_loop

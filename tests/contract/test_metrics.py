@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from asgi_app.app import create_app
-from asgi_app.deadline import Deadline
+from asgi_app.runtime.deadline import Deadline
 from asgi_app.settings import Settings
 from contract.samples import ADA, every_loop
 

@@ -24,8 +24,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from asgi_app.app import create_app
-from asgi_app.bridge import Bridge, BridgeLimits, Done, Share
-from asgi_app.deadline import Deadline
+from asgi_app.runtime.admission import Bridge, BridgeLimits, Done, Share
+from asgi_app.runtime.deadline import Deadline
 from asgi_app.settings import Settings
 from contract.samples import ADA, every_loop
 
@@ -151,8 +151,8 @@ async def test_exports_that_hold_all_their_slots_stop_nobody_else(settings: Sett
 async def test_exports_make_room_for_a_request_that_reads(
     settings: Settings, beside: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asgi_app.bridge.RECENT", LONG)
-    monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", LONG)
+    monkeypatch.setattr("asgi_app.runtime.admission.RECENT", LONG)
+    monkeypatch.setattr("asgi_app.runtime.admission.LONGEST_HELD_BACK", LONG)
     wide = tight(settings, max_in_flight=8, max_stream_pages=3, stream_pages_beside_reads=beside)
     async with serving(wide) as (app, client):
         assert (await client.get(NOBODY)).status_code == 404

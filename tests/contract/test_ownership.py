@@ -19,8 +19,8 @@ from starlette.routing import Mount
 from asgi_app.app import create_app, lifespan_of
 from asgi_app.cql import Statement
 from asgi_app.db import Database
-from asgi_app.deadline import Deadline
 from asgi_app.errors import AlreadyStarted, ShuttingDown, WrongEventLoop
+from asgi_app.runtime.deadline import Deadline
 from asgi_app.settings import Settings
 from contract.samples import ADA, every_loop
 

@@ -27,7 +27,7 @@ from helpers.problems import problem
 from helpers.service import client_of, serving, settings_for
 
 from asgi_app.app import create_app
-from asgi_app.repeats import MOST_REFUSALS
+from asgi_app.runtime.repeats import MOST_REFUSALS
 from asgi_app.settings import Settings
 from contract.samples import ADA, BO
 

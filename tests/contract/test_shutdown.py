@@ -20,7 +20,7 @@ from helpers.waiting import eventually
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from asgi_app.drain import Drain
+from asgi_app.runtime.drain import Drain
 from asgi_app.settings import Secret, Settings
 from asgi_app.stream import StreamAborted
 from contract.samples import ADA, every_loop, insert_users

@@ -12,9 +12,9 @@ import anyio.to_thread
 import pytest
 from anyio.abc import TaskGroup
 
-from asgi_app.bridge import PROBE_SLOTS, AnswerOverdue, Bridge, BridgeLimits, Done, Share
-from asgi_app.deadline import Deadline
 from asgi_app.errors import DeadlineExceeded, QueueFull, QueueTimeout, ShuttingDown
+from asgi_app.runtime.admission import PROBE_SLOTS, AnswerOverdue, Bridge, BridgeLimits, Done, Share
+from asgi_app.runtime.deadline import Deadline
 
 pytestmark = pytest.mark.anyio
 
@@ -266,8 +266,8 @@ def in_flight_and_waiting(bridge: Bridge) -> tuple[int, int]:
 async def test_pages_go_one_by_one_while_there_are_calls_and_all_at_once_after(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asgi_app.bridge.RECENT", -1.0)
-    monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", LONG)
+    monkeypatch.setattr("asgi_app.runtime.admission.RECENT", -1.0)
+    monkeypatch.setattr("asgi_app.runtime.admission.LONGEST_HELD_BACK", LONG)
     async with Bridge.open(BESIDE) as bridge, anyio.create_task_group() as tasks:
         await asked_for_pages(bridge, driver, tasks, 6)
         driver.report(1)
@@ -284,8 +284,8 @@ async def test_pages_go_one_by_one_while_there_are_calls_and_all_at_once_after(
 
 
 async def test_a_pause_between_calls_is_not_the_end_of_them(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asgi_app.bridge.RECENT", LONG)
-    monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", LONG)
+    monkeypatch.setattr("asgi_app.runtime.admission.RECENT", LONG)
+    monkeypatch.setattr("asgi_app.runtime.admission.LONGEST_HELD_BACK", LONG)
     async with Bridge.open(BESIDE) as bridge, anyio.create_task_group() as tasks:
         await asked_for_pages(bridge, driver, tasks, 3)
         driver.report(0)  # the call
@@ -301,8 +301,8 @@ async def test_pages_go_on_in_their_time_though_nothing_else_happens(
     driver: Driver, monkeypatch: pytest.MonkeyPatch, recent: float, longest: float
 ) -> None:
     """The page under way may take long, and no call may ever come again."""
-    monkeypatch.setattr("asgi_app.bridge.RECENT", recent)
-    monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", longest)
+    monkeypatch.setattr("asgi_app.runtime.admission.RECENT", recent)
+    monkeypatch.setattr("asgi_app.runtime.admission.LONGEST_HELD_BACK", longest)
     async with Bridge.open(BESIDE) as bridge, anyio.create_task_group() as tasks:
         await asked_for_pages(bridge, driver, tasks, 4)
         driver.report(0)  # the call
@@ -316,12 +316,12 @@ async def test_a_page_that_has_waited_for_long_is_held_back_no_longer(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Bridge.open(BESIDE) as bridge, anyio.create_task_group() as tasks:
-        monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", LONG)
+        monkeypatch.setattr("asgi_app.runtime.admission.LONGEST_HELD_BACK", LONG)
         await asked_for_pages(bridge, driver, tasks, 6)
-        monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", -1.0)
+        monkeypatch.setattr("asgi_app.runtime.admission.LONGEST_HELD_BACK", -1.0)
         await driver.has_started(5)
         assert in_flight_and_waiting(bridge) == (4, 2)
-        monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", LONG)
+        monkeypatch.setattr("asgi_app.runtime.admission.LONGEST_HELD_BACK", LONG)
         driver.report(1)
         await until(lambda: bridge.in_flight_of(Share.PAGES) == 3)
         assert in_flight_and_waiting(bridge) == (3, 2)
@@ -346,11 +346,11 @@ async def test_who_comes_when_there_is_room_again_does_not_overtake_who_waits(
 
     limits = BridgeLimits(max_in_flight=16, max_pages=2, max_pages_beside=1)
     async with Bridge.open(limits) as bridge, anyio.create_task_group() as tasks:
-        monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", LONG)
+        monkeypatch.setattr("asgi_app.runtime.admission.LONGEST_HELD_BACK", LONG)
         await asked_for_pages(bridge, driver, tasks, 1)
         tasks.start_soon(page, "first")
         await until(lambda: in_flight_and_waiting(bridge) == (1, 1))
-        monkeypatch.setattr("asgi_app.bridge.LONGEST_HELD_BACK", -1.0)
+        monkeypatch.setattr("asgi_app.runtime.admission.LONGEST_HELD_BACK", -1.0)
         tasks.start_soon(page, "second")
         await driver.has_started(3)
         assert (order, in_flight_and_waiting(bridge)) == (["first"], (2, 1))

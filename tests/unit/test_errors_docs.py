@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asgi_app import errors
-from asgi_app.bridge import AnswerOverdue
 from asgi_app.errors import ServiceError
+from asgi_app.runtime.admission import AnswerOverdue
 
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 BEGIN = "<!-- errors: made by tests/unit/test_errors_docs.py -->\n"

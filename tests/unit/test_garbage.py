@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from asgi_app.garbage import ALLOCATIONS, rare_collections
+from asgi_app.runtime.gc_tuning import ALLOCATIONS, rare_collections
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,10 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from asgi_app.bridge import Share
-from asgi_app.deadline import Deadline
 from asgi_app.errors import CassandraUnavailable
 from asgi_app.health import Health, HealthReport
+from asgi_app.runtime.admission import Share
+from asgi_app.runtime.deadline import Deadline
 from asgi_app.table import Column, Table
 
 pytestmark = pytest.mark.anyio

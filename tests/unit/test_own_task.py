@@ -15,7 +15,7 @@ import pytest
 from helpers.loops import EVERY_LOOP
 
 from asgi_app.errors import WrongEventLoop
-from asgi_app.own_task import in_own_task
+from asgi_app.runtime.own_task import in_own_task
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", EVERY_LOOP, scope="module", indirect=True)]
 

@@ -12,7 +12,7 @@ import pytest
 from helpers.loops import EVERY_LOOP
 
 from asgi_app.errors import AlreadyStarted, WrongEventLoop
-from asgi_app.owner import Claim, Owner
+from asgi_app.runtime.ownership import Claim, Owner
 
 every_loop = pytest.mark.parametrize("anyio_backend", EVERY_LOOP, scope="module", indirect=True)
 

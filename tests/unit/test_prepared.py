@@ -10,10 +10,10 @@ import anyio.lowlevel
 import pytest
 
 from asgi_app.cql import Statement
-from asgi_app.deadline import Deadline
 from asgi_app.errors import CassandraUnavailable, DeadlineExceeded
 from asgi_app.prepared import PreparedStatements
-from asgi_app.tasks import background_tasks
+from asgi_app.runtime.deadline import Deadline
+from asgi_app.runtime.tasks import background_tasks
 
 pytestmark = pytest.mark.anyio
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_app.deadline import Deadline
 from asgi_app.errors import (
     CassandraUnavailable,
     ConsistencyUnavailable,
@@ -18,7 +17,8 @@ from asgi_app.errors import (
     WriteTimeout,
 )
 from asgi_app.metrics import RETRY_REASONS
-from asgi_app.repeats import FIRST_PAUSE, LONGEST_PAUSE, MOST_REFUSALS, MOST_REPEATS, REASONS, Repeats
+from asgi_app.runtime.deadline import Deadline
+from asgi_app.runtime.repeats import FIRST_PAUSE, LONGEST_PAUSE, MOST_REFUSALS, MOST_REPEATS, REASONS, Repeats
 
 LONG = 3600.0
 

@@ -23,11 +23,8 @@ import pytest
 from cassandra.cqltypes import Int32Type
 from starlette.types import Message
 
-from asgi_app.bridge import Share
 from asgi_app.cql import Statement
 from asgi_app.db import Result
-from asgi_app.deadline import Deadline
-from asgi_app.drain import Drain
 from asgi_app.errors import (
     CassandraUnavailable,
     ConsistencyUnavailable,
@@ -39,6 +36,9 @@ from asgi_app.formats import CSV, NDJSON, Gzip, JSONArray, MessagePack, RowForma
 from asgi_app.metrics import Metrics
 from asgi_app.pages import PageReader, PageTimes, RowSizes, gather
 from asgi_app.rows import RowPage
+from asgi_app.runtime.admission import Share
+from asgi_app.runtime.deadline import Deadline
+from asgi_app.runtime.drain import Drain
 from asgi_app.stream import ABORT, RowStream, StreamAborted, accepts_gzip
 from asgi_app.tables import PLANTS
 

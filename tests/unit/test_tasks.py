@@ -6,7 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from asgi_app.tasks import background_tasks
+from asgi_app.runtime.tasks import background_tasks
 
 pytestmark = pytest.mark.anyio
 

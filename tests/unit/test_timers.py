@@ -22,8 +22,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from asgi_app import loop as loop_module
-from asgi_app.loop import Timers
+from asgi_app.runtime import concurrency as loop_module
+from asgi_app.runtime.concurrency import Timers
 
 LONG = 20.0
 """Seconds: longer than any test takes unless it hangs."""

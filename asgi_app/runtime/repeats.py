@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from asgi_app.deadline import Deadline
 from asgi_app.errors import (
     CassandraUnavailable,
     ConsistencyUnavailable,
@@ -22,6 +21,7 @@ from asgi_app.errors import (
     ShuttingDown,
     WriteTimeout,
 )
+from asgi_app.runtime.deadline import Deadline
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 1.0

@@ -26,10 +26,10 @@ from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple
 import anyio
 from anyio import CapacityLimiter, to_thread
 
-from asgi_app.deadline import Deadline
 from asgi_app.errors import DeadlineExceeded, QueueFull, QueueTimeout, ShuttingDown
-from asgi_app.loop import Signal, signal_factory, threadsafe_scheduler
-from asgi_app.tasks import background_tasks
+from asgi_app.runtime.concurrency import Signal, signal_factory, threadsafe_scheduler
+from asgi_app.runtime.deadline import Deadline
+from asgi_app.runtime.tasks import background_tasks
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import anyio
 
-from asgi_app.loop import Interruptible, interruptible_factory
+from asgi_app.runtime.concurrency import Interruptible, interruptible_factory
 
 DRAIN = "asgi_cassandra.drain"
 """Where the lifespan's state has the application's Drain, for a server that knows it (`asgi-cassandra serve`)."""

@@ -20,7 +20,7 @@ import anyio
 import anyio.lowlevel
 
 from asgi_app.errors import WrongEventLoop
-from asgi_app.owner import Owner
+from asgi_app.runtime.ownership import Owner
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -1,0 +1,1 @@
+"""Run work within bounds: admission, deadlines, ownership, shutdown. Knows neither HTTP nor Cassandra."""
