@@ -28,7 +28,7 @@ from asgi_app.runtime.ownership import Claim
 from asgi_app.runtime.tasks import background_tasks
 from asgi_app.settings import Problem, Settings, SettingsError, check_metrics_directory
 from asgi_app.state import started
-from asgi_app.tables import TABLES
+from asgi_app.tables.builtin import TABLES
 
 
 def create_app(

@@ -15,7 +15,6 @@ from cassandra.query import PreparedStatement
 from asgi_app.borrowed import SessionSource, borrow
 from asgi_app.calls import Sender, Told
 from asgi_app.connection import Connection
-from asgi_app.cql import Statement
 from asgi_app.driver_errors import (
     may_have_run,
     prepare_may_succeed_elsewhere,
@@ -43,7 +42,8 @@ from asgi_app.runtime.repeats import Repeats
 from asgi_app.runtime.tasks import background_tasks
 from asgi_app.sampling import sample
 from asgi_app.settings import Settings
-from asgi_app.table import Table
+from asgi_app.tables.cql import Statement
+from asgi_app.tables.table import Table
 
 _PING = Statement("SELECT key FROM system.local WHERE key = 'local'", idempotent=True, writes=False)
 _COLUMNS = Statement(

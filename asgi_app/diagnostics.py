@@ -14,7 +14,6 @@ from typing import Any
 import anyio
 from starlette.requests import Request
 
-from asgi_app.cql import Statement
 from asgi_app.db import Database
 from asgi_app.errors import NotFound, ServiceError, StatementRefused
 from asgi_app.nested import NestedConnections, held
@@ -24,6 +23,7 @@ from asgi_app.routing import Handler
 from asgi_app.runtime.admission import Share
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.state import database_of, deadline_of, diagnostics_enabled, nested_lock_of, settings_of
+from asgi_app.tables.cql import Statement
 from asgi_app.validation import QueryValues
 
 PACE = 0.05

@@ -12,7 +12,7 @@ from asgi_app.db import Database
 from asgi_app.errors import ServiceError
 from asgi_app.runtime.admission import Share
 from asgi_app.runtime.deadline import Deadline
-from asgi_app.table import Table
+from asgi_app.tables.table import Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
-from asgi_app.cql import Statement
 from asgi_app.errors import ServiceError
 from asgi_app.metrics import CANCELLED, Metrics
 from asgi_app.settings import Settings
+from asgi_app.tables.cql import Statement
 from asgi_app.timing import current, log_fields, milliseconds
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from asgi_app.cql import Statement
 from asgi_app.db import Database, Result
 from asgi_app.errors import CassandraUnavailable, ConsistencyUnavailable, Overloaded
 from asgi_app.runtime.admission import Share
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.tasks import background_tasks
+from asgi_app.tables.cql import Statement
 
 FIRST_GUESS = 100
 """Rows asked for while nothing is known of a statement's rows."""

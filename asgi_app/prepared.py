@@ -9,9 +9,9 @@ import anyio
 from anyio.abc import TaskGroup
 from cassandra.query import PreparedStatement
 
-from asgi_app.cql import Statement
 from asgi_app.errors import DeadlineExceeded, ServiceError
 from asgi_app.runtime.deadline import Deadline
+from asgi_app.tables.cql import Statement
 
 
 class PreparedStatements:

@@ -19,9 +19,9 @@ from typing import Any
 import msgspec
 from cassandra.query import BatchStatement, BatchType
 
-from asgi_app.cql import Queries
-from asgi_app.table import Table
-from asgi_app.tables import ANIMALS, PLANTS, USERS, Animal, Plant, User
+from asgi_app.tables.builtin import ANIMALS, PLANTS, USERS, Animal, Plant, User
+from asgi_app.tables.cql import Queries
+from asgi_app.tables.table import Table
 
 Row = tuple[Any, ...]
 

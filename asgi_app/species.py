@@ -14,8 +14,8 @@ from asgi_app.requests import LONGEST_KEY, json_body, key_fits, path_key
 from asgi_app.responses import JsonResponse, json_response
 from asgi_app.state import database_of, deadline_of, queries_of
 from asgi_app.stream import RowStream, stream_rows
-from asgi_app.table import Table
-from asgi_app.tables import ANIMALS, PLANTS
+from asgi_app.tables.builtin import ANIMALS, PLANTS
+from asgi_app.tables.table import Table
 from asgi_app.validation import BodyDecoder, without_nul
 
 PAGE = 1000

@@ -13,7 +13,6 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from asgi_app.authorization import Authorize, Named
-from asgi_app.cql import Queries
 from asgi_app.db import Database
 from asgi_app.errors import LifespanNotStarted, OpenedBeforeFork, WrongEventLoop
 from asgi_app.health import Health
@@ -24,7 +23,8 @@ from asgi_app.response_headers import RawHeaders, security_headers
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
 from asgi_app.settings import Settings
-from asgi_app.table import Table
+from asgi_app.tables.cql import Queries
+from asgi_app.tables.table import Table
 
 _REQUEST = "asgi_cassandra"
 _PRINCIPAL = "asgi_cassandra.principal"

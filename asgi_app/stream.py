@@ -18,7 +18,6 @@ from anyio.abc import TaskGroup
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from asgi_app.cql import Statement
 from asgi_app.db import Result
 from asgi_app.errors import (
     DeadlineExceeded,
@@ -41,6 +40,7 @@ from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
 from asgi_app.runtime.tasks import background_tasks
 from asgi_app.state import database_of, deadline_of, drain_of, row_sizes_of, settings_of
+from asgi_app.tables.cql import Statement
 from asgi_app.timing import current, log_fields, note_failure
 
 logger = logging.getLogger("asgi_app.stream")

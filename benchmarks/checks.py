@@ -14,8 +14,8 @@ from http.client import HTTPException
 
 import msgspec
 
-from asgi_app.cql import Queries
-from asgi_app.tables import ANIMALS
+from asgi_app.tables.builtin import ANIMALS
+from asgi_app.tables.cql import Queries
 from benchmarks.contenders import CHUNK_A_ROW, CONTENDERS, Contender
 from benchmarks.driver_worker import Body
 from benchmarks.environments import prepare

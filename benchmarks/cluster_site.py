@@ -19,12 +19,12 @@ from cassandra.cluster import NoHostAvailable
 from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.query import SimpleStatement
 
-from asgi_app.cql import Queries
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
-from asgi_app.schema import create_schema, network_replication
 from asgi_app.seeding import sample_user
 from asgi_app.settings import ContactPoint
-from asgi_app.tables import TABLES, USERS
+from asgi_app.tables.builtin import TABLES, USERS
+from asgi_app.tables.cql import Queries
+from asgi_app.tables.ddl import create_schema, network_replication
 from benchmarks.failure import ContenderFailed
 from benchmarks.site import Site, session_on
 

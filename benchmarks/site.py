@@ -18,11 +18,11 @@ import msgspec
 from cassandra.concurrent import execute_concurrent_with_args
 
 from asgi_app.cluster import build_cluster
-from asgi_app.cql import Queries, create_keyspace, quoted
 from asgi_app.local_node import NodeSpec, Progress, local_node
 from asgi_app.seeding import sample_user, seed
 from asgi_app.settings import ContactPoint, Settings
-from asgi_app.tables import TABLES, USERS
+from asgi_app.tables.builtin import TABLES, USERS
+from asgi_app.tables.cql import Queries, create_keyspace, quoted
 from benchmarks.failure import ContenderFailed
 from benchmarks.sample import User, sample_users
 

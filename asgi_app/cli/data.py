@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 import click
 
-from asgi_app import schema as ddl
 from asgi_app import seeding
 from asgi_app.cli.console import row_progress
 from asgi_app.cli.failures import in_sentences
 from asgi_app.cli.options import connection_fields, settings_options
 from asgi_app.cli.session import open_session
 from asgi_app.settings import Settings
-from asgi_app.tables import TABLES
+from asgi_app.tables import ddl
+from asgi_app.tables.builtin import TABLES
 
 
 def _checked_replication(_: click.Context, __: click.Parameter, text: str | None) -> str | None:

@@ -18,9 +18,9 @@ from asgi_app.cli.examples import examples, farewell
 from asgi_app.cli.failures import in_sentences
 from asgi_app.cli.session import open_session
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
-from asgi_app.schema import create_schema, network_replication
 from asgi_app.settings import Settings, check_metrics_directory, setting_fields
-from asgi_app.tables import TABLES
+from asgi_app.tables.builtin import TABLES
+from asgi_app.tables.ddl import create_schema, network_replication
 
 HOST = "127.0.0.1"
 KEYSPACE = "demo"

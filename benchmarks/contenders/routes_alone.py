@@ -17,7 +17,7 @@ from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain, end_this_process
 from asgi_app.settings import Settings
 from asgi_app.state import RequestContext, set_context, started
-from asgi_app.tables import TABLES
+from asgi_app.tables.builtin import TABLES
 
 _SECONDS = 30.0
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import msgspec
 import psutil
 
-from asgi_app.cql import Queries
-from asgi_app.tables import USERS
+from asgi_app.tables.builtin import USERS
+from asgi_app.tables.cql import Queries
 from benchmarks.ceiling.native import Given, Native
 from benchmarks.ceiling.node import CpuWatch, Shares
 from benchmarks.contenders import SERVICE

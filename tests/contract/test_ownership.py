@@ -17,11 +17,11 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from asgi_app.app import create_app, lifespan_of
-from asgi_app.cql import Statement
 from asgi_app.db import Database
 from asgi_app.errors import AlreadyStarted, ShuttingDown, WrongEventLoop
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.settings import Settings
+from asgi_app.tables.cql import Statement
 from contract.samples import ADA, every_loop
 
 ONE_ROW = Statement("SELECT key FROM system.local", idempotent=True, writes=False)

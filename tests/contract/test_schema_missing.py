@@ -13,8 +13,8 @@ from helpers.cassandra import own_keyspace, unused_keyspace
 from helpers.problems import problem
 from helpers.service import serving, settings_for
 
-from asgi_app.cql import Queries
-from asgi_app.tables import ANIMALS, PLANTS, USERS
+from asgi_app.tables.builtin import ANIMALS, PLANTS, USERS
+from asgi_app.tables.cql import Queries
 from contract.samples import ADA, OWL, create, every_loop
 
 pytestmark = pytest.mark.anyio

@@ -22,8 +22,8 @@ from helpers.service import serving, settings_for
 from starlette.applications import Starlette
 
 from asgi_app import diagnostics
-from asgi_app.cql import Statement
 from asgi_app.settings import Settings
+from asgi_app.tables.cql import Statement
 from contract.samples import MOMENT, insert_users
 
 pytestmark = pytest.mark.anyio

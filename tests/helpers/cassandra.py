@@ -10,9 +10,9 @@ from typing import Any
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
 from cassandra.policies import RoundRobinPolicy
 
-from asgi_app.cql import Queries, create_keyspace
-from asgi_app.table import Table
-from asgi_app.tables import TABLES
+from asgi_app.tables.builtin import TABLES
+from asgi_app.tables.cql import Queries, create_keyspace
+from asgi_app.tables.table import Table
 
 ONE_REPLICA = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
 DDL_TIMEOUT = 60.0

@@ -17,9 +17,9 @@ from helpers.service import serving
 from helpers.waiting import eventually
 from starlette.applications import Starlette
 
-from asgi_app.cql import Queries
 from asgi_app.settings import Settings
-from asgi_app.tables import USERS
+from asgi_app.tables.builtin import USERS
+from asgi_app.tables.cql import Queries
 from streams.conftest import MANY
 from streams.stored import User, delete_users, ids_of, stored_users, stream, streamed, walk, write_users
 

@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from asgi_app.app import create_app
-from asgi_app.cql import Statement
 from asgi_app.settings import Settings
 from asgi_app.stream import RowStream, stream_rows
+from asgi_app.tables.cql import Statement
 from streams.stored import ids_of, stream, write_users
 
 pytestmark = pytest.mark.anyio

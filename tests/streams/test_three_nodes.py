@@ -22,8 +22,8 @@ from helpers.service import settings_for
 from process.running import wait_until
 
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
-from asgi_app.schema import create_schema, network_replication
-from asgi_app.tables import TABLES
+from asgi_app.tables.builtin import TABLES
+from asgi_app.tables.ddl import create_schema, network_replication
 from streams.stored import stored_users, write_users
 from streams.tcp import Threaded, threaded
 

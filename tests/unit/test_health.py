@@ -10,7 +10,7 @@ from asgi_app.errors import CassandraUnavailable
 from asgi_app.health import Health, HealthReport
 from asgi_app.runtime.admission import Share
 from asgi_app.runtime.deadline import Deadline
-from asgi_app.table import Column, Table
+from asgi_app.tables.table import Column, Table
 
 pytestmark = pytest.mark.anyio
 

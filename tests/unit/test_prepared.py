@@ -9,11 +9,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from asgi_app.cql import Statement
 from asgi_app.errors import CassandraUnavailable, DeadlineExceeded
 from asgi_app.prepared import PreparedStatements
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.tasks import background_tasks
+from asgi_app.tables.cql import Statement
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from asgi_app import schema
 from asgi_app.seeding import (
     BATCHES_IN_FLIGHT,
     SAMPLE_ANIMALS,
@@ -21,7 +20,8 @@ from asgi_app.seeding import (
     seed,
 )
 from asgi_app.species import animal_fields
-from asgi_app.tables import TABLES
+from asgi_app.tables import ddl as schema
+from asgi_app.tables.builtin import TABLES
 from asgi_app.users import user_fields
 
 

@@ -23,7 +23,6 @@ import pytest
 from cassandra.cqltypes import Int32Type
 from starlette.types import Message
 
-from asgi_app.cql import Statement
 from asgi_app.db import Result
 from asgi_app.errors import (
     CassandraUnavailable,
@@ -40,7 +39,8 @@ from asgi_app.runtime.admission import Share
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
 from asgi_app.stream import ABORT, RowStream, StreamAborted, accepts_gzip
-from asgi_app.tables import PLANTS
+from asgi_app.tables.builtin import PLANTS
+from asgi_app.tables.cql import Statement
 
 pytestmark = pytest.mark.anyio
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from asgi_app.cql import Queries, create_keyspace, quoted
-from asgi_app.table import Column, CQLType, Table
-from asgi_app.tables import ANIMALS, PLANTS, USERS
+from asgi_app.tables.builtin import ANIMALS, PLANTS, USERS
+from asgi_app.tables.cql import Queries, create_keyspace, quoted
+from asgi_app.tables.table import Column, CQLType, Table
 
 
 class Reading(msgspec.Struct):

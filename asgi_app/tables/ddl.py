@@ -6,8 +6,8 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
-from asgi_app.cql import Queries, create_keyspace
-from asgi_app.table import Table
+from asgi_app.tables.cql import Queries, create_keyspace
+from asgi_app.tables.table import Table
 
 MOST_REPLICAS = 3
 """The replication factor chosen where the cluster has the nodes for it: a quorum of three survives one lost node."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from asgi_app.table import CQLType, Table
+from asgi_app.tables.table import CQLType, Table
 
 
 class User(msgspec.Struct):

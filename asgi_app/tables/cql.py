@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from asgi_app.table import Table
+from asgi_app.tables.table import Table
 
 
 @dataclass(frozen=True, slots=True)

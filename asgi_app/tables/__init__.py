@@ -1,0 +1,1 @@
+"""Describe tables: columns, keys, statements, schema. Knows no HTTP."""
