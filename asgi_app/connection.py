@@ -24,12 +24,12 @@ from asgi_app.cluster import ClusterConfigError, build_cluster
 from asgi_app.connecting import connect
 from asgi_app.driver import TESTED, driver_name, is_tested
 from asgi_app.errors import NotConnected, ShuttingDown
-from asgi_app.metrics import Metrics, NodeState
 from asgi_app.reactor import connection_class_for
 from asgi_app.rows import RawProtocolHandler, keep_page
 from asgi_app.runtime.admission import Bridge
 from asgi_app.runtime.ownership import Owner
 from asgi_app.settings import Settings
+from asgi_app.telemetry.metrics import Metrics, NodeState
 
 logger = logging.getLogger("asgi_app.db")
 

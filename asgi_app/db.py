@@ -30,8 +30,6 @@ from asgi_app.errors import (
     SchemaMissing,
     ServiceError,
 )
-from asgi_app.metrics import Metrics, Snapshot
-from asgi_app.observation import StatementObserver
 from asgi_app.prepared import PreparedStatements
 from asgi_app.rows import RowPage
 from asgi_app.runtime.admission import AnswerOverdue, Bridge, BridgeLimits, Done, Share, Start
@@ -40,10 +38,12 @@ from asgi_app.runtime.own_task import in_own_task
 from asgi_app.runtime.ownership import Owner
 from asgi_app.runtime.repeats import Repeats
 from asgi_app.runtime.tasks import background_tasks
-from asgi_app.sampling import sample
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.table import Table
+from asgi_app.telemetry.metrics import Metrics, Snapshot
+from asgi_app.telemetry.sampling import sample
+from asgi_app.telemetry.statements import StatementObserver
 
 _PING = Statement("SELECT key FROM system.local WHERE key = 'local'", idempotent=True, writes=False)
 _COLUMNS = Statement(

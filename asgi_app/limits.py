@@ -9,7 +9,7 @@ from starlette.types import Scope
 from asgi_app.errors import FieldError, HeadersTooLarge, InvalidHeader, UriTooLong
 from asgi_app.paths import split_path
 from asgi_app.settings import Settings
-from asgi_app.trace_context import HEADER
+from asgi_app.telemetry.trace_context import HEADER
 
 MOST_HEADERS = 100
 """Header fields of one request."""

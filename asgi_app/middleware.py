@@ -40,8 +40,8 @@ from asgi_app.state import (
     set_context,
 )
 from asgi_app.stream import ABORT, StreamAborted
-from asgi_app.timing import RequestNote, begin, end, milliseconds
-from asgi_app.trace_context import HEADER, trace_context
+from asgi_app.telemetry.request_record import RequestNote, begin, end, milliseconds
+from asgi_app.telemetry.trace_context import HEADER, trace_context
 
 SERVED_TO_THE_END = frozenset({"/health", "/livez", "/metrics", "/readyz", "/shutdown"})
 """The paths that a service which accepts no other work still answers."""

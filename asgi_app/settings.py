@@ -20,8 +20,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_orig
 import msgspec
 
 from asgi_app.env_file import read_env_file
-from asgi_app.metrics_directory import DIRECTORY, make_directory, named_directory
 from asgi_app.service_links import service_links
+from asgi_app.telemetry.metrics_directory import DIRECTORY, make_directory, named_directory
 
 OWN_PREFIX = "ASGI_CASSANDRA_"
 

@@ -16,7 +16,6 @@ from asgi_app.authorization import Authorize, Named
 from asgi_app.db import Database
 from asgi_app.errors import LifespanNotStarted, OpenedBeforeFork, WrongEventLoop
 from asgi_app.health import Health
-from asgi_app.metrics import Metrics
 from asgi_app.pages import RowSizes
 from asgi_app.paging import PageTokens
 from asgi_app.response_headers import RawHeaders, security_headers
@@ -25,6 +24,7 @@ from asgi_app.runtime.drain import Drain
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Queries
 from asgi_app.tables.table import Table
+from asgi_app.telemetry.metrics import Metrics
 
 _REQUEST = "asgi_cassandra"
 _PRINCIPAL = "asgi_cassandra.principal"

@@ -30,7 +30,6 @@ from asgi_app.errors import (
     TooManyStreams,
 )
 from asgi_app.formats import FORMATS, Gzip, RowFormat
-from asgi_app.metrics import CLIENT_TOO_SLOW
 from asgi_app.negotiation import preferred
 from asgi_app.pages import PageReader, PageTimes
 from asgi_app.requests import list_field
@@ -41,7 +40,8 @@ from asgi_app.runtime.drain import Drain
 from asgi_app.runtime.tasks import background_tasks
 from asgi_app.state import database_of, deadline_of, drain_of, row_sizes_of, settings_of
 from asgi_app.tables.cql import Statement
-from asgi_app.timing import current, log_fields, note_failure
+from asgi_app.telemetry.metrics import CLIENT_TOO_SLOW
+from asgi_app.telemetry.request_record import current, log_fields, note_failure
 
 logger = logging.getLogger("asgi_app.stream")
 

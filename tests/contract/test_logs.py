@@ -17,10 +17,10 @@ from helpers.service import serving
 from helpers.waiting import eventually
 
 from asgi_app import transcoding
-from asgi_app.logs import JsonLines, RequestFields
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.settings import Secret, Settings
 from asgi_app.stream import RowStream
+from asgi_app.telemetry.logging import JsonLines, RequestFields
 from contract.samples import MOMENT, every_loop
 
 pytestmark = pytest.mark.anyio

@@ -32,8 +32,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import asgi_app
 from asgi_app.cluster import ClusterConfigError, ClusterUnreachableError, IdempotentRetryPolicy, build_cluster
-from asgi_app.metrics import RETRY_REASONS
 from asgi_app.settings import ContactPoint, Secret, Settings
+from asgi_app.telemetry.metrics import RETRY_REASONS
 
 Build = Callable[..., Cluster]
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from asgi_app.instruments import metrics_table
-from asgi_app.metrics import Metrics, NodeState, Snapshot
+from asgi_app.telemetry.instruments import metrics_table
+from asgi_app.telemetry.metrics import Metrics, NodeState, Snapshot
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "metrics.md"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_app.metrics import Metrics, NodeState, Snapshot
+from asgi_app.telemetry.metrics import Metrics, NodeState, Snapshot
 
 
 def performance_of(*times: float) -> dict[str, float]:

@@ -16,9 +16,9 @@ from asgi_app.errors import (
     ShuttingDown,
     WriteTimeout,
 )
-from asgi_app.metrics import RETRY_REASONS
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.repeats import FIRST_PAUSE, LONGEST_PAUSE, MOST_REFUSALS, MOST_REPEATS, REASONS, Repeats
+from asgi_app.telemetry.metrics import RETRY_REASONS
 
 LONG = 3600.0
 

@@ -9,8 +9,8 @@ import pytest
 from helpers.figures import Figures, figures
 from helpers.waiting import eventually
 
-from asgi_app.metrics import Metrics, NodeState, Snapshot
-from asgi_app.sampling import sample
+from asgi_app.telemetry.metrics import Metrics, NodeState, Snapshot
+from asgi_app.telemetry.sampling import sample
 
 BLOCKED = 0.6
 

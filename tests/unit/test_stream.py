@@ -32,7 +32,6 @@ from asgi_app.errors import (
     TooManyStreams,
 )
 from asgi_app.formats import CSV, NDJSON, Gzip, JSONArray, MessagePack, RowFormat
-from asgi_app.metrics import Metrics
 from asgi_app.pages import PageReader, PageTimes, RowSizes, gather
 from asgi_app.rows import RowPage
 from asgi_app.runtime.admission import Share
@@ -41,6 +40,7 @@ from asgi_app.runtime.drain import Drain
 from asgi_app.stream import ABORT, RowStream, StreamAborted, accepts_gzip
 from asgi_app.tables.builtin import PLANTS
 from asgi_app.tables.cql import Statement
+from asgi_app.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,7 @@ from typing import Any
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.msgspec import MsgspecFormatter
 
-from asgi_app.timing import log_fields
+from asgi_app.telemetry.request_record import log_fields
 
 
 class SteadySeconds(logging.Formatter):

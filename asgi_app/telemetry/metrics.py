@@ -30,7 +30,7 @@ from asgi_app.errors import (
     WriteFailed,
     WriteTimeout,
 )
-from asgi_app.instruments import GONE, Distribution, Instruments, instruments, shared_by_workers
+from asgi_app.telemetry.instruments import GONE, Distribution, Instruments, instruments, shared_by_workers
 
 WINDOW = 10
 """Seconds over which the rate of statements is told: long enough to be steady, short enough to move."""

@@ -7,13 +7,13 @@ import math
 from typing import TYPE_CHECKING
 
 from asgi_app.errors import ServiceError
-from asgi_app.metrics import CANCELLED, Metrics
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Statement
-from asgi_app.timing import current, log_fields, milliseconds
+from asgi_app.telemetry.metrics import CANCELLED, Metrics
+from asgi_app.telemetry.request_record import current, log_fields, milliseconds
 
 if TYPE_CHECKING:
-    from asgi_app.tracing import StatementSpan, Tracing
+    from asgi_app.telemetry.tracing import StatementSpan, Tracing
 
 LONGEST_CQL = 2000
 """Characters of a slow statement's text that are logged."""
@@ -61,7 +61,7 @@ def tracing_of(settings: Settings) -> Tracing | None:
     """What makes spans, None where the settings ask for none: then OpenTelemetry is not imported."""
     if not settings.otel:
         return None
-    from asgi_app.tracing import Tracing
+    from asgi_app.telemetry.tracing import Tracing
 
     return Tracing(settings.keyspace, settings.cassandra_consistency)
 

@@ -17,7 +17,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from asgi_app import __version__
 from asgi_app.errors import InternalError, ServiceError
 from asgi_app.tables.cql import Statement
-from asgi_app.trace_context import HEADER, TraceContext
+from asgi_app.telemetry.trace_context import HEADER, TraceContext
 
 _METHODS = frozenset(HTTPMethod)
 

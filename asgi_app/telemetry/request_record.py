@@ -10,7 +10,7 @@ import time
 from contextvars import ContextVar, Token
 from typing import Any
 
-from asgi_app.trace_context import TraceContext
+from asgi_app.telemetry.trace_context import TraceContext
 
 _current: ContextVar[RequestNote | None] = ContextVar("asgi_cassandra_request", default=None)
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import anyio
 
-from asgi_app.instruments import shared_by_workers
-from asgi_app.metrics import Metrics
+from asgi_app.telemetry.instruments import shared_by_workers
+from asgi_app.telemetry.metrics import Metrics
 
 PERIOD = 0.25
 """Seconds between two looks at the event loop. A look costs some ten microseconds."""

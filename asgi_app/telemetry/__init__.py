@@ -1,0 +1,1 @@
+"""Observe the service: metrics, logs, traces, and the record of each request."""
