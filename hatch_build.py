@@ -1,4 +1,4 @@
-"""Builds `asgi_app._transcoder` where that can be done; elsewhere the project is installed without it.
+"""Builds `asgi_app.driver._transcoder` where that can be done; elsewhere the project is installed without it.
 
 It takes Python's headers and a C++17 compiler whose library reads and writes floating-point numbers in `<charconv>`:
 g++ from 11 on, MSVC from 2019 on, clang with the library of one of these or libc++ from 20 on. `COMPILE_TRANSCODER=no`
@@ -17,8 +17,9 @@ from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
-NAME = "asgi_app._transcoder"
-SOURCE = "asgi_app/_transcoder.cpp"
+NAME = "asgi_app.driver._transcoder"
+PACKAGE = "asgi_app/driver"
+SOURCE = f"{PACKAGE}/_transcoder.cpp"
 SCRATCH = "build/transcoder"
 
 
@@ -33,7 +34,7 @@ class CompiledTranscoder(BuildHookInterface):  # type: ignore[misc]  # hatchling
             return
         built = build(Path(self.root))
         if built is not None and version != "editable":
-            build_data["force_include"][str(built)] = f"asgi_app/{built.name}"
+            build_data["force_include"][str(built)] = f"{PACKAGE}/{built.name}"
             build_data["pure_python"] = False
             build_data["infer_tag"] = True
 
@@ -47,7 +48,7 @@ def build(root: Path) -> Path | None:
     command.build_lib = command.build_temp = str(root / SCRATCH)
     command.ensure_finalized()
     built = Path(command.build_lib, command.get_ext_filename(NAME))
-    target = root / "asgi_app" / built.name
+    target = root / PACKAGE / built.name
     try:
         target.unlink(missing_ok=True)
         if os.environ.get("COMPILE_TRANSCODER") == "no":

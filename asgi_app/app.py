@@ -13,9 +13,9 @@ from starlette.middleware import Middleware
 
 from asgi_app.api_keys import ApiKeys
 from asgi_app.authorization import Authorize
-from asgi_app.borrowed import SessionSource
 from asgi_app.cross_origin import CrossOriginMiddleware, PreflightMiddleware
 from asgi_app.db import Database
+from asgi_app.driver.borrowed import SessionSource
 from asgi_app.errors import ServiceError
 from asgi_app.middleware import RequestContextMiddleware
 from asgi_app.responses import answer_http_exception, answer_service_error

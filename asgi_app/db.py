@@ -12,15 +12,17 @@ import msgspec
 from anyio.abc import TaskGroup
 from cassandra.query import PreparedStatement
 
-from asgi_app.borrowed import SessionSource, borrow
-from asgi_app.calls import Sender, Told
-from asgi_app.connection import Connection
-from asgi_app.driver_errors import (
+from asgi_app.driver.borrowed import SessionSource, borrow
+from asgi_app.driver.errors import (
     may_have_run,
     prepare_may_succeed_elsewhere,
     translate,
     translate_prepare,
 )
+from asgi_app.driver.execution import Sender, Told
+from asgi_app.driver.page import RowPage
+from asgi_app.driver.prepared import PreparedStatements
+from asgi_app.driver.session import Connection
 from asgi_app.errors import (
     BatchTooLarge,
     CassandraUnavailable,
@@ -30,8 +32,6 @@ from asgi_app.errors import (
     SchemaMissing,
     ServiceError,
 )
-from asgi_app.prepared import PreparedStatements
-from asgi_app.rows import RowPage
 from asgi_app.runtime.admission import AnswerOverdue, Bridge, BridgeLimits, Done, Share, Start
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.own_task import in_own_task

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from asgi_app.rows import RowPage
+from asgi_app.driver.page import RowPage
 
 
 class RowFormat(Protocol):

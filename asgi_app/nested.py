@@ -14,10 +14,10 @@ import anyio
 import msgspec
 from cassandra import DriverException
 
-from asgi_app.cluster import ClusterUnreachableError, build_cluster
-from asgi_app.connection import own_connection_class
 from asgi_app.db import Database
-from asgi_app.driver_errors import translate
+from asgi_app.driver.cluster import ClusterUnreachableError, build_cluster
+from asgi_app.driver.errors import translate
+from asgi_app.driver.session import own_connection_class
 from asgi_app.errors import CassandraUnavailable, DeadlineExceeded
 from asgi_app.runtime.deadline import Deadline
 

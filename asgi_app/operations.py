@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 import asgi_app
 from asgi_app.admin import require_admin
-from asgi_app.codec import timestamp_text
+from asgi_app.driver.codec import timestamp_text
 from asgi_app.negotiation import preferred
 from asgi_app.paths import location
 from asgi_app.requests import list_field

@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from asgi_app.db import Result
+from asgi_app.driver.page import RowPage
 from asgi_app.errors import (
     DeadlineExceeded,
     FieldError,
@@ -34,7 +35,6 @@ from asgi_app.negotiation import preferred
 from asgi_app.pages import PageReader, PageTimes
 from asgi_app.requests import list_field
 from asgi_app.responses import problem_body
-from asgi_app.rows import RowPage
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
 from asgi_app.runtime.tasks import background_tasks

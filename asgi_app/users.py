@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from asgi_app.codec import timestamp_text
+from asgi_app.driver.codec import timestamp_text
 from asgi_app.errors import BatchTooLarge, FieldError, NotFound, ServiceError
 from asgi_app.pages import Gathered, gather
 from asgi_app.paging import PagePosition

@@ -25,7 +25,7 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT
 from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.query import named_tuple_factory, tuple_factory
 
-from asgi_app.cluster import build_cluster
+from asgi_app.driver.cluster import build_cluster
 from asgi_app.settings import Settings
 from asgi_app.tables.builtin import USERS
 from asgi_app.tables.cql import Queries

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from asgi_app.transcoding import transcode
+from asgi_app.driver.transcoding import transcode
 from benchmarks.contenders import Contender
 from benchmarks.environments import versions
 from benchmarks.load import client_name

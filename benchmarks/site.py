@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from cassandra.concurrent import execute_concurrent_with_args
 
-from asgi_app.cluster import build_cluster
+from asgi_app.driver.cluster import build_cluster
 from asgi_app.local_node import NodeSpec, Progress, local_node
 from asgi_app.seeding import sample_user, seed
 from asgi_app.settings import ContactPoint, Settings

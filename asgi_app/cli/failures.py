@@ -60,7 +60,7 @@ def _settings_sentence(error: SettingsError) -> str:
 
 
 def _cluster_failure(error: Exception) -> Failure | None:
-    from asgi_app.cluster import ClusterConfigError, ClusterUnreachableError
+    from asgi_app.driver.cluster import ClusterConfigError, ClusterUnreachableError
 
     if isinstance(error, ClusterConfigError):
         return WrongSettings(str(error))
@@ -77,7 +77,7 @@ def _driver_failure(error: Exception) -> Failure | None:
     from cassandra import DriverException, InvalidRequest, OperationTimedOut, RequestExecutionException, Unauthorized
     from cassandra.cluster import NoHostAvailable
 
-    from asgi_app.connecting import explain
+    from asgi_app.driver.connecting import explain
 
     if isinstance(error, NoHostAvailable):
         return Failure(explain(error))

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from asgi_app.cluster import ClusterUnreachableError, build_cluster
-from asgi_app.connecting import connect
+from asgi_app.driver.cluster import ClusterUnreachableError, build_cluster
+from asgi_app.driver.connecting import connect
 from asgi_app.settings import Settings
 
 

@@ -1,6 +1,6 @@
 """When an idempotent statement that failed is sent again, and how often.
 
-The driver asks another node at once (`asgi_app.cluster.IdempotentRetryPolicy`). That does not help where every
+The driver asks another node at once (`asgi_app.driver.cluster.IdempotentRetryPolicy`). That does not help where every
 coordinator still counts on the node that died: Cassandra writes the log of a batch to two nodes, and of three nodes
 each coordinator chooses the dead one until gossip has found it dead, some 20 seconds later. So what failed is sent
 again after a pause, until its deadline.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from asgi_app import transcoding
 from asgi_app.app import app
+from asgi_app.driver import transcoding
 
 __all__ = ["app"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 
-from asgi_app.cluster import build_cluster
+from asgi_app.driver.cluster import build_cluster
 from asgi_app.settings import Settings
 from benchmarks.contenders import cql
 from benchmarks.contenders.bare import NewUser, User, application

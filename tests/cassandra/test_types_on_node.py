@@ -10,7 +10,7 @@ import pytest
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.query import SimpleStatement
 
-from asgi_app.rows import RawProtocolHandler, RowPage, keep_page
+from asgi_app.driver.page import RawProtocolHandler, RowPage, keep_page
 
 LONG = "1" * 5000
 SOME_UUID = "b26b2a23-4d70-41c3-88a7-a9aa9e135a93"

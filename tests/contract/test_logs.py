@@ -16,7 +16,7 @@ from helpers.exchange import Exchange
 from helpers.service import serving
 from helpers.waiting import eventually
 
-from asgi_app import transcoding
+from asgi_app.driver import transcoding
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.settings import Secret, Settings
 from asgi_app.stream import RowStream

@@ -24,8 +24,8 @@ from helpers.waiting import eventually, in_thread
 from process.running import free_port
 from starlette.applications import Starlette
 
-from asgi_app import connection
 from asgi_app.app import create_app
+from asgi_app.driver import session as connection
 from contract.samples import ADA, every_loop
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,9 @@ import logging
 import pytest
 from helpers.service import serving
 
-from asgi_app import calls, connection
-from asgi_app.reactor import LoopConnection
+from asgi_app.driver import execution as calls
+from asgi_app.driver import session as connection
+from asgi_app.driver.loop_connection import LoopConnection
 from asgi_app.settings import Settings
 from contract.samples import ADA
 

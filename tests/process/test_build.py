@@ -45,7 +45,7 @@ def compiled_parts(wheel: Path) -> list[str]:
     names = zipfile.ZipFile(wheel).namelist()
     assert "asgi_app/py.typed" in names
     assert not [name for name in names if name.endswith(".cpp")]
-    return [name for name in names if name.startswith("asgi_app/_transcoder.") and not name.endswith(".pyi")]
+    return [name for name in names if name.startswith("asgi_app/driver/_transcoder.") and not name.endswith(".pyi")]
 
 
 @pytest.mark.timeout(900)  # pip fetches everything, on whatever network there is

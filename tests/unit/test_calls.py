@@ -29,10 +29,10 @@ from helpers.service import settings_for
 from helpers.waiting import LONG, eventually, in_thread
 from helpers.wire import int32, string
 
-from asgi_app.calls import OwnSender, _bound
-from asgi_app.cluster import IdempotentRetryPolicy, build_cluster
-from asgi_app.reactor import LoopConnection, connection_class_for
-from asgi_app.rows import KnownColumns, RawProtocolHandler, RowPage, keep_page
+from asgi_app.driver.cluster import IdempotentRetryPolicy, build_cluster
+from asgi_app.driver.execution import OwnSender, _bound
+from asgi_app.driver.loop_connection import LoopConnection, connection_class_for
+from asgi_app.driver.page import KnownColumns, RawProtocolHandler, RowPage, keep_page
 
 pytestmark = pytest.mark.anyio
 

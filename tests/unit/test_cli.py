@@ -20,7 +20,7 @@ from asgi_app.cli.examples import examples
 from asgi_app.cli.failures import failure_of
 from asgi_app.cli.serve import warn_of_open_door
 from asgi_app.cli.server import listen, log_config
-from asgi_app.cluster import ClusterConfigError, ClusterUnreachableError
+from asgi_app.driver.cluster import ClusterConfigError, ClusterUnreachableError
 from asgi_app.local_node import LocalNodeError, Progress, Stage
 from asgi_app.settings import Problem, SettingField, Settings, SettingsError, setting_fields
 

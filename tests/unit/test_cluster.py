@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import asgi_app
-from asgi_app.cluster import ClusterConfigError, ClusterUnreachableError, IdempotentRetryPolicy, build_cluster
+from asgi_app.driver.cluster import ClusterConfigError, ClusterUnreachableError, IdempotentRetryPolicy, build_cluster
 from asgi_app.settings import ContactPoint, Secret, Settings
 from asgi_app.telemetry.metrics import RETRY_REASONS
 
@@ -627,7 +627,7 @@ def test_a_bundle_with_a_bad_certificate(build: Build, authority: Authority, tmp
 WITHOUT_EVENT_LOOP = """
 import sys
 sys.modules["cassandra.io.libevwrapper"] = sys.modules["asyncore"] = None
-from asgi_app.cluster import ClusterConfigError, build_cluster
+from asgi_app.driver.cluster import ClusterConfigError, build_cluster
 from asgi_app.settings import Settings
 try:
     build_cluster(Settings())

@@ -17,7 +17,7 @@ from helpers.wire import int32
 from hypothesis import example
 from hypothesis import strategies as st
 
-from asgi_app.codec import codec_for, timestamp_text
+from asgi_app.driver.codec import codec_for, timestamp_text
 
 PLAIN = (
     cql.AsciiType,

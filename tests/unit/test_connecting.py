@@ -34,9 +34,9 @@ from helpers.wire import string
 from process.running import free_port
 
 from asgi_app.app import create_app
-from asgi_app.cluster import ClusterUnreachableError, build_cluster
-from asgi_app.connecting import connect, explain
-from asgi_app.connection import own_connection_class
+from asgi_app.driver.cluster import ClusterUnreachableError, build_cluster
+from asgi_app.driver.connecting import connect, explain
+from asgi_app.driver.session import own_connection_class
 from asgi_app.settings import Secret
 
 pytestmark = pytest.mark.anyio

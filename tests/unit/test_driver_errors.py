@@ -13,7 +13,7 @@ import cassandra
 import pytest
 from cassandra import cluster, connection, protocol
 
-from asgi_app.driver_errors import (
+from asgi_app.driver.errors import (
     CAS_WRITE_UNKNOWN,
     TRANSLATIONS,
     may_have_run,

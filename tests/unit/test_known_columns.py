@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from asgi_app.rows import KnownColumns, RawProtocolHandler, RowPage, RowsCorrupt
+from asgi_app.driver.page import KnownColumns, RawProtocolHandler, RowPage, RowsCorrupt
 
 INT, TEXT, UUID, CUSTOM = 0x0009, 0x000D, 0x000C, 0x0000
 ONE_TABLE, MORE_PAGES, NO_METADATA, NEW_METADATA_ID = 1, 2, 4, 8

@@ -9,8 +9,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from asgi_app.driver.prepared import PreparedStatements
 from asgi_app.errors import CassandraUnavailable, DeadlineExceeded
-from asgi_app.prepared import PreparedStatements
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.tasks import background_tasks
 from asgi_app.tables.cql import Statement

@@ -48,9 +48,9 @@ from helpers.service import settings_for
 from helpers.waiting import LONG, eventually, in_thread
 from helpers.wire import int32, string
 
-from asgi_app.cluster import build_cluster
-from asgi_app.reactor import READ_AT_ONCE, LoopConnection, connection_class_for
-from asgi_app.rows import RawProtocolHandler, keep_page
+from asgi_app.driver.cluster import build_cluster
+from asgi_app.driver.loop_connection import READ_AT_ONCE, LoopConnection, connection_class_for
+from asgi_app.driver.page import RawProtocolHandler, keep_page
 
 pytestmark = pytest.mark.anyio
 

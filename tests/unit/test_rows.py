@@ -14,8 +14,9 @@ from helpers.properties import given
 from helpers.wire import cell, encoded, int32, string
 from hypothesis import strategies as st
 
-from asgi_app import rows, transcoding
-from asgi_app.rows import RawProtocolHandler, RowPage, RowsCorrupt, keep_page
+from asgi_app.driver import page as rows
+from asgi_app.driver import transcoding
+from asgi_app.driver.page import RawProtocolHandler, RowPage, RowsCorrupt, keep_page
 
 
 @pytest.fixture(autouse=True, scope="module", params=["python"] + ["compiled"] * (transcoding.transcode is not None))

@@ -24,6 +24,7 @@ from cassandra.cqltypes import Int32Type
 from starlette.types import Message
 
 from asgi_app.db import Result
+from asgi_app.driver.page import RowPage
 from asgi_app.errors import (
     CassandraUnavailable,
     ConsistencyUnavailable,
@@ -33,7 +34,6 @@ from asgi_app.errors import (
 )
 from asgi_app.formats import CSV, NDJSON, Gzip, JSONArray, MessagePack, RowFormat
 from asgi_app.pages import PageReader, PageTimes, RowSizes, gather
-from asgi_app.rows import RowPage
 from asgi_app.runtime.admission import Share
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain

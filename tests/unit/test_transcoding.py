@@ -19,14 +19,14 @@ from helpers.properties import given
 from helpers.wire import cell, encoded
 from hypothesis import strategies as st
 
-from asgi_app import transcoding
-from asgi_app.codec import shape_of
+from asgi_app.driver import transcoding
+from asgi_app.driver.codec import shape_of
+from asgi_app.driver.page import RowPage, RowsCorrupt
+from asgi_app.driver.transcoding import KINDS, plan_of
 from asgi_app.formats import CSV, NDJSON, JSONArray, MessagePack
-from asgi_app.rows import RowPage, RowsCorrupt
-from asgi_app.transcoding import KINDS, plan_of
 
 with suppress(ImportError):
-    from asgi_app import _transcoder
+    from asgi_app.driver import _transcoder
 
 compiled = pytest.mark.skipif(transcoding.transcode is None, reason="built without its compiled part")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from copy import copy
 from typing import Any, TypeAlias
 
-from asgi_app.cluster import Observer, execution_changes
-from asgi_app.driver import cluster
-from asgi_app.rows import RawProtocolHandler, keep_page
+from asgi_app.driver.cluster import Observer, execution_changes
+from asgi_app.driver.compat import cluster
+from asgi_app.driver.page import RawProtocolHandler, keep_page
 from asgi_app.settings import Settings
 
 SessionSource: TypeAlias = Any

@@ -75,7 +75,7 @@ def build_cluster(
     cluster's `shutdown()`, connected or not.
 
     `row_factory` makes the rows of every statement that brings no other. `observer` is told of retries.
-    `connection_class` is one of `asgi_app.reactor`; without it the driver's own reads its sockets in a thread.
+    `connection_class` is one of `asgi_app.driver.loop_connection`; without it the driver's own reads its sockets in a thread.
 
     Raises `ClusterConfigError` when the driver cannot run on this Python or a TLS file or the bundle cannot be used,
     and `ClusterUnreachableError` when no node can be found now.
@@ -178,7 +178,7 @@ class _Nobody:
 
 def _driver() -> ModuleType:
     try:
-        from asgi_app.driver import cluster
+        from asgi_app.driver.compat import cluster
     except ImportError as error:
         raise ClusterConfigError(str(error)) from error
     module: ModuleType = cluster

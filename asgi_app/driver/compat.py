@@ -4,7 +4,7 @@
 `asyncore`, that is every build of the driver without its libev extension.
 
 Two distributions have the import name `cassandra`: `cassandra-driver` and its fork `scylla-driver`. The fast path of
-this service (`asgi_app.calls.Call`, `asgi_app.reactor`) uses private parts of the driver, so it is for the versions of
+this service (`asgi_app.driver.execution.Call`, `asgi_app.driver.loop_connection`) uses private parts of the driver, so it is for the versions of
 `cassandra-driver` that the service is tested with. Every other driver is used by its public methods alone.
 """
 

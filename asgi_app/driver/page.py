@@ -2,7 +2,7 @@
 
 The driver decodes rows in its reactor thread while it reads the response, and an exception there closes the connection
 which all requests share. `RawProtocolHandler` makes it read only the description of the columns and keep the rest: a
-`RowPage`. Its rows are decoded by whoever asks, in any thread, with the codecs of `asgi_app.codec`, which cannot fail.
+`RowPage`. Its rows are decoded by whoever asks, in any thread, with the codecs of `asgi_app.driver.codec`, which cannot fail.
 
     session.client_protocol_handler = RawProtocolHandler
     profile = ExecutionProfile(row_factory=keep_page)
@@ -26,8 +26,8 @@ import msgspec
 from cassandra import cqltypes, protocol
 from cassandra.protocol import RESULT_KIND_ROWS
 
-from asgi_app.codec import NOT_A_VALUE, Cell, Codec, codec_of, shape_of
-from asgi_app.transcoding import Plan, plan_of
+from asgi_app.driver.codec import NOT_A_VALUE, Cell, Codec, codec_of, shape_of
+from asgi_app.driver.transcoding import Plan, plan_of
 
 try:
     from cassandra.bytesio import BytesIOReader
@@ -46,8 +46,8 @@ class RowPage:
     """One page of a result as it came from Cassandra. Immutable: any thread may read it, any number of times.
 
     `row_count` is what the server says, `size` is the number of bytes of the encoded rows. Rows come out in the
-    server's order, with the values that `asgi_app.codec` describes. What a cell holds never raises; a page that is not
-    whole raises `RowsCorrupt` from each method.
+    server's order, with the values that `asgi_app.driver.codec` describes. What a cell holds never raises; a page that
+    is not whole raises `RowsCorrupt` from each method.
     """
 
     __slots__ = ("_body", "_columns_described", "_defect", "_ready", "row_count", "size")

@@ -13,7 +13,7 @@ from cassandra import AuthenticationFailed, DriverException, OperationTimedOut
 from cassandra.connection import ConnectionException, ConnectionShutdown, ProtocolError
 from cassandra.protocol import ErrorMessage
 
-from asgi_app.cluster import ClusterUnreachableError
+from asgi_app.driver.cluster import ClusterUnreachableError
 from asgi_app.settings import Settings
 
 
@@ -23,7 +23,7 @@ def connect(cluster: Any, settings: Settings) -> Any:
     Raises ClusterUnreachableError with a sentence where no node takes the connection. Shutting the cluster down is for
     the caller.
     """
-    from asgi_app.driver import cluster as driver  # here, because it fails on a Python without an event loop
+    from asgi_app.driver.compat import cluster as driver  # here, because it fails on a Python without an event loop
 
     try:
         return cluster.connect()

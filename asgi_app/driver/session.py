@@ -17,15 +17,15 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskStatus
 
-from asgi_app import transcoding
-from asgi_app.borrowed import BorrowedSession
-from asgi_app.calls import LentSender, OwnSender, Sender
-from asgi_app.cluster import ClusterConfigError, build_cluster
-from asgi_app.connecting import connect
-from asgi_app.driver import TESTED, driver_name, is_tested
+from asgi_app.driver import transcoding
+from asgi_app.driver.borrowed import BorrowedSession
+from asgi_app.driver.cluster import ClusterConfigError, build_cluster
+from asgi_app.driver.compat import TESTED, driver_name, is_tested
+from asgi_app.driver.connecting import connect
+from asgi_app.driver.execution import LentSender, OwnSender, Sender
+from asgi_app.driver.loop_connection import connection_class_for
+from asgi_app.driver.page import RawProtocolHandler, keep_page
 from asgi_app.errors import NotConnected, ShuttingDown
-from asgi_app.reactor import connection_class_for
-from asgi_app.rows import RawProtocolHandler, keep_page
 from asgi_app.runtime.admission import Bridge
 from asgi_app.runtime.ownership import Owner
 from asgi_app.settings import Settings

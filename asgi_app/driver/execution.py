@@ -15,7 +15,7 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, ResponseFuture
 from cassandra.protocol import RESULT_KIND_ROWS, ExecuteMessage
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement, PreparedStatement
 
-from asgi_app.rows import KnownColumns, RawResultMessage
+from asgi_app.driver.page import KnownColumns, RawResultMessage
 
 Told = Callable[[Any, bytes | None, BaseException | None], None]
 """Takes what the row factory made of the page, the way to the next page, and the error; in any thread."""

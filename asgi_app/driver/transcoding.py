@@ -1,6 +1,6 @@
 """A page of rows → JSON by compiled code, where that was built and the columns are plain.
 
-`asgi_app._transcoder` (`_transcoder.cpp`) is built while the project is installed, if that can be done there
+`asgi_app.driver._transcoder` (`_transcoder.cpp`) is built while the project is installed, if that can be done there
 (`hatch_build.py`). It writes what `RowPage.json_rows` and `RowPage.json_lines` write, ten times as fast, large pages
 without the interpreter's lock. For whatever is not a perfect page of plain columns they do it themselves, with the same
 bytes: `tests/unit/test_rows.py` runs on both.
@@ -17,7 +17,7 @@ import msgspec
 from cassandra import cqltypes
 
 try:
-    from asgi_app._transcoder import INTERFACE, transcode
+    from asgi_app.driver._transcoder import INTERFACE, transcode
 except ImportError:  # it was not built, or cannot be loaded
     INTERFACE = 0
 

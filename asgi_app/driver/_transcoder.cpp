@@ -28,14 +28,14 @@ namespace {
 // greater precision. Elsewhere this does not compile, and Python writes all pages.
 static_assert(std::numeric_limits<float>::is_iec559 && std::numeric_limits<double>::is_iec559 && FLT_EVAL_METHOD == 0);
 
-// Counts the changes of what `transcode` takes: `asgi_app.transcoding` takes no other.
+// Counts the changes of what `transcode` takes: `asgi_app.driver.transcoding` takes no other.
 constexpr long kInterface = 1;
 
 // Bytes of a page above which other threads may run meanwhile. Smaller ones take less than 0.1 ms; to get the lock back
 // may take the event loop 5 ms.
 constexpr Py_ssize_t kLargePage = 64 * 1024;
 
-// What a column holds: the codes that `asgi_app.transcoding` gives its types.
+// What a column holds: the codes that `asgi_app.driver.transcoding` gives its types.
 enum Kind : char {
     kText = 't',
     kBoolean = '?',
