@@ -7,9 +7,9 @@ from hmac import compare_digest
 from starlette.requests import Request
 from starlette.types import Scope
 
-from asgi_app.authorization import bearer_token
 from asgi_app.errors import Unauthorized
-from asgi_app.state import settings_of
+from asgi_app.http.auth import bearer_token
+from asgi_app.http.context import settings_of
 
 
 def has_admin(scope: Scope) -> bool:

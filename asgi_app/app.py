@@ -11,23 +11,23 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from asgi_app.api_keys import ApiKeys
-from asgi_app.authorization import Authorize
-from asgi_app.cross_origin import CrossOriginMiddleware, PreflightMiddleware
 from asgi_app.db import Database
 from asgi_app.driver.borrowed import SessionSource
 from asgi_app.errors import ServiceError
-from asgi_app.middleware import RequestContextMiddleware
-from asgi_app.responses import answer_http_exception, answer_service_error
+from asgi_app.http.api_keys import ApiKeys
+from asgi_app.http.auth import Authorize
+from asgi_app.http.context import started
+from asgi_app.http.cors import CrossOriginMiddleware, PreflightMiddleware
+from asgi_app.http.middleware import RequestContextMiddleware
+from asgi_app.http.responses import answer_http_exception, answer_service_error
+from asgi_app.http.routing import SegmentRouter
 from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS, takes_a_call
-from asgi_app.routing import SegmentRouter
 from asgi_app.runtime.drain import DRAIN, Drain, end_this_process
 from asgi_app.runtime.gc_tuning import rare_collections
 from asgi_app.runtime.own_task import in_own_task
 from asgi_app.runtime.ownership import Claim
 from asgi_app.runtime.tasks import background_tasks
 from asgi_app.settings import Problem, Settings, SettingsError, check_metrics_directory
-from asgi_app.state import started
 from asgi_app.tables.builtin import TABLES
 
 
@@ -46,7 +46,7 @@ def create_app(
     as well. `session` is a driver session of the caller's, or a function
     that returns it when the lifespan starts: then nothing is connected here, and it is not closed; the lifespan raises
     TypeError where it is none. `diagnostics` turns the demonstrations of behaviour on, unless the settings say
-    otherwise. `authorize` decides who may do what, as `asgi_app.authorization` says; without one the API keys of the
+    otherwise. `authorize` decides who may do what, as `asgi_app.http.auth` says; without one the API keys of the
     settings do, and without those everybody may do everything. `owns_process` says that the process serves nothing
     else, so that its garbage collector may be set for that (`asgi_app.runtime.gc_tuning`) while the lifespan runs.
 

@@ -16,15 +16,15 @@ from starlette.requests import Request
 
 from asgi_app.db import Database
 from asgi_app.errors import NotFound, ServiceError, StatementRefused
+from asgi_app.http.context import database_of, deadline_of, diagnostics_enabled, nested_lock_of, settings_of
+from asgi_app.http.responses import JsonResponse, json_response
+from asgi_app.http.routing import Handler
+from asgi_app.http.validation import QueryValues
 from asgi_app.nested import NestedConnections, held
 from asgi_app.pages import PageReader, PageTimes, RowSizes
-from asgi_app.responses import JsonResponse, json_response
-from asgi_app.routing import Handler
 from asgi_app.runtime.admission import Share
 from asgi_app.runtime.deadline import Deadline
-from asgi_app.state import database_of, deadline_of, diagnostics_enabled, nested_lock_of, settings_of
 from asgi_app.tables.cql import Statement
-from asgi_app.validation import QueryValues
 
 PACE = 0.05
 """Seconds between the driver calls of a slow query: at most twenty a second."""

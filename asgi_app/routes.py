@@ -10,7 +10,7 @@ from starlette.routing import Route
 from asgi_app import diagnostics, operations, species, users
 from asgi_app.admin import has_admin
 from asgi_app.diagnostics import if_enabled
-from asgi_app.routing import path, path_where
+from asgi_app.http.routing import path, path_where
 
 OPERATIONS: tuple[Route, ...] = (
     path("/", "service", get=operations.welcome),

@@ -9,14 +9,14 @@ import msgspec
 from starlette.requests import Request
 
 from asgi_app.errors import FieldError, NotFound
-from asgi_app.paths import location, path_segment
-from asgi_app.requests import LONGEST_KEY, json_body, key_fits, path_key
-from asgi_app.responses import JsonResponse, json_response
-from asgi_app.state import database_of, deadline_of, queries_of
+from asgi_app.http.context import database_of, deadline_of, queries_of
+from asgi_app.http.paths import location, path_segment
+from asgi_app.http.requests import LONGEST_KEY, json_body, key_fits, path_key
+from asgi_app.http.responses import JsonResponse, json_response
+from asgi_app.http.validation import BodyDecoder, without_nul
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables.builtin import ANIMALS, PLANTS
 from asgi_app.tables.table import Table
-from asgi_app.validation import BodyDecoder, without_nul
 
 PAGE = 1000
 LARGEST_FLOAT = 3.4028234663852886e38

@@ -30,15 +30,15 @@ from asgi_app.errors import (
     ShuttingDown,
     TooManyStreams,
 )
-from asgi_app.formats import FORMATS, Gzip, RowFormat
-from asgi_app.negotiation import preferred
+from asgi_app.http.context import database_of, deadline_of, drain_of, row_sizes_of, settings_of
+from asgi_app.http.formats import FORMATS, Gzip, RowFormat
+from asgi_app.http.negotiation import preferred
+from asgi_app.http.requests import list_field
+from asgi_app.http.responses import problem_body
 from asgi_app.pages import PageReader, PageTimes
-from asgi_app.requests import list_field
-from asgi_app.responses import problem_body
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
 from asgi_app.runtime.tasks import background_tasks
-from asgi_app.state import database_of, deadline_of, drain_of, row_sizes_of, settings_of
 from asgi_app.tables.cql import Statement
 from asgi_app.telemetry.metrics import CLIENT_TOO_SLOW
 from asgi_app.telemetry.request_record import current, log_fields, note_failure

@@ -20,8 +20,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount
 
 from asgi_app.app import create_app, lifespan_of
-from asgi_app.authorization import Action, Principal
 from asgi_app.errors import Forbidden, Unauthorized
+from asgi_app.http.auth import Action, Principal
 from asgi_app.settings import Settings
 
 AUDIENCE = "asgi-cassandra"

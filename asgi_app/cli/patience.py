@@ -6,7 +6,7 @@ They are mixed in before one of uvicorn's protocols, and look at every piece of 
 - no more is buffered than a head may have;
 - of requests that come before the ones ahead are answered, few are parsed and the rest is not read;
 - what is left of a body that nobody wants any more must come within the body timeout. While somebody wants it, the
-  application bounds it (`asgi_app.requests`), under every server.
+  application bounds it (`asgi_app.http.requests`), under every server.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import uvicorn
 
 from asgi_app.cli.peers import plain_address
 from asgi_app.errors import HeadersTooLarge, MalformedRequest, RequestError, RequestTimeout, UriTooLong
-from asgi_app.limits import MOST_HEADERS
-from asgi_app.responses import problem_without_request
+from asgi_app.http.headers import MOST_HEADERS
+from asgi_app.http.responses import problem_without_request
 from asgi_app.settings import Settings
 
 REQUEST_LINE = 256

@@ -11,11 +11,11 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_app.db import Database
+from asgi_app.http.context import RequestContext, set_context, started
 from asgi_app.routes import USERS
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain, end_this_process
 from asgi_app.settings import Settings
-from asgi_app.state import RequestContext, set_context, started
 from asgi_app.tables.builtin import TABLES
 from asgi_app.telemetry.statements import StatementObserver
 

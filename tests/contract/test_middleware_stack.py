@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_app.app import create_app, lifespan_of
 from asgi_app.errors import NotFound, QueueFull
-from asgi_app.routing import path
+from asgi_app.http.routing import path
 from asgi_app.settings import Settings
 from contract.samples import ADA, JSON, create
 

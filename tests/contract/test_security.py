@@ -23,10 +23,10 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from asgi_app.app import create_app
-from asgi_app.authorization import Action, Authorize, Principal
 from asgi_app.errors import Forbidden, Unauthorized
+from asgi_app.http.auth import Action, Authorize, Principal
+from asgi_app.http.context import principal_of
 from asgi_app.settings import Secret, Settings, SettingsError
-from asgi_app.state import principal_of
 from contract.samples import ADA, OWL, every_loop
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_app.errors import InvalidPageState
-from asgi_app.paging import PagePosition, PageTokens
+from asgi_app.http.page_tokens import PagePosition, PageTokens
 
 POSITION = PagePosition(b"\x00\x10secret key\xff", fetch_size=10, limit=100, rows_left=90, minimum=18)
 

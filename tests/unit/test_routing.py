@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from asgi_app.errors import MethodNotAllowed, NotFound
-from asgi_app.routing import SegmentRoute, SegmentRouter, path, path_where
+from asgi_app.http.routing import SegmentRoute, SegmentRouter, path, path_where
 
 Outcome = tuple[str, dict[str, Any]] | int | str
 """The name of the route that answered with its parameters; a status where none did."""

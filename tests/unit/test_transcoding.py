@@ -23,7 +23,7 @@ from asgi_app.driver import transcoding
 from asgi_app.driver.codec import shape_of
 from asgi_app.driver.page import RowPage, RowsCorrupt
 from asgi_app.driver.transcoding import KINDS, plan_of
-from asgi_app.formats import CSV, NDJSON, JSONArray, MessagePack
+from asgi_app.http.formats import CSV, NDJSON, JSONArray, MessagePack
 
 with suppress(ImportError):
     from asgi_app.driver import _transcoder

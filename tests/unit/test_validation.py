@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from asgi_app.errors import FieldError, InvalidInput, MalformedJSON
-from asgi_app.validation import ArrayDecoder, BodyDecoder, QueryValues, check_depth
+from asgi_app.http.validation import ArrayDecoder, BodyDecoder, QueryValues, check_depth
 
 
 class Thing(msgspec.Struct, forbid_unknown_fields=True):

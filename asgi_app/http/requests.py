@@ -10,8 +10,8 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from asgi_app.errors import BodyTooLarge, FieldError, InvalidInput, RequestTimeout, UnsupportedMediaType
-from asgi_app.state import deadline_of, settings_of
-from asgi_app.validation import check_depth, check_text
+from asgi_app.http.context import deadline_of, settings_of
+from asgi_app.http.validation import check_depth, check_text
 
 LONGEST_KEY = 65535
 """Bytes; Cassandra keeps the length of a key column in two."""

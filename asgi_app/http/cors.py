@@ -12,9 +12,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_app.errors import FieldError, InvalidHeader
-from asgi_app.responses import problem_response
+from asgi_app.http.context import service_if_started
+from asgi_app.http.responses import problem_response
 from asgi_app.settings import Settings
-from asgi_app.state import service_if_started
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 SENT = ("Authorization", "X-API-Key", "X-Request-ID", "X-Request-Timeout", "traceparent", "tracestate")

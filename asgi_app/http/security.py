@@ -9,9 +9,9 @@ import anyio
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from asgi_app.authorization import Action, Named
 from asgi_app.errors import DeadlineExceeded
-from asgi_app.state import context_of, service_of, set_principal
+from asgi_app.http.auth import Action, Named
+from asgi_app.http.context import context_of, service_of, set_principal
 
 
 async def admit(scope: Scope, action: Action) -> None:

@@ -8,8 +8,8 @@ from hmac import compare_digest
 
 from starlette.requests import HTTPConnection
 
-from asgi_app.authorization import Action, Principal, bearer_token
 from asgi_app.errors import Forbidden, Unauthorized
+from asgi_app.http.auth import Action, Principal, bearer_token
 from asgi_app.settings import Secret
 
 

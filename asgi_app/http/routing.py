@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-from asgi_app.authorization import Action, Verb
 from asgi_app.errors import MethodNotAllowed, NotFound
-from asgi_app.paths import segments_below
-from asgi_app.security import admit
-from asgi_app.state import service_of
+from asgi_app.http.auth import Action, Verb
+from asgi_app.http.context import service_of
+from asgi_app.http.paths import segments_below
+from asgi_app.http.security import admit
 
 _PROBES = "A load balancer may check GET /livez, whether the process answers, or GET /readyz, whether it can serve."
 """For what is asked at `OPTIONS /` and `OPTIONS *`, which some balancers do unless they are configured."""

@@ -7,7 +7,7 @@ import re
 from starlette.types import Scope
 
 from asgi_app.errors import FieldError, HeadersTooLarge, InvalidHeader, UriTooLong
-from asgi_app.paths import split_path
+from asgi_app.http.paths import split_path
 from asgi_app.settings import Settings
 from asgi_app.telemetry.trace_context import HEADER
 

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from asgi_app.errors import FieldError, InternalError, MethodNotAllowed, NotFound, Overloaded, ServiceError
-from asgi_app.paths import encoded_path
-from asgi_app.response_headers import header_text, raw_headers
-from asgi_app.state import context_of, metrics_of
+from asgi_app.http.context import context_of, metrics_of
+from asgi_app.http.paths import encoded_path
+from asgi_app.http.response_headers import header_text, raw_headers
 from asgi_app.telemetry.metrics import SHED
 from asgi_app.telemetry.request_record import log_fields, note_failure
 

@@ -13,7 +13,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asgi_app.breaking_off import break_off
 from asgi_app.errors import (
     FieldError,
     InternalError,
@@ -24,14 +23,8 @@ from asgi_app.errors import (
     ShuttingDown,
     WrongEventLoop,
 )
-from asgi_app.limits import REQUEST_ID, REQUEST_TIMEOUT, Head, check_head
-from asgi_app.paths import encoded_path, path_below
-from asgi_app.response_headers import RawHeaders, raw_headers
-from asgi_app.responses import PROBLEM_TYPE, failure_response, log_failure, problem_json, problem_response
-from asgi_app.runtime.deadline import Deadline
-from asgi_app.runtime.drain import Drain
-from asgi_app.settings import Settings
-from asgi_app.state import (
+from asgi_app.http.breaking_off import break_off
+from asgi_app.http.context import (
     RequestContext,
     Service,
     principal_of,
@@ -39,6 +32,13 @@ from asgi_app.state import (
     service_of,
     set_context,
 )
+from asgi_app.http.headers import REQUEST_ID, REQUEST_TIMEOUT, Head, check_head
+from asgi_app.http.paths import encoded_path, path_below
+from asgi_app.http.response_headers import RawHeaders, raw_headers
+from asgi_app.http.responses import PROBLEM_TYPE, failure_response, log_failure, problem_json, problem_response
+from asgi_app.runtime.deadline import Deadline
+from asgi_app.runtime.drain import Drain
+from asgi_app.settings import Settings
 from asgi_app.stream import ABORT, StreamAborted
 from asgi_app.telemetry.request_record import RequestNote, begin, end, milliseconds
 from asgi_app.telemetry.trace_context import HEADER, trace_context

@@ -1,0 +1,1 @@
+"""Speak HTTP over Starlette: middleware, routing, bodies, headers, formats. Knows no table."""
