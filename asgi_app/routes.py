@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from asgi_app import diagnostics, operations, species, users
-from asgi_app.admin import has_admin
-from asgi_app.diagnostics import if_enabled
 from asgi_app.http.routing import path, path_where
+from asgi_app.resources import diagnostics, operations, species, users
+from asgi_app.resources.admin import has_admin
+from asgi_app.resources.diagnostics import if_enabled
 
 OPERATIONS: tuple[Route, ...] = (
     path("/", "service", get=operations.welcome),

@@ -21,7 +21,7 @@ from helpers.problems import problem
 from helpers.service import serving, settings_for
 from starlette.applications import Starlette
 
-from asgi_app import diagnostics
+from asgi_app.resources import diagnostics
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Statement
 from contract.samples import MOMENT, insert_users

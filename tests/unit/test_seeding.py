@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from asgi_app.resources.species import animal_fields
+from asgi_app.resources.users import user_fields
 from asgi_app.seeding import (
     BATCHES_IN_FLIGHT,
     SAMPLE_ANIMALS,
@@ -19,10 +21,8 @@ from asgi_app.seeding import (
     sample_user,
     seed,
 )
-from asgi_app.species import animal_fields
 from asgi_app.tables import ddl as schema
 from asgi_app.tables.builtin import TABLES
-from asgi_app.users import user_fields
 
 
 def test_samples_are_three_animals_and_88_plants_of_one_genus() -> None:

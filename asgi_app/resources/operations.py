@@ -11,13 +11,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 import asgi_app
-from asgi_app.admin import require_admin
 from asgi_app.driver.codec import timestamp_text
 from asgi_app.http.context import database_of, drain_of, health_of, settings_of
 from asgi_app.http.negotiation import preferred
 from asgi_app.http.paths import location
 from asgi_app.http.requests import list_field
 from asgi_app.http.responses import JsonResponse, json_response
+from asgi_app.resources.admin import require_admin
 
 VARY = {"Vary": "Accept"}
 

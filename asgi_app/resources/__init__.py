@@ -1,0 +1,1 @@
+"""Answer each path: the handlers of the built-in application."""
