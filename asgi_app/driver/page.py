@@ -2,7 +2,8 @@
 
 The driver decodes rows in its reactor thread while it reads the response, and an exception there closes the connection
 which all requests share. `RawProtocolHandler` makes it read only the description of the columns and keep the rest: a
-`RowPage`. Its rows are decoded by whoever asks, in any thread, with the codecs of `asgi_app.driver.codec`, which cannot fail.
+`RowPage`. Its rows are decoded when a caller asks, in any thread, with the codecs of `asgi_app.driver.codec`, which
+cannot fail.
 
     session.client_protocol_handler = RawProtocolHandler
     profile = ExecutionProfile(row_factory=keep_page)
