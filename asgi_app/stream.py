@@ -35,7 +35,7 @@ from asgi_app.http.formats import FORMATS, Gzip, RowFormat
 from asgi_app.http.negotiation import preferred
 from asgi_app.http.requests import list_field
 from asgi_app.http.responses import problem_body
-from asgi_app.pages import PageReader, PageTimes
+from asgi_app.paging import PageReader, PageTimes
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
 from asgi_app.runtime.tasks import background_tasks

@@ -18,7 +18,7 @@ from asgi_app.health import Health
 from asgi_app.http.auth import Authorize, Named
 from asgi_app.http.page_tokens import PageTokens
 from asgi_app.http.response_headers import RawHeaders, security_headers
-from asgi_app.pages import RowSizes
+from asgi_app.paging import RowSizes
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
 from asgi_app.settings import Settings

@@ -20,7 +20,7 @@ from asgi_app.http.context import database_of, deadline_of, diagnostics_enabled,
 from asgi_app.http.responses import JsonResponse, json_response
 from asgi_app.http.routing import Handler
 from asgi_app.http.validation import QueryValues
-from asgi_app.pages import PageReader, PageTimes, RowSizes
+from asgi_app.paging import PageReader, PageTimes, RowSizes
 from asgi_app.resources.nested import NestedConnections, held
 from asgi_app.runtime.admission import Share
 from asgi_app.runtime.deadline import Deadline

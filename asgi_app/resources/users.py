@@ -23,7 +23,7 @@ from asgi_app.http.requests import json_body, path_uuid
 from asgi_app.http.response_headers import next_page
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.http.validation import ArrayDecoder, BodyDecoder, QueryValues, without_nul
-from asgi_app.pages import Gathered, gather
+from asgi_app.paging import Gathered, gather
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables.builtin import USERS
 from asgi_app.tables.cql import Queries, Statement

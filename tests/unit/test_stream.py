@@ -33,7 +33,7 @@ from asgi_app.errors import (
     TooManyStreams,
 )
 from asgi_app.http.formats import CSV, NDJSON, Gzip, JSONArray, MessagePack, RowFormat
-from asgi_app.pages import PageReader, PageTimes, RowSizes, gather
+from asgi_app.paging import PageReader, PageTimes, RowSizes, gather
 from asgi_app.runtime.admission import Share
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
