@@ -19,8 +19,8 @@ from cassandra.cluster import NoHostAvailable
 from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.query import SimpleStatement
 
+from asgi_app.cli.sample_data import sample_user
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
-from asgi_app.seeding import sample_user
 from asgi_app.settings import ContactPoint
 from asgi_app.tables.builtin import TABLES, USERS
 from asgi_app.tables.cql import Queries
@@ -63,7 +63,7 @@ def obstacle() -> str:
 
 @contextmanager
 def cluster_site(site: Site, rows: int) -> Iterator[ClusterSite]:
-    """Three nodes with the first `rows` users of `asgi_app.seeding`, and some of those that `site` has in its own.
+    """Three nodes with the first `rows` users of `asgi_app.cli.sample_data`, and some of those that `site` has in its own.
 
     Nothing of them is left afterwards. Raises LocalNodeError or ContenderFailed.
     """

@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 from cassandra.concurrent import execute_concurrent_with_args
 
+from asgi_app.cli.sample_data import sample_user, seed
 from asgi_app.driver.cluster import build_cluster
 from asgi_app.local_node import NodeSpec, Progress, local_node
-from asgi_app.seeding import sample_user, seed
 from asgi_app.settings import ContactPoint, Settings
 from asgi_app.tables.builtin import TABLES, USERS
 from asgi_app.tables.cql import Queries, create_keyspace, quoted
@@ -102,7 +102,7 @@ def _user(row: tuple[Any, ...]) -> User:
 
 @contextmanager
 def seeded_site(site: Site, rows: int, *, keep: bool) -> Iterator[Site]:
-    """On the same node a keyspace whose `users` are the first `rows` of `asgi_app.seeding`; `users` has some of them.
+    """On the same node a keyspace whose `users` are the first `rows` of `asgi_app.cli.sample_data`; `users` has some of them.
 
     It is dropped afterwards unless `keep`, which also takes what an earlier run has kept.
     """

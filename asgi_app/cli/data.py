@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import click
 
-from asgi_app import seeding
+from asgi_app.cli import sample_data as seeding
 from asgi_app.cli.console import row_progress
 from asgi_app.cli.failures import in_sentences
 from asgi_app.cli.options import connection_fields, settings_options

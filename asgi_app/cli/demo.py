@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from asgi_app import seeding
+from asgi_app.cli import sample_data as seeding
 from asgi_app.cli import server
 from asgi_app.cli.console import node_progress, row_progress, say
 from asgi_app.cli.examples import examples, farewell

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from asgi_app.cli.sample_data import SAMPLE_ANIMALS, SAMPLE_PLANTS, sample_user
 from asgi_app.driver.codec import timestamp_text
-from asgi_app.seeding import SAMPLE_ANIMALS, SAMPLE_PLANTS, sample_user
 from asgi_app.settings import Settings
 from asgi_app.tables.builtin import User
 

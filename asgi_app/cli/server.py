@@ -17,9 +17,9 @@ from uvicorn.supervisors import ChangeReload
 
 from asgi_app.cli.draining import CUT, DrainingServer
 from asgi_app.cli.failures import Failure
-from asgi_app.cli.patience import BoundedConfig
 from asgi_app.cli.peers import in_both_forms
 from asgi_app.cli.protocol import AbortableProtocol
+from asgi_app.cli.timeouts import BoundedConfig
 from asgi_app.cli.workers import Supervisor
 from asgi_app.settings import LogFormat, Settings
 from asgi_app.stream import StreamAborted

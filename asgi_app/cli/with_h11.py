@@ -6,8 +6,8 @@ from typing import Any
 
 import h11
 
-from asgi_app.cli.patience import REQUEST_LINE, Patience
 from asgi_app.cli.strict_h11 import StrictConnection
+from asgi_app.cli.timeouts import REQUEST_LINE, Patience
 from asgi_app.errors import RequestError
 
 

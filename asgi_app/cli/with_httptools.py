@@ -10,7 +10,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from asgi_app.cli.heads import Fields, checked_fields, origin_form, with_host
 from asgi_app.cli.ignored_upgrades import UpgradeIgnoringParser
-from asgi_app.cli.patience import Patience
+from asgi_app.cli.timeouts import Patience
 from asgi_app.errors import RequestError
 
 PIECE = 8192

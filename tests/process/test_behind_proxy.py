@@ -16,7 +16,7 @@ import pytest
 from cassandra.cluster import Session
 from helpers.cassandra import count
 
-from asgi_app.seeding import seed
+from asgi_app.cli.sample_data import seed
 from process.running import COMMAND, PYTHON, Program, free_port, started, wait_until
 
 pytestmark = pytest.mark.long

@@ -13,7 +13,7 @@ import pytest
 from cassandra.cluster import Session
 from helpers.cassandra import count
 
-from asgi_app.seeding import sample_user
+from asgi_app.cli.sample_data import sample_user
 from process.running import COMMAND, free_port, run, started
 
 TABLES = ("animals", "plants", "users")

@@ -18,7 +18,7 @@ import pytest
 from cassandra.cluster import Session
 from helpers.cassandra import count
 
-from asgi_app.seeding import seed
+from asgi_app.cli.sample_data import seed
 from process.running import COMMAND, PYTHON, Program, alive, free_port, run, started, wait_until
 
 Settings = Mapping[str, str]

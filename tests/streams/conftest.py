@@ -9,7 +9,7 @@ from cassandra.cluster import Session
 from helpers.cassandra import own_keyspace
 from helpers.service import settings_for
 
-from asgi_app.seeding import seed
+from asgi_app.cli.sample_data import seed
 from asgi_app.settings import Settings
 from streams.stored import User, stored_users
 
