@@ -63,7 +63,7 @@ def obstacle() -> str:
 
 @contextmanager
 def cluster_site(site: Site, rows: int) -> Iterator[ClusterSite]:
-    """Three nodes with the first `rows` users of `asgi_app.cli.sample_data`, and some of those that `site` has in its own.
+    """Three nodes with the first `rows` users of `asgi_app.cli.sample_data`, and some of those that `site` has.
 
     Nothing of them is left afterwards. Raises LocalNodeError or ContenderFailed.
     """

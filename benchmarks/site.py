@@ -102,7 +102,7 @@ def _user(row: tuple[Any, ...]) -> User:
 
 @contextmanager
 def seeded_site(site: Site, rows: int, *, keep: bool) -> Iterator[Site]:
-    """On the same node a keyspace whose `users` are the first `rows` of `asgi_app.cli.sample_data`; `users` has some of them.
+    """On the same node a keyspace whose `users` are the first `rows` of `asgi_app.cli.sample_data`; `users` has some.
 
     It is dropped afterwards unless `keep`, which also takes what an earlier run has kept.
     """

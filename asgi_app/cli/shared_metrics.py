@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from asgi_app.cli.failures import Failure
-from asgi_app.telemetry.metrics_directory import DIRECTORY, named_directory
+from asgi_app.settings.metrics_directory import DIRECTORY, named_directory
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # a new directory is made in it
 """Where Linux, and a container whose root is read-only, has a file system in memory."""

@@ -75,7 +75,8 @@ def build_cluster(
     cluster's `shutdown()`, connected or not.
 
     `row_factory` makes the rows of every statement that brings no other. `observer` is told of retries.
-    `connection_class` is one of `asgi_app.driver.loop_connection`; without it the driver's own reads its sockets in a thread.
+    `connection_class` is one of `asgi_app.driver.loop_connection`; without it the driver's own reads its sockets in a
+    thread.
 
     Raises `ClusterConfigError` when the driver cannot run on this Python or a TLS file or the bundle cannot be used,
     and `ClusterUnreachableError` when no node can be found now.

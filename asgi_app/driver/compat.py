@@ -3,9 +3,9 @@
 `cassandra.cluster` picks an event loop when it is imported and fails where it finds none: since Python 3.12 has no
 `asyncore`, that is every build of the driver without its libev extension.
 
-Two distributions have the import name `cassandra`: `cassandra-driver` and its fork `scylla-driver`. The fast path of
-this service (`asgi_app.driver.execution.Call`, `asgi_app.driver.loop_connection`) uses private parts of the driver, so it is for the versions of
-`cassandra-driver` that the service is tested with. Every other driver is used by its public methods alone.
+Two distributions have the import name `cassandra`: `cassandra-driver` and its fork `scylla-driver`. The fast path
+(`asgi_app.driver.execution.Call`, `asgi_app.driver.loop_connection`) uses private parts of the driver, so it is for the
+versions of `cassandra-driver` that the service is tested with. Every other driver is used by its public methods alone.
 """
 
 import platform

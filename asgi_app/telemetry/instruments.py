@@ -23,7 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from asgi_app.telemetry.metrics_directory import named_directory
+from asgi_app.settings.metrics_directory import named_directory
 
 GONE = math.nan
 """The value of a gauge's label that has nothing to tell any more: it is not exported."""

@@ -19,9 +19,9 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_orig
 
 import msgspec
 
-from asgi_app.env_file import read_env_file
-from asgi_app.service_links import service_links
-from asgi_app.telemetry.metrics_directory import DIRECTORY, make_directory, named_directory
+from asgi_app.settings.env_file import read_env_file
+from asgi_app.settings.metrics_directory import DIRECTORY, make_directory, named_directory
+from asgi_app.settings.service_links import service_links
 
 OWN_PREFIX = "ASGI_CASSANDRA_"
 
@@ -633,7 +633,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         that does not exist is an empty one, and `None` reads none. Values of the file are taken literally: `$NAME`
         is not replaced. A variable that is empty in the end counts as not set, so an empty one in the environment
         also hides the one in the file. What Kubernetes and Docker set in the environment for services that are named
-        like ours (`asgi_app.service_links`) is left out.
+        like ours (`asgi_app.settings.service_links`) is left out.
 
         Raises `SettingsError` with everything that is wrong.
         """
