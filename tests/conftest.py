@@ -11,6 +11,7 @@ import httpx
 import pytest
 from cassandra.cluster import Session
 from helpers.cassandra import connected, own_keyspace
+from helpers.loops import EVERY_LOOP
 from helpers.service import serving, settings_for
 from starlette.applications import Starlette
 
@@ -48,9 +49,20 @@ def _running_node(named: str) -> NodeAddress:
     return host, int(port)
 
 
+ROOMS = frozenset({"driver", "http", "runtime", "tables", "telemetry"})
+"""Folders of tests whose async tests run on every event loop that the service supports."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the async tests of `ROOMS` on every event loop, except those of a module that chooses its own."""
+    chooses = hasattr(metafunc.module, "anyio_backend")
+    if "anyio_backend" in metafunc.fixturenames and metafunc.definition.path.parent.name in ROOMS and not chooses:
+        metafunc.parametrize("anyio_backend", EVERY_LOOP, indirect=True)
+
+
 @pytest.fixture(scope="module")
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """asyncio, unless a test is marked `every_loop`."""
+    """Return the event loop of an async test: asyncio, unless the test asks for another one."""
     return getattr(request, "param", ("asyncio", {"use_uvloop": False}))
 
 

@@ -3,7 +3,7 @@
 `asgi_app.driver._transcoder` (`_transcoder.cpp`) is built while the project is installed, if that can be done there
 (`hatch_build.py`). It writes what `RowPage.json_rows` and `RowPage.json_lines` write, ten times as fast, large pages
 without the interpreter's lock. For whatever is not a perfect page of plain columns they do it themselves, with the same
-bytes: `tests/unit/test_rows.py` runs on both.
+bytes: `tests/driver/test_page.py` runs on both.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The table of errors in the docs is made from the classes, and so is this check of the tree at the top of the module.
 
-To renew the table: `python tests/unit/test_errors_docs.py`.
+To renew the table: `python tests/docs/test_errors_docs.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from asgi_app.errors import ServiceError
 from asgi_app.runtime.admission import AnswerOverdue
 
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
-BEGIN = "<!-- errors: made by tests/unit/test_errors_docs.py -->\n"
+BEGIN = "<!-- errors: made by tests/docs/test_errors_docs.py -->\n"
 END = "<!-- end of errors -->\n"
 
 ABSTRACT = {"RequestError", "Unavailable", "Overloaded", "ServiceError"}

@@ -1,4 +1,4 @@
-"""docs/metrics.md has exactly the table of what is declared; `python tests/unit/test_metrics_docs.py` writes it anew.
+"""docs/metrics.md has exactly the table of what is declared; `python tests/docs/test_metrics_docs.py` writes it anew.
 
 The dashboard and the alert rules ask for nothing that is not exported, and the dashboard leaves nothing out.
 """
