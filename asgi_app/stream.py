@@ -31,7 +31,7 @@ from asgi_app.errors import (
     TooManyStreams,
 )
 from asgi_app.http.context import database_of, deadline_of, drain_of, row_sizes_of, settings_of
-from asgi_app.http.formats import FORMATS, Gzip, RowFormat
+from asgi_app.http.formats import FORMATS, MEDIA_TYPES, Gzip, RowFormat, named
 from asgi_app.http.negotiation import preferred
 from asgi_app.http.requests import list_field
 from asgi_app.http.responses import problem_body
@@ -121,17 +121,16 @@ def stream_rows(
 
 def chosen_format(request: Request) -> RowFormat:
     """The form that `?format=` names, or else the one that `Accept` prefers."""
-    named = request.query_params.get("format")
-    if named is not None:
-        if named not in FORMATS:
+    asked = request.query_params.get("format")
+    if asked is not None:
+        if asked not in FORMATS:
             message = f"must be one of {', '.join(FORMATS)}"
             raise InvalidInput(errors=(FieldError("query.format", message),))
-        return FORMATS[named]()
-    by_media_type = {form.media_type: form for form in FORMATS.values()}
-    media_type = preferred(list_field(request, "accept"), list(by_media_type))
+        return FORMATS[asked]()
+    media_type = preferred(list_field(request, "accept"), tuple(MEDIA_TYPES))
     if media_type is None:
-        raise NotAcceptable(tuple(by_media_type))
-    return by_media_type[media_type]()
+        raise NotAcceptable(tuple(form.media_type for form in FORMATS.values()))
+    return named(media_type)
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
@@ -176,7 +175,7 @@ class RowStream:
         self._most = most
         self._patience = patience
         self._headers = [
-            (b"content-type", form.content_type.encode()),
+            (b"content-type", f"{form.media_type}{form.parameters}".encode()),
             (b"cache-control", b"no-store"),
             (b"vary", vary.encode()),
         ]

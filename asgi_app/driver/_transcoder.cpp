@@ -29,7 +29,7 @@ namespace {
 static_assert(std::numeric_limits<float>::is_iec559 && std::numeric_limits<double>::is_iec559 && FLT_EVAL_METHOD == 0);
 
 // Counts the changes of what `transcode` takes: `asgi_app.driver.transcoding` takes no other.
-constexpr long kInterface = 1;
+constexpr long kInterface = 2;
 
 // Bytes of a page above which other threads may run meanwhile. Smaller ones take less than 0.1 ms; to get the lock back
 // may take the event loop 5 ms.
@@ -183,7 +183,18 @@ std::size_t character_size(Bytes text, std::size_t at) {
     return 4;
 }
 
-void write_text(Out& out, Bytes text) {
+// Whether Python's str.splitlines ends a line at the well-formed character that begins at `at` and is not ASCII: U+0085,
+// U+2028 or U+2029. The others that it knows are control characters, which JSON escapes.
+bool ends_line(Bytes text, std::size_t at) {
+    if (text[at] == '\xC2') return text[at + 1] == '\x85';
+    return text[at] == '\xE2' && text[at + 1] == '\x80' && (text[at + 2] == '\xA8' || text[at + 2] == '\xA9');
+}
+
+void escape_line_end(Out& out, char last) {
+    out.put(last == '\x85' ? "\\u0085" : last == '\xA8' ? "\\u2028" : "\\u2029");
+}
+
+void write_text(Out& out, Bytes text, bool lines) {
     out.put('"');
     std::size_t from = 0, at = 0;
     while (at < text.size()) {
@@ -191,7 +202,13 @@ void write_text(Out& out, Bytes text) {
         if (is_plain(byte)) {
             ++at;
         } else if (byte >= 0x80) {
-            at += character_size(text, at);
+            const std::size_t size = character_size(text, at);
+            if (lines && ends_line(text, at)) {
+                out.put(text.substr(from, at - from));
+                escape_line_end(out, text[at + size - 1]);
+                from = at + size;
+            }
+            at += size;
         } else {
             out.put(text.substr(from, at - from));
             escape(out, byte);
@@ -394,9 +411,9 @@ std::size_t width_of(Kind kind) {
     throw std::invalid_argument("a kind of column that is not known");
 }
 
-void write_value(Out& out, Kind kind, Bytes cell) {
+void write_value(Out& out, Kind kind, Bytes cell, bool lines) {
     switch (kind) {
-        case kText: return write_text(out, cell);
+        case kText: return write_text(out, cell, lines);
         case kBlob: return write_blob(out, cell);
         case kBoolean: return out.put(cell[0] ? Bytes("true") : Bytes("false"));
         case kTinyint: return write_integer(out, static_cast<int>(static_cast<std::int8_t>(cell[0])));
@@ -421,14 +438,14 @@ class Page {
 public:
     explicit Page(Bytes body) : body_(body) {}
 
-    void write_cell(Out& out, const Column& column) {
+    void write_cell(Out& out, const Column& column, bool lines) {
         const auto length = static_cast<std::int32_t>(big_endian<std::uint32_t>(take(4)));
         out.put(column.before);
         if (length < 0) return out.put("null");
         const Bytes cell = take(static_cast<std::size_t>(length));
         if (column.width != 0 && cell.empty()) return out.put("null");  // Cassandra's "empty"
         require(column.width == 0 || cell.size() == column.width);
-        write_value(out, column.kind, cell);
+        write_value(out, column.kind, cell, lines);
     }
 
     void end() const { require(at_ == body_.size()); }
@@ -445,14 +462,15 @@ private:
     std::size_t at_ = 0;
 };
 
-Out written(Bytes body, std::size_t rows, const std::vector<Column>& columns, Bytes between, Bytes after) {
+// The rows as lines, each with a newline after it, or else with commas between them.
+Out written(Bytes body, std::size_t rows, const std::vector<Column>& columns, bool lines) {
     Out out(body.size() * 2 + 64);
     Page page(body);
     for (std::size_t row = 0; row < rows; ++row) {
-        if (row != 0) out.put(between);
-        for (const Column& column : columns) page.write_cell(out, column);
+        if (!lines && row != 0) out.put(',');
+        for (const Column& column : columns) page.write_cell(out, column, lines);
         out.put('}');
-        out.put(after);
+        if (lines) out.put('\n');
     }
     page.end();
     return out;
@@ -480,11 +498,11 @@ enum class Ended { kWhole, kNotPerfect, kNoMemory };
 // `written`, with the interpreter let go of meanwhile. It is taken back by a plain statement and not by a destructor: a
 // thread of an interpreter that is ending is ended there, which a destructor would make a crash of.
 Ended written_unlocked(std::optional<Out>& out, Bytes body, std::size_t rows, const std::vector<Column>& columns,
-                       Bytes between, Bytes after) {
+                       bool lines) {
     PyThreadState* state = body.size() > kLargePage ? PyEval_SaveThread() : nullptr;
     Ended ended = Ended::kWhole;
     try {
-        out.emplace(written(body, rows, columns, between, after));
+        out.emplace(written(body, rows, columns, lines));
     } catch (const NotPerfect&) {
         ended = Ended::kNotPerfect;
     } catch (const std::bad_alloc&) {
@@ -497,18 +515,17 @@ Ended written_unlocked(std::optional<Out>& out, Bytes body, std::size_t rows, co
 Bytes bytes_of(const char* data, Py_ssize_t size) { return {data, static_cast<std::size_t>(size)}; }
 
 PyObject* transcode(PyObject*, PyObject* arguments) {
-    const char *body, *kinds, *between, *after;
-    Py_ssize_t body_size, kinds_size, between_size, after_size, rows;
+    const char *body, *kinds;
+    Py_ssize_t body_size, kinds_size, rows;
     PyObject* names;
-    if (!PyArg_ParseTuple(arguments, "y#ny#Oy#y#", &body, &body_size, &rows, &kinds, &kinds_size, &names, &between,
-                          &between_size, &after, &after_size))
+    int lines;
+    if (!PyArg_ParseTuple(arguments, "y#ny#Op", &body, &body_size, &rows, &kinds, &kinds_size, &names, &lines))
         return nullptr;
     try {
         const std::vector<Column> columns = columns_of(kinds, kinds_size, names);
         if (rows < 0 || rows > body_size / (4 * kinds_size) || body_size > PY_SSIZE_T_MAX / 8) Py_RETURN_NONE;
         std::optional<Out> out;
-        switch (written_unlocked(out, bytes_of(body, body_size), static_cast<std::size_t>(rows), columns,
-                                 bytes_of(between, between_size), bytes_of(after, after_size))) {
+        switch (written_unlocked(out, bytes_of(body, body_size), static_cast<std::size_t>(rows), columns, lines)) {
             case Ended::kNotPerfect: Py_RETURN_NONE;
             case Ended::kNoMemory: return PyErr_NoMemory();
             case Ended::kWhole: break;
@@ -527,10 +544,11 @@ int add_constants(PyObject* module) { return PyModule_AddIntConstant(module, "IN
 
 PyMethodDef methods[] = {
     {"transcode", transcode, METH_VARARGS,
-     "transcode(body, rows, kinds, names, between, after) -> bytes | None\n\n"
+     "transcode(body, rows, kinds, names, lines) -> bytes | None\n\n"
      "The rows of a page as JSON objects; None where a cell is not a value of its kind, or the page is not whole.\n"
-     "`kinds` has a code for each column, `names` what comes before its value: b'{\"a\":', b',\"b\":'. `between` comes\n"
-     "between two rows, `after` after each. Raises ValueError for a kind that is not known, TypeError, MemoryError."},
+     "`kinds` has a code for each column, `names` what comes before its value: b'{\"a\":', b',\"b\":'. With\n"
+     "`lines` a newline comes after each row, and no text holds what Python takes for a line's end; without it commas\n"
+     "come between rows. Raises ValueError for a kind that is not known, TypeError, MemoryError."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -1,5 +1,3 @@
 INTERFACE: int
 
-def transcode(
-    body: bytes, rows: int, kinds: bytes, names: tuple[bytes, ...], between: bytes, after: bytes, /
-) -> bytes | None: ...
+def transcode(body: bytes, rows: int, kinds: bytes, names: tuple[bytes, ...], lines: bool, /) -> bytes | None: ...

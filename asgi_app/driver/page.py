@@ -28,7 +28,7 @@ from cassandra import cqltypes, protocol
 from cassandra.protocol import RESULT_KIND_ROWS
 
 from asgi_app.driver.codec import NOT_A_VALUE, Cell, Codec, codec_of, shape_of
-from asgi_app.driver.transcoding import Plan, plan_of
+from asgi_app.driver.transcoding import Plan, plan_of, without_line_ends
 
 try:
     from cassandra.bytesio import BytesIOReader
@@ -105,9 +105,9 @@ class RowPage:
         return msgspec.json.encode(self._encodable())[1:-1] if rows is None else rows
 
     def json_lines(self) -> bytes:
-        """The rows as JSON objects, each with a newline after it."""
+        """Return the rows as JSON objects, each with a newline after it and no other character that ends a line."""
         lines = self.transcoded_lines()
-        return msgspec.json.Encoder().encode_lines(self._encodable()) if lines is None else lines
+        return without_line_ends(msgspec.json.Encoder().encode_lines(self._encodable())) if lines is None else lines
 
     def transcoded_rows(self) -> bytes | None:
         """`json_rows` by compiled code, for which a page need not be taken in parts; None where that cannot be."""

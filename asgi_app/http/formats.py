@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -12,14 +11,17 @@ from typing import Any, Protocol
 import msgspec
 
 from asgi_app.driver.page import RowPage
+from asgi_app.driver.transcoding import without_line_ends
 
 
 class RowFormat(Protocol):
     """Writes one stream: `begin`, then `rows` for each page, then `end`, or `fail` where it breaks off."""
 
     media_type: str
-    content_type: str
-    """The media type with its parameters."""
+    other_names: Sequence[str]
+    """Media types that people use for the same."""
+    parameters: str
+    """What follows the media type in a Content-Type."""
 
     def begin(self, columns: Sequence[str]) -> bytes:
         """What comes before the first row."""
@@ -40,7 +42,9 @@ class RowFormat(Protocol):
 class JSONArray:
     """One array. A stream that breaks off leaves it open, so that no parser takes it for whole."""
 
-    media_type = content_type = "application/json"
+    media_type = "application/json"
+    other_names: Sequence[str] = ()
+    parameters = ""
 
     def __init__(self) -> None:
         self._empty = True
@@ -71,7 +75,20 @@ class JSONArray:
 class NDJSON:
     """An object a line; a stream that breaks off ends with a line `{"error": …}`."""
 
-    media_type = content_type = "application/x-ndjson"
+    media_type = "application/x-ndjson"
+    other_names: Sequence[str] = (
+        "application/ndjson",
+        "application/jsonl",
+        "application/x-jsonl",
+        "application/jsonlines",
+        "application/x-jsonlines",
+        "application/json-lines",
+        "text/ndjson",
+        "text/x-ndjson",
+        "text/jsonl",
+        "text/x-jsonl",
+    )
+    parameters = ""
 
     def begin(self, columns: Sequence[str]) -> bytes:
         return b""
@@ -86,13 +103,15 @@ class NDJSON:
         return b""
 
     def fail(self, problem: bytes) -> bytes:
-        return b'{"error":%b}\n' % problem
+        return b'{"error":%b}\n' % without_line_ends(problem)
 
 
 class MessagePack:
     """A sequence of maps, one a row."""
 
-    media_type = content_type = "application/vnd.msgpack"
+    media_type = "application/vnd.msgpack"
+    other_names: Sequence[str] = ("application/msgpack", "application/x-msgpack")
+    parameters = ""
 
     def begin(self, columns: Sequence[str]) -> bytes:
         return b""
@@ -110,17 +129,22 @@ class MessagePack:
         return b""
 
 
+_QUOTE = '"'
+_to_be_quoted = re.compile(r'[",\r\n]').search
+
+
 class CSV:
-    """RFC 4180 with a header line. Null is an empty field; a collection is its JSON."""
+    """RFC 4180 with a header line. Null is an empty field, an empty text `""`; a collection is its JSON."""
 
     media_type = "text/csv"
-    content_type = "text/csv; charset=utf-8; header=present"
+    other_names: Sequence[str] = ("application/csv", "text/x-csv", "application/x-csv")
+    parameters = "; charset=utf-8; header=present"
 
     def begin(self, columns: Sequence[str]) -> bytes:
-        return _csv_lines([columns])
+        return _csv_line(columns).encode()
 
     def rows(self, page: RowPage) -> bytes:
-        return _csv_lines([map(_csv_field, row) for row in page.tuples()])
+        return "".join([_csv_line(row) for row in page.tuples()]).encode()
 
     def in_one_go(self, page: RowPage) -> bytes | None:
         return None
@@ -136,6 +160,19 @@ FORMATS: Mapping[str, type[RowFormat]] = MappingProxyType(
     {"json": JSONArray, "ndjson": NDJSON, "msgpack": MessagePack, "csv": CSV}
 )
 """By the name that `?format=` takes; the first is sent where a client likes several equally."""
+
+MEDIA_TYPES: Mapping[str, type[RowFormat]] = MappingProxyType(
+    {form.media_type: form for form in FORMATS.values()}
+    | {name: form for form in FORMATS.values() for name in form.other_names}
+)
+"""Every media type that `Accept` may name, the registered or usual one of each form first: a wildcard gets that."""
+
+
+def named(media_type: str) -> RowFormat:
+    """Return a writer of the form with this media type of `MEDIA_TYPES`, under that very name."""
+    form = MEDIA_TYPES[media_type]()
+    form.media_type = media_type
+    return form
 
 
 class Gzip:
@@ -153,13 +190,18 @@ class Gzip:
         return self._compressor.flush()
 
 
-def _csv_lines(rows: Sequence[Any]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(rows)
-    return text.getvalue().encode()
+def _csv_line(row: Sequence[Any]) -> str:
+    """Return a record. Null is `""` where it is the only field, because most readers skip an empty line."""
+    return (",".join(map(_csv_field, row)) or '""') + "\r\n"
 
 
-def _csv_field(value: Any) -> Any:
-    if value is None or type(value) in (str, int, float):  # and no bool, which csv would write as True
-        return value
-    return msgspec.json.encode(value).decode()
+def _csv_field(value: Any) -> str:
+    """Return a field that tells null from an empty text, which `csv.writer` can do from Python 3.12 on only."""
+    if value is None:
+        return ""
+    kind = type(value)
+    if kind is str:
+        return value if value and not _to_be_quoted(value) else f'"{value.replace(_QUOTE, _QUOTE * 2)}"'
+    if kind is int or kind is float:  # and no bool, which JSON writes in lower case
+        return str(value)
+    return _csv_field(msgspec.json.encode(value).decode())

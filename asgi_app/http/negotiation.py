@@ -8,12 +8,17 @@ import mimeparse
 
 
 def preferred(accept: str | None, offered: Sequence[str]) -> str | None:
-    """The offered media type that an `Accept` header prefers; None where it wants none of them.
+    """Return the offered media type that an `Accept` header prefers; None where it wants none of them.
 
     Of types it likes equally the first offered is taken. No header, or one that cannot be read, accepts anything.
     """
+    wanted = (accept or "*/*").strip().lower()
+    if wanted == "*/*":
+        return offered[0]
+    if wanted in offered:
+        return wanted
     try:
         # mimeparse takes the last of equals.
-        return mimeparse.best_match(list(reversed(offered)), (accept or "*/*").lower()) or None
+        return mimeparse.best_match(list(reversed(offered)), wanted) or None
     except (mimeparse.MimeTypeParseException, ValueError):
         return offered[0]

@@ -1,6 +1,7 @@
 """Compiled code writes the bytes that Python writes, and leaves to it whatever is not perfect."""
 
 import importlib.util
+import json
 import os
 import random
 import shutil
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from asgi_app.driver import transcoding
 from asgi_app.driver.codec import shape_of
 from asgi_app.driver.page import RowPage, RowsCorrupt
-from asgi_app.driver.transcoding import KINDS, plan_of
+from asgi_app.driver.transcoding import KINDS, plan_of, without_line_ends
 from asgi_app.http.formats import CSV, NDJSON, JSONArray, MessagePack
 
 with suppress(ImportError):
@@ -100,7 +101,8 @@ def page_of(types, content):
 
 
 def by_python(page):
-    return msgspec.json.encode(page._encodable())[1:-1], msgspec.json.Encoder().encode_lines(page._encodable())
+    lines = msgspec.json.Encoder().encode_lines(page._encodable())
+    return msgspec.json.encode(page._encodable())[1:-1], without_line_ends(lines)
 
 
 def by_compiled(page):
@@ -116,6 +118,48 @@ def perfect_rows(types):
 @given(TYPES.flatmap(perfect_rows))
 def test_perfect_pages_are_written_alike(case):
     page = page_of(*case)
+    assert by_compiled(page) == by_python(page)
+
+
+LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""What `str.splitlines` takes for the end of a line, by its documentation."""
+
+TEXTS = [
+    LINE_ENDS,
+    *(f"a{end}b" for end in LINE_ENDS),
+    *(f"{end}{end}" for end in LINE_ENDS),
+    "".join(map(chr, [*range(0xD800), *range(0xE000, 0x11000)])),
+]
+
+
+def of_texts(names, types, texts):
+    return RowPage(tuple(names), types, len(texts), encoded([[text.encode()] for text in texts]))
+
+
+@pytest.mark.parametrize("python", [pytest.param(False, marks=compiled), True])
+def test_a_row_is_one_line_for_every_reader_whatever_its_texts_and_names(monkeypatch, python):
+    if python:
+        monkeypatch.setattr(transcoding, "transcode", None)
+    page = of_texts([f"name{LINE_ENDS[-3:]}"], (cqltypes.UTF8Type,), TEXTS)
+    lines = page.json_lines().decode()
+    assert (page.transcoded_lines() is None) == python
+    assert [json.loads(line) for line in lines.splitlines()] == page.dicts()
+    assert len(lines.splitlines()) == len(lines.split("\n")) - 1 == len(TEXTS)
+    assert json.loads(b"[" + page.json_rows() + b"]") == page.dicts()
+
+
+def test_the_keys_of_maps_end_no_line_either():
+    kind = cqltypes.MapType.apply_parameters([cqltypes.UTF8Type, cqltypes.UTF8Type])
+    key, value = (f"{name}{LINE_ENDS}".encode() for name in ("key", "value"))
+    page = RowPage(("m",), (kind,), 1, encoded([[struct.pack(">i", 1) + cell(key) + cell(value)]]))
+    (line,) = page.json_lines().decode().splitlines()
+    assert json.loads(line) == {"m": {f"key{LINE_ENDS}": f"value{LINE_ENDS}"}}
+
+
+@compiled
+@given(st.lists(st.text(st.sampled_from(LINE_ENDS + 'a"\\é“€😀\u2027\u202a\x84\x86'), max_size=8), max_size=8))
+def test_line_ends_are_escaped_alike(texts):
+    page = of_texts(["t"], (cqltypes.UTF8Type,), texts)
     assert by_compiled(page) == by_python(page)
 
 
@@ -268,14 +312,14 @@ def test_columns_that_are_not_plain_have_no_plan():
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ((b"", 0, b"!", (b"",), b"", b""), ValueError),
-        ((b"", 0, b"ii", (b"",), b"", b""), ValueError),
-        ((b"", 0, b"", (), b"", b""), ValueError),
-        ((b"", 0, b"i", [b""], b"", b""), ValueError),
-        ((b"", 0, b"i", ("a",), b"", b""), ValueError),
-        ((bytearray(b""), 0, b"i", (b"",), b"", b""), TypeError),
-        ((b"", "0", b"i", (b"",), b"", b""), TypeError),
-        ((b"", 0, b"i", (b"",), b""), TypeError),
+        ((b"", 0, b"!", (b"",), True), ValueError),
+        ((b"", 0, b"ii", (b"",), True), ValueError),
+        ((b"", 0, b"", (), True), ValueError),
+        ((b"", 0, b"i", [b""], True), ValueError),
+        ((b"", 0, b"i", ("a",), True), ValueError),
+        ((bytearray(b""), 0, b"i", (b"",), True), TypeError),
+        ((b"", "0", b"i", (b"",), True), TypeError),
+        ((b"", 0, b"i", (b"",)), TypeError),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, error):

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from asgi_app.formats import FORMATS, MEDIA_TYPES
 from helpers.problems import problem
 from helpers.service import serving, settings_for
 from starlette.applications import Starlette
@@ -92,6 +93,8 @@ async def test_each_form_named_by_the_query_has_the_same_rows(
         ("text/csv;q=0.8, application/x-ndjson;q=0.3", "csv"),
         ("*/*;q=0.2, application/vnd.msgpack;q=0.3", "msgpack"),
         ("application/json;q=0, */*", "ndjson"),
+        ("application/*", "json"),
+        ("application/jsonl;q=0, */*;q=0.5", "json"),
         ("application/json;q=0.5, */*;q=0.5", "json"),
     ],
 )
@@ -103,6 +106,15 @@ async def test_accept_chooses_the_form_it_likes_best(
     assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
     assert answer.headers["vary"] == "Accept"
     assert read(answer.content) == crowd[:ROWS]
+
+
+@pytest.mark.parametrize("name", MEDIA_TYPES)
+async def test_a_form_is_sent_under_the_name_that_was_asked_for(client: httpx.AsyncClient, name: str) -> None:
+    for accept in (name, f"{name.upper()};q=0.7, text/html, */*;q=0.1"):
+        answer = await client.get("/users/stream?limit=2", headers={"Accept": accept})
+        assert answer.headers["content-type"] == name + MEDIA_TYPES[name].parameters
+        form = next(it for it, kind in FORMATS.items() if kind is MEDIA_TYPES[name])
+        assert answer.content == (await client.get(f"/users/stream?limit=2&format={form}")).content
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml, image/*", "application/json;q=0", "*/*;q=0"])

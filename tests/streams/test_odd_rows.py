@@ -186,3 +186,17 @@ async def test_pages_are_small_while_others_read(
         chunks = (await stream(app, "fetch_size=200")).chunks
         assert sorted(ids_of(json.loads(b"".join(chunks)))) == sorted(ids)
         assert max(map(len, chunks)) < 2 * most
+
+
+async def test_a_text_ends_no_line_and_an_empty_one_is_not_null(
+    cql: Session, users: str, client: httpx.AsyncClient
+) -> None:
+    name = "a\u2028b\u2029c\x85d\ve\x1cf"
+    cql.execute(f"INSERT INTO {users} (id, name, email) VALUES (%s, %s, '')", (uuid.uuid4(), name))
+    async with client.stream("GET", "/users/stream", headers={"Accept": "application/jsonl"}) as answer:
+        assert answer.headers["content-type"] == "application/jsonl"
+        (line,) = [line async for line in answer.aiter_lines()]
+    user = json.loads(line)
+    assert (user["name"], user["email"], user["age"]) == (name, "", None)
+    record = (await client.get("/users/stream?format=csv")).content.decode().split("\r\n")[1]
+    assert record == f'{user["id"]},{name},"",,,'

@@ -22,6 +22,8 @@ import msgspec
 import pytest
 from cassandra.cqltypes import Int32Type
 from contract.samples import every_loop
+from helpers.properties import given
+from hypothesis import strategies as st
 from starlette.types import Message
 
 from asgi_app.db import Result
@@ -272,6 +274,29 @@ def test_csv_writes_what_a_spreadsheet_reads_back() -> None:
     page = SimpleNamespace(tuples=lambda: [values])
     (row,) = csv.reader(io.StringIO(CSV().rows(page).decode(), newline=""))  # type: ignore[arg-type]
     assert row == ["a,b", 'say "hi"', "line\r\nbreak", "", "true", "0.1", '[1,"x"]', '{"k":null}']
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ((None, ""), b',""\r\n'),
+        (("", None), b'"",\r\n'),
+        (("", ""), b'"",""\r\n'),
+        ((None, None), b",\r\n"),
+        ((None,), b'""\r\n'),  # a reader would skip an empty line, and with it the row
+        (("",), b'""\r\n'),
+        (([], {}), b"[],{}\r\n"),
+    ],
+)
+def test_csv_tells_null_from_an_empty_text(row: Sequence[Any], line: bytes) -> None:
+    assert CSV().rows(SimpleNamespace(tuples=lambda: [row])) == line  # type: ignore[arg-type]
+
+
+@given(st.lists(st.none() | st.text(min_size=1) | st.integers() | st.floats(allow_nan=False), min_size=2))
+def test_csv_writes_everything_else_as_python_does(row: list[Any]) -> None:
+    expected = io.StringIO()
+    csv.writer(expected, lineterminator="\r\n").writerow(row)
+    assert CSV().rows(SimpleNamespace(tuples=lambda: [row])) == expected.getvalue().encode()  # type: ignore[arg-type]
 
 
 async def test_gzip_lets_every_page_be_read_as_it_comes() -> None:
