@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ from process.running import COMMAND, PYTHON, free_port, started, wait_until
 APPLICATION = "asgi_app.app:app"
 WARNING = "ASGI_CASSANDRA_PAGE_KEYS is not set"
 ATTEMPTS = 60
-"""Requests, each over a new connection, among which some reach each of two workers."""
+AT_ONCE = 12
 
 GUNICORN = [PYTHON, "-m", "gunicorn", "--workers", "2", "--worker-class", "uvicorn_worker.UvicornWorker"]
 FORKING = {"forked": GUNICORN, "forked after the import": [*GUNICORN, "--preload"]}
@@ -52,9 +53,11 @@ def token(client: httpx.Client) -> str:
     return found
 
 
-def statuses(client: httpx.Client, page_state: str) -> set[int]:
-    pages = (client.get("/users/stream/pages", params={"page_state": page_state}) for _ in range(ATTEMPTS))
-    return {page.status_code for page in pages}
+def statuses(client: httpx.Client, **query: str | int) -> set[int]:
+    """Return the statuses of many pages asked for at once, so that no worker is idle enough to get all of them."""
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        pages = threads.map(lambda _: client.get("/users/stream/pages", params=query), range(ATTEMPTS))
+        return {page.status_code for page in pages}
 
 
 @pytest.mark.parametrize("form", FORKING)
@@ -67,10 +70,14 @@ def test_each_forked_worker_warns_when_it_issues_its_first_token(
         assert WARNING not in program.errors
         issued = token(client)
         wait_until("one worker has warned", lambda: program.errors.count(WARNING) == 1)
-        assert statuses(client, issued) == {200, 422}
-        wait_until("both workers have issued and warned", lambda: token(client) and program.errors.count(WARNING) == 2)
-        for _ in range(ATTEMPTS):
-            token(client)
+        wait_until("the other worker refuses it", lambda: statuses(client, page_state=issued) == {200, 422})
+
+        def both_have_warned() -> bool:
+            assert statuses(client, fetch_size=1) == {200}
+            return program.errors.count(WARNING) == 2
+
+        wait_until("both workers have issued a token and warned", both_have_warned)
+        assert statuses(client, fetch_size=1) == {200}
         assert program.errors.count(WARNING) == 2
 
 
@@ -82,7 +89,7 @@ def test_forked_workers_with_the_same_keys_take_each_others_tokens(
     with started([*FORKING[form], "--bind", address(url), APPLICATION], tmp_path, {**settings, **keys}) as program:
         program.answers(f"{url}/readyz")
         fill(client)
-        assert statuses(client, token(client)) == {200}
+        assert statuses(client, page_state=token(client)) == {200}
         assert WARNING not in program.errors
 
 
@@ -108,6 +115,6 @@ def test_serve_makes_a_key_for_its_workers_and_does_not_warn(
     with started([COMMAND, "serve", "--port", port, "--workers", str(workers)], tmp_path, settings) as program:
         program.answers(f"{url}/readyz")
         fill(client)
-        assert statuses(client, token(client)) == {200}
+        assert statuses(client, page_state=token(client)) == {200}
         assert WARNING not in program.errors
         assert program.end() == 0
