@@ -31,6 +31,7 @@ from asgi_app.errors import (
     TooManyStreams,
 )
 from asgi_app.http.context import database_of, deadline_of, drain_of, row_sizes_of, settings_of
+from asgi_app.http.extensions import ABORT, UNSENT, StreamAborted
 from asgi_app.http.formats import FORMATS, MEDIA_TYPES, Gzip, RowFormat, named
 from asgi_app.http.negotiation import preferred
 from asgi_app.http.requests import list_field
@@ -61,16 +62,6 @@ BREATH = 0.00005
 
 LAST_WORD_SECONDS = 1.0
 """How long a client may take to take the last word of a stream that is broken off."""
-
-ABORT = "asgi_cassandra.abort"
-"""The extension of the scope in which `asgi-cassandra serve` offers to drop a connection with what it still buffers."""
-
-UNSENT = "asgi_cassandra.unsent"
-"""The extension of the scope in which it tells how many bytes of a connection's the client has still to take."""
-
-
-class StreamAborted(Exception):
-    """A stream failed after its first byte: the server must cut the connection, so that the body looks incomplete."""
 
 
 class ClientTooSlow(Exception):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asgi_app.stream import ABORT, UNSENT, StreamAborted
+from asgi_app.http.extensions import ABORT, UNSENT, StreamAborted
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import H11Protocol as HTTPProtocol

@@ -21,8 +21,8 @@ from asgi_app.cli.peers import in_both_forms
 from asgi_app.cli.protocol import AbortableProtocol
 from asgi_app.cli.timeouts import BoundedConfig
 from asgi_app.cli.workers import Supervisor
+from asgi_app.http.extensions import StreamAborted
 from asgi_app.settings import LogFormat, Settings
-from asgi_app.stream import StreamAborted
 from asgi_app.telemetry.logging import ConsoleLines, JsonLines, RequestFields
 
 APPLICATION = "asgi_app.app:app"

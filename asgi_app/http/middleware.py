@@ -23,7 +23,6 @@ from asgi_app.errors import (
     ShuttingDown,
     WrongEventLoop,
 )
-from asgi_app.http.breaking_off import break_off
 from asgi_app.http.context import (
     RequestContext,
     Service,
@@ -32,6 +31,7 @@ from asgi_app.http.context import (
     service_of,
     set_context,
 )
+from asgi_app.http.extensions import ABORT, StreamAborted, break_off
 from asgi_app.http.headers import REQUEST_ID, REQUEST_TIMEOUT, Head, check_head
 from asgi_app.http.paths import encoded_path, path_below
 from asgi_app.http.response_headers import RawHeaders, raw_headers
@@ -39,7 +39,6 @@ from asgi_app.http.responses import PROBLEM_TYPE, failure_response, log_failure,
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
 from asgi_app.settings import Settings
-from asgi_app.stream import ABORT, StreamAborted
 from asgi_app.telemetry.request_record import RequestNote, begin, end, milliseconds
 from asgi_app.telemetry.trace_context import HEADER, trace_context
 

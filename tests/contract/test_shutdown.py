@@ -20,9 +20,9 @@ from helpers.waiting import eventually
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from asgi_app.http.extensions import StreamAborted
 from asgi_app.runtime.drain import Drain
 from asgi_app.settings import Secret, Settings
-from asgi_app.stream import StreamAborted
 from contract.samples import ADA, every_loop, insert_users
 
 pytestmark = pytest.mark.anyio

@@ -18,8 +18,8 @@ from process.running import PYTHON, Program, free_port, started, wait_until
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from asgi_app.http.extensions import StreamAborted
 from asgi_app.http.formats import FORMATS
-from asgi_app.stream import StreamAborted
 from streams.parents import CHUNK_SECONDS, STACKS, untouched
 from streams.stored import write_users
 from streams.tcp import SMALL_BUFFER, ask, connect, rest, threaded

@@ -35,12 +35,13 @@ from asgi_app.errors import (
     ReadFailed,
     TooManyStreams,
 )
+from asgi_app.http.extensions import ABORT, StreamAborted
 from asgi_app.http.formats import CSV, NDJSON, Gzip, JSONArray, MessagePack, RowFormat
 from asgi_app.paging import PageReader, PageTimes, RowSizes, gather
 from asgi_app.runtime.admission import Share
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
-from asgi_app.stream import ABORT, RowStream, StreamAborted, accepts_gzip
+from asgi_app.stream import RowStream, accepts_gzip
 from asgi_app.tables.builtin import PLANTS
 from asgi_app.tables.cql import Statement
 from asgi_app.telemetry.metrics import Metrics

@@ -1,4 +1,7 @@
-"""Break a response off in the ASGI messages themselves, where raising alone would let it look whole.
+"""Break a response off so that no layer and no server lets it look whole.
+
+Under `asgi-cassandra serve` the scope offers the extensions `ABORT` and `UNSENT`. Elsewhere the break travels in the
+ASGI messages themselves, because raising alone would let the response look whole.
 
 Starlette's `BaseHTTPMiddleware` ends the body of a response before it raises what the application raised. The server
 then sends the last chunk, and the client takes half of the rows for all of them. So a message goes out first that no
@@ -17,6 +20,16 @@ from contextlib import suppress
 from starlette.types import Message, Send
 
 PATHSEND = "http.response.pathsend"
+
+ABORT = "asgi_cassandra.abort"
+"""A function that drops the connection together with what it still buffers."""
+
+UNSENT = "asgi_cassandra.unsent"
+"""A function that returns how many bytes of the connection's the client has still to take."""
+
+
+class StreamAborted(Exception):
+    """A stream failed after its first byte: the server must cut the connection, so that the body looks incomplete."""
 
 
 async def break_off(start: Message, send: Send) -> None:
