@@ -12,12 +12,11 @@ from typing import Any
 
 import anyio
 import pytest
-from helpers.loops import EVERY_LOOP
 
 from asgi_app.errors import WrongEventLoop
 from asgi_app.runtime.own_task import in_own_task
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", EVERY_LOOP, scope="module", indirect=True)]
+pytestmark = pytest.mark.anyio
 
 variable: ContextVar[str] = ContextVar("variable", default="unset")
 

@@ -9,12 +9,9 @@ from typing import Any
 
 import anyio
 import pytest
-from helpers.loops import EVERY_LOOP
 
 from asgi_app.errors import AlreadyStarted, WrongEventLoop
 from asgi_app.runtime.ownership import Claim, Owner
-
-every_loop = pytest.mark.parametrize("anyio_backend", EVERY_LOOP, scope="module", indirect=True)
 
 
 @pytest.fixture
@@ -31,7 +28,6 @@ def new_loop() -> Iterator[Callable[[], asyncio.AbstractEventLoop]]:
 
 
 @pytest.mark.anyio
-@every_loop
 async def test_others_are_refused_and_its_tasks_are_not() -> None:
     owner = Owner()
 
