@@ -34,6 +34,7 @@
     │   ├── WriteFailed             503
     │   └── SchemaMissing           503
     ├── DeadlineExceeded            504 our deadline passed
+    │   ├── AnswerOverdue           504 it passed after the driver was handed the statement
     │   ├── ReadTimeout             504 the replicas' answer did not come in the server's time
     │   └── WriteTimeout            504
     └── InternalError               500 a bug, here or in the handler that used us
@@ -426,6 +427,10 @@ class DeadlineExceeded(ServiceError):
     code = "deadline_exceeded"
     title = "Deadline exceeded"
     default_detail = "The deadline of this request passed before Cassandra answered."
+
+
+class AnswerOverdue(DeadlineExceeded):
+    """The deadline passed after the driver was handed the statement: whether it took effect is not known."""
 
 
 class ReadTimeout(DeadlineExceeded):

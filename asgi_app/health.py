@@ -10,8 +10,8 @@ import anyio
 
 from asgi_app.db import Database
 from asgi_app.errors import ServiceError
-from asgi_app.runtime.admission import Share
 from asgi_app.runtime.deadline import Deadline
+from asgi_app.runtime.scheduler import Lane
 from asgi_app.tables.table import Table
 
 
@@ -57,7 +57,7 @@ class Health:
         deadline = Deadline.after(self._timeout)
         try:
             await self._database.ping(deadline)
-            missing = [t.name for t in self._tables if await self._database.missing_columns(t, deadline, Share.PROBES)]
+            missing = [t.name for t in self._tables if await self._database.missing_columns(t, deadline, Lane.PROBES)]
         except ServiceError:
             return HealthReport(connected=False, missing_tables=())
         return HealthReport(connected=True, missing_tables=tuple(missing))

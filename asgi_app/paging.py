@@ -11,10 +11,11 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from asgi_app.db import Database, Result
+from asgi_app.db import Database
+from asgi_app.driver.result import Result
 from asgi_app.errors import CassandraUnavailable, ConsistencyUnavailable, Overloaded
-from asgi_app.runtime.admission import Share
 from asgi_app.runtime.deadline import Deadline
+from asgi_app.runtime.scheduler import Lane
 from asgi_app.runtime.tasks import background_tasks
 from asgi_app.tables.cql import Statement
 
@@ -197,9 +198,9 @@ class PageReader:
 
     async def _fetch(self, paging_state: bytes | None, deadline: Deadline) -> Result:
         most = self._fetch_size if self._left is None else min(self._fetch_size, self._left)
-        asked = self._sizes.rows_a_page(self.statement, most, beside=self.database.bridge.pages_make_room)
+        asked = self._sizes.rows_a_page(self.statement, most, beside=self.database.dispatcher.slots.throttles_pages)
         result = await _page(
-            self.database, self._sizes, self.statement, self._values, asked, paging_state, deadline, Share.PAGES
+            self.database, self._sizes, self.statement, self._values, asked, paging_state, deadline, Lane.PAGES
         )
         if self._left is not None:
             self._left -= result.row_count
@@ -217,11 +218,11 @@ async def _page(
     fetch_size: int,
     paging_state: bytes | None,
     deadline: Deadline,
-    share: Share = Share.CALLS,
+    lane: Lane = Lane.REQUESTS,
 ) -> Result:
     """Return one page, and learn from its rows what they weigh."""
     result = await database.execute(
-        statement, values, deadline=deadline, fetch_size=fetch_size, paging_state=paging_state, share=share
+        statement, values, deadline=deadline, fetch_size=fetch_size, paging_state=paging_state, lane=lane
     )
     sizes.saw(statement, result)
     return result

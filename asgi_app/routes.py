@@ -73,6 +73,6 @@ DIAGNOSTICS: tuple[Route, ...] = (
 
 
 def takes_a_call(path: str) -> bool:
-    """Whether requests at a path of this application are served by `Share.CALLS`: all of data but streams."""
+    """Whether requests at a path of this application are served by `Lane.REQUESTS`: all of data but streams."""
     first, *others = path[1:].split("/")
     return (first == "users" and others != ["stream"]) or (first == "animal" and len(others) != 1)

@@ -18,8 +18,8 @@ from anyio.abc import TaskGroup
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from asgi_app.db import Result
 from asgi_app.driver.page import RowPage
+from asgi_app.driver.result import Result
 from asgi_app.errors import (
     DeadlineExceeded,
     FieldError,
@@ -227,11 +227,11 @@ class RowStream:
         progress.compressed = self._gzip is not None
         if result.page is None or result.page.size < INLINE_BYTES:
             return self._piece(self._chunk(result, progress.started), more)
-        bridge = self._reader.database.bridge
-        chunk = await bridge.run_in_turn(self._chunk, result, progress.started)
+        dispatcher = self._reader.database.dispatcher
+        chunk = await dispatcher.run_in_turn(self._chunk, result, progress.started)
         if self._gzip is None:
             return self._piece(chunk, more)
-        return await bridge.run(self._piece, chunk, more)  # compressing lets other threads run
+        return await dispatcher.run_blocking(self._piece, chunk, more)  # compressing lets other threads run
 
     def _chunk(self, result: Result, started: bool) -> bytes:
         begin = b"" if started else self._begin(result)

@@ -1,129 +1,158 @@
-"""A statement on its way, by the driver's own response future without what only threads that wait need.
+"""Run prepared statements on a driver session, each reported once to a callback.
 
-`Session.execute_async` makes for each statement an event, locks and lists of callbacks, so that any thread may wait for
-it and anybody may be told. Here one caller is told once. Everything else (which node, which connection, retries,
-preparing again, speculation, time-outs) is the driver's code, inherited.
+`SessionExecutor` uses public methods of the driver alone, with any session. `LoopExecutor` uses `LoopFuture`: the
+driver's own response future without what only threads that wait for it need. `Session.execute_async` makes an event,
+locks and lists of callbacks for each statement, so that any thread may wait for it; here one caller waits. The rest
+(which node, which connection, retries, preparing again, speculation, timeouts) is the driver's code, inherited.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+import msgspec
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, ResponseFuture
 from cassandra.protocol import RESULT_KIND_ROWS, ExecuteMessage
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement, PreparedStatement
 
+from asgi_app.driver.errors import may_have_run
 from asgi_app.driver.page import KnownColumns, RawResultMessage
+from asgi_app.driver.result import Result
+from asgi_app.runtime.dispatcher import Call, OnDone
 
-Told = Callable[[Any, bytes | None, BaseException | None], None]
-"""Takes what the row factory made of the page, the way to the next page, and the error; in any thread."""
 
+class Query(msgspec.Struct, frozen=True, gc=False):
+    """One run of a statement: its values, and the page of at most `fetch_size` rows that follows `paging_state`.
 
-class Sender(Protocol):
-    """Hands statements to a driver session, and returns at once.
-
-    What is sent tells by `attempted_hosts` whether a node was handed it. `told` is called once within `timeout`
-    seconds, in any thread, or even before `send` returns. Both raise what binding the values raises.
+    `writes` says that the statement is no read.
     """
 
-    def send(
-        self,
-        prepared: PreparedStatement,
-        values: Sequence[Any],
-        fetch_size: int,
-        paging_state: bytes | None,
-        writes: bool,
-        timeout: float,
-        told: Told,
-    ) -> Any:
-        """Run a statement for a page of at most `fetch_size` rows; `writes` says that it is no read."""
+    values: Sequence[Any]
+    fetch_size: int = 100
+    paging_state: bytes | None = None
+    writes: bool = False
+
+
+class Batch(msgspec.Struct, frozen=True, gc=False):
+    """A logged batch: the statement once for each of `rows`."""
+
+    rows: Sequence[Sequence[Any]]
+
+
+class Executor(Protocol):
+    """Sends prepared statements on a driver session."""
+
+    def send(self, prepared: PreparedStatement, query: Query | Batch, timeout: float, done: OnDone[Result]) -> Any:
+        """Send and return at once, with the driver's response future.
+
+        `done` is called once within `timeout` seconds, in any thread, or even before this returns. Raises what binding
+        the values raises.
+        """
         ...
 
-    def send_batch(self, prepared: PreparedStatement, rows: Sequence[Sequence[Any]], timeout: float, told: Told) -> Any:
-        """Run a statement once for each of `rows` as one logged batch."""
-        ...
+
+class Execution(Call[Result]):
+    """A run of a prepared statement by an executor."""
+
+    __slots__ = ("_created_at", "_executor", "_future", "_prepared", "_query")
+
+    def __init__(self, executor: Executor, prepared: PreparedStatement, query: Query | Batch) -> None:
+        super().__init__()
+        self._created_at = time.perf_counter()
+        self._executor = executor
+        self._prepared = prepared
+        self._query = query
+        self._future: Any = None
+
+    def start(self, timeout: float, done: OnDone[Result]) -> None:
+        """Send the statement; see `Call`."""
+        self._future = self._executor.send(self._prepared, self._query, timeout, done)
+
+    @property
+    def sent(self) -> bool:
+        """Whether a node was sent the statement."""
+        return self._future is not None and bool(self._future.attempted_hosts)
+
+    def may_have_run(self, error: BaseException) -> bool:
+        """Return whether a node may have carried out the statement, although it ended with `error`."""
+        return self._future is not None and may_have_run(self._future, error)
+
+    def times(self, now: float) -> tuple[float, float | None]:
+        """Return the seconds until the statement was started, and from there to its answer.
+
+        What has not happened yet counts until `now`. The second is None if the statement was not started.
+        """
+        if self.started_at is None:
+            return now - self._created_at, None
+        return self.started_at - self._created_at, (self.answered_at or now) - self.started_at
 
 
-class LentSender:
-    """Sends by a session's own `execute_async`, as a session of somebody else's demands."""
+class SessionExecutor:
+    """Sends by the session's own `execute_async`: for lent sessions, and drivers that `LoopFuture` does not know."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
 
-    def send(
-        self,
-        prepared: PreparedStatement,
-        values: Sequence[Any],
-        fetch_size: int,
-        paging_state: bytes | None,
-        writes: bool,
-        timeout: float,
-        told: Told,
-    ) -> Any:
-        """See `Sender`."""
-        bound = prepared.bind(values)
-        bound.fetch_size = fetch_size  # on this one: the prepared statement is shared
-        return self._sent(bound, timeout, told, paging_state)
+    def send(self, prepared: PreparedStatement, query: Query | Batch, timeout: float, done: OnDone[Result]) -> Any:
+        """See `Executor`."""
+        if isinstance(query, Batch):
+            return self._send(_batch(prepared, query), timeout, done)
+        bound = prepared.bind(query.values)
+        bound.fetch_size = query.fetch_size  # on the bound statement: the prepared one is shared
+        return self._send(bound, timeout, done, query.paging_state)
 
-    def send_batch(self, prepared: PreparedStatement, rows: Sequence[Sequence[Any]], timeout: float, told: Told) -> Any:
-        """See `Sender`."""
-        batch = BatchStatement(BatchType.LOGGED)
-        batch.is_idempotent = prepared.is_idempotent
-        for values in rows:
-            batch.add(prepared, values)
-        return self._sent(batch, timeout, told)
-
-    def _sent(self, query: Any, timeout: float, told: Told, paging_state: bytes | None = None) -> Any:
-        future = self._session.execute_async(query, timeout=timeout, paging_state=paging_state)
-        future.add_callbacks(_succeeded, _failed, (future, told), None, (future, told))
+    def _send(self, statement: Any, timeout: float, done: OnDone[Result], paging_state: bytes | None = None) -> Any:
+        future = self._session.execute_async(statement, timeout=timeout, paging_state=paging_state)
+        future.add_callbacks(_report_result, _report_error, (future, done), None, (future, done))
         return future
 
 
-class OwnSender(LentSender):
-    """Sends prepared statements as `Call`s, with the default profile of a session that was made for this."""
+class LoopExecutor(SessionExecutor):
+    """Sends prepared statements by `LoopFuture`, with the default profile of a session that was made for this."""
 
     def __init__(self, session: Any) -> None:
         super().__init__(session)
         self._profile = session.get_execution_profile(EXEC_PROFILE_DEFAULT)
         self._timestamp = session.cluster.timestamp_generator
 
-    def send(
-        self,
-        prepared: PreparedStatement,
-        values: Sequence[Any],
-        fetch_size: int,
-        paging_state: bytes | None,
-        writes: bool,
-        timeout: float,
-        told: Told,
-    ) -> Any:
-        """See `Sender`."""
+    def send(self, prepared: PreparedStatement, query: Query | Batch, timeout: float, done: OnDone[Result]) -> Any:
+        """See `Executor`."""
+        if isinstance(query, Batch):
+            return super().send(prepared, query, timeout, done)
         if type(prepared.result_metadata) is not KnownColumns:  # the driver puts another there when it prepares again
             prepared.result_metadata = KnownColumns(prepared.result_metadata or ())
-        bound = _bound(prepared, values)
+        bound = _bound(prepared, query.values)
         profile = self._profile
         message = ExecuteMessage(
             prepared.query_id,
             bound.values,
             profile.consistency_level,
             profile.serial_consistency_level,
-            fetch_size,
-            paging_state,
-            self._timestamp() if writes else None,
+            query.fetch_size,
+            query.paging_state,
+            self._timestamp() if query.writes else None,
             result_metadata_id=prepared.result_metadata_id,
         )
-        call = Call(self._session, profile, bound, message, timeout, told)
-        call.send_request()
-        return call
+        future = LoopFuture(self._session, profile, bound, message, timeout, done)
+        future.send_request()
+        return future
 
 
-class Call(ResponseFuture):  # type: ignore[misc]  # the driver has no types
-    """One run of a bound statement; made, it is still to be sent by `send_request`."""
+def _batch(prepared: PreparedStatement, query: Batch) -> BatchStatement:
+    batch = BatchStatement(BatchType.LOGGED)
+    batch.is_idempotent = prepared.is_idempotent
+    for values in query.rows:
+        batch.add(prepared, values)
+    return batch
+
+
+class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no types
+    """One run of a bound statement, to be sent by `send_request`."""
 
     def __init__(
-        self, session: Any, profile: Any, bound: Any, message: ExecuteMessage, timeout: float, told: Told
+        self, session: Any, profile: Any, bound: Any, message: ExecuteMessage, timeout: float, done: OnDone[Result]
     ) -> None:
         self.session = session
         self.row_factory = profile.row_factory
@@ -139,7 +168,7 @@ class Call(ResponseFuture):  # type: ignore[misc]  # the driver has no types
         self._event = _Flag()
         self._protocol_handler = session.client_protocol_handler
         self._continuous_paging_state = None
-        self._told: Told | None = told
+        self._done: OnDone[Result] | None = done
         self._timer: Any = None
         speculation = profile.speculative_execution_policy
         if bound.is_idempotent and speculation is not None:
@@ -159,7 +188,7 @@ class Call(ResponseFuture):  # type: ignore[misc]  # the driver has no types
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            _free(self._timer)
+            _detach_timer(self._timer)
 
     def _set_result(self, host: Any, connection: Any, pool: Any, response: Any) -> None:
         """As the driver's, by the shortest way for rows."""
@@ -181,9 +210,9 @@ class Call(ResponseFuture):  # type: ignore[misc]  # the driver has no types
     def _end(self, page: Any, error: BaseException | None) -> None:
         self._cancel_timer()
         self._event.set()
-        told, self._told = self._told, None  # a speculative execution may answer too
-        if told is not None:
-            told(page, self._paging_state, error)
+        done, self._done = self._done, None  # a speculative execution may answer too
+        if done is not None:
+            done(None if error is not None else Result(page, self._paging_state), error)
 
 
 class _Bound(BoundStatement):  # type: ignore[misc]  # the driver has no types
@@ -243,25 +272,25 @@ class _Flag:
         self._is_set = True
 
 
-def _succeeded(page: Any, future: Any, told: Told) -> None:
-    told(page, future._paging_state, None)
-    _let_go(future)
+def _report_result(page: Any, future: Any, done: OnDone[Result]) -> None:
+    done(Result(page, future._paging_state), None)
+    _release_future(future)
 
 
-def _failed(error: BaseException, future: Any, told: Told) -> None:
-    told(None, None, error)
-    _let_go(future)
+def _report_error(error: BaseException, future: Any, done: OnDone[Result]) -> None:
+    done(None, error)
+    _release_future(future)
 
 
-def _let_go(future: Any) -> None:
-    """Free a finished future and all it holds now, and not when its time-out would have come."""
+def _release_future(future: Any) -> None:
+    """Free a finished future, and what it holds, at once and not when its timeout would have come."""
     timer, future._timer = future._timer, None
     if timer is not None and timer.canceled:
-        _free(timer)
+        _detach_timer(timer)
     future.clear_callbacks()
 
 
-def _free(timer: Any) -> None:
+def _detach_timer(timer: Any) -> None:
     """Free what a cancelled timer holds.
 
     The driver's reactor keeps it, and by it the future and the page, until the moment it would have run: at a thousand

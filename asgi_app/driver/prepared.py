@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 from anyio.abc import TaskGroup
-from cassandra.query import PreparedStatement
+from cassandra.query import PreparedStatement as Prepared
 
 from asgi_app.errors import DeadlineExceeded, ServiceError
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.tables.cql import Statement
+
+__all__ = ["Prepared", "PreparedStatements"]
 
 
 class PreparedStatements:
@@ -23,27 +25,27 @@ class PreparedStatements:
 
     def __init__(
         self,
-        prepare: Callable[[Statement], Awaitable[PreparedStatement]],
+        prepare: Callable[[Statement], Awaitable[Prepared]],
         tasks: TaskGroup,
         limit: int,
     ) -> None:
         self._prepare = prepare
         self._tasks = tasks
         self._limit = limit
-        self._ready: OrderedDict[str, PreparedStatement] = OrderedDict()
+        self._ready: OrderedDict[str, Prepared] = OrderedDict()
         self._pending: dict[str, _Preparation] = {}
 
     def __len__(self) -> int:
         return len(self._ready)
 
-    def ready(self, statement: Statement) -> PreparedStatement | None:
+    def ready(self, statement: Statement) -> Prepared | None:
         """The prepared statement where it is here already."""
         prepared = self._ready.get(statement.cql)
         if prepared is not None:
             self._ready.move_to_end(statement.cql)
         return prepared
 
-    async def get(self, statement: Statement, deadline: Deadline) -> PreparedStatement:
+    async def get(self, statement: Statement, deadline: Deadline) -> Prepared:
         """The prepared statement; raises what preparing raised, or DeadlineExceeded."""
         prepared = self.ready(statement)
         if prepared is not None:
@@ -66,7 +68,7 @@ class PreparedStatements:
             del self._pending[statement.cql]
             pending.finished.set()
 
-    def _keep(self, cql: str, prepared: PreparedStatement) -> None:
+    def _keep(self, cql: str, prepared: Prepared) -> None:
         self._ready[cql] = prepared
         while len(self._ready) > self._limit:
             self._ready.popitem(last=False)
@@ -77,10 +79,10 @@ class _Preparation:
 
     def __init__(self) -> None:
         self.finished = anyio.Event()
-        self.prepared: PreparedStatement | None = None
+        self.prepared: Prepared | None = None
         self.error: ServiceError | None = None
 
-    def outcome(self) -> PreparedStatement:
+    def outcome(self) -> Prepared:
         if self.prepared is not None:
             return self.prepared
         if self.error is not None:

@@ -22,11 +22,11 @@ from asgi_app.driver.borrowed import BorrowedSession
 from asgi_app.driver.cluster import ClusterConfigError, build_cluster
 from asgi_app.driver.compat import TESTED, driver_name, is_tested
 from asgi_app.driver.connecting import connect
-from asgi_app.driver.execution import LentSender, OwnSender, Sender
+from asgi_app.driver.execution import Executor, LoopExecutor, SessionExecutor
 from asgi_app.driver.loop_connection import connection_class_for
 from asgi_app.driver.page import RawProtocolHandler, keep_page
 from asgi_app.errors import NotConnected, ShuttingDown
-from asgi_app.runtime.admission import Bridge
+from asgi_app.runtime.dispatcher import Dispatcher
 from asgi_app.runtime.ownership import Owner
 from asgi_app.settings import Settings
 from asgi_app.telemetry.metrics import Metrics, NodeState
@@ -48,7 +48,7 @@ LONGEST_RENEWAL = 12.0
 
 
 class Connection:
-    """Connects and closes in worker threads of the bridge.
+    """Connects and closes in worker threads of the dispatcher.
 
     With a session that was `lent` there is nothing to connect, and nothing is closed: that is for its owner.
     """
@@ -56,17 +56,17 @@ class Connection:
     def __init__(
         self,
         settings: Settings,
-        bridge: Bridge,
+        dispatcher: Dispatcher,
         metrics: Metrics,
         owner: Owner,
         lent: BorrowedSession | None = None,
     ) -> None:
         self._settings = settings
-        self._bridge = bridge
+        self._dispatcher = dispatcher
         self._metrics = metrics
         self._lent = lent
         self._session: Any = lent
-        self._sender: Sender | None = None if lent is None else LentSender(lent)
+        self._executor: Executor | None = None if lent is None else SessionExecutor(lent)
         self._owner = owner
         self._closed = False
         self._doubted = anyio.Event()
@@ -86,9 +86,9 @@ class Connection:
         return self._session
 
     @property
-    def sender(self) -> Sender:
+    def executor(self) -> Executor:
         """Return what sends statements on the session; raise as `session` does."""
-        return self._sender or LentSender(self.session)
+        return self._executor or SessionExecutor(self.session)
 
     def nodes(self) -> dict[str, NodeState]:
         """The nodes that the driver knows, by address; none while there is no session."""
@@ -141,9 +141,9 @@ class Connection:
         """
         self._closed = True
         if self._session is not None and not self._owner.is_gone:
-            session, self._session, self._sender = self._session, None, None
+            session, self._session, self._executor = self._session, None, None
             if session is not self._lent:
-                await self._bridge.run(_close, session)
+                await self._dispatcher.run_blocking(_close, session)
 
     async def _attempt(self) -> bool:
         try:
@@ -160,12 +160,12 @@ class Connection:
 
     async def _open(self) -> Any:
         own = own_connection_class()
-        self._bridge.starts_block = own is None
-        return await self._bridge.run(_open, self._settings, self._metrics, own)
+        self._dispatcher.starts_block = own is None
+        return await self._dispatcher.run_blocking(_open, self._settings, self._metrics, own)
 
     def _use(self, session: Any) -> None:
         self._session = session
-        self._sender = OwnSender(session) if is_tested() else LentSender(session)
+        self._executor = LoopExecutor(session) if is_tested() else SessionExecutor(session)
 
     def _is_cut_off(self) -> bool:
         """Return whether there is a session, and no node of it is connected."""
@@ -192,7 +192,7 @@ class Connection:
 
     async def _discard(self, session: Any) -> None:
         try:
-            await self._bridge.run(_close, session)
+            await self._dispatcher.run_blocking(_close, session)
         except Exception:
             logger.exception("a session that is no longer used could not be closed")
 

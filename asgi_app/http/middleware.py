@@ -63,7 +63,7 @@ class RequestContextMiddleware:
     """
 
     def __init__(self, app: ASGIApp, takes_a_call: Callable[[str], bool]) -> None:
-        """`takes_a_call` tells of which paths requests need one of the bridge's `CALLS`.
+        """`takes_a_call` tells of which paths requests need one of the `REQUESTS` lane.
 
         While the queue for these is full, such requests are refused here, before anything is read or decoded: under
         overload most requests are refused, so the price of a refusal decides what is left for those accepted.
@@ -135,7 +135,7 @@ class RequestContextMiddleware:
             del failure
 
     def _would_be_refused(self, service: Service, scope: Scope) -> bool:
-        if not service.database.bridge.is_full:
+        if not service.database.dispatcher.slots.is_full:
             return False
         return self._takes_a_call(path_below(scope))
 

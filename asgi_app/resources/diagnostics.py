@@ -22,15 +22,15 @@ from asgi_app.http.routing import Handler
 from asgi_app.http.validation import QueryValues
 from asgi_app.paging import PageReader, PageTimes, RowSizes
 from asgi_app.resources.nested import NestedConnections, held
-from asgi_app.runtime.admission import Share
 from asgi_app.runtime.deadline import Deadline
+from asgi_app.runtime.scheduler import Lane
 from asgi_app.tables.cql import Statement
 
 PACE = 0.05
 """Seconds between the driver calls of a slow query: at most twenty a second."""
 
 TASKS = 4
-"""A run of many queries at once asks from one task for so many of the bridge's slots, which is what its share is."""
+"""A run of many queries at once asks from one task for as many slots as the `DIAGNOSTICS` lane has."""
 
 _COLUMNS = "SELECT keyspace_name, table_name, column_name FROM system_schema.columns"
 LIGHT = Statement("SELECT key FROM system.local WHERE key = 'local'", idempotent=True, writes=False)
@@ -72,7 +72,7 @@ def if_enabled(handler: Handler) -> Handler:
 
 
 async def performance_async(request: Request) -> JsonResponse:
-    """GET /performance/async?requests=100: real queries, as many at once as the bridge has room for."""
+    """GET /performance/async?requests=100: real queries, as many at once as there are slots for."""
     requests = _requests(request)
     at_once = max(1, min(requests, settings_of(request.scope).max_in_flight // TASKS))
     return await _performance(request, requests, at_once, "async")
@@ -97,7 +97,7 @@ async def query_error(request: Request) -> JsonResponse:
     """Answer POST /context_manager_safety/query_error: a query that fails leaves the session open."""
 
     async def run(database: Database, deadline: Deadline) -> Report:
-        error = await _refusal(MISSING_TABLE, database.execute(MISSING_TABLE, deadline=deadline, share=Share.TRIALS))
+        error = await _refusal(MISSING_TABLE, database.execute(MISSING_TABLE, deadline=deadline, lane=Lane.DIAGNOSTICS))
         works = await _answers(database, deadline)
         return {
             "ran": [MISSING_TABLE.cql, LIGHT.cql],
@@ -238,7 +238,7 @@ async def _stream_nested(session: Database, deadline: Deadline, events: list[str
                 events.append("stream_opened")
     if not reader.is_open:
         events.append("stream_closed")
-    after = await session.execute(EVERY_COLUMN, deadline=deadline, fetch_size=SMALL_PAGE, share=Share.TRIALS)
+    after = await session.execute(EVERY_COLUMN, deadline=deadline, fetch_size=SMALL_PAGE, lane=Lane.DIAGNOSTICS)
     events.append(f"session_works_after_stream:{after.row_count}")
     return rows
 
@@ -259,7 +259,7 @@ async def _performance(request: Request, requests: int, at_once: int, mode: str)
     async def work() -> None:
         nonlocal succeeded
         for _ in to_run:
-            await database.execute(LIGHT, deadline=deadline, share=Share.TRIALS)
+            await database.execute(LIGHT, deadline=deadline, lane=Lane.DIAGNOSTICS)
             succeeded += 1
 
     began = time.perf_counter()
@@ -300,7 +300,7 @@ async def _take_time(request: Request, seconds: float, message: str) -> JsonResp
     began = time.monotonic()
     queries = 0
     while (left := began + seconds - time.monotonic()) > 0:
-        await database.execute(LIGHT, deadline=deadline, share=Share.TRIALS)
+        await database.execute(LIGHT, deadline=deadline, lane=Lane.DIAGNOSTICS)
         queries += 1
         await anyio.sleep(min(PACE, left, deadline.remaining()))
     return json_response({"message": message, "seconds": time.monotonic() - began, "queries": queries})
@@ -326,7 +326,7 @@ def _state(database: Database) -> Report:
         "cluster_id": _cluster_id(session.cluster),
         "keyspace": database.settings.keyspace,
         "open_streams": database.open_streams,
-        "calls_in_flight": database.bridge.in_flight,
+        "calls_in_flight": database.dispatcher.slots.in_flight,
     }
 
 
@@ -349,12 +349,12 @@ async def _refusal(statement: Statement, running: Awaitable[Any]) -> str | None:
 
 async def _answers(database: Database, deadline: Deadline) -> bool:
     """Return whether the session answers a query."""
-    return (await database.execute(LIGHT, deadline=deadline, share=Share.TRIALS)).row_count == 1
+    return (await database.execute(LIGHT, deadline=deadline, lane=Lane.DIAGNOSTICS)).row_count == 1
 
 
 async def _rows_of(database: Database, keyspace: str, deadline: Deadline) -> int:
     """Return how many columns Cassandra counts in the tables of `keyspace`."""
-    result = await database.execute(COUNT_OF_KEYSPACE, (keyspace,), deadline=deadline, share=Share.TRIALS)
+    result = await database.execute(COUNT_OF_KEYSPACE, (keyspace,), deadline=deadline, lane=Lane.DIAGNOSTICS)
     rows: int = result.dicts()[0]["rows"]
     return rows
 

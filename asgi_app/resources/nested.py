@@ -76,7 +76,7 @@ class NestedConnections:
 
     @asynccontextmanager
     async def _opened(self, name: str, make: Callable[[], Any], events: list[str]) -> AsyncIterator[Any]:
-        run = self._database.bridge.run
+        run = self._database.dispatcher.run_blocking
         try:
             it = await run(make)
         except ClusterUnreachableError as error:

@@ -127,7 +127,7 @@ async def _use(settings: Settings, open_threads: list[int]) -> None:
                     tasks.start_soon(_post, client)
                     tasks.start_soon(client.get, "/health")
             open_threads.append(len(threading.enumerate()))
-        assert app.state.database.bridge.in_flight == 0
+        assert app.state.database.dispatcher.slots.in_flight == 0
         tasks_inside = _task_count()
     assert _task_count() < tasks_inside
 
@@ -158,7 +158,7 @@ def test_threads_are_bounded_while_it_runs_and_gone_when_it_has_ended(
     while_open: list[int] = []
     anyio.run(_use, settings, while_open, backend=backend, backend_options=options)
 
-    # Beside the driver's own (two executors, its timers, heartbeat and reactor): the bridge's submitter and its four.
+    # Beside the driver's own (two executors, timers, heartbeat, reactor): the dispatcher's submitter and its four.
     assert max(while_open) - len(before) <= 16
     assert while_open[-1] <= max(while_open[0], while_open[1])
     for thread in _extra(before):

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from helpers.calls import call
 from helpers.exchange import Exchange
 from helpers.service import serving
 from helpers.waiting import eventually
@@ -153,11 +154,11 @@ async def test_no_statement_is_slow_where_that_is_off(settings: Settings, lines:
 async def test_a_statement_that_fails_slowly_is_logged_with_its_error(settings: Settings, lines: Lines) -> None:
     narrow = changed(settings, max_in_flight=1, max_wait=0.05, slow_statement=0.05)
     async with serving(narrow) as (app, client):
-        bridge = app.state.database.bridge
+        dispatcher = app.state.database.dispatcher
         holding: list[Any] = []
         async with anyio.create_task_group() as tasks:
             await client.get(f"/users/{uuid.uuid4()}")
-            tasks.start_soon(bridge.call, lambda _, done: holding.append(done), Deadline.after(30))
+            tasks.start_soon(call, dispatcher, lambda _, done: holding.append(done), Deadline.after(30))
             await eventually(lambda: bool(holding))
             refused = await client.get(f"/users/{uuid.uuid4()}")
             assert refused.status_code == 503

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from helpers.calls import call
 from helpers.exchange import Exchange
 from helpers.figures import scrape
 from helpers.problems import problem
@@ -160,13 +161,13 @@ async def test_refused_requests_are_counted_by_their_reason(settings: Settings) 
     async with serving(narrow) as (app, client):
         user = f"/users/{uuid.uuid4()}"
         assert (await client.get(user)).status_code == 404  # its statement is prepared from now on
-        bridge = app.state.database.bridge
+        dispatcher = app.state.database.dispatcher
         holding: list[Any] = []
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(bridge.call, lambda _, done: holding.append(done), Deadline.after(30))
+            tasks.start_soon(call, dispatcher, lambda _, done: holding.append(done), Deadline.after(30))
             await eventually(lambda: bool(holding))
             tasks.start_soon(client.get, user)
-            await eventually(lambda: bridge.waiting == 1)
+            await eventually(lambda: dispatcher.slots.waiting == 1)
             problem(await client.get(user), 503, "queue_full")
             crowded = await scrape(client)
             holding[0](None, None)
@@ -209,12 +210,12 @@ async def test_a_request_refused_by_a_service_that_ends_is_told_so(settings: Set
 
     async with anyio.create_task_group() as tasks, client_of(app) as client:
         async with app.router.lifespan_context(app):
-            bridge = app.state.database.bridge
+            dispatcher = app.state.database.dispatcher
             assert (await client.get(f"/users/{uuid.uuid4()}")).status_code == 404
-            tasks.start_soon(bridge.call, lambda _, done: holding.append(done), Deadline.after(30))
+            tasks.start_soon(call, dispatcher, lambda _, done: holding.append(done), Deadline.after(30))
             await eventually(lambda: bool(holding))
             tasks.start_soon(ask, client)
-            await eventually(lambda: bridge.waiting == 1)
+            await eventually(lambda: dispatcher.slots.waiting == 1)
         holding[0](None, None)
         await eventually(lambda: bool(answers))
     problem(answers[0], 503, "shutting_down")

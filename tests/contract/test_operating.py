@@ -66,4 +66,4 @@ async def test_a_thousand_probes_at_once_are_all_answered(settings: Settings) ->
 
 
 def _idle(app: Starlette) -> bool:
-    return app.state.database.bridge.in_flight == app.state.database.bridge.waiting == 0
+    return app.state.database.dispatcher.slots.in_flight == app.state.database.dispatcher.slots.waiting == 0

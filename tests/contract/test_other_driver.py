@@ -29,7 +29,7 @@ async def test_the_plain_way_answers_the_same(
     with caplog.at_level(logging.WARNING, "asgi_app.db"):
         async with serving(settings) as (app, client):
             database = app.state.database
-            assert type(database._connection.sender) is calls.LentSender
+            assert type(database._connection.executor) is calls.SessionExecutor
             assert not issubclass(database.session.cluster.connection_class, LoopConnection)
             plain = [await client.get(path) for path in (f"/users/{ada['id']}", "/users?limit=100", "/users/stream")]
             assert (await client.post("/users/batch", json=[ADA, ADA])).status_code == 201

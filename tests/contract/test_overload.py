@@ -1,6 +1,6 @@
 """What clients see while more is asked for than the bounds allow, on the real node.
 
-Slots are held by calls of the application's own bridge that report when the test says so; everything else is real.
+Slots are held by calls of the application's own dispatcher that report when the test says so; everything else is real.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ import anyio
 import httpx
 import msgspec
 import pytest
+from helpers.calls import call
 from helpers.service import client_of, serving
 from helpers.waiting import eventually
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from asgi_app.app import create_app
-from asgi_app.runtime.admission import Bridge, BridgeLimits, Done, Share
 from asgi_app.runtime.deadline import Deadline
+from asgi_app.runtime.dispatcher import Dispatcher, OnDone
+from asgi_app.runtime.scheduler import Lane, SlotLimits
 from asgi_app.settings import Settings
 from contract.samples import ADA, every_loop
 
@@ -46,33 +48,33 @@ def tight(settings: Settings, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def holding(app: Starlette, shares: Iterable[Share]) -> AsyncIterator[None]:
+async def holding(app: Starlette, lanes: Iterable[Lane]) -> AsyncIterator[None]:
     """Calls of these kinds that hold their slots, or wait for one, until the block ends; then all is idle again."""
-    bridge: Bridge = app.state.database.bridge
-    reports: list[Done[None]] = []
+    dispatcher: Dispatcher = app.state.database.dispatcher
+    reports: list[OnDone[None]] = []
     over = threading.Event()
 
-    def start(timeout: float, done: Done[None]) -> None:
+    def start(timeout: float, done: OnDone[None]) -> None:
         reports.append(done)
         if over.is_set():
             done(None, None)
 
-    async def hold(share: Share) -> None:
-        await bridge.call(start, Deadline.after(LONG), share)
+    async def hold(lane: Lane) -> None:
+        await call(dispatcher, start, Deadline.after(LONG), lane)
 
     async with anyio.create_task_group() as tasks:
-        wanted = list(shares)
-        for share in wanted:
-            tasks.start_soon(hold, share)
-        await eventually(lambda: bridge.in_flight + bridge.waiting == len(wanted))
-        await eventually(lambda: len(reports) == bridge.in_flight)
+        wanted = list(lanes)
+        for lane in wanted:
+            tasks.start_soon(hold, lane)
+        await eventually(lambda: dispatcher.slots.in_flight + dispatcher.slots.waiting == len(wanted))
+        await eventually(lambda: len(reports) == dispatcher.slots.in_flight)
         try:
             yield
         finally:
             over.set()
             for done in list(reports):
                 done(None, None)
-    await eventually(lambda: bridge.in_flight == bridge.waiting == 0)
+    await eventually(lambda: dispatcher.slots.in_flight == dispatcher.slots.waiting == 0)
 
 
 async def seconds_of(client: httpx.AsyncClient, method: str, path: str) -> tuple[httpx.Response, float]:
@@ -94,7 +96,7 @@ def assert_refused(response: httpx.Response, code: str) -> None:
 @every_loop
 async def test_a_full_queue_refuses_at_once_and_serves_at_once_when_it_is_empty_again(settings: Settings) -> None:
     async with serving(tight(settings, max_wait=LONG)) as (app, client):
-        async with holding(app, [Share.CALLS] * 6):
+        async with holding(app, [Lane.REQUESTS] * 6):
             for method, path in DATA:
                 response, seconds = await seconds_of(client, method, path)
                 assert_refused(response, "queue_full")
@@ -108,7 +110,7 @@ async def test_a_full_queue_refuses_at_once_and_serves_at_once_when_it_is_empty_
 async def test_a_refusal_is_the_same_where_the_application_is_mounted(settings: Settings) -> None:
     app = create_app(tight(settings, max_wait=LONG))
     outer = Starlette(routes=[Mount("/api", app)])
-    async with app.router.lifespan_context(app), client_of(outer) as client, holding(app, [Share.CALLS] * 6):
+    async with app.router.lifespan_context(app), client_of(outer) as client, holding(app, [Lane.REQUESTS] * 6):
         assert_refused(await client.get(f"/api{NOBODY}"), "queue_full")
         assert (await client.get("/api/readyz")).status_code == 200
 
@@ -121,15 +123,15 @@ async def test_a_full_queue_of_calls_does_not_refuse_streams(settings: Settings)
             async def stream(path: str) -> None:
                 streamed.append((await client.get(path)).status_code)
 
-            async with holding(app, [Share.CALLS] * 6):
+            async with holding(app, [Lane.REQUESTS] * 6):
                 for path in ("/users/stream?limit=1", "/animal/Strix", "/plant/Rosa"):
                     tasks.start_soon(stream, path)
-                await eventually(lambda: app.state.database.bridge.waiting_of(Share.PAGES) == 3)
+                await eventually(lambda: app.state.database.dispatcher.slots.waiting_of(Lane.PAGES) == 3)
         assert streamed == [200, 200, 200]
 
 
 async def test_a_request_waits_for_a_slot_as_long_as_it_may(settings: Settings) -> None:
-    async with serving(tight(settings)) as (app, client), holding(app, [Share.CALLS] * 4):
+    async with serving(tight(settings)) as (app, client), holding(app, [Lane.REQUESTS] * 4):
         response, seconds = await seconds_of(client, "GET", NOBODY)
         assert_refused(response, "queue_timeout")
         assert LIMITS["max_wait"] * 0.9 <= seconds < LIMITS["max_wait"] + AT_ONCE
@@ -138,8 +140,8 @@ async def test_a_request_waits_for_a_slot_as_long_as_it_may(settings: Settings) 
 @every_loop
 async def test_exports_that_hold_all_their_slots_stop_nobody_else(settings: Settings) -> None:
     async with serving(tight(settings, max_request_timeout=LONG)) as (app, client):
-        async with holding(app, [Share.PAGES] * 10):
-            assert app.state.database.bridge.in_flight == LIMITS["max_stream_pages"]
+        async with holding(app, [Lane.PAGES] * 10):
+            assert app.state.database.dispatcher.slots.in_flight == LIMITS["max_stream_pages"]
             for path, status in ((NOBODY, 404), ("/users?limit=1", 200), ("/health", 200), ("/readyz", 200)):
                 assert (await client.get(path)).status_code == status, path
             late = await client.get("/users/stream?limit=1", headers={"X-Request-Timeout": "0.5"})
@@ -151,13 +153,13 @@ async def test_exports_that_hold_all_their_slots_stop_nobody_else(settings: Sett
 async def test_exports_make_room_for_a_request_that_reads(
     settings: Settings, beside: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asgi_app.runtime.admission.RECENT", LONG)
-    monkeypatch.setattr("asgi_app.runtime.admission.LONGEST_HELD_BACK", LONG)
+    monkeypatch.setattr("asgi_app.runtime.scheduler.REQUEST_IDLE_SECONDS", LONG)
+    monkeypatch.setattr("asgi_app.runtime.scheduler.MAX_THROTTLE_SECONDS", LONG)
     wide = tight(settings, max_in_flight=8, max_stream_pages=3, stream_pages_beside_reads=beside)
     async with serving(wide) as (app, client):
         assert (await client.get(NOBODY)).status_code == 404
-        async with holding(app, [Share.PAGES] * 3):
-            assert app.state.database.bridge.in_flight_of(Share.PAGES) == beside
+        async with holding(app, [Lane.PAGES] * 3):
+            assert app.state.database.dispatcher.slots.in_flight_of(Lane.PAGES) == beside
 
 
 async def test_a_flood_of_reads_is_served_or_refused_and_leaves_nothing(settings: Settings) -> None:
@@ -185,15 +187,17 @@ async def test_a_flood_of_reads_is_served_or_refused_and_leaves_nothing(settings
         assert set(seen) == {404, 503}
         assert sum(seen.values()) == 1000
         assert set(probes) == {200}
-        bridge: Bridge = app.state.database.bridge
-        await eventually(lambda: bridge.in_flight == bridge.waiting == bridge.threads_in_use == 0)
-        assert bridge.in_flight_of(Share.PROBES) == 0
+        dispatcher: Dispatcher = app.state.database.dispatcher
+        await eventually(
+            lambda: dispatcher.slots.in_flight == dispatcher.slots.waiting == dispatcher.threads_in_use == 0
+        )
+        assert dispatcher.slots.in_flight_of(Lane.PROBES) == 0
         assert [(await client.get(NOBODY)).status_code for _ in range(10)] == [404] * 10
 
 
 @pytest.mark.parametrize("max_in_flight", [1, 2, 4, 256])
 def test_every_kind_of_call_has_a_slot_and_calls_keep_some(max_in_flight: int) -> None:
-    limits = replace(BridgeLimits(), max_in_flight=max_in_flight, max_pages=1000)
-    assert all(limits.slots(share) >= 1 for share in Share)
+    limits = replace(SlotLimits(), max_in_flight=max_in_flight, max_pages=1000)
+    assert all(limits.slots(lane) >= 1 for lane in Lane)
     if max_in_flight >= 4:
-        assert limits.slots(Share.PAGES) + limits.slots(Share.TRIALS) < max_in_flight
+        assert limits.slots(Lane.PAGES) + limits.slots(Lane.DIAGNOSTICS) < max_in_flight

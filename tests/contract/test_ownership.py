@@ -79,7 +79,7 @@ async def test_requests_on_another_loop_are_refused_and_the_owner_goes_on(
         assert (await client.get("/metrics")).json()["total_queries"] == 0
         assert (await client.get("/users?limit=1")).status_code == 200
         assert (await client.get("/readyz")).status_code == 200
-        assert app.state.database.bridge.in_flight == 0
+        assert app.state.database.dispatcher.slots.in_flight == 0
 
 
 @pytest.mark.anyio

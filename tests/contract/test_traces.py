@@ -168,7 +168,7 @@ async def test_errors_are_recorded(traced: Settings, spans: InMemorySpanExporter
         assert attributes(the(spans, "HTTP"))["http.request.method"] == "_OTHER"
         spans.clear()
 
-        app.state.database.bridge.call = None  # a bug
+        app.state.database.dispatcher.run = None  # a bug
         with_bug = await client.get(f"/users/{uuid.uuid4()}")
         assert with_bug.status_code == 500
         bug = the(spans, "GET /users/{user_id}")

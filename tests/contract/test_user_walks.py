@@ -176,7 +176,7 @@ async def test_a_client_that_leaves_ends_the_stream(app: Starlette, cql: Session
     await stream.run(app)
     assert not stream.complete
     assert 1 <= len(stream.chunks) < 10
-    await eventually(lambda: app.state.database.bridge.in_flight == 0)
+    await eventually(lambda: app.state.database.dispatcher.slots.in_flight == 0)
     assert len(json.loads(b"".join((await _streamed(app, "")).chunks))) == 40
 
 
@@ -191,7 +191,7 @@ async def test_a_hundred_clients_that_leave_leave_nothing_behind(app: Starlette,
         for _ in range(100):
             exchange = Exchange("GET", "/users/stream", query=b"fetch_size=1", on_chunk=leave)
             tasks.start_soon(exchange.run, app)
-    await eventually(lambda: app.state.database.bridge.in_flight == 0)
+    await eventually(lambda: app.state.database.dispatcher.slots.in_flight == 0)
     assert len(json.loads(b"".join((await _streamed(app, "fetch_size=3")).chunks))) == 20
 
 

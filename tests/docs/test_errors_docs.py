@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asgi_app import errors
-from asgi_app.errors import ServiceError
-from asgi_app.runtime.admission import AnswerOverdue
+from asgi_app.errors import AnswerOverdue, ServiceError
 
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 BEGIN = "<!-- errors: made by tests/docs/test_errors_docs.py -->\n"
@@ -22,7 +21,7 @@ ABSTRACT = {"RequestError", "Unavailable", "Overloaded", "ServiceError"}
 
 def subclasses(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
     for child in kind.__subclasses__():
-        if child is not AnswerOverdue:  # the bridge's own refinement; clients see its base
+        if child is not AnswerOverdue:  # clients see the code of its base class
             yield child
             yield from subclasses(child)
 

@@ -30,9 +30,10 @@ from helpers.waiting import LONG, eventually, in_thread
 from helpers.wire import int32, string
 
 from asgi_app.driver.cluster import IdempotentRetryPolicy, build_cluster
-from asgi_app.driver.execution import OwnSender, _bound
+from asgi_app.driver.execution import Batch, LoopExecutor, Query, _bound
 from asgi_app.driver.loop_connection import LoopConnection, connection_class_for
 from asgi_app.driver.page import KnownColumns, RawProtocolHandler, RowPage, keep_page
+from asgi_app.driver.result import Result
 
 pytestmark = pytest.mark.anyio
 
@@ -49,15 +50,16 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-class Told:
-    """What a caller is told, and how often."""
+class Reports:
+    """What a caller is reports, and how often."""
 
     def __init__(self) -> None:
         self.all: list[tuple[Any, bytes | None, BaseException | None]] = []
         self.threads: list[int] = []
         self._first: Future[tuple[Any, bytes | None, BaseException | None]] = Future()
 
-    def __call__(self, page: Any, paging_state: bytes | None, error: BaseException | None) -> None:
+    def __call__(self, result: Result | None, error: BaseException | None) -> None:
+        page, paging_state = (None, None) if result is None else (result.page, result.paging_state)
         self.all.append((page, paging_state, error))
         self.threads.append(threading.get_ident())
         if len(self.all) == 1:
@@ -83,7 +85,7 @@ class Told:
 
 
 def send(
-    sender: Any,
+    executor: Any,
     prepared: PreparedStatement,
     values: Sequence[Any] = (),
     *,
@@ -91,10 +93,10 @@ def send(
     paging_state: bytes | None = None,
     writes: bool = False,
     timeout: float = LONG,
-) -> tuple[Any, Told]:
-    """Send a statement; the call, and what is told of it."""
-    told = Told()
-    return sender.send(prepared, values, fetch_size, paging_state, writes, timeout, told), told
+) -> tuple[Any, Reports]:
+    """Send a statement; return its future and its reports."""
+    reports = Reports()
+    return executor.send(prepared, Query(values, fetch_size, paging_state, writes), timeout, reports), reports
 
 
 # --- on a real node
@@ -127,11 +129,11 @@ SET_BY_THE_DRIVER = {
     *("_load_balancer", "_metrics", "_retry_policy", "_spec_execution_plan", "_start_time", "_timer"),
     *("attempted_hosts", "message", "prepared_statement", "query", "query_plan", "row_factory", "session", "timeout"),
 }
-"""What `ResponseFuture.__init__` sets, of which `Call` sets what it needs itself."""
+"""What `ResponseFuture.__init__` sets, of which `LoopFuture` sets what it needs itself."""
 
 
 async def test_the_driver_sets_what_calls_know_of(session: Any) -> None:
-    """One attribute more may be one that `Call` lacks: look before you raise the bound of the driver's version."""
+    """A new attribute may be one that `LoopFuture` lacks: look before you raise the bound of the driver's version."""
     future = session._create_response_future("SELECT key FROM system.local", None, False, None, LONG)
     future._cancel_timer()
     assert set(vars(future)) == SET_BY_THE_DRIVER
@@ -169,125 +171,128 @@ async def prepare(session: Any, query: str) -> PreparedStatement:
 
 
 async def test_pages_follow_each_other_to_the_end(session: Any, table: str) -> None:
-    sender, prepared = OwnSender(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ?")
+    executor, prepared = LoopExecutor(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ?")
     found: list[int] = []
     paging_state: bytes | None = None
     for number in range(4):
-        call, told = send(sender, prepared, (0,), fetch_size=3, paging_state=paging_state)
-        page, paging_state, error = await told.first()
+        call, reports = send(executor, prepared, (0,), fetch_size=3, paging_state=paging_state)
+        page, paging_state, error = await reports.first()
         assert (error, call.attempted_hosts) == (None, [call.coordinator_host])
         found += [row[0] for row in page.tuples()]
         assert (paging_state is None) == (number == 3)
-        assert told.threads == [threading.get_ident()]  # on the loop, and nowhere else
+        assert reports.threads == [threading.get_ident()]  # on the loop, and nowhere else
     assert found == list(range(10))
 
 
 async def test_many_at_once(session: Any, table: str) -> None:
-    sender, prepared = OwnSender(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ? AND n = ?")
-    sent = [send(sender, prepared, (0, number % 12))[1] for number in range(300)]
-    pages = [await told.page() for told in sent]
+    executor, prepared = LoopExecutor(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ? AND n = ?")
+    sent = [send(executor, prepared, (0, number % 12))[1] for number in range(300)]
+    pages = [await reports.page() for reports in sent]
     assert [page.tuples() for page in pages] == [[(n % 12,)] if n % 12 < 10 else [] for n in range(300)]
-    assert {len(told.all) for told in sent} == {1}
+    assert {len(reports.all) for reports in sent} == {1}
     assert len({id(page._columns_described) for page in pages[150:]}) == 1  # described alike, and read once
 
 
 async def test_a_write_and_a_conditional_write(session: Any, table: str, partition: int, cql: Session) -> None:
-    sender = OwnSender(session)
+    executor = LoopExecutor(session)
     insert = await prepare(session, f"INSERT INTO {table} (p, n) VALUES (?, ?)")
-    assert await send(sender, insert, (partition, 1), writes=True)[1].page() is None
+    assert await send(executor, insert, (partition, 1), writes=True)[1].page() is None
     once = await prepare(session, f"INSERT INTO {table} (p, n) VALUES (?, ?) IF NOT EXISTS")
-    applied = [(await send(sender, once, (partition, n), writes=True)[1].page()).dicts()[0] for n in (1, 2)]
+    applied = [(await send(executor, once, (partition, n), writes=True)[1].page()).dicts()[0] for n in (1, 2)]
     assert [row["[applied]"] for row in applied] == [False, True]
     assert [row.n for row in cql.execute(f"SELECT n FROM {table} WHERE p = {partition}")] == [1, 2]
 
 
 async def test_a_write_carries_the_clients_time_and_a_read_none(session: Any, table: str, partition: int) -> None:
     messages: list[ExecuteMessage] = []
-    sender = OwnSender(session)
+    executor = LoopExecutor(session)
     insert = await prepare(session, f"INSERT INTO {table} (p, n) VALUES (?, ?)")
     select = await prepare(session, f"SELECT n FROM {table}")
     for prepared, values, writes in ((insert, (partition, 2), True), (select, (), False)):
-        call, told = send(sender, prepared, values, writes=writes)
-        await told.page()
+        call, reports = send(executor, prepared, values, writes=writes)
+        await reports.page()
         messages.append(call.message)
     assert messages[1].timestamp is None
     assert abs(messages[0].timestamp - time.time() * 1e6) < 60e6
 
 
 async def test_a_batch_is_applied_whole(session: Any, table: str, partition: int, cql: Session) -> None:
-    insert, told = await prepare(session, f"INSERT INTO {table} (p, n) VALUES (?, ?)"), Told()
-    OwnSender(session).send_batch(insert, [(partition, number) for number in range(5)], LONG, told)
-    assert await told.page() is None
+    insert, reports = await prepare(session, f"INSERT INTO {table} (p, n) VALUES (?, ?)"), Reports()
+    LoopExecutor(session).send(insert, Batch([(partition, number) for number in range(5)]), LONG, reports)
+    assert await reports.page() is None
     assert [row.n for row in cql.execute(f"SELECT n FROM {table} WHERE p = {partition}")] == list(range(5))
 
 
 async def test_a_column_that_is_added_meanwhile_is_in_the_next_page(session: Any, own_table: str, cql: Session) -> None:
     """The node has forgotten the statement then, and the driver prepares it again."""
-    sender, prepared = OwnSender(session), await prepare(session, f"SELECT * FROM {own_table} WHERE p = ? AND n = 1")
-    before = [(await send(sender, prepared, (0,))[1].page()).dicts() for _ in range(3)]
+    executor, prepared = (
+        LoopExecutor(session),
+        await prepare(session, f"SELECT * FROM {own_table} WHERE p = ? AND n = 1"),
+    )
+    before = [(await send(executor, prepared, (0,))[1].page()).dicts() for _ in range(3)]
     assert before == [[{"p": 0, "n": 1}]] * 3
     cql.execute(f"ALTER TABLE {own_table} ADD colour text")
     cql.execute(f"UPDATE {own_table} SET colour = 'red' WHERE p = 0 AND n = 1")
     for _ in range(3):
-        sent = [send(sender, prepared, (0,))[1] for _ in range(5)]
-        assert [(await told.page()).dicts() for told in sent] == [[{"p": 0, "n": 1, "colour": "red"}]] * 5
-        assert {len(told.all) for told in sent} == {1}
+        sent = [send(executor, prepared, (0,))[1] for _ in range(5)]
+        assert [(await reports.page()).dicts() for reports in sent] == [[{"p": 0, "n": 1, "colour": "red"}]] * 5
+        assert {len(reports.all) for reports in sent} == {1}
     cql.execute(f"ALTER TABLE {own_table} DROP colour")
     for _ in range(3):
-        assert (await send(sender, prepared, (0,))[1].page()).dicts() == [{"p": 0, "n": 1}]
+        assert (await send(executor, prepared, (0,))[1].page()).dicts() == [{"p": 0, "n": 1}]
 
 
 async def test_statements_that_the_node_has_forgotten_are_prepared_again(
     session: Any, own_table: str, cql: Session
 ) -> None:
-    sender = OwnSender(session)
+    executor = LoopExecutor(session)
     select = await prepare(session, f"SELECT n FROM {own_table} WHERE p = ?")
     insert = await prepare(session, f"INSERT INTO {own_table} (p, n) VALUES (?, ?)")
-    await send(sender, select, (0,))[1].page()
+    await send(executor, select, (0,))[1].page()
     cql.execute(f"ALTER TABLE {own_table} WITH comment = 'forgets every statement of the table'")
     for number in range(3):
-        assert await send(sender, insert, (4, number), writes=True)[1].page() is None
-        assert len((await send(sender, select, (0,))[1].page()).tuples()) == 10
+        assert await send(executor, insert, (4, number), writes=True)[1].page() is None
+        assert len((await send(executor, select, (0,))[1].page()).tuples()) == 10
     assert [row.n for row in cql.execute(f"SELECT n FROM {own_table} WHERE p = 4")] == [0, 1, 2]
 
 
 async def test_a_table_that_is_dropped_is_told_and_one_made_again_is_read(
     session: Any, own_table: str, cql: Session
 ) -> None:
-    sender, prepared = OwnSender(session), await prepare(session, f"SELECT * FROM {own_table} WHERE p = ?")
-    assert len((await send(sender, prepared, (0,))[1].page()).tuples()) == 10
+    executor, prepared = LoopExecutor(session), await prepare(session, f"SELECT * FROM {own_table} WHERE p = ?")
+    assert len((await send(executor, prepared, (0,))[1].page()).tuples()) == 10
     cql.execute(f"DROP TABLE {own_table}")
-    assert isinstance(await send(sender, prepared, (0,))[1].error(LONG), InvalidRequest)
+    assert isinstance(await send(executor, prepared, (0,))[1].error(LONG), InvalidRequest)
     cql.execute(f"CREATE TABLE {own_table} (p int, n int, extra text, PRIMARY KEY (p, n))")
     cql.execute(f"INSERT INTO {own_table} (p, n, extra) VALUES (0, 1, 'x')")
-    assert (await send(sender, prepared, (0,))[1].page()).dicts() == [{"p": 0, "n": 1, "extra": "x"}]
+    assert (await send(executor, prepared, (0,))[1].page()).dicts() == [{"p": 0, "n": 1, "extra": "x"}]
 
 
 @pytest.mark.parametrize("values", [(1, 2, 3), ("no number",), (2**40,), (object(),)])
 async def test_values_that_cannot_be_bound_raise_at_once_and_send_nothing(
     session: Any, table: str, values: tuple[Any, ...]
 ) -> None:
-    sender, prepared = OwnSender(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ?")
-    told = Told()
+    executor, prepared = LoopExecutor(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ?")
+    reports = Reports()
     with pytest.raises((TypeError, ValueError)):
-        sender.send(prepared, values, 10, None, False, LONG, told)
-    await send(sender, prepared, (0,))[1].page()
-    assert told.all == []
+        executor.send(prepared, Query(values, 10), LONG, reports)
+    await send(executor, prepared, (0,))[1].page()
+    assert reports.all == []
 
 
 async def test_what_the_node_refuses_is_told(session: Any, table: str) -> None:
-    sender, prepared = OwnSender(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ?")
-    call, told = send(sender, prepared, (0,), paging_state=b"no state of Cassandra's")
-    assert isinstance(await told.error(LONG), Exception)
+    executor, prepared = LoopExecutor(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ?")
+    call, reports = send(executor, prepared, (0,), paging_state=b"no state of Cassandra's")
+    assert isinstance(await reports.error(LONG), Exception)
     assert len(call.attempted_hosts) == 1
-    assert len(told.all) == 1
+    assert len(reports.all) == 1
 
 
 async def test_a_session_that_is_closed_tells_so(node_address: tuple[str, int], keyspace: str, table: str) -> None:
     async with open_session(node_address, keyspace) as session:
-        sender, prepared = OwnSender(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ?")
-    call, told = send(sender, prepared, (0,))
-    assert isinstance(await told.error(), NoHostAvailable)
+        executor, prepared = LoopExecutor(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ?")
+    call, reports = send(executor, prepared, (0,))
+    assert isinstance(await reports.error(), NoHostAvailable)
     assert call.attempted_hosts == []
 
 
@@ -333,12 +338,12 @@ class Cluster:
 
 
 class Nodes:
-    """A sender to nodes of the test's own, asked in this order."""
+    """A executor to nodes of the test's own, asked in this order."""
 
     def __init__(self, cluster: Cluster, peers: list[Peer]) -> None:
         self.cluster = cluster
         self.peers = peers
-        self.sender = OwnSender(cluster)
+        self.executor = LoopExecutor(cluster)
 
     def in_flight(self) -> list[int]:
         """Of each connection, how many requests it counts."""
@@ -387,7 +392,7 @@ def statement(*, idempotent: bool = True) -> PreparedStatement:
 
 async def test_what_is_sent_is_what_the_driver_would_send(one: Nodes) -> None:
     """But that it asks for the description of the columns, of which it compares the bytes."""
-    send(one.sender, statement(), (7,), fetch_size=50, paging_state=b"state", writes=True)
+    send(one.executor, statement(), (7,), fetch_size=50, paging_state=b"state", writes=True)
     body = (await one.asked()).body
     values = b"\0\1" + int32(4) + int32(7)
     flags = 0x01 | 0x04 | 0x08 | 0x10 | 0x20
@@ -396,56 +401,56 @@ async def test_what_is_sent_is_what_the_driver_would_send(one: Nodes) -> None:
 
 
 async def test_a_call_is_told_once_whatever_comes_after(one: Nodes) -> None:
-    call, told = send(one.sender, statement(), (1,))
+    call, reports = send(one.executor, statement(), (1,))
     asked = await one.asked()
     await one.answer(asked, 5)
     await one.answer(asked, 6)  # of a request that nobody knows any more
-    assert (await told.page()).tuples() == [(5,)]
+    assert (await reports.page()).tuples() == [(5,)]
     call._set_final_result(None)
     call._set_final_exception(LookupError())
     call._on_timeout()
-    again, told_again = send(one.sender, statement(), (1,))
+    again, reports_again = send(one.executor, statement(), (1,))
     await one.answer(await one.asked(), 7)
-    assert (await told_again.page()).tuples() == [(7,)]
-    assert (len(told.all), len(told_again.all), one.in_flight()) == (1, 1, [0])
+    assert (await reports_again.page()).tuples() == [(7,)]
+    assert (len(reports.all), len(reports_again.all), one.in_flight()) == (1, 1, [0])
     assert again.is_schema_agreed
 
 
 async def test_a_timeout_is_told_in_its_time_and_the_late_answer_is_dropped(one: Nodes) -> None:
     began = time.monotonic()
-    call, told = send(one.sender, statement(), (1,), timeout=0.2)
+    call, reports = send(one.executor, statement(), (1,), timeout=0.2)
     late = await one.asked()
-    assert isinstance(await told.error(), OperationTimedOut)
+    assert isinstance(await reports.error(), OperationTimedOut)
     assert 0.2 - 0.01 <= time.monotonic() - began < SOON  # the driver's own clock is that of the wall
     assert call.attempted_hosts == one.cluster.hosts
     connection = call._connection
     assert connection.orphaned_request_ids == {late.stream}  # nobody gets its number before it is answered
-    other, told_other = send(one.sender, statement(), (2,))
+    other, other_reports = send(one.executor, statement(), (2,))
     asked = await one.asked()
     assert asked.stream != late.stream
     await one.answer(late, 99)
     await one.answer(asked, 5)
-    assert (await told_other.page()).tuples() == [(5,)]
-    assert (len(told.all), connection.orphaned_request_ids, one.in_flight()) == (1, set(), [0])
+    assert (await other_reports.page()).tuples() == [(5,)]
+    assert (len(reports.all), connection.orphaned_request_ids, one.in_flight()) == (1, set(), [0])
     assert other._connection is connection
 
 
 async def test_every_one_of_many_timeouts_is_told_and_nothing_is_left(one: Nodes) -> None:
-    sent = [send(one.sender, statement(), (number,), timeout=0.05 + number / 1000) for number in range(100)]
+    sent = [send(one.executor, statement(), (number,), timeout=0.05 + number / 1000) for number in range(100)]
     asked = [await one.asked() for _ in sent]
-    assert {type(await told.error()) for _, told in sent} == {OperationTimedOut}
+    assert {type(await reports.error()) for _, reports in sent} == {OperationTimedOut}
     for late in asked:
         await one.answer(late, 0)
     await eventually(lambda: one.in_flight() == [0])
-    assert {len(told.all) for _, told in sent} == {1}
+    assert {len(reports.all) for _, reports in sent} == {1}
     timers = one.cluster.connection_class.timers
     assert [timer for slot in timers._slots.values() for timer in slot] == []
 
 
 async def test_an_answer_leaves_no_timer(one: Nodes) -> None:
-    call, told = send(one.sender, statement(), (1,), timeout=3600)
+    call, reports = send(one.executor, statement(), (1,), timeout=3600)
     await one.answer(await one.asked(), 5)
-    await told.page()
+    await reports.page()
     assert (call._timer.canceled, call._timer.callback) == (True, None)
     assert [timer for slot in one.cluster.connection_class.timers._slots.values() for timer in slot] == []
 
@@ -453,9 +458,9 @@ async def test_an_answer_leaves_no_timer(one: Nodes) -> None:
 async def test_without_a_node_it_is_told_before_send_returns() -> None:
     async with nodes() as gone:
         gone.cluster.hosts.clear()
-        call, told = send(gone.sender, statement(), (1,))
-        assert len(told.all) == 1
-        failure = await told.error()
+        call, reports = send(gone.executor, statement(), (1,))
+        assert len(reports.all) == 1
+        failure = await reports.error()
         assert isinstance(failure, NoHostAvailable)
         assert (failure.errors, call.attempted_hosts) == ({}, [])
         gone.cluster.hosts.extend(gone.cluster._pools)
@@ -465,44 +470,44 @@ async def test_a_node_that_is_down_is_passed_over() -> None:
     async with nodes(2) as two:
         host = two.cluster.hosts[0]
         await in_thread(two.cluster._pools[host].shutdown)
-        call, told = send(two.sender, statement(), (1,))
+        call, reports = send(two.executor, statement(), (1,))
         await two.answer(await two.asked(1), 5, 1)
-        assert (await told.page()).tuples() == [(5,)]
+        assert (await reports.page()).tuples() == [(5,)]
         assert call.attempted_hosts == two.cluster.hosts[1:]
         two.cluster._pools.pop(host)
-        _, told = send(two.sender, statement(), (1,))
+        _, reports = send(two.executor, statement(), (1,))
         await two.answer(await two.asked(1), 6, 1)
-        assert (await told.page()).tuples() == [(6,)]
+        assert (await reports.page()).tuples() == [(6,)]
         two.cluster._pools[host] = two.cluster._pools[two.cluster.hosts[1]]
 
 
 async def test_when_the_last_node_is_gone_there_is_none(one: Nodes) -> None:
-    _, told = send(one.sender, statement(), (1,))
+    _, reports = send(one.executor, statement(), (1,))
     await one.asked()
     one.peers[0].socket.close()
-    failure = await told.error()
+    failure = await reports.error()
     assert isinstance(failure, NoHostAvailable)
     (cause,) = failure.errors.values()
     assert isinstance(cause, ConnectionShutdown)
-    _, told = send(one.sender, statement(), (1,))
-    assert isinstance(await told.error(), NoHostAvailable)
+    _, reports = send(one.executor, statement(), (1,))
+    assert isinstance(await reports.error(), NoHostAvailable)
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
 async def test_only_what_is_idempotent_goes_to_the_next_node_when_one_is_lost(idempotent: bool) -> None:
     async with nodes(2) as two:
-        call, told = send(two.sender, statement(idempotent=idempotent), (1,))
+        call, reports = send(two.executor, statement(idempotent=idempotent), (1,))
         await two.asked()
         two.peers[0].socket.close()
         if idempotent:
             await two.answer(await two.asked(1), 5, 1)
-            assert (await told.page()).tuples() == [(5,)]
+            assert (await reports.page()).tuples() == [(5,)]
             # The driver's thread sends, and notes then that it has.
             await eventually(lambda: call.attempted_hosts == two.cluster.hosts)
         else:
-            assert isinstance(await told.error(), ConnectionShutdown)
+            assert isinstance(await reports.error(), ConnectionShutdown)
             assert call.attempted_hosts == two.cluster.hosts[:1]
-        assert len(told.all) == 1
+        assert len(reports.all) == 1
 
 
 READ_TIMEOUT = error(0x1200, "late", b"\0\6" + int32(2) + int32(2) + b"\0")
@@ -511,23 +516,23 @@ READ_TIMEOUT = error(0x1200, "late", b"\0\6" + int32(2) + int32(2) + b"\0")
 
 @pytest.mark.parametrize(("idempotent", "attempts"), [(True, 2), (False, 1)])
 async def test_a_read_that_may_be_repeated_is_repeated_once(one: Nodes, idempotent: bool, attempts: int) -> None:
-    call, told = send(one.sender, statement(idempotent=idempotent), (1,))
+    call, reports = send(one.executor, statement(idempotent=idempotent), (1,))
     for _ in range(attempts):
         await in_thread(one.peers[0].answer, await one.asked(), ERROR, READ_TIMEOUT)
-    assert isinstance(await told.error(), ReadTimeout)
+    assert isinstance(await reports.error(), ReadTimeout)
     await eventually(lambda: len(call.attempted_hosts) == attempts and one.in_flight() == [0])
-    assert len(told.all) == 1
+    assert len(reports.all) == 1
 
 
 async def test_an_error_of_the_server_goes_to_the_next_node() -> None:
     async with nodes(2) as two:
-        _, told = send(two.sender, statement(), (1,))
+        _, reports = send(two.executor, statement(), (1,))
         await in_thread(two.peers[0].answer, await two.asked(), ERROR, error(0x0000, "oops"))
         await two.answer(await two.asked(1), 5, 1)
-        assert (await told.page()).tuples() == [(5,)]
-        _, told = send(two.sender, statement(idempotent=False), (1,), writes=True)
+        assert (await reports.page()).tuples() == [(5,)]
+        _, reports = send(two.executor, statement(idempotent=False), (1,), writes=True)
         await in_thread(two.peers[0].answer, await two.asked(), ERROR, error(0x0000, "oops"))
-        assert isinstance(await told.error(), ServerError)
+        assert isinstance(await reports.error(), ServerError)
 
 
 WRITE_TIMEOUT = error(0x1100, "late", b"\0\6" + int32(1) + int32(2) + string("BATCH_LOG"))
@@ -535,17 +540,17 @@ WRITE_TIMEOUT = error(0x1100, "late", b"\0\6" + int32(1) + int32(2) + string("BA
 
 async def test_a_write_that_was_not_done_in_time_goes_to_the_next_node_once() -> None:
     async with nodes(2) as two:
-        _, told = send(two.sender, statement(), (1,), writes=True)
+        _, reports = send(two.executor, statement(), (1,), writes=True)
         await in_thread(two.peers[0].answer, await two.asked(), ERROR, WRITE_TIMEOUT)
         await two.answer(await two.asked(1), 5, 1)
-        assert (await told.page()).tuples() == [(5,)]
-        _, told = send(two.sender, statement(), (1,), writes=True)
+        assert (await reports.page()).tuples() == [(5,)]
+        _, reports = send(two.executor, statement(), (1,), writes=True)
         for number in (0, 1):
             await in_thread(two.peers[number].answer, await two.asked(number), ERROR, WRITE_TIMEOUT)
-        assert isinstance(await told.error(), WriteTimeout)
-        call, told = send(two.sender, statement(idempotent=False), (1,), writes=True)
+        assert isinstance(await reports.error(), WriteTimeout)
+        call, reports = send(two.executor, statement(idempotent=False), (1,), writes=True)
         await in_thread(two.peers[0].answer, await two.asked(), ERROR, WRITE_TIMEOUT)
-        assert isinstance(await told.error(), WriteTimeout)
+        assert isinstance(await reports.error(), WriteTimeout)
         assert call.attempted_hosts == two.cluster.hosts[:1]
 
 
@@ -556,34 +561,34 @@ PREPARE = 0x09
 
 async def test_a_forgotten_statement_is_prepared_again_and_run_once(one: Nodes) -> None:
     prepared = statement(idempotent=False)
-    call, told = send(one.sender, prepared, (1,))
+    call, reports = send(one.executor, prepared, (1,))
     assert type(prepared.result_metadata) is KnownColumns
     await in_thread(one.peers[0].answer, await one.asked(), ERROR, error(0x2500, "unprepared", b"\0\2id"))
     preparing = await in_thread(one.peers[0].read)
     assert (preparing.opcode, preparing.body[4:]) == (PREPARE, b"SELECT n FROM ks.t")
     await in_thread(one.peers[0].answer, preparing, RESULT, PREPARED_BODY)
     await one.answer(await one.asked(), 5)
-    assert (await told.page()).tuples() == [(5,)]
-    assert (len(told.all), one.cluster._prepared_statements) == (1, {b"id": prepared})
-    _, told = send(one.sender, prepared, (1,))
+    assert (await reports.page()).tuples() == [(5,)]
+    assert (len(reports.all), one.cluster._prepared_statements) == (1, {b"id": prepared})
+    _, reports = send(one.executor, prepared, (1,))
     assert type(prepared.result_metadata) is KnownColumns  # again: the driver has put a list there
     await one.answer(await one.asked(), 6)
-    assert (await told.page()).tuples() == [(6,)]
+    assert (await reports.page()).tuples() == [(6,)]
     assert call.coordinator_host is one.cluster.hosts[0]
     await eventually(lambda: one.in_flight() == [0])
 
 
 async def test_a_timeout_while_it_is_prepared_again_is_told_and_it_is_not_run_any_more(one: Nodes) -> None:
-    call, told = send(one.sender, statement(), (1,))
+    call, reports = send(one.executor, statement(), (1,))
     await in_thread(one.peers[0].answer, await one.asked(), ERROR, error(0x2500, "unprepared", b"\0\2id"))
     preparing = await in_thread(one.peers[0].read)
     call._on_timeout()  # as its timer does, and in this moment
-    assert isinstance(await told.error(), OperationTimedOut)
+    assert isinstance(await reports.error(), OperationTimedOut)
     await in_thread(one.peers[0].answer, preparing, RESULT, PREPARED_BODY)
-    _, later = send(one.sender, statement(), (1,))
+    _, later = send(one.executor, statement(), (1,))
     await one.answer(await one.asked(), 5)  # the next that comes: the first is not run any more
     assert (await later.page()).tuples() == [(5,)]
-    assert len(told.all) == 1
+    assert len(reports.all) == 1
 
 
 # --- what is shorter than the driver's way
@@ -608,7 +613,7 @@ def test_values_that_cannot_be_bound_are_refused_as_the_driver_does(values: tupl
 async def test_all_who_wait_for_a_free_number_get_one(one: Nodes) -> None:
     (pool,) = one.cluster._pools.values()
     pool._connection.max_request_id = 4
-    sent = [send(one.sender, statement(), (number,))[1] for number in range(4)]
+    sent = [send(one.executor, statement(), (number,))[1] for number in range(4)]
     asked = [await one.asked() for _ in sent]
     waiting = [asyncio.ensure_future(in_thread(pool.borrow_connection, LONG)) for _ in range(2)]
     await eventually(lambda: len(pool._stream_available_condition._waiters) == 2)
@@ -619,14 +624,14 @@ async def test_all_who_wait_for_a_free_number_get_one(one: Nodes) -> None:
             pool.return_connection(connection)
     for number in (2, 3):
         await one.answer(asked[number], number)
-    assert [(await told.page()).tuples() for told in sent] == [[(number,)] for number in range(4)]
+    assert [(await reports.page()).tuples() for reports in sent] == [[(number,)] for number in range(4)]
     assert one.in_flight() == [0]
 
 
 async def test_a_connection_that_was_replaced_is_closed_with_its_last_answer(one: Nodes) -> None:
     (pool,) = one.cluster._pools.values()
     connection = pool._connection
-    sent = [send(one.sender, statement(), (number,))[1] for number in range(2)]
+    sent = [send(one.executor, statement(), (number,))[1] for number in range(2)]
     asked = [await one.asked() for _ in sent]
     pool._trash.add(connection)
     await one.answer(asked[0], 5)
@@ -647,46 +652,46 @@ def eager() -> ConstantSpeculativeExecutionPolicy:
 @pytest.mark.parametrize("winner", [0, 1])
 async def test_a_hung_node_is_not_waited_for_and_the_first_answer_counts(winner: int) -> None:
     async with nodes(2, eager()) as two:
-        call, told = send(two.sender, statement(), (1,))
+        call, reports = send(two.executor, statement(), (1,))
         asked = [await two.asked(0), await two.asked(1)]
         await two.answer(asked[winner], 10 + winner, winner)
-        assert (await told.page()).tuples() == [(10 + winner,)]
+        assert (await reports.page()).tuples() == [(10 + winner,)]
         await two.answer(asked[1 - winner], 99, 1 - winner)
         await eventually(lambda: two.in_flight() == [0, 0])
-        assert len(told.all) == 1
+        assert len(reports.all) == 1
         assert call.attempted_hosts == two.cluster.hosts
 
 
 async def test_what_is_not_idempotent_is_asked_of_one_node() -> None:
     async with nodes(2, eager()) as two:
-        call, told = send(two.sender, statement(idempotent=False), (1,), timeout=0.3)
+        call, reports = send(two.executor, statement(idempotent=False), (1,), timeout=0.3)
         await two.asked()
-        assert isinstance(await told.error(), OperationTimedOut)
+        assert isinstance(await reports.error(), OperationTimedOut)
         assert call.attempted_hosts == two.cluster.hosts[:1]
 
 
 async def test_two_hung_nodes_are_a_timeout_in_its_time() -> None:
     async with nodes(2, eager()) as two:
         began = time.monotonic()
-        call, told = send(two.sender, statement(), (1,), timeout=1.0)
+        call, reports = send(two.executor, statement(), (1,), timeout=1.0)
         late = [await two.asked(0), await two.asked(1)]
-        assert isinstance(await told.error(), OperationTimedOut)
+        assert isinstance(await reports.error(), OperationTimedOut)
         assert 0.99 <= time.monotonic() - began < SOON
         for number, asked in enumerate(late):
             await two.answer(asked, 99, number)
         await eventually(lambda: two.in_flight() == [0, 0])
-        assert (len(told.all), len(call.attempted_hosts)) == (1, 2)
+        assert (len(reports.all), len(call.attempted_hosts)) == (1, 2)
 
 
 async def test_one_node_alone_is_asked_once_and_its_answer_counts() -> None:
     async with nodes(1, eager()) as one:
-        call, told = send(one.sender, statement(), (1,))
+        call, reports = send(one.executor, statement(), (1,))
         asked = await one.asked()
         timers = one.cluster.connection_class.timers
         await eventually(lambda: call._timer is not None and call._timer.callback == call._on_timeout)
         assert sum(map(len, timers._slots.values())) == 1
         await one.answer(asked, 5)
-        assert (await told.page()).tuples() == [(5,)]
+        assert (await reports.page()).tuples() == [(5,)]
         assert len(call.attempted_hosts) == 1
 
 
@@ -700,10 +705,10 @@ async def test_a_node_that_does_not_read_refuses_nothing_and_keeps_nobody_past_t
     connection.in_flight += 1
     connection.send_msg(QueryMessage("x" * 30_000_000, 1), connection.get_request_id(), filling.set_result)
     await eventually(lambda: connection._waits_to_write)
-    sent = [send(one.sender, statement(), (number,), timeout=0.2)[1] for number in range(10)]
-    assert {type(await told.error()) for told in sent} == {OperationTimedOut}
+    sent = [send(one.executor, statement(), (number,), timeout=0.2)[1] for number in range(10)]
+    assert {type(await reports.error()) for reports in sent} == {OperationTimedOut}
     assert (one.in_flight(), len(connection.orphaned_request_ids)) == ([11], 10)
-    _, patient = send(one.sender, statement(), (1,))
+    _, patient = send(one.executor, statement(), (1,))
 
     def answer_all() -> None:
         for asked in [one.peers[0].read() for _ in range(12)]:
@@ -712,4 +717,4 @@ async def test_a_node_that_does_not_read_refuses_nothing_and_keeps_nobody_past_t
     await in_thread(answer_all)
     assert (await patient.page()).tuples() == [(7,)]
     assert (one.in_flight(), connection.orphaned_request_ids) == ([1], set())  # that which fills is no call
-    assert (filling.done(), {len(told.all) for told in sent}) == (True, {1})
+    assert (filling.done(), {len(reports.all) for reports in sent}) == (True, {1})

@@ -8,8 +8,8 @@ import pytest
 
 from asgi_app.errors import CassandraUnavailable
 from asgi_app.health import Health, HealthReport
-from asgi_app.runtime.admission import Share
 from asgi_app.runtime.deadline import Deadline
+from asgi_app.runtime.scheduler import Lane
 from asgi_app.tables.table import Column, Table
 
 pytestmark = pytest.mark.anyio
@@ -33,8 +33,8 @@ class Cassandra:
         if self.away:
             raise CassandraUnavailable
 
-    async def missing_columns(self, table: Table, deadline: Deadline, share: Share) -> set[str]:
-        assert share is Share.PROBES
+    async def missing_columns(self, table: Table, deadline: Deadline, lane: Lane) -> set[str]:
+        assert lane is Lane.PROBES
         return self.missing.get(table.name, set())
 
 
@@ -73,7 +73,7 @@ async def test_a_report_is_kept_for_its_time(cassandra: Cassandra) -> None:
     assert cassandra.looks == 1
 
 
-async def test_all_who_ask_at_once_share_one_look(cassandra: Cassandra) -> None:
+async def test_all_who_ask_at_once_lane_one_look(cassandra: Cassandra) -> None:
     cassandra.gate = anyio.Event()
     looking = health(cassandra, ttl=60)
     async with anyio.create_task_group() as tasks:

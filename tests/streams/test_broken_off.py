@@ -173,6 +173,6 @@ def nothing_is_open(server: Threaded) -> None:
     database = server.database
     wait_until(
         "nothing is open",
-        lambda: (database.open_streams, database.bridge.in_flight, server.open_sockets()) == (0, 0, 0),
+        lambda: (database.open_streams, database.dispatcher.slots.in_flight, server.open_sockets()) == (0, 0, 0),
         10,
     )

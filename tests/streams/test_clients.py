@@ -53,9 +53,13 @@ def test_five_hundred_clients_that_leave_at_random_points_leave_nothing_behind(
         database = server.database
         wait_until("no socket is left", lambda: server.open_sockets() == 0, 20)
         wait_until("no stream is open", lambda: database.open_streams == 0, 10)
-        wait_until("no slot is taken", lambda: (database.bridge.in_flight, database.bridge.waiting) == (0, 0), 10)
+        wait_until(
+            "no slot is taken",
+            lambda: (database.dispatcher.slots.in_flight, database.dispatcher.slots.waiting) == (0, 0),
+            10,
+        )
         wait_until("no task is left", lambda: server.tasks() == tasks, 10)
-        wait_until("no thread works", lambda: database.bridge.threads_in_use == 0, 10)
+        wait_until("no thread works", lambda: database.dispatcher.threads_in_use == 0, 10)
         assert _threads() == threads
         assert psutil.Process().num_fds() <= files
         assert httpx.get(f"{server.url}/users/stream?limit=3000").json() == crowd[:3000]
@@ -100,7 +104,11 @@ async def test_a_hundred_clients_that_leave_at_random_chunks_leave_nothing_behin
             for exchange in exchanges:
                 tasks.start_soon(exchange.run, app)
         assert not any(exchange.complete for exchange in exchanges)
-    await eventually(lambda: (database.bridge.in_flight, database.bridge.waiting, database.open_streams) == (0, 0, 0))
+    await eventually(
+        lambda: (
+            (database.dispatcher.slots.in_flight, database.dispatcher.slots.waiting, database.open_streams) == (0, 0, 0)
+        )
+    )
     assert len(await streamed(app, "fetch_size=7")) == 60
 
 

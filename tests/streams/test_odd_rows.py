@@ -176,7 +176,7 @@ async def test_a_page_becomes_small_within_one_stream_of_many_fat_rows(
 async def test_pages_are_small_while_others_read(
     node_address: tuple[str, int], keyspace: str, cql: Session, users: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asgi_app.runtime.admission.RECENT", LONG)
+    monkeypatch.setattr("asgi_app.runtime.scheduler.REQUEST_IDLE_SECONDS", LONG)
     ids = write_users(cql, users, [1] * 400, name="x" * 5_000, at_once=20)
     most = 64 * 1024
     async with serving(settings_for(node_address, keyspace, page_bytes_beside_reads=most)) as (app, client):

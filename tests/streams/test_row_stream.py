@@ -26,8 +26,8 @@ from helpers.properties import given
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from asgi_app.db import Result
 from asgi_app.driver.page import RowPage
+from asgi_app.driver.result import Result
 from asgi_app.errors import (
     CassandraUnavailable,
     ConsistencyUnavailable,
@@ -38,9 +38,9 @@ from asgi_app.errors import (
 from asgi_app.http.extensions import ABORT, StreamAborted
 from asgi_app.http.formats import CSV, NDJSON, Gzip, JSONArray, MessagePack, RowFormat
 from asgi_app.paging import PageReader, PageTimes, RowSizes, gather
-from asgi_app.runtime.admission import Share
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
+from asgi_app.runtime.scheduler import Lane
 from asgi_app.stream import RowStream, accepts_gzip
 from asgi_app.tables.builtin import PLANTS
 from asgi_app.tables.cql import Statement
@@ -68,7 +68,7 @@ class Script:
     pages: Sequence[Numbers | Exception]
     passing: dict[int, list[Exception]] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
-    shares: set[Share] = field(default_factory=set)
+    lanes: set[Lane] = field(default_factory=set)
     open_streams: int = 0
     company: list[bool] = field(default_factory=list)
     stall_at: int | None = None
@@ -83,9 +83,9 @@ class Script:
         deadline: Deadline,
         fetch_size: int,
         paging_state: bytes | None,
-        share: Share = Share.CALLS,
+        lane: Lane = Lane.REQUESTS,
     ) -> Result:
-        self.shares.add(share)
+        self.lanes.add(lane)
         position = int(paging_state or b"0")
         self.asked.append(fetch_size)
         if position == self.stall_at:
@@ -101,7 +101,7 @@ class Script:
         return result(answer[:fetch_size], None if last else b"%d" % (position + 1))
 
     @property
-    def bridge(self) -> Any:
+    def dispatcher(self) -> Any:
         """Whether others read is told anew for each page, by `company`."""
         return SimpleNamespace(pages_make_room=bool(self.company) and self.company.pop(0))
 

@@ -1,0 +1,38 @@
+"""What a statement returns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from asgi_app.driver.page import RowPage
+
+
+class Result(msgspec.Struct, frozen=True, gc=False):
+    """The result of a statement: its page of rows, None if it has none, and the state from which the next page goes on.
+
+    `paging_state` is None on the last page only; a page without rows need not be the last.
+    """
+
+    page: RowPage | None
+    paging_state: bytes | None
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """Return the page's rows by column name."""
+        return self.page.dicts() if self.page else []
+
+    def json_rows(self) -> bytes:
+        """Return the page's rows as JSON objects with commas between them: the inside of an array."""
+        return self.page.json_rows() if self.page else b""
+
+    @property
+    def row_count(self) -> int:
+        """The number of rows on the page."""
+        return self.page.row_count if self.page else 0
+
+    @property
+    def applied(self) -> bool:
+        """Whether a lightweight transaction's condition held; true for every other statement."""
+        rows = self.dicts() if self.page and "[applied]" in self.page.column_names else []
+        return bool(rows[0]["[applied]"]) if rows else True

@@ -1,0 +1,272 @@
+"""Run the calls of a callback-style driver for coroutines, within bounds and without a thread per call.
+
+A call goes through three steps. *Admission*: `SlotScheduler` grants it a slot, lets it wait, or refuses it. *Start*:
+where starting a call cannot block, it is started at once on the event loop; elsewhere one worker-thread hop starts all
+calls that gathered during the hop before. *Answer*: a report on the event loop settles the call directly; reports from
+other threads go into a queue and wake the loop once for all that are ready.
+
+Knows nothing of Cassandra: a call is anything that can be started with a timeout and reports through a callback.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import abstractmethod
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+
+from asgi_app.errors import AnswerOverdue, DeadlineExceeded, QueueTimeout, ShuttingDown
+from asgi_app.runtime.concurrency import Signal, signal_factory, threadsafe_scheduler
+from asgi_app.runtime.deadline import Deadline
+from asgi_app.runtime.scheduler import Lane, SlotLimits, SlotScheduler, is_patient
+from asgi_app.runtime.tasks import background_tasks
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+Args = TypeVarTuple("Args")
+
+THROTTLE_RECHECK_SECONDS = 0.1
+"""How often throttled pages are checked again: no other call may start or end to trigger it."""
+
+
+class OnDone(Protocol[T_contra]):
+    """Reports the end of a call, from any thread: a result, or an error. Only the first report counts."""
+
+    def __call__(self, result: T_contra | None, error: BaseException | None) -> None: ...
+
+
+class Call(Generic[T]):
+    """One call to the driver; subclasses say how it starts. Good for one `Dispatcher.run`.
+
+    Times are those of `time.perf_counter`; `started_at` and `answered_at` are None until that happens.
+    """
+
+    __slots__ = ("_ticket", "answered_at", "deadline", "error", "lane", "result", "settled", "signal", "started_at")
+
+    deadline: Deadline
+    lane: Lane
+    signal: Signal
+
+    def __init__(self) -> None:
+        self.started_at: float | None = None
+        self.answered_at: float | None = None
+        self.settled = False
+        self.result: T | None = None
+        self.error: BaseException | None = None
+        self._ticket = [None]
+
+    @abstractmethod
+    def start(self, timeout: float, done: OnDone[T]) -> None:
+        """Start the call and return without waiting for its end.
+
+        `timeout` is the time left, in seconds: report to `done` by then. Raising reports the exception.
+        Runs on the event loop, or in a worker thread where starting may block.
+        """
+
+    def claim(self) -> bool:
+        """Return true to the first caller only: the thread that starts the call, or the waiter that gives it up."""
+        try:
+            self._ticket.pop()  # atomic, and cheaper than a lock
+        except IndexError:
+            return False
+        return True
+
+
+class Dispatcher:
+    """Runs driver calls for coroutines; open it by `Dispatcher.open` and use it only on the event loop that opened it.
+
+    Cancellation. A call that waits for a slot leaves the queue and is never started. A started call is not recalled:
+    its waiter leaves at once, and its slot stays taken until the driver reports, which the driver does by its timeout.
+    So never more than `max_in_flight` calls run, however many waiters leave. `run_blocking` differs: the function holds
+    its thread, and a cancellation takes effect when it returns. No thread is ever abandoned.
+    """
+
+    def __init__(self, limits: SlotLimits, *, threads: int = 4) -> None:
+        self._throttled = anyio.Event()
+        self.slots = SlotScheduler(limits, self._note_throttled)
+        self._max_wait = limits.max_wait
+        self._admitted: list[Call[Any]] = []
+        self._work = anyio.Event()
+        self._answers: deque[tuple[Call[Any], Any, BaseException | None]] = deque()
+        self._drain_scheduled = False
+        self._closing = False
+        self._submitter = CapacityLimiter(1)
+        self._blocking = CapacityLimiter(threads)
+        self._in_turn = CapacityLimiter(1)
+        self._call_on_loop = threadsafe_scheduler()
+        self._new_signal = signal_factory()
+        self._thread = threading.get_ident()
+        self.starts_block = True
+        """Whether starting a call may block, so that a worker thread must do it. Set when the driver is known.
+
+        Where it may not, the driver's timeouts are timers of this loop, and no second timer is needed beside them.
+        """
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, limits: SlotLimits, *, threads: int = 4) -> AsyncIterator[Dispatcher]:
+        """Open a running dispatcher. On exit it takes no new calls, and calls that still wait get ShuttingDown.
+
+        `threads`: worker threads for `run_blocking`, beside the one that starts calls and the one of `run_in_turn`.
+        """
+        dispatcher = cls(limits, threads=threads)
+        async with background_tasks() as tasks:
+            tasks.start_soon(dispatcher._submit_forever)
+            tasks.start_soon(dispatcher._recheck_throttled_pages)
+            try:
+                yield dispatcher
+            finally:
+                dispatcher._close()
+
+    @property
+    def threads_in_use(self) -> int:
+        """Worker threads at work now, including the one that starts calls."""
+        return self._blocking.borrowed_tokens + self._submitter.borrowed_tokens + self._in_turn.borrowed_tokens
+
+    async def run(self, call: Call[T], deadline: Deadline, lane: Lane = Lane.REQUESTS) -> T:
+        """Run a call, and return or raise what it reports.
+
+        Raises QueueFull or QueueTimeout when a bound is passed, DeadlineExceeded when the deadline passes before the
+        call was started, AnswerOverdue when it passes after, ShuttingDown when the dispatcher closes.
+        """
+        if self._closing:
+            raise ShuttingDown
+        left = deadline.remaining()
+        if not self.slots.try_acquire(lane):
+            await self._wait_for_slot(lane, deadline, left)
+        call.deadline, call.lane = deadline, lane
+        signal = call.signal = self._new_signal()
+        if self.starts_block:
+            self._admitted.append(call)
+            self._work.set()
+            await signal.wait(deadline.left())
+        else:
+            self._start(call)
+            await signal.wait(None)
+        if not call.settled:
+            raise DeadlineExceeded if call.claim() else AnswerOverdue
+        if call.error is not None:
+            try:
+                raise call.error
+            finally:
+                call.error = None  # the traceback holds this frame; the cycle would wait for the garbage collector
+        return call.result  # type: ignore[return-value]  # settled without an error: there is a result
+
+    async def run_blocking(self, function: Callable[[*Args], T], *args: *Args) -> T:
+        """Run `function(*args)` in a worker thread: for calls that block and cannot be started with a callback."""
+        return await to_thread.run_sync(function, *args, limiter=self._blocking)
+
+    async def run_in_turn(self, function: Callable[[*Args], T], *args: *Args) -> T:
+        """Run `function(*args)` in a worker thread, never two at once: for long work on pages.
+
+        Several such threads would only compete for the interpreter lock with the event loop. Compiled code handles a
+        page in less time than the next page takes to arrive.
+        """
+        return await to_thread.run_sync(function, *args, limiter=self._in_turn)
+
+    async def _wait_for_slot(self, lane: Lane, deadline: Deadline, left: float) -> None:
+        """Return holding a slot, or raise holding none."""
+        turn = anyio.Event()
+        waiter = self.slots.enqueue(lane, turn.set)
+        try:
+            with anyio.move_on_after(left if is_patient(lane) else min(left, self._max_wait)):
+                await turn.wait()
+        except BaseException:
+            self.slots.cancel(waiter)
+            raise
+        if not waiter.granted:
+            self.slots.cancel(waiter)
+            raise QueueTimeout
+        if self._closing:
+            self.slots.release(lane)
+            raise ShuttingDown
+        if deadline.left() <= 0:
+            self.slots.release(lane)
+            raise DeadlineExceeded
+
+    def _note_throttled(self) -> None:
+        self._throttled.set()
+
+    async def _recheck_throttled_pages(self) -> None:
+        while True:
+            await self._throttled.wait()
+            self._throttled = anyio.Event()
+            await anyio.sleep(THROTTLE_RECHECK_SECONDS)
+            self.slots.grant_free_slots()
+
+    async def _submit_forever(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work = anyio.Event()
+            while self._admitted:
+                batch, self._admitted = self._admitted, []
+                try:
+                    await to_thread.run_sync(self._start_all, batch, limiter=self._submitter)
+                except BaseException:  # closing, perhaps before the thread began
+                    self._refuse(batch)
+                    raise
+
+    def _start_all(self, batch: list[Call[Any]]) -> None:
+        """Start each call, in the submitting thread."""
+        for call in batch:
+            self._start(call)
+
+    def _start(self, call: Call[Any]) -> None:
+        """Start a call; if that fails, report why."""
+        done: OnDone[Any] = partial(self._report, call)
+        if not call.claim():
+            done(None, DeadlineExceeded())  # its waiter left, but the slot must be released
+            return
+        call.started_at = time.perf_counter()
+        try:
+            call.start(call.deadline.remaining(), done)
+        except BaseException as error:  # it belongs to the waiter, not to this thread
+            done(None, error)
+
+    def _report(self, call: Call[Any], result: Any, error: BaseException | None) -> None:
+        """Take the report of a call's end, in any thread."""
+        if call.answered_at is None:
+            call.answered_at = time.perf_counter()
+        if threading.get_ident() == self._thread:
+            if not call.settled:  # a speculative execution may report twice
+                self._settle(call, result, error)
+            return
+        self._answers.append((call, result, error))
+        if not self._drain_scheduled:
+            self._drain_scheduled = True
+            # The loop may be gone when a driver thread reports after shutdown: nobody waits for that answer.
+            with suppress(RuntimeError):
+                self._call_on_loop(self._drain)
+
+    def _drain(self) -> None:
+        """Settle every call that other threads have reported, on the event loop."""
+        self._drain_scheduled = False  # before looking, so that a report from now on schedules again
+        while self._answers:
+            call, result, error = self._answers.popleft()
+            if not call.settled:
+                self._settle(call, result, error)
+
+    def _settle(self, call: Call[Any], result: Any, error: BaseException | None) -> None:
+        call.settled = True
+        call.result, call.error = result, error
+        call.signal.set()
+        self.slots.release(call.lane)
+
+    def _close(self) -> None:
+        self._closing = True
+        self.slots.wake_all()  # each waiter wakes holding a slot, sees that the dispatcher closes and releases it
+        self._refuse(self._admitted)
+        self._admitted.clear()
+
+    def _refuse(self, calls: list[Call[Any]]) -> None:
+        """Settle calls that were not started, and never will be, with ShuttingDown."""
+        for call in calls:
+            if call.claim():
+                self._settle(call, None, ShuttingDown())
