@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from asgi_app.formats import FORMATS, MEDIA_TYPES
 from helpers.problems import problem
 from helpers.service import serving, settings_for
 from starlette.applications import Starlette
 
+from asgi_app.http.formats import FORMATS, MEDIA_TYPES
 from asgi_app.settings import Settings
 from streams.stored import User, stream
 

@@ -21,7 +21,7 @@ import anyio.lowlevel
 import msgspec
 import pytest
 from cassandra.cqltypes import Int32Type
-from contract.samples import every_loop
+from helpers.loops import EVERY_LOOP
 from helpers.properties import given
 from hypothesis import strategies as st
 from starlette.types import Message
@@ -46,7 +46,14 @@ from asgi_app.tables.builtin import PLANTS
 from asgi_app.tables.cql import Statement
 from asgi_app.telemetry.metrics import Metrics
 
-pytestmark = [pytest.mark.anyio, every_loop]
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=EVERY_LOOP)
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """Return every event loop that the service supports, one after another."""
+    return request.param
+
 
 SELECT = Statement("SELECT n FROM numbers", idempotent=True, writes=False)
 LONG = 20.0
