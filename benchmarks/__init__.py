@@ -1,9 +1,9 @@
-"""How fast and how small the service is, measured beside its rivals on one real Cassandra: `python -m benchmarks`.
+"""Measure how fast and small the service is, beside its alternatives, on one real Cassandra: `python -m benchmarks`.
 
-A *contender* is an ASGI application in a process of its own (`contenders/`). A *scenario* measures some or all of them
-and gives tables and raw figures (`scenarios/`). The runner (`__main__`) prepares a node with sample rows, runs the
-scenarios, prints the report and keeps the raw figures under `results/`.
+A *contender* is an ASGI application in a process of its own (`contenders/`). A *scenario* puts contenders under a load
+in rounds (`scenarios.py`) and gives one `Row` for each measurement (`rows.py`). Summary, report and README section are
+made of these rows.
 """
 
 HOST = "127.0.0.1"
-"""All traffic to the contenders goes there."""
+"""The address of every contender."""

@@ -1,7 +1,7 @@
-"""What fails a run."""
+"""The error that fails a run."""
 
 from __future__ import annotations
 
 
 class ContenderFailed(Exception):
-    """A contender does not run, or answers what it must not. The only thing that fails a run."""
+    """A contender, a client or a helper process does not run, or gives a wrong answer."""

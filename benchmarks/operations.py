@@ -1,24 +1,24 @@
-"""What contenders are asked to do, and what a right answer is: one `Operation` for each endpoint that is measured."""
+"""The requests that contenders get, and the check of each answer: one `Operation` for each endpoint."""
 
 from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
-from types import MappingProxyType
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
-from benchmarks.sample import User, time_text
+from benchmarks.failure import ContenderFailed
+from benchmarks.serving import Served
 from benchmarks.site import Site, first_users
 
 LIST_LIMIT = 100
 _AGES = 151
-_HTTP_JSON = MappingProxyType({"Content-Type": "application/json"})
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_SHOWN = 500
 
 
 class Ask(NamedTuple):
@@ -28,30 +28,19 @@ class Ask(NamedTuple):
     path: str
     body: bytes = b""
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """What goes with the body, beside its length."""
-        return _HTTP_JSON if self.body else _NO_HEADERS
-
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A kind of request: `asks` gives the requests of a site, to be sent in turn and again from the beginning.
-
-    `status` is that of every right answer, `right` tells whether a body is a right answer to an ask. What `writes` is
-    sent to a `scratch_site` alone, as the rows of the site are compared byte by byte.
-    """
+    """A kind of request: `asks` gives the requests of a site, and `is_right` checks the body of an answer."""
 
     name: str
-    title: str
     status: int
     asks: Callable[[Site], list[Ask]]
-    right: Callable[[Site, Ask, bytes], bool]
-    writes: bool = field(default=False, kw_only=True)
+    is_right: Callable[[Site, Ask, bytes], bool]
 
 
-class UserText(msgspec.Struct, forbid_unknown_fields=True):
-    """A user as answered: members in this order, times as text."""
+class UserText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A user as the contract of the endpoints has it: members in this order, times as text."""
 
     id: uuid.UUID
     name: str
@@ -61,40 +50,81 @@ class UserText(msgspec.Struct, forbid_unknown_fields=True):
     updated_at: str
 
 
-def user_of(body: bytes) -> UserText | None:
-    """The user a body holds; None unless it is exactly the bytes that the contract has for one."""
+def user_text(row: Iterable[Any]) -> UserText:
+    """Return a row of `users` as an answer has it."""
+    user_id, name, email, age, created_at, updated_at = row
+    return UserText(user_id, name, email, age, time_text(created_at), time_text(updated_at))
+
+
+def time_text(moment: datetime.datetime) -> str:
+    """Return a time in UTC, which may lack its zone, as an answer has it."""
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def check(served: Served, site: Site, operation: Operation, count: int) -> None:
+    """Raise ContenderFailed unless `count` answers, evenly chosen, are right, and GET reads what was written."""
+    asks = operation.asks(site)
+    for ask in asks[:: max(1, len(asks) // count)][:count]:
+        status, body = _send(served, ask)
+        if status != operation.status or not operation.is_right(site, ask, body):
+            raise ContenderFailed(f"{served.name} answers {ask} with {status} {body[:_SHOWN]!r}")
+        if ask.body:
+            later = _send(served, Ask("GET", f"/users/{_decoded(body).id}"))
+            if later != (200, body):
+                raise ContenderFailed(f"{served.name} answers {ask} with {body!r}, and GET with {later}")
+
+
+def asks_file(site: Site, name: str, asks: Iterable[Ask]) -> Path:
+    """Write the requests for a load client, a line `METHOD PATH BODY` each, and return the file."""
+    path = site.folder / f"{name}.asks"
+    path.write_bytes(b"".join(b"%b %b %b\n" % (ask.method.encode(), ask.path.encode(), ask.body) for ask in asks))
+    return path
+
+
+def _send(served: Served, ask: Ask) -> tuple[int, bytes]:
     try:
-        user = msgspec.json.decode(body, type=UserText)
-        times_hold = all(_is_time(text) for text in (user.created_at, user.updated_at))
+        return served.send(*ask)
+    except (OSError, HTTPException) as error:
+        raise ContenderFailed(f"{served.name} does not answer {ask}: {error!r}") from error
+
+
+def _decoded(body: bytes) -> UserText:
+    return msgspec.json.decode(body, type=UserText)
+
+
+def _is_user(body: bytes) -> bool:
+    """Return whether a body is byte by byte a user in the form of the contract."""
+    try:
+        user = _decoded(body)
+        times = [time_text(datetime.datetime.fromisoformat(text)) for text in (user.created_at, user.updated_at)]
     except (msgspec.DecodeError, ValueError):
-        return None
-    return user if times_hold and msgspec.json.encode(user) == body else None
+        return False
+    return times == [user.created_at, user.updated_at] and msgspec.json.encode(user) == body
 
 
-def _is_time(text: str) -> bool:
-    return time_text(datetime.datetime.fromisoformat(text)) == text
+def _path(user: Any) -> str:
+    return f"/users/{user.id}"
+
+
+def _before(site: Site, ask: Ask) -> UserText:
+    """Return the user that a request names, as it was seeded."""
+    return user_text(msgspec.structs.astuple(next(user for user in site.users if _path(user) == ask.path)))
 
 
 def _read_asks(site: Site) -> list[Ask]:
-    return [Ask("GET", user.path) for user in site.users]
+    return [Ask("GET", _path(user)) for user in site.users]
 
 
-def _read_is_right(site: Site, ask: Ask, body: bytes) -> bool:
-    return body == _by_path(site.users)[ask.path].json()
-
-
-@cache
-def _by_path(users: tuple[User, ...]) -> dict[str, User]:
-    return {user.path: user for user in users}
+def _is_read(site: Site, ask: Ask, body: bytes) -> bool:
+    return body == msgspec.json.encode(_before(site, ask))
 
 
 def _list_asks(site: Site) -> list[Ask]:
     return [Ask("GET", f"/users?limit={LIST_LIMIT}")]
 
 
-def _list_is_right(site: Site, ask: Ask, body: bytes) -> bool:
-    rows = first_users(site.node, site.keyspace, LIST_LIMIT)
-    return body == b"[" + b",".join(user.json() for user in rows) + b"]"
+def _is_list(site: Site, ask: Ask, body: bytes) -> bool:
+    return body == msgspec.json.encode([user_text(row) for row in first_users(site, LIST_LIMIT)])
 
 
 def _insert_asks(site: Site) -> list[Ask]:
@@ -102,58 +132,36 @@ def _insert_asks(site: Site) -> list[Ask]:
     return [Ask("POST", "/users", msgspec.json.encode(each)) for each in fields]
 
 
-def _insert_is_right(site: Site, ask: Ask, body: bytes) -> bool:
-    user = user_of(body)
-    if user is None or user.id.version != 4 or user.created_at != user.updated_at:
+def _is_inserted(site: Site, ask: Ask, body: bytes) -> bool:
+    if not _is_user(body) or (user := _decoded(body)).created_at != user.updated_at:
         return False
-    sent: dict[str, object] = msgspec.json.decode(ask.body)
-    return sent == {"name": user.name, "email": user.email, "age": user.age}
-
-
-def _upsert_asks(site: Site) -> list[Ask]:
-    return [Ask("POST", "/animal", msgspec.json.encode(_animal(number))) for number in range(len(site.users))]
-
-
-def _animal(number: int) -> dict[str, object]:
-    return {
-        "genus": f"Genus {number // 10}",
-        "species": f"species {number}",
-        "image_url": f"https://example.org/images/{number}.jpg",
-        "size_cm": number % 400 / 2,  # a float of 32 bits holds halves exactly
-        "sightings": number,
-        "taxonomy": ["Animalia", "Chordata", "Mammalia", f"Family {number // 50}"],
-    }
-
-
-def _upsert_is_right(site: Site, ask: Ask, body: bytes) -> bool:
-    return body == b'{"inserted":true}'
+    return bool(msgspec.json.decode(ask.body) == {"name": user.name, "email": user.email, "age": user.age})
 
 
 def _update_asks(site: Site) -> list[Ask]:
-    return [Ask("PATCH", user.path, msgspec.json.encode({"age": (user.age + 1) % _AGES})) for user in site.users]
+    return [
+        Ask("PATCH", _path(user), msgspec.json.encode({"age": ((user.age or 0) + 1) % _AGES})) for user in site.users
+    ]
 
 
-def _update_is_right(site: Site, ask: Ask, body: bytes) -> bool:
-    """All of the user is as it was, but for the age that was sent and another `updated_at`."""
-    before = _by_path(site.users)[ask.path]
-    after = user_of(body)
-    if after is None or after.updated_at == time_text(before.updated_at):
+def _is_updated(site: Site, ask: Ask, body: bytes) -> bool:
+    """Check that only the age that was sent and `updated_at` are new."""
+    if not _is_user(body):
         return False
-    expected = UserText(
-        before.id,
-        before.name,
-        before.email,
-        msgspec.json.decode(ask.body)["age"],
-        time_text(before.created_at),
-        after.updated_at,
-    )
-    return after == expected
+    before, after = _before(site, ask), _decoded(body)
+    age = msgspec.json.decode(ask.body)["age"]
+    expected = msgspec.structs.replace(before, age=age, updated_at=after.updated_at)
+    return after == expected and after.updated_at != before.updated_at
 
 
-READ = Operation("read", "GET /users/{id}", 200, _read_asks, _read_is_right)
-LIST = Operation("list", f"GET /users?limit={LIST_LIMIT}", 200, _list_asks, _list_is_right)
-INSERT = Operation("insert", "POST /users", 201, _insert_asks, _insert_is_right, writes=True)
-UPSERT = Operation("upsert", "POST /animal, no condition", 201, _upsert_asks, _upsert_is_right, writes=True)
-UPDATE = Operation("update", "PATCH /users/{id}, IF EXISTS", 200, _update_asks, _update_is_right, writes=True)
+def mixed_asks(site: Site) -> list[Ask]:
+    """Return eight reads, an insert and an update of every ten, evenly mixed."""
+    reads, inserts, updates = _read_asks(site), _insert_asks(site), _update_asks(site)
+    kinds = [inserts, reads, reads, reads, reads, updates, reads, reads, reads, reads]
+    return [kinds[position % 10][position] for position in range(len(reads))]
 
-OPERATIONS = MappingProxyType({each.name: each for each in (READ, LIST, INSERT, UPSERT, UPDATE)})
+
+READ = Operation("read", 200, _read_asks, _is_read)
+LIST = Operation("list", 200, _list_asks, _is_list)
+INSERT = Operation("insert", 201, _insert_asks, _is_inserted)
+UPDATE = Operation("update", 200, _update_asks, _is_updated)

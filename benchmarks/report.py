@@ -1,81 +1,183 @@
-"""Figures → Markdown: tables, sentences, plots, all made of the raw figures of a run."""
+"""The report of a run and the README's section about it, in Markdown, and their plot: all made of a `Summary`."""
 
 from __future__ import annotations
 
-import statistics
+import os
+import re
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from itertools import groupby
+from pathlib import Path
 
 import msgspec
 
-from benchmarks.plots import Plot
+from benchmarks.contenders import SERVICE, Contender
+from benchmarks.environments import interpreter
+from benchmarks.failure import ContenderFailed
+from benchmarks.measure import CPU_REQUEST, P99, RATE
+from benchmarks.rows import UnusableRun
+from benchmarks.scenarios import CONNECTIONS, MAIN, SCENARIOS
+from benchmarks.summary import SUMMARY, Line, Summary, load_summary, to_json
+from benchmarks.targets import TARGETS, Target
 
+REPORT = "report.md"
+PLOT = "point-read-cpu.png"
 MEDIANS = "medians [least–greatest]"  # noqa: RUF001
-"""How `spread` is to be read."""
+NOT_MEASURED = "not measured"
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PLOTTER = Contender("plots", "", "draws the plot", requirements=("matplotlib>=3.10",))
+_PLOT_SECONDS = 300.0
+_TITLE = f"CPU time of a point read: GET /users/{{id}}, {MAIN}"
 
 
-class Table(msgspec.Struct, frozen=True):
-    """A table of the report; cells are text already."""
-
-    header: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-
-    def markdown(self) -> str:
-        """The table, its first column to the left and the others to the right."""
-        rule = ("---", *("---:" for _ in self.header[1:]))
-        return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.header, rule, *self.rows))
+def render(folder: Path) -> None:
+    """Write summary, report and plot of the run in a folder. Raises UnusableRun and ContenderFailed."""
+    _write(load_summary(folder), folder)
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """What a scenario found: tables, plots and sentences for people, all made of `raw`, which is for programs."""
+def publish(folder: Path, root: Path = _ROOT) -> None:
+    """Keep summary, report and plot of a run in `docs/benchmarks`, and put its section into the README.
 
-    title: str
-    tables: list[Table]
-    findings: list[str]
-    raw: Any
-    plots: list[Plot] = []
-
-
-def spread(values: Sequence[float], digits: int = 0) -> str:
-    """The median, and in brackets the least and the greatest where there are several."""
-    middle = f"{statistics.median(values):.{digits}f}"
-    return middle if len(values) == 1 else f"{middle} [{min(values):.{digits}f}–{max(values):.{digits}f}]"  # noqa: RUF001
+    Raises UnusableRun for a quick look or a run without point reads, and ContenderFailed.
+    """
+    summary = load_summary(folder)
+    if summary.quick or not _point_reads(summary):
+        raise UnusableRun("only a whole run with the scenario point-read can be published, not a quick look")
+    readme = root / "README.md"
+    changed = put_into(readme.read_text(), readme_section(summary))
+    _write(summary, root / "docs" / "benchmarks")
+    readme.write_text(changed)
 
 
-def verdict(value: float, target: float, *, below: bool = False) -> str:
-    """Whether `value` keeps to its target: at most, or below."""
-    met = value < target if below else value <= target
-    return f"target {'<' if below else '≤'} {target:g}: {'met' if met else 'missed'}"
+def draw_environment() -> None:
+    """Make the environment that draws the plot where it is missing, before time is spent on a run."""
+    interpreter(_PLOTTER)
 
 
-def verdict_at_least(value: float, target: float) -> str:
-    """Whether `value` keeps to its target: at least."""
-    return f"target ≥ {target:g}: {'met' if value >= target else 'missed'}"
+def report(summary: Summary) -> str:
+    """Return the report: the same text for the same summary."""
+    quick = ["A quick look: it shows that everything runs; do not rely on its figures."] if summary.quick else []
+    sections = [_section(name, list(lines)) for name, lines in groupby(summary.lines, lambda line: line.scenario)]
+    parts = [
+        "# Benchmarks",
+        *quick,
+        bullets({"at": f"{summary.at:%Y-%m-%d %H:%M} UTC", **summary.machine}.items()),
+        "Figures are " + MEDIANS + " over the rounds. *service ÷ it* is the CPU time of the service over that of the "
+        "contender, taken round by round.",
+        *summary.notes,
+        "## Targets",
+        table(("figure", "target", MEDIANS, ""), [_judged(target, summary) for target in TARGETS]),
+        "## Contenders",
+        bullets(summary.contenders.items()),
+        *([f"![{_TITLE}]({PLOT})"] if _point_reads(summary) else []),
+        *sections,
+        *([_times(summary.seconds)] if summary.seconds else []),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
-def judged(what: str, values: Sequence[float], target: float, digits: int = 2) -> str:
-    """A figure with its target: at most."""
-    return f"{what}: **{spread(values, digits)}** ({verdict(statistics.median(values), target)})"
+def readme_section(summary: Summary) -> str:
+    """Return the README's section, with its marks."""
+    machine = summary.machine
+    rows = [
+        (f"**{line.contender}**" if line.contender == SERVICE.name else line.contender, *_cells(line, _README_FIGURES))
+        for line in _point_reads(summary)
+    ]
+    parts = [
+        BEGIN,
+        "## How fast",
+        f"`GET /users/{{id}}` over {CONNECTIONS} keep-alive connections, one process each, on the same Cassandra "
+        f"{machine['Cassandra']}, in the same run ({machine['processor']}; client, service and Cassandra share it). "
+        f"CPU time is that of the serving process, all its threads. {MEDIANS.capitalize()}.",
+        table(("", *_README_FIGURES), rows),
+        f"![{_TITLE}](docs/benchmarks/{PLOT})",
+        f"From the run of {summary.at:%Y-%m-%d}: [writes, lists, streams, overload, and the targets that were "
+        f"missed](docs/benchmarks/{REPORT}).",
+        END,
+    ]
+    return "\n\n".join(parts)
 
 
-def judged_at_least(what: str, values: Sequence[float], target: float) -> str:
-    """A figure with its target: at least."""
-    return f"{what}: **{spread(values, 2)}** ({verdict_at_least(statistics.median(values), target)})"
+def put_into(page: str, section: str) -> str:
+    """Return a page with the section in place of what is between its marks. Raises UnusableRun without marks."""
+    changed, count = re.subn(f"{BEGIN}.*?{END}", lambda _: section, page, count=1, flags=re.DOTALL)
+    if not count:
+        raise UnusableRun(f"the README has no {BEGIN} … {END}")
+    return changed
 
 
-def bullets(lines: Iterable[str]) -> list[str]:
-    """A list, as one part of a page; none of nothing."""
-    joined = "\n".join(f"- {line}" for line in lines)
-    return [joined] if joined else []
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table, its first column to the left and the others to the right."""
+    rule = ("---", *("---:" for _ in header[1:]))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
 
 
-def section(outcome: Outcome) -> list[str]:
-    """The part of the report that tells of one scenario."""
-    tables = (table.markdown() for table in outcome.tables)
-    plots = (f"![{plot.title}]({plot.name}.png)" for plot in outcome.plots)
-    return [f"## {outcome.title}", *tables, *plots, *bullets(outcome.findings)]
+def bullets(entries: Iterable[tuple[str, str]]) -> str:
+    """Return a list of names with their values."""
+    return "\n".join(f"- {name}: {value}" for name, value in entries)
 
 
-def named(values: Mapping[str, str]) -> list[str]:
-    """A list of names with their values."""
-    return bullets(f"{name}: {value}" for name, value in values.items())
+_README_FIGURES = (CPU_REQUEST, RATE, P99)
+
+
+def _section(name: str, lines: Sequence[Line]) -> str:
+    """Return the table of a scenario: the lines of each load, the least CPU time first."""
+    figures = list(dict.fromkeys(figure for line in lines for figure in line.figures))
+    ordered = [line for _, group in groupby(lines, lambda line: line.load) for line in sorted(group, key=_first_figure)]
+    with_ratios = any(line.over_it for line in lines)
+    header = ("load", "contender", "rounds", *figures, *(["service ÷ it"] if with_ratios else []))
+    rows = [
+        (line.load, line.contender, str(line.rounds), *_cells(line, figures), *([_ratio(line)] if with_ratios else []))
+        for line in ordered
+    ]
+    return f"## {name}\n\n{(SCENARIOS[name].__doc__ or '').strip()}\n\n{table(header, rows)}"
+
+
+def _times(seconds: Mapping[str, float]) -> str:
+    return f"It took: {', '.join(f'{name} {value:g} s' for name, value in seconds.items())}."
+
+
+def _first_figure(line: Line) -> float:
+    return next(iter(line.figures.values())).median
+
+
+def _cells(line: Line, figures: Sequence[str]) -> list[str]:
+    return [line.figures[figure].text() if figure in line.figures else "" for figure in figures]
+
+
+def _ratio(line: Line) -> str:
+    return line.over_it.text() if line.over_it else ""
+
+
+def _judged(target: Target, summary: Summary) -> tuple[str, ...]:
+    found = summary.targets.get(target.title)
+    if found is None:
+        return (target.title, target.aim(), NOT_MEASURED, "")
+    return (target.title, target.aim(), found.text(), "met" if target.is_met(found.median) else "**missed**")
+
+
+def _point_reads(summary: Summary) -> list[Line]:
+    """Return the lines that README and plot show, the least CPU time first."""
+    return sorted(
+        (line for line in summary.lines if (line.scenario, line.load) == ("point-read", MAIN)), key=_first_figure
+    )
+
+
+def _write(summary: Summary, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SUMMARY).write_text(to_json(summary))
+    (folder / REPORT).write_text(report(summary))
+    if bars := {line.contender: line.figures[CPU_REQUEST] for line in _point_reads(summary)}:
+        _draw({"title": _TITLE, "label": "CPU µs per request", "highlight": SERVICE.name, "bars": bars}, folder / PLOT)
+
+
+def _draw(plot: Mapping[str, object], path: Path) -> None:
+    """Draw a plot in an environment of its own: the driver uses NumPy where it finds it, which changes its speed."""
+    command = [interpreter(_PLOTTER), str(Path(__file__).with_name("plot.py")), str(path)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    data = msgspec.json.encode(plot)
+    done = subprocess.run(command, env=environment, input=data, capture_output=True, timeout=_PLOT_SECONDS, check=False)
+    if done.returncode:
+        raise ContenderFailed(f"the plot cannot be drawn: {done.stderr.decode(errors='replace')[-2000:]}")

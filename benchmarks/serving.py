@@ -1,141 +1,163 @@
-"""A contender as a running process: started, awaited, measured, ended by its pid."""
+"""A contender as a running process: started under uvicorn, awaited, observed, ended by its pid."""
 
 from __future__ import annotations
 
 import os
 import socket
 import subprocess
+import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-import msgspec
 import psutil
 
 from benchmarks import HOST
 from benchmarks.contenders import Contender
 from benchmarks.environments import interpreter
-from benchmarks.failure import ContenderFailed as ContenderFailed
-from benchmarks.operations import Ask
-from benchmarks.sample import ROWS_VARIABLE
+from benchmarks.failure import ContenderFailed
 from benchmarks.site import Site
 
-_LOOP = ("--loop", "uvloop", "--http", "httptools")
-_SERVER = ("uvicorn", *_LOOP, "--no-access-log", "--log-level", "warning")
-_ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent
+
+_SERVER = ("uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
 _OURS = ("CASSANDRA_", "ASTRA_DB_", "ASGI_CASSANDRA_")
-_CPU_CLOCK = 2  # of user and system time, in the low bits of the clock's number, see clock_getcpuclockid(3)
+_CPU_CLOCK = 2  # user and system time, in the low bits of the number of a clock: clock_getcpuclockid(3)
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
-
-
-class Memory(msgspec.Struct, frozen=True):
-    """Bytes of a process: resident, resident with shared pages divided among their users, and its own alone."""
-
-    rss: int
-    pss: int
-    uss: int
+_SAMPLE_SECONDS = 0.05
 
 
 class Served:
-    """A contender that answers on `port` of the loopback address; `seconds_to_serve` is how long its start took."""
+    """A contender that answers on `port` of the loopback address."""
 
     def __init__(self, contender: Contender, pid: int, port: int) -> None:
-        self.contender = contender
-        self.pid = pid
+        self.name = contender.name
         self.port = port
-        self.seconds_to_serve = 0.0
         self._process = psutil.Process(pid)
 
-    def processes(self) -> list[psutil.Process]:
-        """The one that was started, and where it has workers these too."""
-        children = self._process.children(recursive=True) if self.contender.workers > 1 else []
-        return [self._process, *children]
-
     def cpu_seconds(self) -> float:
-        """User and system time of all threads of all its processes so far."""
-        return sum(_cpu_seconds(process) for process in self.processes())
+        """Return user and system time of all its threads until now."""
+        if psutil.LINUX:  # a clock for each process, to the nanosecond; psutil's times have hundredths of a second
+            return time.clock_gettime(~self._process.pid << 3 | _CPU_CLOCK)
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
 
-    def resident(self) -> int:
-        """Its resident memory now, in bytes; cheaper than `memory`."""
-        return sum(int(process.memory_info().rss) for process in self.processes())
+    def resident_mb(self) -> float:
+        """Return its resident memory now, in megabytes."""
+        return float(self._process.memory_info().rss / 1e6)
 
-    def memory(self) -> Memory:
-        """What it holds now. PSS is 0 where the system does not tell it."""
-        infos = [process.memory_full_info() for process in self.processes()]
-        rss, pss, uss = (sum(getattr(info, name, 0) for info in infos) for name in ("rss", "pss", "uss"))
-        return Memory(rss, pss, uss)
-
-    def get(self, path: str) -> tuple[int, bytes]:
-        """Status and body of one GET over a connection of its own. Raises OSError or HTTPException."""
-        return self.send(Ask("GET", path))
-
-    def send(self, ask: Ask) -> tuple[int, bytes]:
-        """Status and body of the answer, over a connection of its own. Raises OSError or HTTPException."""
+    def send(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        """Return status and body of the answer, over a new connection. Raises OSError or HTTPException."""
         connection = HTTPConnection(HOST, self.port, timeout=10)
         try:
-            headers = {**self.contender.headers, **ask.headers}
-            connection.request(ask.method, ask.path, ask.body or None, headers)
+            connection.request(method, path, body or None, {"Content-Type": "application/json"} if body else {})
             response = connection.getresponse()
             return response.status, response.read()
         finally:
             connection.close()
 
 
-def _cpu_seconds(process: psutil.Process) -> float:
-    """Linux has a clock for each process, to the nanosecond; psutil's times are in hundredths of a second."""
-    if psutil.LINUX:
-        return time.clock_gettime(~process.pid << 3 | _CPU_CLOCK)
-    times = process.cpu_times()
-    return float(times.user + times.system)
+class PeakMemory:
+    """Watches the resident memory of a contender, every 50 ms while the block runs; `mb` is the most of it."""
+
+    def __init__(self, served: Served) -> None:
+        self.mb = 0.0
+        self._served = served
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            self.mb = max(self.mb, self._served.resident_mb())
+            if self._over.wait(_SAMPLE_SECONDS):
+                return
+
+
+@contextmanager
+def side_by_side(contenders: Sequence[Contender], site: Site) -> Iterator[list[Served]]:
+    """Start all contenders, and end them at the end. Raises ContenderFailed."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(serving(contender, site)) for contender in contenders]
 
 
 @contextmanager
 def serving(contender: Contender, site: Site) -> Iterator[Served]:
-    """The contender under uvicorn, ready to answer; its process has ended afterwards. Raises ContenderFailed."""
+    """Start the contender, wait for its first answer, and end its process at the end. Raises ContenderFailed."""
     port = _free_port()
     log = site.folder / f"{contender.name}.log"
     with log.open("ab") as output:
-        began = time.perf_counter()
         process = subprocess.Popen(
-            _command(contender, port),
+            [interpreter(contender), "-m", *_SERVER, "--host", HOST, "--port", str(port), contender.app],
             env=child_environment(site, contender),
-            cwd=site.folder,  # so that no .env is read
+            cwd=site.folder,  # a .env file in the current folder would configure the service
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # a Ctrl-C reaches us alone, and we end it
+            start_new_session=True,  # Ctrl-C reaches this process alone, which ends the others
         )
     try:
         served = Served(contender, process.pid, port)
-        _wait_until_ready(served, process, site.users[0].path, log)
-        served.seconds_to_serve = time.perf_counter() - began
+        _wait_until_ready(served, process, f"/users/{site.users[0].id}", log)
         yield served
     finally:
         end(process)
 
 
-def _command(contender: Contender, port: int) -> list[str]:
-    where = ("--host", HOST, "--port", str(port), "--workers", str(contender.workers))
-    return [interpreter(contender), "-m", *_SERVER, *where, contender.app]
-
-
 def child_environment(site: Site, contender: Contender) -> dict[str, str]:
-    """Our environment without what would configure the service, and with what the site says.
+    """Return this process's environment without settings of the service, and with those of the site.
 
-    A PYTHONPATH that is set comes before this checkout, so that another copy of the service can be measured.
+    A contender's PYTHONPATH comes before this checkout: with it another checkout of the service can be measured.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-    own = {ROWS_VARIABLE: str(len(site.users)), **site.environment(), **contender.environment}
-    environment = {**inherited, **own}
-    paths = [environment.get("PYTHONPATH", ""), str(_ROOT)]
+    environment = {**inherited, **site.environment(), **contender.environment}
+    return python_path_added(environment)
+
+
+def python_path_added(environment: dict[str, str]) -> dict[str, str]:
+    """Return the environment with this checkout as the last entry of PYTHONPATH."""
+    paths = [environment.get("PYTHONPATH", ""), str(ROOT)]
     return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
+def last_line(command: Sequence[str], timeout: float, environment: dict[str, str] | None = None) -> bytes:
+    """Run a module of this package, and return the last line it prints. Raises ContenderFailed."""
+    process = subprocess.Popen(
+        command,
+        env=environment or python_path_added(dict(os.environ)),
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        raise ContenderFailed(f"{' '.join(command)} did not end within {timeout:g} s") from error
+    finally:
+        end(process)
+    if process.returncode or not output.strip():
+        raise ContenderFailed(f"{' '.join(command)} ended with {process.returncode}")
+    return output.splitlines()[-1]
+
+
+def module(name: str, *arguments: object) -> list[str]:
+    """Return the command that runs a module of this package."""
+    return [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)]
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process we started, and return when it is gone."""
+    """End a process that was started here, and return when it is gone."""
     process.terminate()
     try:
         process.wait(_STOP_SECONDS)
@@ -152,18 +174,19 @@ def _free_port() -> int:
 
 
 def _wait_until_ready(served: Served, process: subprocess.Popen[bytes], path: str, log: Path) -> None:
-    name = served.contender.name
     limit = time.monotonic() + _START_SECONDS
     while not _is_ready(served, path):
         if process.poll() is not None:
-            raise ContenderFailed(f"{name} ended with {process.returncode}:\n{log.read_text()[-2000:]}")
+            raise ContenderFailed(f"{served.name} ended with {process.returncode}:\n{log.read_text()[-2000:]}")
         if time.monotonic() > limit:
-            raise ContenderFailed(f"{name} does not answer after {_START_SECONDS:g} s:\n{log.read_text()[-2000:]}")
+            raise ContenderFailed(
+                f"{served.name} does not answer after {_START_SECONDS:g} s:\n{log.read_text()[-2000:]}"
+            )
         time.sleep(0.02)
 
 
 def _is_ready(served: Served, path: str) -> bool:
     try:
-        return served.get(path)[0] == 200
+        return served.send("GET", path)[0] == 200
     except (OSError, HTTPException):
         return False

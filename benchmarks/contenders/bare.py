@@ -1,7 +1,7 @@
-"""Bare Starlette over a `Store`: the HTTP part of every contender that differs from others in its driver alone.
+"""Bare Starlette over a `Store`: the HTTP part of the contenders that differ in their driver alone.
 
-It does what the endpoints must do and no more: no middleware, no request id, no deadline, no admission, no validation
-beyond the types of what is sent. JSON is msgspec's in both directions. Imports nothing of this project's service.
+It has every advantage over the service: no middleware, no request id, no deadline, no admission, no validation beyond
+types. JSON is msgspec's in both directions. Imports nothing of the service.
 """
 
 from __future__ import annotations
@@ -9,21 +9,33 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
-from benchmarks.contenders.times import now, time_text
+from benchmarks.contenders import cql
+from benchmarks.contenders.cql import now, time_text
+
+Row = Sequence[Any]
+
+
+class Store(Protocol):
+    """The driver's side of the endpoints."""
+
+    async def execute(self, text: str, values: Row) -> list[Row]:
+        """Execute one of the statements of `cql`, prepared before, and return its rows."""
+
+    def pages(self, limit: int | None, fetch_size: int) -> AsyncIterator[list[Row]]:
+        """Read the first users, or all of them, page by page."""
 
 
 class User(msgspec.Struct, gc=False):
-    """A user as answered."""
+    """A user in an answer."""
 
     id: uuid.UUID | str
     name: str
@@ -33,41 +45,8 @@ class User(msgspec.Struct, gc=False):
     updated_at: str
 
 
-class NewUser(NamedTuple):
-    """A user as written, in the order of the table's columns."""
-
-    id: uuid.UUID
-    name: str
-    email: str
-    age: int
-    created_at: datetime
-    updated_at: datetime
-
-
-class Store(Protocol):
-    """A driver's side of the endpoints."""
-
-    async def read(self, user_id: uuid.UUID) -> User | None:
-        """The user, or None where there is none."""
-
-    async def first(self, limit: int) -> list[User]:
-        """So many users."""
-
-    async def insert(self, user: NewUser) -> None:
-        """Write a new user."""
-
-    async def update(self, user_id: uuid.UUID, changes: dict[str, Any]) -> bool:
-        """Set some columns of a user where there is one, `updated_at` the last of them; tells whether there is."""
-
-    async def upsert(self, animal: tuple[Any, ...]) -> None:
-        """Write an animal, in the order of the table's columns."""
-
-    def pages(self, limit: int | None, fetch_size: int) -> AsyncIterator[list[User]]:
-        """All users, or so many of them, page by page."""
-
-
 class UserFields(msgspec.Struct, gc=False):
-    """What is sent to create a user."""
+    """The body of a POST."""
 
     name: str
     email: str
@@ -75,91 +54,79 @@ class UserFields(msgspec.Struct, gc=False):
 
 
 class UserChanges(msgspec.Struct, gc=False):
-    """What is sent to change one."""
+    """The body of a PATCH."""
 
     name: str | UnsetType = UNSET
     email: str | UnsetType = UNSET
     age: int | UnsetType = UNSET
 
 
-class AnimalFields(msgspec.Struct):
-    """What is sent to write an animal."""
-
-    genus: str
-    species: str
-    image_url: str
-    size_cm: float
-    sightings: int
-    taxonomy: list[str]
-
-
 _encode = msgspec.json.Encoder().encode
 _decode_fields = msgspec.json.Decoder(UserFields).decode
 _decode_changes = msgspec.json.Decoder(UserChanges).decode
-_decode_animal = msgspec.json.Decoder(AnimalFields).decode
+_UPDATES = cql.updates()
 
 
-def application(store: Callable[[], AbstractAsyncContextManager[Store]], routes: Sequence[BaseRoute] = ()) -> Starlette:
-    """The application over the store, which is there while the application lives. `routes` come before its own."""
+def application(store: Callable[[], AbstractAsyncContextManager[Store]]) -> Starlette:
+    """Return the application over a store, which is open from start-up to shutdown."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with store() as app.state.store:
             yield
 
-    return Starlette(routes=[*routes, *_ROUTES], lifespan=lifespan)
+    return Starlette(routes=_ROUTES, lifespan=lifespan)
 
 
 async def read_user(request: Request) -> Response:
-    """GET /users/{user_id}."""
-    return _answer(await _store(request).read(_user_id(request)))
+    """Answer GET /users/{user_id}."""
+    return await _answer(request, uuid.UUID(request.path_params["user_id"]))
 
 
 async def list_users(request: Request) -> Response:
-    """GET /users?limit."""
-    return _json(_encode(await _store(request).first(int(request.query_params["limit"]))))
+    """Answer GET /users?limit."""
+    rows = await _store(request).execute(cql.FIRST, [int(request.query_params["limit"])])
+    return _json(_encode(list(map(_user, rows))))
 
 
 async def create_user(request: Request) -> Response:
-    """POST /users."""
+    """Answer POST /users."""
     fields = _decode_fields(await request.body())
     moment = now()
-    user = NewUser(uuid.uuid4(), fields.name, fields.email, fields.age, moment, moment)
-    await _store(request).insert(user)
-    text = time_text(moment)
-    return _json(_encode(User(user.id, user.name, user.email, user.age, text, text)), 201)
+    row = [uuid.uuid4(), fields.name, fields.email, fields.age, moment, moment]
+    await _store(request).execute(cql.INSERT, row)
+    return _json(_encode(_user(row)), 201)
 
 
 async def change_user(request: Request) -> Response:
-    """PATCH /users/{user_id}."""
+    """Answer PATCH /users/{user_id}."""
     sent = msgspec.structs.asdict(_decode_changes(await request.body()))
     changes = {name: value for name, value in sent.items() if value is not UNSET}
-    user_id = _user_id(request)
-    applied = await _store(request).update(user_id, {**changes, "updated_at": now()})
-    return _answer(await _store(request).read(user_id) if applied else None)
-
-
-async def write_animal(request: Request) -> Response:
-    """POST /animal."""
-    await _store(request).upsert(msgspec.structs.astuple(_decode_animal(await request.body())))
-    return _json(b'{"inserted":true}', 201)
+    user_id = uuid.UUID(request.path_params["user_id"])
+    rows = await _store(request).execute(_UPDATES[tuple(changes)], [*changes.values(), now(), user_id])
+    return await _answer(request, user_id) if rows[0][0] else Response(status_code=404)
 
 
 async def stream_users(request: Request) -> Response:
-    """GET /users/stream?limit&fetch_size: a JSON array, a chunk a page."""
+    """Answer GET /users/stream?limit&fetch_size with a JSON array, a chunk a page."""
     query = request.query_params
     limit = int(query["limit"]) if "limit" in query else None
     pages = _store(request).pages(limit, int(query["fetch_size"]))
     return StreamingResponse(_chunks(pages), media_type="application/json")
 
 
-async def _chunks(pages: AsyncIterator[list[User]]) -> AsyncIterator[bytes]:
+async def _chunks(pages: AsyncIterator[list[Row]]) -> AsyncIterator[bytes]:
     separator = b"["
     async for page in pages:
         if page:
-            yield separator + _encode(page)[1:-1]
+            yield separator + _encode(list(map(_user, page)))[1:-1]
             separator = b","
     yield b"[]" if separator == b"[" else b"]"
+
+
+async def _answer(request: Request, user_id: uuid.UUID) -> Response:
+    rows = await _store(request).execute(cql.READ, [user_id])
+    return _json(_encode(_user(rows[0]))) if rows else Response(status_code=404)
 
 
 def _store(request: Request) -> Store:
@@ -167,23 +134,19 @@ def _store(request: Request) -> Store:
     return store
 
 
-def _user_id(request: Request) -> uuid.UUID:
-    return uuid.UUID(request.path_params["user_id"])
-
-
-def _answer(user: User | None) -> Response:
-    return Response(status_code=404) if user is None else _json(_encode(user))
+def _user(row: Row) -> User:
+    user_id, name, email, age, created_at, updated_at = row
+    return User(user_id, name, email, age, time_text(created_at), time_text(updated_at))
 
 
 def _json(body: bytes, status: int = 200) -> Response:
     return Response(body, status, media_type="application/json")
 
 
-_ROUTES = (
+_ROUTES = [
     Route("/users/stream", stream_users),
     Route("/users/{user_id}", read_user),
     Route("/users/{user_id}", change_user, methods=["PATCH"]),
     Route("/users", list_users),
     Route("/users", create_user, methods=["POST"]),
-    Route("/animal", write_animal, methods=["POST"]),
-)
+]

@@ -1,43 +1,51 @@
-"""What contenders in environments of their own ask of Cassandra, and where it is. Needs the standard library alone."""
+"""The statements of the contenders, the node they connect to, and their times. Needs the standard library alone."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from datetime import UTC, datetime
 from itertools import chain, combinations
 
 CHANGEABLE = ("name", "email", "age")
-"""What a PATCH of a user may name."""
+"""The members that a PATCH of a user may have."""
 
-_KEYSPACE = os.environ.get("CASSANDRA_KEYSPACE", "test_keyspace")
-_USERS = f'"{_KEYSPACE}"."users"'
-_ANIMALS = f'"{_KEYSPACE}"."animals"'
+_USERS = f'"{os.environ.get("CASSANDRA_KEYSPACE", "test_keyspace")}"."users"'
 _COLUMNS = "id, name, email, age, created_at, updated_at"
 
-READ = f"SELECT {_COLUMNS} FROM {_USERS} WHERE id = ?"  # noqa: S608 - here and below: identifiers of our own
-FIRST = f"SELECT {_COLUMNS} FROM {_USERS} LIMIT ?"  # noqa: S608
-ALL = f"SELECT {_COLUMNS} FROM {_USERS}"  # noqa: S608
-AFTER = f"SELECT {_COLUMNS} FROM {_USERS} WHERE token(id) > token(?) LIMIT ?"  # noqa: S608
+ALL = f"SELECT {_COLUMNS} FROM {_USERS}"  # noqa: S608 - here and below the identifiers are this module's own
+READ = f"{ALL} WHERE id = ?"
+FIRST = f"{ALL} LIMIT ?"
 INSERT = f"INSERT INTO {_USERS} ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
-UPSERT = (
-    f"INSERT INTO {_ANIMALS} (genus, species, image_url, size_cm, sightings, taxonomy) "  # noqa: S608
-    "VALUES (?, ?, ?, ?, ?, ?)"
-)
 
 
-def update(names: Iterable[str]) -> str:
-    """Sets these columns and `updated_at` of a user, in this order, where there is one."""
+def _update(names: tuple[str, ...]) -> str:
     assignments = ", ".join(f"{name} = ?" for name in (*names, "updated_at"))
     return f"UPDATE {_USERS} SET {assignments} WHERE id = ? IF EXISTS"  # noqa: S608
 
 
 def updates() -> dict[tuple[str, ...], str]:
-    """Every `update` there is, by the names of what it changes."""
+    """Return the update of each choice of columns; it sets these in order and then `updated_at`."""
     sizes = range(1, len(CHANGEABLE) + 1)
-    return {names: update(names) for names in chain.from_iterable(combinations(CHANGEABLE, size) for size in sizes)}
+    return {names: _update(names) for names in chain.from_iterable(combinations(CHANGEABLE, size) for size in sizes)}
+
+
+def statements() -> list[str]:
+    """Return every statement, to prepare it."""
+    return [ALL, READ, FIRST, INSERT, *updates().values()]
 
 
 def hosts() -> list[tuple[str, int]]:
-    """Host and port of each node in `CASSANDRA_HOSTS`."""
+    """Return host and port of each node in `CASSANDRA_HOSTS`."""
     points = (point.strip().rpartition(":") for point in os.environ["CASSANDRA_HOSTS"].split(","))
     return [(host, int(port)) for host, _, port in points]
+
+
+def time_text(moment: datetime) -> str:
+    """Return a time in UTC, with or without its zone, as an answer has it."""
+    return moment.isoformat(timespec="milliseconds")[:23] + "Z"
+
+
+def now() -> datetime:
+    """Return the time in UTC, in the milliseconds that Cassandra keeps."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,5 +1,5 @@
-"""Two commits of the service beside each other: `python -m benchmarks.compare` is the command.
+"""The parts of `python -m benchmarks.compare`: two commits of the service beside each other.
 
-`checkouts` puts each into a folder, `rounds` measures both in turn, `counting` counts the instructions of each where
-the machine gives them (`workload` is what is counted), and `verdicts` says whether there is a difference.
+`checkouts` puts each commit into a folder, `rounds` measures both in turn, `counting` counts the instructions of each
+(of the program in `workload`), and `verdicts` decides whether they differ.
 """

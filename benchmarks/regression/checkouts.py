@@ -1,4 +1,4 @@
-"""A commit in a folder of its own, as a contender: a git worktree that is removed afterwards."""
+"""A commit as a contender: a git worktree of its own, which is removed at the end."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _WHERE = "import asgi_app; print(asgi_app.__file__)"
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """The sources of a commit, or of the working tree, in a folder. Bytecode goes to `cache`, not beside them."""
+    """The sources of a commit, or the working tree, in a folder; their bytecode goes to `cache`."""
 
     name: str
     folder: Path
     cache: Path
 
     def contender(self) -> Contender:
-        """The service as it is there, in the environment that runs this."""
+        """Return the service of this checkout as a contender, in the environment of this process."""
         environment = {
             "PYTHONPATH": str(self.folder),
             "PYTHONPYCACHEPREFIX": str(self.cache),
@@ -41,7 +41,7 @@ class Checkout:
         return replace(SERVICE, name=self.name, environment=environment)
 
     def check(self, site: Site) -> None:
-        """Raise ContenderFailed unless its processes import the service from there."""
+        """Raise ContenderFailed unless processes of this contender import the service from the checkout."""
         done = subprocess.run(
             [sys.executable, "-P", "-c", _WHERE],
             env=child_environment(site, self.contender()),
@@ -58,7 +58,7 @@ class Checkout:
 
 @contextmanager
 def checkout(commit: str | None, role: str, scratch: Path) -> Iterator[Checkout]:
-    """A commit below `scratch`; without one, the working tree where it is. Raises ContenderFailed."""
+    """Check a commit out below `scratch`, or take the working tree where it is. Raises ContenderFailed."""
     cache = scratch / f"{role}-cache"
     if commit is None:
         _build(ROOT, scratch)
@@ -75,19 +75,19 @@ def checkout(commit: str | None, role: str, scratch: Path) -> Iterator[Checkout]
 
 
 def _build(folder: Path, scratch: Path) -> None:
-    """Leave beside the sources what is compiled of them, if anything is. Needs the registries, for what builds it."""
+    """Compile the parts of a checkout beside its sources, by its own build. Needs the registries for build tools."""
     if (folder / "hatch_build.py").exists():
         pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(scratch), str(folder)]
         _printed(pip, _BUILD_SECONDS, "cannot be built")
 
 
 def _git(*arguments: str) -> str:
-    """What it prints. Raises ContenderFailed."""
+    """Return the output of a git command. Raises ContenderFailed."""
     return _printed(["git", *arguments], _GIT_SECONDS, "no such commit")
 
 
 def _printed(command: list[str], seconds: float, failure: str) -> str:
-    """What a command prints, or ContenderFailed with what it says of its failure, else `failure`."""
+    """Return the output of a command. Raises ContenderFailed with its error output, or with `failure`."""
     name = " ".join(command)
     try:
         done = subprocess.run(

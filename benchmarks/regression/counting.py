@@ -1,10 +1,13 @@
-"""How many instructions a request and a row take, by commit: only those of the work itself, without a server.
+"""The instructions of a request and of a row, by valgrind's callgrind: only those of the work, without a server.
 
-`benchmarks.regression.workload` says where the work begins and ends.
+`benchmarks.regression.workload` is the program, and says where the work begins and ends.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,102 +16,107 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.contenders import Contender
 from benchmarks.failure import ContenderFailed
-from benchmarks.load import asks_file
-from benchmarks.operations import READ
+from benchmarks.measure import rotated
+from benchmarks.operations import READ, asks_file
 from benchmarks.regression.checkouts import Checkout
-from benchmarks.regression.counters import Counter, NotGiven, Uncounted, counter
 from benchmarks.regression.verdicts import Counts
-from benchmarks.scenarios.rounds import rotated
 from benchmarks.serving import child_environment, end
 from benchmarks.site import Site
 
 _WORKLOAD = Path(__file__).with_name("workload.py")
+_CALLGRIND = ("valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={os.devnull}")
+_COLLECTED = re.compile(r"Collected : ([\d,]+)")
+_COMMAND_SECONDS = 60.0
 _PATIENCE_SECONDS = 300.0
 _STEADY = {"PYTHONHASHSEED": "0", "CASSANDRA_CONNECTION_TIMEOUT": "60", "CASSANDRA_IDLE_HEARTBEAT_INTERVAL": "0"}
-"""Sets have the same order in every process, and nothing is done because time has passed: under valgrind it has."""
+"""Sets have the same order in every process, and no timer of the driver runs: under valgrind time flies."""
+
+
+class NotGiven(Exception):
+    """This machine gives no instruction counts."""
 
 
 class Work(NamedTuple):
-    """What is done between the two moments: so many requests, or so many rows of streams."""
+    """The counted work: so many requests, or so many rows of streams."""
 
     reads: int = 0
     rows: int = 0
 
-    def each(self, total: int) -> float:
-        """Of a total, what one of them took."""
-        return total / (self.reads + self.rows)
 
-
-READS = Work(reads=960)
-ROWS = Work(rows=20_000)
+_WORKS = {"instructions/request": Work(reads=960), "instructions/row": Work(rows=20_000)}
 
 
 class _Broken(Exception):
-    """The work was not done; the sentence says what its process said."""
+    """The program did not do its work."""
 
 
 def compare_counts(base: Checkout, head: Checkout, site: Site, takes: int) -> list[Counts]:
-    """Both in turn, so many times. Raises NotGiven, and ContenderFailed where a service does not work uncounted."""
+    """Count both in turn, so many times. Raises NotGiven, and ContenderFailed where a service fails uncounted."""
+    if not (shutil.which("valgrind") and shutil.which("vgdb")):
+        raise NotGiven("valgrind is not installed")
     for each in (base, head):
         _check(each, site)
-    count = counter(site.folder)
-    found: dict[tuple[str, Work], list[float]] = {(each.name, work): [] for each in (base, head) for work in _WORKS}
+    found: dict[str, dict[str, list[float]]] = {title: {base.name: [], head.name: []} for title in _WORKS}
     for number in range(takes):
         for each in rotated((base, head), number):
-            for work in _WORKS:
-                found[each.name, work].append(_counted(count, each, site, work))
-        print(f"instructions, by {count.name}: {number + 1} of {takes}", file=sys.stderr)
-    return [Counts(name, found[base.name, work], found[head.name, work]) for work, name in _WORKS.items()]
+            for title, work in _WORKS.items():
+                found[title][each.name].append(_counted(each, site, work))
+        print(f"instructions: {number + 1} of {takes}", file=sys.stderr)
+    return [Counts(title, counts[base.name], counts[head.name]) for title, counts in found.items()]
 
 
-_WORKS = {READS: "instructions/request", ROWS: "instructions/row"}
+def collected(errors: str) -> int:
+    """Return the count that callgrind reports at its end. Raises NotGiven."""
+    found = _COLLECTED.search(errors)
+    if found is None:
+        raise NotGiven("valgrind reports no count")
+    return int(found[1].replace(",", ""))
 
 
 def _check(each: Checkout, site: Site) -> None:
-    """It works, and its code is compiled afterwards. Raises ContenderFailed."""
+    """Run the work uncounted, which compiles its bytecode too. Raises ContenderFailed."""
     try:
-        _do(Uncounted(), each.contender(), site, Work(READS.reads, ROWS.rows))
+        _run(each, site, Work(*map(sum, zip(*_WORKS.values(), strict=True))), counted=False)
     except _Broken as error:
         raise ContenderFailed(f"{each.name}, without a server: {error}") from error
 
 
-def _counted(count: Counter, each: Checkout, site: Site, work: Work) -> float:
-    """Raises NotGiven."""
+def _counted(each: Checkout, site: Site, work: Work) -> float:
+    """Return the instructions of one request or row. Raises NotGiven."""
     try:
-        return work.each(_do(count, each.contender(), site, work))
+        return collected(_run(each, site, work, counted=True)) / sum(work)
     except _Broken as error:
-        raise NotGiven(f"{each.name} does not run under {count.name}: {error}") from error
+        raise NotGiven(f"{each.name} does not run under callgrind: {error}") from error
 
 
-def _do(count: Counter, contender: Contender, site: Site, work: Work) -> int:
-    """What was counted of it. Raises _Broken or NotGiven."""
-    said = site.folder / "workload.log"
-    program = [sys.executable, "-P", str(_WORKLOAD), str(asks_file(site, READ)), *map(str, work)]
-    environment = {**child_environment(site, contender), **_STEADY}
-    with _started(count.command(program), environment, said) as process:
-        _await(process, "ready", said)
-        count.begin(process.pid)
-        _go_on(process)
-        _await(process, "done", said)
-        count.stop(process.pid)
-        _go_on(process)
-        _await(process, "", said)
-    return count.total(said.read_text())
+def _run(each: Checkout, site: Site, work: Work, *, counted: bool) -> str:
+    """Run the program, and return what it and valgrind write to standard error. Raises _Broken and NotGiven."""
+    log = site.folder / "workload.log"
+    asks = asks_file(site, READ.name, READ.asks(site))
+    program = [sys.executable, "-P", str(_WORKLOAD), str(asks), *map(str, work)]
+    environment = {**child_environment(site, each.contender()), **_STEADY}
+    with _started([*(_CALLGRIND if counted else ()), *program], environment, log) as process:
+        for word, state in (("ready", "on"), ("done", "off")):
+            _await(process, word, log)
+            if counted:
+                _instrument(process.pid, state)
+            _go_on(process)
+        _await(process, "", log)
+    return log.read_text()
 
 
 @contextmanager
-def _started(command: list[str], environment: Mapping[str, str], said: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The process, which has ended afterwards; `said` takes its standard error."""
-    with said.open("wb") as log:
+def _started(command: list[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the program, and end it at the end; `log` takes its standard error."""
+    with log.open("wb") as errors:
         process = subprocess.Popen(
             command,
             env=environment,
-            cwd=said.parent,
+            cwd=log.parent,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=errors,
             start_new_session=True,
         )
     with process:  # which closes its pipes
@@ -118,15 +126,15 @@ def _started(command: list[str], environment: Mapping[str, str], said: Path) -> 
             end(process)
 
 
-def _await(process: subprocess.Popen[bytes], word: str, said: Path) -> None:
-    """Until it says so, or of no word, until it has ended well. Raises _Broken."""
+def _await(process: subprocess.Popen[bytes], word: str, log: Path) -> None:
+    """Wait until the program prints a word, or without a word until it has ended well. Raises _Broken."""
     assert process.stdout is not None
     timer = threading.Timer(_PATIENCE_SECONDS, process.kill)
     timer.start()
     try:
         line = process.stdout.readline().decode().strip()
         if line != word or (not word and process.wait()):
-            raise _Broken(f"{line or 'no answer'}; {said.read_text()[-1000:]}")
+            raise _Broken(f"{line or 'no answer'}; {log.read_text()[-1000:]}")
     finally:
         timer.cancel()
 
@@ -135,3 +143,14 @@ def _go_on(process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None
     process.stdin.write(b"\n")
     process.stdin.flush()
+
+
+def _instrument(pid: int, state: str) -> None:
+    """Switch counting on or off. Raises NotGiven."""
+    command = ["vgdb", f"--pid={pid}", "instrumentation", state]
+    try:
+        subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NotGiven(f"vgdb: {error}") from error

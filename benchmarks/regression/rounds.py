@@ -1,7 +1,6 @@
-"""Both commits in paired rounds: point reads over 32 connections, and a stream, each in fresh processes every round.
+"""Both commits in paired rounds: point reads over 32 connections and a stream, by fresh processes in every round.
 
-Processes of the same code differ by some percent (hashes, where things lie in memory) as long as they live; so those of
-one round say nothing of that, and those of several do.
+Processes of the same code differ by some percent as long as they live (hashes, addresses): every round has new ones.
 """
 
 from __future__ import annotations
@@ -9,82 +8,48 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import msgspec
-
-from benchmarks.driver_worker import Body
-from benchmarks.failure import ContenderFailed
-from benchmarks.load import Load
-from benchmarks.meter import measure
-from benchmarks.operations import READ
+from benchmarks.measure import (
+    CPU_REQUEST,
+    CPU_ROW,
+    Load,
+    StreamLoad,
+    measure,
+    measure_stream,
+    rotated,
+    run_load,
+    stream_load,
+)
+from benchmarks.operations import READ, asks_file, check
 from benchmarks.regression.checkouts import Checkout
 from benchmarks.regression.verdicts import Comparison
-from benchmarks.scenarios.rounds import CONNECTIONS, ready_for, rotated, side_by_side
-from benchmarks.serving import Served
+from benchmarks.scenarios import CONNECTIONS
+from benchmarks.serving import side_by_side
 from benchmarks.site import Site
-from benchmarks.streams import drain
 
 _CHECKED = 10
-_WARM_UP = 1
-_PATH = "/users/stream?fetch_size=2000"
 
 
-class Whole(msgspec.Struct, frozen=True):
-    """A stream of the whole table: how many rows, and the body that they must make."""
-
-    rows: int
-    body: Body
-
-
-class Cost(msgspec.Struct, frozen=True):
-    """CPU time of the serving process in microseconds: for each request, and for each row of a stream."""
-
-    request_us: float
-    row_us: float
-
-
-def compare(base: Checkout, head: Checkout, site: Site, expected: Whole, rounds: int, seconds: int) -> list[Comparison]:
-    """Both in turn, the first of a round being the second of the round before. Raises ContenderFailed."""
-    found: list[tuple[Cost, Cost]] = []
+def compare(base: Checkout, head: Checkout, site: Site, rows: int, rounds: int, seconds: int) -> list[Comparison]:
+    """Measure both; the first of a round is the second of the round before. Raises ContenderFailed."""
+    reads = Load("compare", "reads", CONNECTIONS, seconds, asks_file(site, READ.name, READ.asks(site)))
+    stream = stream_load(site, "compare", "stream", rows)
+    found: dict[str, dict[str, list[float]]] = {name: {base.name: [], head.name: []} for name in (CPU_REQUEST, CPU_ROW)}
     for number in range(rounds):
-        costs = _round(rotated((base, head), number), site, expected, seconds, number)
-        found.append((costs[base.name], costs[head.name]))
-        print(f"round {number + 1} of {rounds}: {_brief(*found[-1])}", file=sys.stderr)
-    bases, heads = zip(*found, strict=True)
-    return [
-        Comparison("CPU µs/request", [each.request_us for each in bases], [each.request_us for each in heads]),
-        Comparison("CPU µs/row", [each.row_us for each in bases], [each.row_us for each in heads], digits=2),
-    ]
+        for name, figures in _round(rotated((base, head), number), site, reads, stream).items():
+            for figure, value in figures.items():
+                found[figure][name].append(value)
+        last = [f"{figure}: {found[figure][each.name][-1]:.2f}" for each in (base, head) for figure in found]
+        print(f"round {number + 1} of {rounds}: {', '.join(last)}", file=sys.stderr)
+    return [Comparison(figure, values[base.name], values[head.name]) for figure, values in found.items()]
 
 
-def _round(order: Sequence[Checkout], site: Site, expected: Whole, seconds: int, number: int) -> dict[str, Cost]:
+def _round(order: Sequence[Checkout], site: Site, reads: Load, stream: StreamLoad) -> dict[str, dict[str, float]]:
+    """Return both figures by the name of the checkout."""
     with side_by_side([each.contender() for each in order], site) as running:
-        ready_for(running, site, READ, _CHECKED, _WARM_UP)
-        requests = [measure(served, site, Load(CONNECTIONS, seconds), number).cpu_us for served in running]
         for served in running:
-            _check(served, expected)
-        rows = [_row_us(served, expected) for served in running]
-    costs = map(Cost, requests, rows)
-    return dict(zip((each.name for each in order), costs, strict=True))
-
-
-def _check(served: Served, expected: Whole) -> None:
-    """Raise ContenderFailed unless the whole table is streamed byte by byte as it must be."""
-    found = drain(served, _PATH, "--checked")
-    if (found.bytes, found.crc) != (expected.body.bytes, expected.body.crc):
-        raise ContenderFailed(f"{served.contender.name} streams {_PATH} as {found}, not {expected.body}")
-
-
-def _row_us(served: Served, expected: Whole) -> float:
-    before = served.cpu_seconds()
-    found = drain(served, _PATH)
-    used = served.cpu_seconds() - before
-    if found.bytes != expected.body.bytes:
-        raise ContenderFailed(f"{served.contender.name} streams {found.bytes} bytes, not {expected.body.bytes}")
-    return used / expected.rows * 1e6
-
-
-def _brief(base: Cost, head: Cost) -> str:
-    return (
-        f"{base.request_us:.0f} and {head.request_us:.0f} µs CPU/request, "
-        f"{base.row_us:.2f} and {head.row_us:.2f} µs CPU/row"
-    )
+            check(served, site, READ, _CHECKED)
+            run_load(served, reads)
+            measure_stream(served, stream, 0)
+        requests = {each.name: measure(each, reads, 0).figures[CPU_REQUEST] for each in running}
+        rows = {each.name: measure_stream(each, stream, 0).figures[CPU_ROW] for each in running}
+    return {name: {CPU_REQUEST: requests[name], CPU_ROW: rows[name]} for name in requests}

@@ -1,4 +1,4 @@
-"""Whether two commits differ: ratios round by round, and an interval that holds their median in 95 of 100 cases."""
+"""Verdicts on two commits: ratios round by round, and an interval that has their median in 95 of 100 cases."""
 
 from __future__ import annotations
 
@@ -7,46 +7,45 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.report import spread
+from benchmarks.rows import Spread
 
 SLOWER, FASTER, SAME = "slower", "faster", "no difference seen"
 
 CONFIDENCE = 0.95
 LEAST_ROUNDS = 6
-"""Fewer give no interval: even the least and the greatest of five hold the median in 94 of 100 cases only."""
+"""Fewer give no interval: between the least and the greatest of five the median is in 94 of 100 cases only."""
 COUNT_NOISE = 0.01
-"""Counts of the same code were seen to differ by less, on a node that nobody else changes."""
+"""Counts of the same code differed by less, on a node of their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A figure of both, in the same order of rounds; what grows is slower."""
+    """A figure of both commits, in the same order of rounds; the greater is the slower."""
 
     figure: str
     base: Sequence[float]
     head: Sequence[float]
-    digits: int = 1
 
     @property
     def ratio(self) -> float:
-        """Head over base: the median of `ratios`."""
+        """Return the median of `ratios`."""
         return statistics.median(self.ratios())
 
     def ratios(self) -> list[float]:
-        """Round by round, so that a slow minute of the machine slows both."""
+        """Return head over base round by round: a slow minute of the machine slows both."""
         return [head / base for base, head in zip(self.base, self.head, strict=True)]
 
     def interval(self) -> tuple[float, float] | None:
-        """Where the true ratio is, with so much confidence; None when there are too few rounds to tell."""
+        """Return the interval of the true ratio, or None of too few rounds."""
         return median_interval(self.ratios())
 
     def verdict(self) -> str:
-        """Slower or faster where the whole interval is."""
+        """Return slower or faster where the whole interval is on that side of 1."""
         interval = self.interval()
         return SAME if interval is None else _side(*interval)
 
     def cells(self) -> tuple[str, ...]:
-        """A row of the table."""
+        """Return the row of the table."""
         interval = self.interval()
         reach = "too few rounds" if interval is None else "{:.3f}–{:.3f}".format(*interval)  # noqa: RUF001
         return (self.figure, *_both(self), f"{self.ratio:.3f}", reach, self.verdict())
@@ -54,42 +53,41 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Instructions of both, each counted several times: what is not of the code itself only adds to a count."""
+    """Instructions of both commits, each counted several times; noise adds to a count, so the least ones compare."""
 
     figure: str
     base: Sequence[float]
     head: Sequence[float]
-    digits: int = 0
 
     @property
     def ratio(self) -> float:
-        """Head over base: of the least counts."""
+        """Return the least count of head over that of base."""
         return min(self.head) / min(self.base)
 
     def noise(self) -> float:
-        """By what share counts of one commit differ, but at least by what is usual."""
+        """Return by what share counts of one commit differ, and at least the usual share."""
         return max(COUNT_NOISE, *(max(counts) / min(counts) - 1 for counts in (self.base, self.head)))
 
     def verdict(self) -> str:
-        """Slower or faster where the ratio is farther from 1 than counts of one commit are from each other."""
+        """Return slower or faster where the ratio is farther from 1 than counts of one commit are from each other."""
         noise = self.noise()
         return _side(self.ratio / (1 + noise), self.ratio * (1 + noise))
 
     def cells(self) -> tuple[str, ...]:
-        """A row of the table."""
+        """Return the row of the table."""
         return (self.figure, *_both(self), f"{self.ratio:.3f}", f"± {100 * self.noise():.1f} %", self.verdict())
 
 
 def fails(found: Comparison | Counts, limit: float) -> bool:
-    """Whether head is seen to be slower, and by more than this ratio."""
+    """Return whether head is slower, by its verdict, and by more than a ratio."""
     return found.verdict() == SLOWER and found.ratio > limit
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Between which of the values their median is, with so much confidence, whatever their distribution: a sign test.
+    """Return the two values that have the median between them with that confidence: a sign test.
 
-    None when there are too few. The n-th least and the n-th greatest do not hold it when fewer than n of all values are
-    on one side of it; as often, fewer than n of so many coins show heads.
+    None of too few values. The n-th least and the n-th greatest fail when fewer than n of all values are on one side of
+    the median, which is as probable as fewer than n heads among so many coins.
     """
     ordered = sorted(values)
     nth = 0
@@ -99,7 +97,7 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def _at_most(heads: int, coins: int) -> float:
-    """How probable it is that at most so many of the coins show heads."""
+    """Return the probability that at most so many of the coins show heads."""
     return sum(math.comb(coins, count) for count in range(heads + 1)) / (1 << coins)
 
 
@@ -110,4 +108,4 @@ def _side(low: float, high: float) -> str:
 
 
 def _both(found: Comparison | Counts) -> tuple[str, str]:
-    return spread(found.base, found.digits), spread(found.head, found.digits)
+    return Spread.of(found.base).text(), Spread.of(found.head).text()

@@ -1,9 +1,9 @@
-"""The service called in its own process, without a server, for whoever counts its instructions meanwhile.
+"""The service called in its own process without a server, for a program that counts instructions.
 
-`python -P workload.py ASKS READS ROWS` is run by its path, with the checkout that is looked at first on PYTHONPATH, and
-imports nothing of these benchmarks: the checkout may be older than they are. ASKS is a file of lines `GET PATH`. When
-the service has started and run warm it says `ready` and waits for a line; then it asks READS of them in turn, 32 at
-once, and reads streams of ROWS users in all; says `done` and waits for a line again, and shuts the service down.
+`python -P workload.py ASKS READS ROWS` runs by its path with a checkout first on PYTHONPATH and imports nothing of this
+package, which may be newer. ASKS is a file of lines `GET PATH`. When the service has started and run warm it
+prints `ready` and waits for a line; then it reads READS of the paths in turn, 32 at once, and streams of ROWS users in
+all; prints `done`, waits for a line again, and shuts the service down.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WARM_ROWS = 2 * FETCH_SIZE
 
 
 class Exchange:
-    """One request and its answer, by ASGI's messages."""
+    """One request and its answer, in ASGI's messages."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -33,7 +33,7 @@ class Exchange:
         self._over = asyncio.Event()
 
     async def receive(self) -> dict[str, Any]:
-        """The request, without a body, and then nothing until it is answered."""
+        """Give the request without a body, and then wait until it is answered."""
         if not self._asked:
             self._asked = True
             return {"type": "http.request", "body": b"", "more_body": False}
@@ -41,7 +41,7 @@ class Exchange:
         return {"type": "http.disconnect"}
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Count what is answered."""
+        """Count the bytes of the answer."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
         else:
@@ -60,18 +60,18 @@ class Service:
         self._from_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def start(self) -> asyncio.Task[None]:
-        """Start it up; the task is that of its lifespan. Raises RuntimeError."""
+        """Start it up, and return the task of its lifespan. Raises RuntimeError."""
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self._state}
         task = asyncio.create_task(self._app(scope, self._to_app.get, self._from_app.put))
-        await self._tell("lifespan.startup")
+        await self._send("lifespan.startup")
         return task
 
     async def stop(self) -> None:
         """Shut it down. Raises RuntimeError."""
-        await self._tell("lifespan.shutdown")
+        await self._send("lifespan.shutdown")
 
-    async def get(self, path: str, query: str = "") -> int:
-        """Ask once, and give the size of the answer. Raises RuntimeError where it is not a 200."""
+    async def get(self, path: str, query: str = "") -> None:
+        """Send one request. Raises RuntimeError unless the answer is a 200 with a body."""
         exchange = Exchange()
         scope = {
             "type": "http",
@@ -91,9 +91,8 @@ class Service:
         await self._app(scope, exchange.receive, exchange.send)
         if exchange.status != 200 or not exchange.size:
             raise RuntimeError(f"{path}?{query} is answered with {exchange.status}")
-        return exchange.size
 
-    async def _tell(self, kind: str) -> None:
+    async def _send(self, kind: str) -> None:
         await self._to_app.put({"type": kind})
         answer = await self._from_app.get()
         if answer["type"] != f"{kind}.complete":
@@ -101,7 +100,7 @@ class Service:
 
 
 async def work(app: Any, paths: Sequence[str], reads: int, rows: int) -> None:
-    """All of it, between two signs. Raises RuntimeError."""
+    """Run the work between two signs. Raises RuntimeError."""
     service = Service(app)
     lifespan = await service.start()
     await _ask(service, paths, WARM_READS, WARM_ROWS)
@@ -120,7 +119,7 @@ async def _ask(service: Service, paths: Sequence[str], reads: int, rows: int) ->
 
 
 def _sign(word: str) -> None:
-    """Nothing goes on meanwhile: the event loop waits too."""
+    """Print a word and wait for a line; the event loop stands still meanwhile."""
     print(word, flush=True)
     sys.stdin.readline()
 
@@ -131,7 +130,7 @@ def _groups(paths: Iterator[str], count: int) -> Iterator[list[str]]:
 
 
 def _limits(rows: int) -> list[int]:
-    """Streams of at most ten pages, so that a table of few rows is enough for many."""
+    """Return the lengths of streams of at most ten pages: a table of few rows is enough for many."""
     most = 10 * FETCH_SIZE
     return [min(most, rows - done) for done in range(0, rows, most)]
 

@@ -1,23 +1,25 @@
-"""The benchmarks' load clients: what they ask, when, and from when they count."""
+"""The benchmarks' load clients: the requests they send, when, and from when their times count."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
 
-from benchmarks import HOST
-from benchmarks.connections import closed_loop, open_loop, requests_of
-
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+from benchmarks import HOST, client
+from benchmarks.client import Tally, closed_loop, open_loop, requests_of
+from benchmarks.stream_client import drain
 
 
 @asynccontextmanager
 async def _server(seconds: float) -> AsyncIterator[tuple[int, list[bytes]]]:
-    """Answers everything, each after so many seconds; gives its port and what it was asked."""
+    """Answer everything after so many seconds; yield the port and the list of requests."""
     asked: list[bytes] = []
     clients: set[asyncio.Task[None]] = set()
 
@@ -38,29 +40,94 @@ def _length(head: bytes) -> int:
     return next((int(line[16:]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length: ")), 0)
 
 
-async def test_at_a_fixed_rate_times_count_from_when_a_request_was_due(tmp_path: Path) -> None:
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_at_a_fixed_rate_times_count_from_when_a_request_fell_due(tmp_path: Path) -> None:
     """One connection, a request due every 20 ms, answers after 50 ms: the tenth waits for nine times 30 ms before."""
     asks = tmp_path / "asks"
-    asks.write_text('GET /users/1\nPOST /users {"age": 1}\n')
-    times: list[float] = []
+    asks.write_text('GET /users/1 \nPOST /users {"age": 1}\n')
     async with _server(0.05) as (port, asked):
-        requests = requests_of(asks, port, ["X-Key: 1"])
-        ran = await open_loop(port, requests, 1, 0.2, 50, lambda answer, seconds: times.append(seconds))
-    assert len(times) == len(asked) == len(ran.late) == 10
-    assert ran.unanswered == ran.lost == 0
-    assert times[-1] >= 0.3
-    assert asked[0] == b"GET /users/1 HTTP/1.1\r\nHost: %b:%d\r\nX-Key: 1\r\n\r\n" % (HOST.encode(), port)
+        tally = await open_loop(port, requests_of(asks, port), 1, 0.2, 50)
+    assert len(tally.accepted) == len(asked) == 10
+    assert tally.failures == 0
+    assert tally.accepted[-1] >= 0.3
+    assert asked[0] == b"GET /users/1 HTTP/1.1\r\nHost: %b:%d\r\n\r\n" % (HOST.encode(), port)
     assert asked[1].startswith(b"POST /users HTTP/1.1\r\n")
     assert asked[1].endswith(b'\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"age": 1}')
 
 
-async def test_a_closed_loop_asks_no_more_than_it_is_answered(tmp_path: Path) -> None:
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_requests_that_are_never_answered_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_PATIENCE_SECONDS", 0.1)
     asks = tmp_path / "asks"
-    asks.write_text("GET /users/1\n")
-    answers: list[bytes] = []
+    asks.write_text("GET /users/1 \n")
+    async with _server(0.5) as (port, _):
+        tally = await open_loop(port, requests_of(asks, port), 2, 0.1, 20)
+    assert tally.accepted == []
+    assert tally.failures >= 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_closed_loop_sends_no_more_than_is_answered(tmp_path: Path) -> None:
+    asks = tmp_path / "asks"
+    asks.write_text("GET /users/1 \n")
     async with _server(0.05) as (port, asked):
-        ran = await closed_loop(port, requests_of(asks, port, ()), 3, 0.3, lambda answer, _: answers.append(answer))
-    assert 3 <= len(answers) <= len(asked) <= len(answers) + 3
-    assert ran.lost == 0
-    assert ran.seconds >= 0.3
-    assert set(answers) == {b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"}
+        tally = await closed_loop(port, requests_of(asks, port), 3, 0.3)
+    assert 3 <= len(tally.accepted) <= len(asked) <= len(tally.accepted) + 3
+    assert tally.failures == 0
+    assert tally.seconds >= 0.3
+
+
+def test_refusals_are_counted_apart_and_all_else_fails() -> None:
+    tally = Tally(seconds=1.0)
+    tally.add(b"HTTP/1.1 201 Created\r\n\r\n", 0.1)
+    tally.add(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\r\n", 0.2)
+    tally.add(b"HTTP/1.1 503 Service Unavailable\r\n\r\n", 0.3)
+    tally.add(b"HTTP/1.1 404 Not Found\r\n\r\n", 0.4)
+    tally.lost()
+    seen = tally.seen()
+    assert (seen.accepted, seen.refused, seen.failures) == (1, 1, 3)
+    assert (seen.p50_ms, seen.refused_p50_ms) == (100.0, 200.0)
+
+
+@contextmanager
+def _one_answer(answer: bytes) -> Iterator[int]:
+    """Answer one request with these bytes and close; yield the port."""
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(answer)
+
+    with socket.create_server((HOST, 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_a_whole_stream_is_counted_and_checked() -> None:
+    with _one_answer(HEAD + b"4\r\n1234\r\n5\r\n56789\r\n0\r\n\r\n") as port:
+        found = drain(port, "/users/stream")
+    assert (found.bytes, found.crc) == (9, 0xCBF43926)
+    assert 0 < found.first_byte <= found.seconds
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HEAD + b"4\r\n1234\r\n",
+        HEAD + b"4\r\n12",
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+    ],
+)
+def test_a_stream_that_breaks_off_or_is_none_fails(answer: bytes) -> None:
+    with _one_answer(answer) as port, pytest.raises(HTTPException):
+        drain(port, "/users/stream")

@@ -1,4 +1,4 @@
-"""The regression check: when it sees a difference, and what it reads of git and of the programs that count."""
+"""The comparison of two commits: when it sees a difference, and its use of git and valgrind."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from asgi_app.settings import ContactPoint
 from benchmarks import compare
 from benchmarks.failure import ContenderFailed
-from benchmarks.regression import checkouts, counters
+from benchmarks.regression import checkouts, counting
 from benchmarks.regression.checkouts import checkout
-from benchmarks.regression.counters import Callgrind, Counter, NotGiven, Perf, Uncounted, counter, perf_count
+from benchmarks.regression.counting import NotGiven, collected, compare_counts
 from benchmarks.regression.verdicts import (
     FASTER,
     LEAST_ROUNDS,
@@ -22,6 +23,7 @@ from benchmarks.regression.verdicts import (
     fails,
     median_interval,
 )
+from benchmarks.site import Site
 
 BASE = [100.0, 101.0, 99.0, 100.0, 102.0, 98.0, 100.0, 100.0]
 
@@ -131,47 +133,19 @@ def test_what_cannot_run_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "no such commit" in capsys.readouterr().err
 
 
-def test_perf_counts_are_read() -> None:
-    assert perf_count("# started on Thu Jan  1\n\n123456,,instructions:u,1000,100.00,,\n") == 123456
-
-
-@pytest.mark.parametrize("said", ["", "# nothing\n", "<not supported>,,instructions:u,0,100.00,,\n"])
-def test_perf_without_a_counter_gives_no_count(said: str) -> None:
+def test_the_count_that_callgrind_reports_is_read() -> None:
+    assert collected("==1== \n==1== Collected : 365747794\n==1== \n") == 365747794
+    assert collected("==1== Collected : 1,234\n") == 1234
     with pytest.raises(NotGiven):
-        perf_count(said)
+        collected("==1== a signal\n")
 
 
-def test_perf_is_told_over_pipes_when_to_count(tmp_path: Path) -> None:
-    python = ["python", "program.py"]
-    command = Perf(tmp_path).command(python)
-    assert command[-2:] == python
-    assert f"--control=fifo:{tmp_path / 'perf.control'},{tmp_path / 'perf.answer'}" in command
-
-
-def test_what_callgrind_collected_is_read() -> None:
-    assert Callgrind().total("==1== \n==1== Collected : 365747794\n==1== \n") == 365747794
-    with pytest.raises(NotGiven):
-        Callgrind().total("==1== a signal\n")
-
-
-def test_the_first_counter_that_works_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def none_found(_: str) -> None:
-        return None
-
-    monkeypatch.setattr(counters, "_perf_counts", lambda: True)
-    assert isinstance(counter(tmp_path), Perf)
-    monkeypatch.setattr(counters, "_perf_counts", lambda: False)
-    monkeypatch.setattr(counters.shutil, "which", str)
-    assert isinstance(counter(tmp_path), Callgrind)
-    monkeypatch.setattr(counters.shutil, "which", none_found)
-    with pytest.raises(NotGiven):
-        counter(tmp_path)
-
-
-def test_a_program_can_run_uncounted() -> None:
-    one: Counter = Uncounted()
-    assert one.command(["python"]) == ["python"]
-    assert one.total("") == 0
+@pytest.mark.usefixtures("repository")
+def test_without_valgrind_there_are_no_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(counting.shutil, "which", lambda name: None)
+    site = Site(ContactPoint("127.0.0.1", 9042), "a_keyspace", (), tmp_path)
+    with checkout(None, "head", tmp_path) as head, pytest.raises(NotGiven, match="valgrind"):
+        compare_counts(head, head, site, 1)
 
 
 @pytest.fixture

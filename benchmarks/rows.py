@@ -1,0 +1,90 @@
+"""The raw figures of a run: one `Row` for each measurement, kept as JSON in the folder of the run."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+ROWS = "rows.json"
+
+
+class UnusableRun(Exception):
+    """A folder has no run, or a run that cannot be read or published."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """The figures of one contender under one load in one round, by the titles that tables give them."""
+
+    scenario: str
+    load: str
+    contender: str
+    round: int
+    figures: dict[str, float]
+
+
+class Run(msgspec.Struct, frozen=True):
+    """All rows of a run, the machine, and each contender's description with its versions."""
+
+    at: datetime
+    quick: bool
+    machine: dict[str, str]
+    contenders: dict[str, str]
+    seconds: dict[str, float]
+    rows: list[Row]
+
+
+class Spread(msgspec.Struct, frozen=True, array_like=True):
+    """The median of some values, their least and their greatest."""
+
+    median: float
+    least: float
+    greatest: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Return the spread of one value or more, with five significant digits."""
+        return cls(*(float(f"{value:.5g}") for value in (statistics.median(values), min(values), max(values))))
+
+    def text(self) -> str:
+        """Return the median, and in brackets the least and the greatest where they differ."""
+        median, least, greatest = (
+            number(value, like=self.median) for value in (self.median, self.least, self.greatest)
+        )
+        return median if self.least == self.greatest else f"{median} [{least}–{greatest}]"  # noqa: RUF001
+
+
+def number(value: float, like: float) -> str:
+    """Return a number with as many decimals as a number of the size of `like` needs for three digits."""
+    digits = 0 if abs(like) >= 100 else 1 if abs(like) >= 10 else 2
+    return f"{value:.{digits}f}"
+
+
+def values_of(rows: Iterable[Row], scenario: str, load: str, contender: str, figure: str) -> dict[int, float]:
+    """Return one figure of a contender under a load by round."""
+    wanted = (scenario, load, contender)
+    return {row.round: row.figures[figure] for row in rows if (row.scenario, row.load, row.contender) == wanted}
+
+
+def paired(ours: dict[int, float], theirs: dict[int, float]) -> list[float]:
+    """Return the ratios of the rounds that both have: a slow minute of the machine slows both sides of a ratio."""
+    return [value / theirs[at] for at, value in ours.items() if at in theirs]
+
+
+def save(run: Run, folder: Path) -> None:
+    """Write the run into a folder, and make the folder where it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ROWS).write_bytes(msgspec.json.encode(run))
+
+
+def load(folder: Path) -> Run:
+    """Read the run that a folder has. Raises UnusableRun."""
+    try:
+        return msgspec.json.decode((folder / ROWS).read_bytes(), type=Run)
+    except OSError as error:
+        raise UnusableRun(f"{folder} has no {ROWS}") from error
+    except msgspec.DecodeError as error:
+        raise UnusableRun(f"{folder / ROWS}: {error}") from error
