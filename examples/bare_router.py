@@ -2,7 +2,7 @@
 
     CASSANDRA_KEYSPACE=shop uvicorn examples.bare_router:app
 
-A prefix is told by `root_path`, as the ASGI specification has it: `path` stays whole.
+The prefix goes into `root_path`, and `path` stays complete, as the ASGI specification demands.
 """
 
 from starlette.types import Receive, Scope, Send
@@ -14,7 +14,7 @@ database = create_app()
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Hands the lifespan and everything below the prefix on, and knows nothing else."""
+    """Forward the lifespan and every request below the prefix; answer 404 to the rest."""
     if scope["type"] == "lifespan":
         await database(scope, receive, send)
     elif scope["path"].startswith(f"{PREFIX}/"):

@@ -1,9 +1,9 @@
-"""An application of your own that checks JSON Web Tokens, with this one mounted below /db.
+"""An application of your own that checks JSON Web Tokens, with the service mounted below /db.
 
     JWT_KEY=… uvicorn --factory examples.jwt_parent:create_parent
 
-The parent's middleware reads the token once, for all that it serves. The hook of the mounted application reads what the
-middleware found: the subject is the principal's name, the claim `scope` says what they may do (`read write.users`).
+The parent's middleware checks the token once, for everything the parent serves. The hook of the mounted service uses
+the result: the token's subject is the principal's name, its claim `scope` says what they may do (`read write.users`).
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ BEARER = {"WWW-Authenticate": "Bearer"}
 
 
 class JsonWebTokens(AuthenticationBackend):
-    """Who sends a token that this key signed, for this audience, and that has not expired."""
+    """Authenticates clients by tokens that this key signed, for this audience, and that have not expired."""
 
     def __init__(self, key: str) -> None:
         self._key = key
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, SimpleUser] | None:
-        """None without a token. Raises AuthenticationError where it is not good."""
+        """Return the token's scopes and subject, or None without a token. Raises AuthenticationError for a bad one."""
         scheme, _, token = conn.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
         try:
-            # The algorithms are named here: a token must never choose how it is checked.
+            # The algorithm is fixed here, because a token must not choose how it is checked.
             claims = jwt.decode(
                 token.strip(), self._key, algorithms=["HS256"], audience=AUDIENCE, options={"require": ["exp", "sub"]}
             )
@@ -50,12 +50,12 @@ class JsonWebTokens(AuthenticationBackend):
 
 
 def refused(_: HTTPConnection, error: AuthenticationError) -> Response:
-    """What a bad token is answered, wherever in the parent it was sent."""
+    """Return the answer to a bad token, for every path of the parent."""
     return JSONResponse({"detail": str(error)}, 401, BEARER)
 
 
 def by_token(connection: HTTPConnection, action: Action) -> Principal:
-    """The hook: nobody without a token, and nothing beyond its scopes."""
+    """Return the token's principal. Raises Unauthorized without a token, Forbidden if its scopes do not suffice."""
     if not connection.user.is_authenticated:
         raise Unauthorized("Send a token as `Authorization: Bearer <token>`.")
     principal = Principal(connection.user.display_name, frozenset(connection.auth.scopes))
@@ -65,7 +65,7 @@ def by_token(connection: HTTPConnection, action: Action) -> Principal:
 
 
 def create_parent(key: str | None = None, settings: Settings | None = None) -> Starlette:
-    """The parent. Without a key it is JWT_KEY of the environment, without settings those of the environment."""
+    """Return the parent application. The key defaults to JWT_KEY, the settings to those of the environment."""
     database = create_app(settings, authorize=by_token)
     backend = JsonWebTokens(key or os.environ["JWT_KEY"])
     return Starlette(

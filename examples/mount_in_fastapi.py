@@ -1,8 +1,8 @@
-"""The service below a prefix of a FastAPI application, on the driver session that the parent has anyway.
+"""The service below a prefix of a FastAPI application, on the parent's own driver session.
 
     CASSANDRA_HOSTS=127.0.0.1:9042 CASSANDRA_KEYSPACE=shop uvicorn examples.mount_in_fastapi:app
 
-The parent opens the session and closes it; the service borrows it between the two.
+The parent opens the session and closes it; the service uses it in between.
 """
 
 import os
@@ -35,7 +35,7 @@ database = create_app(session=lambda: app.state.session)
 
 @app.get("/release")
 def release() -> dict[str, Any]:
-    """The parent's own use of its session."""
+    """Return the version of Cassandra: the parent uses its session too."""
     return {"release": app.state.session.execute("SELECT release_version FROM system.local").one().release_version}
 
 

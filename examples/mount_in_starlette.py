@@ -2,7 +2,7 @@
 
     CASSANDRA_KEYSPACE=shop uvicorn examples.mount_in_starlette:app
 
-Then `/db/users` is served here, and `/` is the parent's own.
+Then the service answers `/db/users`, and the parent answers `/`.
 """
 
 from starlette.applications import Starlette
@@ -20,5 +20,5 @@ async def home(request: Request) -> PlainTextResponse:
 database = create_app()
 app = Starlette(
     routes=[Route("/", home), Mount("/db", database)],
-    lifespan=lifespan_of(database),  # a mounted application's lifespan is not run by itself
+    lifespan=lifespan_of(database),  # Starlette does not run the lifespan of a mounted application
 )

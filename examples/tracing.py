@@ -1,10 +1,10 @@
-"""The service with OpenTelemetry spans, exported to a collector: to Jaeger, Tempo, or whatever speaks OTLP.
+"""The service with OpenTelemetry spans, exported to a collector: Jaeger, Tempo, or any other that accepts OTLP.
 
     pip install '.[server,otel]' opentelemetry-sdk opentelemetry-exporter-otlp-proto-http
     OTEL_SERVICE_NAME=users OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 uvicorn examples.tracing:app
 
-Without an endpoint the spans are printed. The parent has a span of its own around each request, as an application
-that is instrumented already has; those of the service are its children.
+Without an endpoint the spans are printed. The parent makes a span around each request, as an instrumented application
+does; the service's spans are its children.
 """
 
 import os
@@ -37,7 +37,7 @@ trace.set_tracer_provider(provider)
 
 
 class Traced:
-    """A span of the parent's around every request."""
+    """Middleware that makes the parent's span around every request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -58,7 +58,7 @@ database = create_app(Settings.load(overrides={"ASGI_CASSANDRA_OTEL": "on"}))
 async def lifespan(parent: Starlette) -> AsyncIterator[None]:
     async with lifespan_of(database)(parent):
         yield
-    await anyio.to_thread.run_sync(provider.shutdown)  # exports the last ones; a signal may end the process without
+    await anyio.to_thread.run_sync(provider.shutdown)  # exports the last spans, before a signal ends the process
 
 
 app = Traced(Starlette(routes=[Mount("/db", database)], lifespan=lifespan))

@@ -1,4 +1,4 @@
-"""Two differently configured services in one process, each with a session of its own.
+"""Two services with different settings in one process, each with its own session.
 
 CASSANDRA_KEYSPACE=shop ARCHIVE_KEYSPACE=archive uvicorn --factory examples.two_databases:build
 """
@@ -13,7 +13,7 @@ from asgi_app.settings import Settings
 
 
 def build() -> Starlette:
-    """The parent, with the settings of the environment as it is now."""
+    """Return the parent application, with settings from the current environment."""
     shop = create_app(Settings.load())
     archive = create_app(
         Settings.load(

@@ -1,6 +1,6 @@
-"""The table of errors in the docs is made from the classes, and so is this check of the tree at the top of the module.
+"""docs/errors.md has exactly the table of the error classes, and the tree in asgi_app/errors.py has every class.
 
-To renew the table: `python tests/docs/test_errors_docs.py`.
+`python tests/docs/test_errors_docs.py` writes the table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BEGIN = "<!-- errors: made by tests/docs/test_errors_docs.py -->\n"
 END = "<!-- end of errors -->\n"
 
 ABSTRACT = {"RequestError", "Unavailable", "Overloaded", "ServiceError"}
-"""Bases that are never raised themselves."""
+"""Base classes that are never raised themselves."""
 
 
 def subclasses(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
@@ -29,25 +29,25 @@ def subclasses(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
 def table() -> str:
     lines = ["| status | code | title | when |", "|---|---|---|---|"]
     raised = [kind for kind in subclasses(ServiceError) if kind.__name__ not in ABSTRACT]
-    for kind in sorted(raised, key=lambda kind: kind.status):  # sorting is stable: the order of the module stays
+    for kind in sorted(raised, key=lambda kind: kind.status):  # a stable sort: classes of one status keep their order
         when = " ".join((kind.__doc__ or "").split())
         lines.append(f"| {kind.status} | `{kind.code}` | {kind.title} | {when} |")
     return "\n".join(lines) + "\n"
 
 
-def test_the_table_in_the_docs_is_the_one_of_the_classes() -> None:
+def test_page_has_the_generated_table() -> None:
     _, _, rest = PAGE.read_text().partition(BEGIN)
     written, _, _ = rest.partition(END)
     assert written == table()
 
 
-def test_codes_are_unique_and_told_in_snake_case() -> None:
+def test_codes_are_unique_and_snake_case() -> None:
     codes = [kind.code for kind in subclasses(ServiceError) if kind.__name__ not in ABSTRACT]
     assert len(codes) == len(set(codes))
     assert all(code.replace("_", "").isalpha() and code.islower() for code in codes)
 
 
-def test_every_class_stands_in_the_tree_with_its_status() -> None:
+def test_tree_has_every_class_with_its_status() -> None:
     tree = errors.__doc__ or ""
     for kind in subclasses(ServiceError):
         (line,) = [line for line in tree.splitlines() if f"── {kind.__name__} " in line]

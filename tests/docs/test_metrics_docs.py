@@ -1,6 +1,6 @@
-"""docs/metrics.md has exactly the table of what is declared; `python tests/docs/test_metrics_docs.py` writes it anew.
+"""docs/metrics.md has exactly the table of the declared metrics; `python tests/docs/test_metrics_docs.py` writes it.
 
-The dashboard and the alert rules ask for nothing that is not exported, and the dashboard leaves nothing out.
+The dashboard and the alert rules use only exported metrics, and the dashboard shows all of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _GROUPING = re.compile(r"\bby \(([^)]*)\)")
 
 
 def exported() -> dict[str, set[str]]:
-    """Every series' name with its labels, in a scrape of an application that has seen one of each."""
+    """Return the labels of every series, by its name, in a scrape of an application that has counted each metric."""
     metrics = Metrics()
     metrics.request_began()
     metrics.request_ended("/", "GET", 200, 0.1)
@@ -40,7 +40,7 @@ def exported() -> dict[str, set[str]]:
 
 
 def expressions() -> Iterator[str]:
-    """Every expression of the dashboard and of the page's rules."""
+    """Yield every expression of the dashboard and of the alert rules."""
     for panel in panels():
         for target in panel["targets"]:
             yield target["expr"]
@@ -52,22 +52,22 @@ def panels() -> list[dict[str, Any]]:
 
 
 def names(expression: str) -> set[str]:
-    """The series that an expression asks for."""
+    """Return the series that an expression uses."""
     return set(_WORD_OF_MORE_THAN_ONE.findall(_SELECTOR.sub("", expression))) - {"histogram_quantile"}
 
 
-def figure(name: str) -> str:
-    """The figure that a series belongs to."""
+def metric_of(name: str) -> str:
+    """Return the metric that a series belongs to."""
     return re.sub("_(bucket|count|sum)$", "", name)
 
 
-def test_the_page_holds_exactly_the_generated_table() -> None:
+def test_page_has_the_generated_table() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert page.count(BEGIN) == page.count(END) == 1
     assert page.partition(BEGIN)[2].partition(END)[0] == metrics_table()
 
 
-def test_the_table_names_what_a_scrape_exports_with_its_labels() -> None:
+def test_table_has_every_exported_series_and_label() -> None:
     table: dict[str, set[str]] = {}
     for row in metrics_table().splitlines()[2:]:
         _, name, kind, labels, meaning, _ = (cell.strip() for cell in row.split("|"))
@@ -78,7 +78,7 @@ def test_the_table_names_what_a_scrape_exports_with_its_labels() -> None:
     assert table == exported()
 
 
-def test_every_expression_asks_for_what_is_exported() -> None:
+def test_expressions_use_exported_series() -> None:
     series = exported()
     for expression in expressions():
         asked = names(expression)
@@ -88,12 +88,12 @@ def test_every_expression_asks_for_what_is_exported() -> None:
             assert set(labels.split(", ")) <= set.union(*(series[name] for name in asked)), expression
 
 
-def test_the_dashboard_leaves_no_figure_out() -> None:
-    asked = {figure(name) for panel in panels() for target in panel["targets"] for name in names(target["expr"])}
-    assert asked == {figure(name) for name in exported()}
+def test_dashboard_shows_every_metric() -> None:
+    asked = {metric_of(name) for panel in panels() for target in panel["targets"] for name in names(target["expr"])}
+    assert asked == {metric_of(name) for name in exported()}
 
 
-def test_every_panel_has_a_place_and_a_number_of_its_own() -> None:
+def test_panels_have_distinct_ids_and_places() -> None:
     every = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
     assert len({panel["id"] for panel in every}) == len(every)
     assert len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in every}) == len(every)

@@ -1,4 +1,7 @@
-"""docs/settings.md holds exactly the table that the declarations give."""
+"""docs/settings.md has exactly the table of the declared settings.
+
+`python tests/docs/test_settings_docs.py` writes the table.
+"""
 
 from pathlib import Path
 
@@ -8,7 +11,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 BEGIN, END = "<!-- settings: begin -->\n", "\n<!-- settings: end -->"
 
 
-def test_page_holds_exactly_the_generated_table() -> None:
+def test_page_has_the_generated_table() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert page.count(BEGIN) == page.count(END) == 1
     assert page.partition(BEGIN)[2].partition(END)[0] == settings_table()
@@ -29,3 +32,9 @@ def test_every_description_is_a_sentence() -> None:
     for field in setting_fields():
         assert field.description[0].isupper(), field.env
         assert field.description.endswith("."), field.env
+
+
+if __name__ == "__main__":
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    PAGE.write_text(before + BEGIN + settings_table() + END + after, encoding="utf-8")
