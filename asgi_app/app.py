@@ -24,9 +24,8 @@ from asgi_app.http.routing import SegmentRouter
 from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS, takes_a_call
 from asgi_app.runtime.drain import DRAIN, Drain, end_this_process
 from asgi_app.runtime.gc_tuning import rare_collections
-from asgi_app.runtime.own_task import in_own_task
 from asgi_app.runtime.ownership import Claim
-from asgi_app.runtime.tasks import background_tasks
+from asgi_app.runtime.tasks import background_tasks, in_own_task
 from asgi_app.settings import Problem, Settings, SettingsError, check_metrics_directory
 from asgi_app.tables.builtin import TABLES
 

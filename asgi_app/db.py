@@ -28,16 +28,14 @@ from asgi_app.errors import (
 )
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.dispatcher import Dispatcher
-from asgi_app.runtime.own_task import in_own_task
 from asgi_app.runtime.ownership import Owner
-from asgi_app.runtime.repeats import Repeats
+from asgi_app.runtime.retries import Retries
 from asgi_app.runtime.scheduler import Lane, SlotLimits
-from asgi_app.runtime.tasks import background_tasks
+from asgi_app.runtime.tasks import background_tasks, in_own_task
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.table import Table
-from asgi_app.telemetry.metrics import Metrics, Snapshot
-from asgi_app.telemetry.sampling import sample
+from asgi_app.telemetry.metrics import Metrics, Snapshot, sample_periodically
 from asgi_app.telemetry.statements import StatementObserver
 
 _PING = Statement("SELECT key FROM system.local WHERE key = 'local'", idempotent=True, writes=False)
@@ -112,7 +110,7 @@ class Database:
                 async with background_tasks() as tasks:
                     await tasks.start(connection.connect)
                     database = cls(settings, dispatcher, connection, metrics, tasks, owner)
-                    tasks.start_soon(sample, metrics, database.publish_state)
+                    tasks.start_soon(sample_periodically, metrics, database.publish_state)
                     tasks.start_soon(connection.watch, database._forget_prepared)
                     yield database
             finally:
@@ -232,8 +230,8 @@ class Database:
     async def _repeated(
         self, failure: ServiceError, statement: Statement, query: Query | Batch, deadline: Deadline, lane: Lane
     ) -> Result:
-        """Send an idempotent statement again until it succeeds or its failure is final; see `Repeats`."""
-        repeats = Repeats(deadline)
+        """Send an idempotent statement again until it succeeds or its failure is final; see `Retries`."""
+        repeats = Retries(deadline)
         try:
             while reason := repeats.reason(failure):
                 await anyio.sleep(repeats.pause)

@@ -213,7 +213,7 @@ class RowStream:
         async with aclosing(self._reader.pages(tasks)) as pages:
             async for page, more in pages:
                 if not progress.pages and (note := current()) is not None:
-                    note.first_page_is_here()
+                    note.first_page_received()
                 await self._send(send, await self._encode(page, progress, more), progress, more)
                 progress.pages += 1
                 progress.rows += page.row_count

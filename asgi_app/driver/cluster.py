@@ -106,7 +106,7 @@ class IdempotentRetryPolicy(RetryPolicy):  # type: ignore[misc]  # the driver ha
     - connection lost, overloaded, bootstrapping, server error: the next host, twice
 
     A statement that is not marked `is_idempotent`, or none at all, is never repeated. A batch carries its own mark.
-    What fails although another host was asked is repeated later: see `asgi_app.runtime.repeats`.
+    What fails although another host was asked is repeated later: see `asgi_app.runtime.retries`.
     See https://docs.datastax.com/en/datastax-drivers/developing/query-idempotence.html
     """
 

@@ -9,7 +9,7 @@ from starlette.types import Scope
 from asgi_app.errors import FieldError, HeadersTooLarge, InvalidHeader, UriTooLong
 from asgi_app.http.paths import split_path
 from asgi_app.settings import Settings
-from asgi_app.telemetry.trace_context import HEADER
+from asgi_app.telemetry.request_record import TRACEPARENT
 
 MOST_HEADERS = 100
 """Header fields of one request."""
@@ -28,7 +28,7 @@ _SINGLE = {
 REQUEST_ID = b"x-request-id"
 REQUEST_TIMEOUT = b"x-request-timeout"
 
-_READ = frozenset({*_SINGLE, REQUEST_ID, REQUEST_TIMEOUT, HEADER})
+_READ = frozenset({*_SINGLE, REQUEST_ID, REQUEST_TIMEOUT, TRACEPARENT})
 
 _host = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::[0-9]{0,5})?", re.ASCII)
 

@@ -39,8 +39,14 @@ from asgi_app.http.responses import PROBLEM_TYPE, failure_response, log_failure,
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
 from asgi_app.settings import Settings
-from asgi_app.telemetry.request_record import RequestNote, begin, end, milliseconds
-from asgi_app.telemetry.trace_context import HEADER, trace_context
+from asgi_app.telemetry.request_record import (
+    TRACEPARENT,
+    RequestRecord,
+    begin,
+    end,
+    milliseconds,
+    parse_traceparent,
+)
 
 SERVED_TO_THE_END = frozenset({"/health", "/livez", "/metrics", "/readyz", "/shutdown"})
 """The paths that a service which accepts no other work still answers."""
@@ -96,7 +102,7 @@ class RequestContextMiddleware:
         service = service_if_started(scope)
         outer_route = scope.get("route")  # of the application in which this one is mounted
         request_id = self._request_id(head)
-        note = RequestNote(request_id, trace_context(head.values(HEADER)))
+        note = RequestRecord(request_id, parse_traceparent(head.values(TRACEPARENT)))
         begun = begin(note)
         response.request_id = request_id
         span = None
@@ -197,7 +203,7 @@ class _Response:
         self._start: Message | None = None
         self._complete = False
         self.drain: Drain | None = None
-        self.timed: RequestNote | None = None
+        self.timed: RequestRecord | None = None
         self._knows_close = http_version.startswith("1")
 
     async def send(self, message: Message) -> None:
@@ -261,7 +267,7 @@ def _seconds_of(head: Head, settings: Settings) -> float:
     raise InvalidHeader(f"X-Request-Timeout {message}.", errors=(FieldError("header.X-Request-Timeout", message),))
 
 
-def _log_access(scope: Scope, response: _Response, note: RequestNote, template: str | None, seconds: float) -> None:
+def _log_access(scope: Scope, response: _Response, note: RequestRecord, template: str | None, seconds: float) -> None:
     if not access_logger.isEnabledFor(logging.INFO):
         return
     path = encoded_path(scope)

@@ -1,8 +1,8 @@
-"""The figures themselves: each declared once with its name, labels and meaning, and read for one process or several.
+"""Declare every metric once, with its name, labels and meaning, for one process or for several workers.
 
-prometheus-client chooses between the two when it is imported: where PROMETHEUS_MULTIPROC_DIR is set, every process
-keeps its figures in files of that directory, and whoever is asked reads them all. It takes an empty variable for set,
-and the working directory for what it names; here an empty one counts as not set.
+prometheus-client chooses between the two when it is imported. If PROMETHEUS_MULTIPROC_DIR is set, every process keeps
+its metrics in files of that directory, and the worker that is scraped reads the files of all. prometheus-client treats
+an empty variable as set, and then uses the working directory; here an empty variable counts as not set.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from prometheus_client.samples import Sample
 from asgi_app.settings.metrics_directory import named_directory
 
 GONE = math.nan
-"""The value of a gauge's label that has nothing to tell any more: it is not exported."""
+"""The value of a gauge that is no longer valid, such as that of a node that has left. It is not exported."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _STREAM_SECONDS = (*_SECONDS, 60, 300)
 
 Mode = Literal["livesum", "livemin"]
-"""How a gauge's values are put together: over the workers that are alive, their sum or the least."""
+"""How the values of a gauge are combined over the living workers: their sum or their minimum."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What `docs/metrics.md` tells of one figure."""
+    """One metric's declaration, from which `docs/metrics.md` is generated."""
 
     name: str
     kind: str
@@ -46,10 +46,10 @@ class Declared:
 
 
 class Distribution:
-    """A histogram's observations, gathered here until `flush`, for prometheus-client takes two microseconds for each.
+    """A histogram that gathers its observations until `flush`: prometheus-client takes two microseconds for each.
 
-    Where workers share their figures nothing is gathered: another worker may be asked at any moment. Used from the
-    event loop.
+    If workers share their metrics, nothing is gathered: another worker may be scraped at any moment. Use it on the
+    event loop. `observe(seconds)` adds an observation.
     """
 
     __slots__ = ("_bounds", "_counts", "_histogram", "_sum", "observe")
@@ -66,7 +66,7 @@ class Distribution:
         self._sum += amount
 
     def flush(self) -> None:
-        """Hand over what was gathered."""
+        """Add what was gathered to the histogram."""
         if any(self._counts):
             for kept, count in zip(self._histogram._buckets, self._counts, strict=True):
                 kept.inc(count)
@@ -76,7 +76,7 @@ class Distribution:
 
 
 class Instruments(Collector):
-    """One set of figures. What it collects is the whole service's: that of all its workers, where there are several."""
+    """One set of metrics. It collects the samples of the whole service, so of all its workers if there are several."""
 
     def __init__(self) -> None:
         self.declared: list[Declared] = []
@@ -87,8 +87,8 @@ class Instruments(Collector):
 
         self.requests = self._counter(
             "http_requests_total",
-            "Requests answered. The route is its template, or `unmatched`; the status 0 is that of a client that left "
-            "before its answer began.",
+            "Requests answered. The route is its template, or `unmatched`; the status is 0 if the client left before "
+            "the response began.",
             "route",
             "method",
             "status",
@@ -111,18 +111,18 @@ class Instruments(Collector):
         )
         self.queue_wait_seconds = self._histogram(
             "cassandra_queue_wait_seconds",
-            "Part of a statement's time: until it was handed to the driver or refused, so mostly the wait for a slot.",
+            "Part of a statement's time: until it was handed to the driver or refused; mostly the wait for a slot.",
         )
         self.driver_seconds = self._histogram(
             "cassandra_driver_seconds",
-            "Part of a statement's time: from there to the driver's answer, or until nobody waited for it any more.",
+            "Part of a statement's time: from there to the driver's answer, or until the request stopped waiting.",
         )
         self.statements_per_second = self._gauge(
-            "cassandra_statements_per_second", "Statements answered in the last ten seconds, by the second."
+            "cassandra_statements_per_second", "Statements per second, averaged over the last ten seconds."
         )
         self.statement_errors = self._counter(
             "cassandra_statement_errors_total",
-            "Statements that failed, by the error's code; `cancelled` is one whose client left. The timeouts are "
+            "Statements that failed, by the error's code; `cancelled` if the client left. The timeouts are "
             "`deadline_exceeded` (ours), `read_timeout` and `write_timeout` (the replicas').",
             "code",
         )
@@ -134,21 +134,21 @@ class Instruments(Collector):
         )
         self.speculative_executions = self._counter(
             "cassandra_speculative_executions_total",
-            "Statements without an answer within ASGI_CASSANDRA_SPECULATIVE_DELAY, so that another node was asked, "
-            "where there is one.",
+            "Statements without an answer within ASGI_CASSANDRA_SPECULATIVE_DELAY that were sent to another node as "
+            "well, if there is one.",
         )
 
         self.calls_in_flight = self._gauge(
-            "cassandra_calls_in_flight", "Calls that hold a slot: the driver has not yet reported their end."
+            "cassandra_calls_in_flight", "Calls that hold a slot: the driver has not reported their end yet."
         )
         self.calls_in_flight_limit = self._gauge(
-            "cassandra_calls_in_flight_limit", "The bound of calls in flight: ASGI_CASSANDRA_MAX_IN_FLIGHT."
+            "cassandra_calls_in_flight_limit", "The limit of calls in flight: ASGI_CASSANDRA_MAX_IN_FLIGHT."
         )
         self.calls_waiting = self._gauge("cassandra_calls_waiting", "Calls that wait for a slot.")
         self.calls_waiting_limit = self._gauge(
-            "cassandra_calls_waiting_limit", "The bound of calls waiting: ASGI_CASSANDRA_MAX_WAITING."
+            "cassandra_calls_waiting_limit", "The limit of calls waiting: ASGI_CASSANDRA_MAX_WAITING."
         )
-        self.prepared_statements = self._gauge("cassandra_prepared_statements", "Prepared statements that are kept.")
+        self.prepared_statements = self._gauge("cassandra_prepared_statements", "Prepared statements in the cache.")
         self.node_up = self._gauge(
             "cassandra_node_up",
             "1 for a node that the driver sees up, 0 for one that it sees down. The label is its address.",
@@ -157,12 +157,12 @@ class Instruments(Collector):
         )
         self.node_connections = self._gauge("cassandra_node_connections", "Open connections to a node.", "node")
         self.node_connections_in_use = self._gauge(
-            "cassandra_node_connections_in_use", "Those of them on which a request is under way.", "node"
+            "cassandra_node_connections_in_use", "Open connections to a node with a request in flight.", "node"
         )
 
         self.open_streams = self._gauge("open_streams", "Streams that are open.")
         self.open_streams_limit = self._gauge(
-            "open_streams_limit", "The bound of open streams: ASGI_CASSANDRA_MAX_STREAMS."
+            "open_streams_limit", "The limit of open streams: ASGI_CASSANDRA_MAX_STREAMS."
         )
         self.streamed_rows = self._counter("streamed_rows_total", "Rows sent in streams.")
         self.streamed_bytes = self._counter("streamed_bytes_total", "Bytes of streams' bodies.")
@@ -171,42 +171,42 @@ class Instruments(Collector):
         )
 
         self.loop_lag_seconds = self._histogram(
-            "event_loop_lag_seconds", "How late a timer of the event loop fires, looked at four times a second."
+            "event_loop_lag_seconds", "How late a timer of the event loop fires, measured four times a second."
         )
         self.started = self._gauge(
             "service_start_time_seconds",
-            "When the service started, in Unix time; of several workers the oldest's.",
+            "When the service started, in Unix time; of several workers, when the oldest did.",
             mode="livemin",
         )
         self.cpu_seconds = self._counter("process_cpu_seconds_total", "CPU time of the process, user and system.")
         self.resident_bytes = self._gauge("process_resident_memory_bytes", "Resident memory.")
         self.open_fds = self._gauge("process_open_fds", "Open file descriptors.")
-        self.max_fds = self._gauge("process_max_fds", "The bound of open file descriptors.")
+        self.max_fds = self._gauge("process_max_fds", "The limit of open file descriptors.")
         self._process = ProcessCollector(registry=None)
-        self._cpu_told = 0.0
+        self._cpu_counted = 0.0
 
-    def look_at_process(self) -> None:
-        """Set what is told of the process, as plain figures: prometheus-client's own cannot be summed over workers."""
+    def read_process(self) -> None:
+        """Set the metrics of the process. prometheus-client's own are not used: they cannot be summed over workers."""
         found = {family.name: family.samples[0].value for family in self._process.collect()}
-        cpu = found.get("process_cpu_seconds", self._cpu_told)
-        self.cpu_seconds.inc(cpu - self._cpu_told)
-        self._cpu_told = cpu
+        cpu = found.get("process_cpu_seconds", self._cpu_counted)
+        self.cpu_seconds.inc(cpu - self._cpu_counted)
+        self._cpu_counted = cpu
         self.resident_bytes.set(found.get("process_resident_memory_bytes", GONE))
         self.open_fds.set(found.get("process_open_fds", GONE))
         self.max_fds.set(found.get("process_max_fds", GONE))
 
     def collect(self) -> Iterable[Metric]:
-        """Every declared family, in the order of declaration, with the samples of all workers."""
+        """Return every declared metric, in the order of declaration, with the samples of all workers."""
         found = {family.name: family for family in self._collected()}
         for declared in self.declared:
             name = declared.name.removesuffix("_total") if declared.kind == "counter" else declared.name
             family = Metric(name, declared.meaning, declared.kind)
             if name in found:
-                family.samples = [sample for sample in found[name].samples if _is_told(sample)]
+                family.samples = [sample for sample in found[name].samples if _is_exported(sample)]
             yield family
 
     def text(self) -> bytes:
-        """The text a scraper reads, format 0.0.4."""
+        """Return the Prometheus text format, version 0.0.4."""
         return generate_latest(self)
 
     def _collected(self) -> Iterator[Metric]:
@@ -230,15 +230,15 @@ class Instruments(Collector):
 
 
 def instruments() -> Instruments:
-    """New ones for an application; those of the process where workers share theirs, for then a process has one file."""
+    """Return new instruments. If workers share theirs, return those of the process, because it has one file."""
     return _of_this_process() if shared_by_workers() else Instruments()
 
 
 def shared_by_workers() -> bool:
-    """Return whether the figures are kept in files: PROMETHEUS_MULTIPROC_DIR named a directory at the first import.
+    """Return whether metrics are kept in files: PROMETHEUS_MULTIPROC_DIR named a directory at the first import.
 
-    Where the variable names none, prometheus-client is put back to figures of this process. It would write its files
-    into the working directory, and the import that set it so may have been the parent application's.
+    If the variable was set but empty, switch prometheus-client back to metrics in memory: it would write its files into
+    the working directory, and a parent application may have imported it before us.
     """
     if values.ValueClass._multiprocess and named_directory() is None:
         values.ValueClass = values.MutexValue
@@ -246,11 +246,11 @@ def shared_by_workers() -> bool:
 
 
 def metrics_table() -> str:
-    """The table of `docs/metrics.md`."""
+    """Return the table of `docs/metrics.md`."""
     lines = ["| Metric | Type | Labels | Meaning |", "|---|---|---|---|"]
-    for it in Instruments().declared:
-        labels = ", ".join(f"`{label}`" for label in it.labels) or "-"
-        lines.append(f"| `{it.name}` | {it.kind} | {labels} | {it.meaning} |")
+    for metric in Instruments().declared:
+        labels = ", ".join(f"`{label}`" for label in metric.labels) or "-"
+        lines.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.meaning} |")
     return "\n".join(lines)
 
 
@@ -259,17 +259,17 @@ def _of_this_process() -> Instruments:
     return Instruments()
 
 
-def _is_told(sample: Sample) -> bool:
-    """Not what is gone, and not when each series was made, which prometheus-client adds for one process only."""
+def _is_exported(sample: Sample) -> bool:
+    """Return false for a gauge that is `GONE`, and for the time a series was created: workers' files do not have it."""
     return not (math.isnan(sample.value) or sample.name.endswith("_created"))
 
 
 def _forget_ended_workers(directory: Path) -> None:
-    """Drop the gauges of processes that are no more; what they counted stays.
+    """Delete the gauges of processes that have ended; their counters stay.
 
-    Whoever reads does this, so that it needs no hook in the server that replaces its workers.
+    The reader does this, so that the server that replaces workers needs no hook.
     """
-    if os.name != "posix":  # elsewhere signal 0 is not a question
+    if os.name != "posix":  # elsewhere signal 0 is not a mere test
         return
     for pid in {int(file.stem.rpartition("_")[2]) for file in directory.glob("gauge_live*_*.db")}:
         if not _is_running(pid):

@@ -1,14 +1,15 @@
-"""What the service counts, for Prometheus and for people."""
+"""Count what the service does, and export the figures as Prometheus text and as JSON."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPMethod
 from typing import Any
 
+import anyio
 from prometheus_client import Counter
 
 from asgi_app.errors import (
@@ -33,7 +34,12 @@ from asgi_app.errors import (
 from asgi_app.telemetry.instruments import GONE, Distribution, Instruments, instruments, shared_by_workers
 
 WINDOW = 10
-"""Seconds over which the rate of statements is told: long enough to be steady, short enough to move."""
+"""Seconds over which the rate of statements is averaged: long enough to be steady, short enough to follow a change."""
+
+LAG_PERIOD = 0.25
+"""Seconds between two measurements of the event loop's lag. One costs some ten microseconds."""
+
+_LAGS_PER_SECOND = round(1 / LAG_PERIOD)
 
 CANCELLED = "cancelled"
 CLIENT_TOO_SLOW = "client_too_slow"
@@ -42,7 +48,7 @@ RETRY_REASONS = ("read_timeout", "write_timeout", "unavailable", "request_error"
 TIMEOUTS = tuple(kind.code for kind in (DeadlineExceeded, ReadTimeout, WriteTimeout))
 
 SHED = (Overloaded, ShuttingDown)
-"""The errors of requests that were refused without an attempt."""
+"""The errors of requests that were refused before anything was tried."""
 
 _PAGE_ERRORS = (
     QueueFull,
@@ -63,7 +69,7 @@ _METHODS = frozenset(HTTPMethod)
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """A node as the driver sees it: `up` is None while it does not know."""
+    """A node as the driver sees it, and its numbers of connections. `up` is None while the driver does not know."""
 
     up: bool | None
     connections: int
@@ -72,7 +78,7 @@ class NodeState:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the gauges tell, taken in one moment. `nodes` by address."""
+    """The values of the gauges at one moment. `nodes` has the nodes by their addresses."""
 
     calls_in_flight: int
     calls_in_flight_limit: int
@@ -85,31 +91,34 @@ class Snapshot:
 
 
 class Metrics:
-    """The figures of one application. Used from the event loop, but for `text`, `summary` and what says otherwise.
+    """The metrics of one application. Use it on the event loop, except for the methods that say otherwise.
 
-    Where workers share their figures, `text` and `summary` tell those of all of them.
+    If workers share their metrics (PROMETHEUS_MULTIPROC_DIR), `text` and `summary` have those of all workers.
     """
 
     def __init__(self) -> None:
-        self._its = instruments()
+        self._instruments = instruments()
         self._by_request: dict[tuple[str, str, int], _Answers] = {}
         self._request_seconds: dict[tuple[str, str], Distribution] = {}
-        self._statement_seconds = Distribution(self._its.statement_seconds)
-        self._queue_wait_seconds = Distribution(self._its.queue_wait_seconds)
-        self._driver_seconds = Distribution(self._its.driver_seconds)
+        self._statement_seconds = Distribution(self._instruments.statement_seconds)
+        self._queue_wait_seconds = Distribution(self._instruments.queue_wait_seconds)
+        self._driver_seconds = Distribution(self._instruments.driver_seconds)
         self._requests_in_flight = 0
         self._nodes: set[str] = set()
         self._statements = 0
         self._counts = deque([(time.monotonic(), 0)], maxlen=WINDOW + 1)
-        self._its.started.set(time.time())
-        self._begin_at_zero()
+        self._instruments.started.set(time.time())
+        self._create_labels()
 
     def request_began(self) -> None:
         """Count a request as in flight until `request_ended`."""
         self._requests_in_flight += 1
 
     def request_ended(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count an answered request; a method that HTTP does not name is counted as OTHER, so that labels stay few."""
+        """Count an answered request that took `seconds`.
+
+        A method unknown to HTTP is counted as OTHER, so that clients cannot create labels without limit.
+        """
         self._requests_in_flight -= 1
         key = (route, method if method in _METHODS else "OTHER", status)
         kept = self._by_request.get(key)
@@ -118,16 +127,16 @@ class Metrics:
         kept.count(seconds)
 
     def request_shed(self, reason: str) -> None:
-        """Count a request that was refused without an attempt."""
-        self._its.shed_requests.labels(reason).inc()
+        """Count a request that was refused before anything was tried; `reason` is the code of an error in `SHED`."""
+        self._instruments.shed_requests.labels(reason).inc()
 
     def statement_ended(
         self, seconds: float, queued: float | None, driven: float | None, error: BaseException | None
     ) -> None:
-        """Count a statement that took `seconds` and, where it failed, its error.
+        """Count a statement that took `seconds`, and its error if it failed.
 
-        `queued` of them passed until it was handed to the driver or refused, None where it did not come that far;
-        `driven` from there, None where it was not handed over.
+        `queued`: the seconds until it was handed to the driver or refused; None if it got neither. `driven`: the
+        seconds from there to its end; None if it was not handed to the driver.
         """
         self._statement_seconds.observe(seconds)
         if queued is not None:
@@ -136,56 +145,58 @@ class Metrics:
             self._driver_seconds.observe(driven)
         self._statements += 1
         if error is not None:
-            self._its.statement_errors.labels(error.code if isinstance(error, ServiceError) else CANCELLED).inc()
+            self._instruments.statement_errors.labels(
+                error.code if isinstance(error, ServiceError) else CANCELLED
+            ).inc()
 
     def statement_retried(self, reason: str) -> None:
-        """Count a retry. Called from the driver's threads."""
-        self._its.retries.labels(reason).inc()
+        """Count a retry. `reason` is one of `RETRY_REASONS`. Callable from any thread."""
+        self._instruments.retries.labels(reason).inc()
 
     def statement_speculated(self) -> None:
-        """Count a statement that another node was asked for, too. Called from the driver's threads."""
-        self._its.speculative_executions.inc()
+        """Count a statement that was sent to a second node because the first was slow. Callable from any thread."""
+        self._instruments.speculative_executions.inc()
 
     def stream_ended(self, rows: int, size: int) -> None:
-        """Count the rows and the bytes of a stream's body, however it ended."""
-        self._its.streamed_rows.inc(rows)
-        self._its.streamed_bytes.inc(size)
+        """Count the rows and bytes (`size`) sent in a stream's body, whether it was complete or not."""
+        self._instruments.streamed_rows.inc(rows)
+        self._instruments.streamed_bytes.inc(size)
 
     def stream_broken(self, code: str) -> None:
-        """Count a stream that broke off after its first byte."""
-        self._its.broken_streams.labels(code).inc()
+        """Count a stream that broke off after its first byte; `code` is its error's."""
+        self._instruments.broken_streams.labels(code).inc()
 
     def loop_lagged(self, seconds: float) -> None:
-        """Count a timer of the event loop that fired so late."""
-        self._its.loop_lag_seconds.observe(seconds)
+        """Count a timer of the event loop that fired `seconds` late."""
+        self._instruments.loop_lag_seconds.observe(seconds)
 
     def mark_second(self) -> None:
-        """Called once a second: what the rate of statements is reckoned from."""
+        """Keep the number of statements, for their rate. Call it once a second."""
         self._counts.append((time.monotonic(), self._statements))
 
     def publish(self, now: Snapshot) -> None:
-        """Set the gauges, and hand over what was gathered. What gauges tell is of this moment alone."""
-        its = self._its
+        """Set the gauges to the values of this moment, and flush the histograms and counters."""
+        gauges = self._instruments
         self._flush()
-        its.requests_in_flight.set(self._requests_in_flight)
-        its.calls_in_flight.set(now.calls_in_flight)
-        its.calls_in_flight_limit.set(now.calls_in_flight_limit)
-        its.calls_waiting.set(now.calls_waiting)
-        its.calls_waiting_limit.set(now.calls_waiting_limit)
-        its.open_streams.set(now.open_streams)
-        its.open_streams_limit.set(now.open_streams_limit)
-        its.prepared_statements.set(now.prepared_statements)
-        its.statements_per_second.set(self._rate())
+        gauges.requests_in_flight.set(self._requests_in_flight)
+        gauges.calls_in_flight.set(now.calls_in_flight)
+        gauges.calls_in_flight_limit.set(now.calls_in_flight_limit)
+        gauges.calls_waiting.set(now.calls_waiting)
+        gauges.calls_waiting_limit.set(now.calls_waiting_limit)
+        gauges.open_streams.set(now.open_streams)
+        gauges.open_streams_limit.set(now.open_streams_limit)
+        gauges.prepared_statements.set(now.prepared_statements)
+        gauges.statements_per_second.set(self._rate())
         self._publish_nodes(now.nodes)
-        its.look_at_process()
+        gauges.read_process()
 
     def text(self) -> bytes:
-        """The text a scraper reads, format 0.0.4, as of the last `publish`. May be called in any thread."""
-        return self._its.text()
+        """Return the Prometheus text format, version 0.0.4, as of the last `publish`. Callable from any thread."""
+        return self._instruments.text()
 
     def summary(self) -> dict[str, Any]:
-        """The same figures for people: totals and state as of the last `publish`. May be called in any thread."""
-        sums = _Sums(self._its)
+        """Return the same figures as JSON-ready totals, as of the last `publish`. Callable from any thread."""
+        sums = _Sums(self._instruments)
         statements = sums["cassandra_statement_seconds_count"]
         mean = _milliseconds(sums["cassandra_statement_seconds_sum"] / statements if statements else 0.0)
         connections, in_use = (
@@ -227,51 +238,51 @@ class Metrics:
         route_and_method = key[:2]
         seconds = self._request_seconds.get(route_and_method)
         if seconds is None:
-            seconds = Distribution(self._its.request_seconds.labels(*route_and_method))
+            seconds = Distribution(self._instruments.request_seconds.labels(*route_and_method))
             self._request_seconds[route_and_method] = seconds
-        return _Answers(self._its.requests.labels(*key), seconds)
+        return _Answers(self._instruments.requests.labels(*key), seconds)
 
     def _flush(self) -> None:
         for answers in self._by_request.values():
             answers.flush()
         for seconds in self._request_seconds.values():
             seconds.flush()
-        for told in (self._statement_seconds, self._queue_wait_seconds, self._driver_seconds):
-            told.flush()
+        for times in (self._statement_seconds, self._queue_wait_seconds, self._driver_seconds):
+            times.flush()
 
-    def _begin_at_zero(self) -> None:
-        """A rate needs a figure from before the first event."""
-        its = self._its
+    def _create_labels(self) -> None:
+        """Create the labelled counters at zero: a rate in Prometheus needs a sample from before the first event."""
+        counters = self._instruments
         for refused in _refusals():
-            its.shed_requests.labels(refused.code)
+            counters.shed_requests.labels(refused.code)
         for error in _STATEMENT_ERRORS:
-            its.statement_errors.labels(error.code)
-        its.statement_errors.labels(CANCELLED)
+            counters.statement_errors.labels(error.code)
+        counters.statement_errors.labels(CANCELLED)
         for reason in RETRY_REASONS:
-            its.retries.labels(reason)
+            counters.retries.labels(reason)
         for error in _PAGE_ERRORS:
-            its.broken_streams.labels(error.code)
-        its.broken_streams.labels(CLIENT_TOO_SLOW)
+            counters.broken_streams.labels(error.code)
+        counters.broken_streams.labels(CLIENT_TOO_SLOW)
 
     def _rate(self) -> float:
-        """Statements a second since ten seconds ago, or since the start where that is less."""
+        """Return statements per second over the last `WINDOW` seconds, or since the start if that is shorter."""
         began, before = self._counts[0]
         return (self._statements - before) / max(1.0, time.monotonic() - began)
 
     def _publish_nodes(self, nodes: Mapping[str, NodeState]) -> None:
         for address in self._nodes - nodes.keys():
-            self._its.node_up.labels(address).set(GONE)
-            self._its.node_connections.labels(address).set(GONE)
-            self._its.node_connections_in_use.labels(address).set(GONE)
+            self._instruments.node_up.labels(address).set(GONE)
+            self._instruments.node_connections.labels(address).set(GONE)
+            self._instruments.node_connections_in_use.labels(address).set(GONE)
         for address, node in nodes.items():
-            self._its.node_up.labels(address).set(GONE if node.up is None else node.up)
-            self._its.node_connections.labels(address).set(node.connections)
-            self._its.node_connections_in_use.labels(address).set(node.connections_in_use)
+            self._instruments.node_up.labels(address).set(GONE if node.up is None else node.up)
+            self._instruments.node_connections.labels(address).set(node.connections)
+            self._instruments.node_connections_in_use.labels(address).set(node.connections_in_use)
         self._nodes.update(nodes)
 
 
 class _Answers:
-    """Answers of one route, method and status; their number is gathered as their times are."""
+    """The answers of one route, method and status. Gathered here until `flush`, as `Distribution` does."""
 
     __slots__ = ("_counter", "_gathered", "_is_shared", "_seconds")
 
@@ -294,11 +305,11 @@ class _Answers:
 
 
 class _Sums:
-    """Samples by name and, for those with one label, by its value too; looked up, they are summed."""
+    """Sums of samples: by a metric's name, or by its name and the value of its only label."""
 
-    def __init__(self, its: Instruments) -> None:
+    def __init__(self, instruments: Instruments) -> None:
         self.values: defaultdict[str | tuple[str, str], list[float]] = defaultdict(list)
-        for family in its.collect():
+        for family in instruments.collect():
             for sample in family.samples:
                 self.values[sample.name].append(sample.value)
                 if len(sample.labels) == 1:
@@ -308,10 +319,10 @@ class _Sums:
         return sum(self.values[name])
 
     def quantile(self, histogram: str, part: float) -> float:
-        """Return the value below which `part` of the observations lie, as Prometheus' `histogram_quantile` does.
+        """Return the value below which `part` (0 to 1) of the observations lie, as Prometheus' `histogram_quantile`.
 
-        Observations are taken as evenly spread within their bucket. Beyond the last bound it is that bound, and 0 where
-        nothing was observed.
+        Observations are assumed to be spread evenly within their bucket. Returns the last bound if the quantile lies
+        beyond it, and 0 if there are no observations.
         """
         rank = part * self[f"{histogram}_count"]
         lower = below = 0.0
@@ -322,9 +333,28 @@ class _Sums:
         return lower if rank else 0.0
 
     def _finite_buckets(self, name: str) -> list[tuple[float, float]]:
-        """Return the bounds of a histogram without labels, each with the number of observations up to it."""
+        """Return the bounds of a histogram without labels, in order, each with the number of observations up to it."""
         bounds = [key[1] for key in self.values if isinstance(key, tuple) and key[0] == name and key[1] != "+Inf"]
         return sorted((float(bound), self[name, bound]) for bound in bounds)
+
+
+async def sample_periodically(metrics: Metrics, publish: Callable[[], None]) -> None:
+    """Measure the event loop's lag and the rate of statements until cancelled.
+
+    If workers share their metrics, call `publish` every second, because a scrape may reach another worker. If they do
+    not, the reader of the metrics calls it.
+    """
+    shared = shared_by_workers()
+    if shared:
+        publish()
+    while True:
+        for _ in range(_LAGS_PER_SECOND):
+            began = time.perf_counter()
+            await anyio.sleep(LAG_PERIOD)
+            metrics.loop_lagged(max(0.0, time.perf_counter() - began - LAG_PERIOD))
+        metrics.mark_second()
+        if shared:
+            publish()
 
 
 def _milliseconds(seconds: float) -> float:

@@ -1,30 +1,59 @@
-"""What is noted of the request under way: its ids for the log, and where its time went.
+"""The record of the request being served: its ids for the log, its trace, and how its time was spent.
 
-The note is in a context variable, so that what runs statements finds it without being handed it, and so that worker
-threads and the tasks of a request know their request too.
+The current record is in a context variable. So the code that runs statements needs no parameter for it, and worker
+threads and tasks of a request find it too.
 """
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Sequence
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import Any, NamedTuple
 
-from asgi_app.telemetry.trace_context import TraceContext
+TRACEPARENT = b"traceparent"
+"""The header of W3C Trace Context that carries the ids."""
 
-_current: ContextVar[RequestNote | None] = ContextVar("asgi_cassandra_request", default=None)
+_traceparent = re.compile(
+    r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<parent>[0-9a-f]{16})-[0-9a-f]{2}(?P<more>-.*)?", re.ASCII
+)
 
 
-class RequestNote:
-    """Filled while a request is served. Times are in seconds, sums over its statements.
+class TraceContext(NamedTuple):
+    """The trace a request belongs to, and the span that sent it, as 32 and 16 hexadecimal digits."""
 
-    `queued` is what they waited until they were handed to the driver, `driven` what they took from there. `trace` is
-    None for a request that belongs to no trace. `rows` and `bytes` are None unless the answer is a stream. `failure` is
-    the error of an answer that is the service's fault.
+    trace_id: str
+    span_id: str
+
+
+def parse_traceparent(values: Sequence[str]) -> TraceContext | None:
+    """Parse the values of a request's `traceparent` headers; return None if there is no valid one.
+
+    As W3C Trace Context requires, these are ignored: more than one header, a malformed value, ids of zeros, and the
+    version ff. Version 00 has exactly four parts; later versions may have more.
+    """
+    if len(values) != 1:
+        return None
+    found = _traceparent.fullmatch(values[0].strip(" \t"))
+    if found is None or found["version"] == "ff" or (found["version"] == "00" and found["more"]):
+        return None
+    if not found["trace"].strip("0") or not found["parent"].strip("0"):
+        return None
+    return TraceContext(found["trace"], found["parent"])
+
+
+class RequestRecord:
+    """The record of one request, filled while it is served. Times are in seconds, summed over its statements.
+
+    `began`: when the request began, by `time.perf_counter`. `queued`: the time that statements waited until they were
+    handed to the driver; `driven`: the time from there to the driver's answer. `trace` is None if the request belongs
+    to no trace. `rows` and `bytes` are None unless the response is a stream. `failure` is the error behind a 5xx
+    response or a broken stream.
     """
 
     __slots__ = (
-        "_first",
+        "_first_page",
         "began",
         "bytes",
         "driven",
@@ -46,59 +75,62 @@ class RequestNote:
         self.rows: int | None = None
         self.bytes: int | None = None
         self.failure: BaseException | None = None
-        self._first: tuple[float, float] | None = None
+        self._first_page: tuple[float, float] | None = None
 
     def statement_ended(self, queued: float | None, driven: float | None) -> None:
-        """Count a statement; None for what it did not come to."""
+        """Count a statement and add its times; None for a step that it did not reach."""
         self.statements += 1
         self.queued += queued or 0.0
         self.driven += driven or 0.0
 
-    def first_page_is_here(self) -> None:
-        """From here on statements are beside the beginning of the answer, and do not count for `server_timing`."""
-        self._first = self.queued, self.driven
+    def first_page_received(self) -> None:
+        """Fix the times for `server_timing`: later pages run while the response is sent and do not delay its start."""
+        self._first_page = self.queued, self.driven
 
     def server_timing(self) -> bytes:
-        """The value of a Server-Timing header that is sent now, in milliseconds."""
-        queued, driven = self._first or (self.queued, self.driven)
+        """Return the value of a Server-Timing header that is sent now, in milliseconds."""
+        queued, driven = self._first_page or (self.queued, self.driven)
         total = time.perf_counter() - self.began
         return b"queue;dur=%.3f, db;dur=%.3f, total;dur=%.3f" % (1000 * queued, 1000 * driven, 1000 * total)
 
     def log_fields(self) -> dict[str, Any]:
-        """The ids, as `extra` of a log record."""
+        """Return the request's ids, for `extra` of a log record."""
         if self.trace is None:
             return {"request_id": self.request_id}
         return {"request_id": self.request_id, "trace_id": self.trace.trace_id, "span_id": self.trace.span_id}
 
 
-def begin(note: RequestNote) -> Token[RequestNote | None]:
-    """Make it the note of the request under way, until `end` is given what this returns."""
-    return _current.set(note)
+_current: ContextVar[RequestRecord | None] = ContextVar("asgi_cassandra_request", default=None)
 
 
-def end(begun: Token[RequestNote | None]) -> None:
-    """What was the note before is so again: of the service in which this one is mounted, or none."""
-    _current.reset(begun)
+def begin(record: RequestRecord) -> Token[RequestRecord | None]:
+    """Make `record` the current one, and return the token for `end`."""
+    return _current.set(record)
 
 
-def current() -> RequestNote | None:
-    """The note of the request under way; None outside of one."""
+def end(token: Token[RequestRecord | None]) -> None:
+    """Restore the record that was current before `begin`: of an outer application that mounts this one, or None."""
+    _current.reset(token)
+
+
+def current() -> RequestRecord | None:
+    """Return the record of the request being served; None outside of a request."""
     return _current.get()
 
 
 def log_fields() -> dict[str, Any]:
-    """The ids of the request under way, as `extra` of a log record; nothing outside of one."""
-    note = _current.get()
-    return note.log_fields() if note is not None else {}
+    """Return the ids of the request being served, for `extra` of a log record; empty outside of a request."""
+    record = _current.get()
+    return record.log_fields() if record is not None else {}
 
 
 def note_failure(error: BaseException) -> None:
-    """Keep why the answer to the request under way is an error of the service's."""
-    note = _current.get()
-    if note is not None:
-        note.failure = error
+    """Keep in the current record the error that the response reports as the service's fault."""
+    record = _current.get()
+    if record is not None:
+        record.failure = error
 
 
 def milliseconds(seconds: float | None) -> float | None:
-    """As log records tell them, to the microsecond."""
+    """Return the milliseconds that log records show, to the microsecond; None for None."""
     return None if seconds is None else round(1000 * seconds, 3)

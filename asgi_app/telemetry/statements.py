@@ -1,4 +1,4 @@
-"""What is told of every statement: to the metrics, to its request, to the log where it was slow, and to a trace."""
+"""Report each statement to the metrics, the request record, the slow log and tracing."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from asgi_app.telemetry.tracing import StatementSpan, Tracing
 
 LONGEST_CQL = 2000
-"""Characters of a slow statement's text that are logged."""
+"""Characters of a slow statement's CQL that are logged."""
 
 logger = logging.getLogger("asgi_app.db")
 
 
 class StatementObserver:
-    """Told of the beginning and the end of every statement; used from the event loop.
+    """Reports the beginning and the end of every statement. Use it on the event loop.
 
-    `tracing` is what makes spans, None without OpenTelemetry.
+    `tracing` creates the spans; it is None without OpenTelemetry.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
@@ -33,7 +33,10 @@ class StatementObserver:
         self._slow = settings.slow_statement or math.inf
 
     def begin(self, statement: Statement, batch_size: int | None) -> StatementSpan | None:
-        """The span of a statement that begins; `batch_size` is how often it stands in a batch, None outside of one."""
+        """Start the statement's span and return it; None without tracing.
+
+        `batch_size`: the number of statements in the batch, or None outside of a batch.
+        """
         return None if self.tracing is None else self.tracing.begin_statement(statement, batch_size)
 
     def end(
@@ -46,11 +49,11 @@ class StatementObserver:
         rows: int,
         error: BaseException | None,
     ) -> None:
-        """A statement ended after so many seconds; for `queued` and `driven` see `Metrics.statement_ended`."""
+        """Report a statement that ended after `seconds`; for `queued` and `driven` see `Metrics.statement_ended`."""
         self._metrics.statement_ended(seconds, queued, driven, error)
-        note = current()
-        if note is not None:
-            note.statement_ended(queued, driven)
+        record = current()
+        if record is not None:
+            record.statement_ended(queued, driven)
         if span is not None:
             span.end(queued, driven, rows, error)
         if seconds >= self._slow:
@@ -58,7 +61,7 @@ class StatementObserver:
 
 
 def tracing_of(settings: Settings) -> Tracing | None:
-    """What makes spans, None where the settings ask for none: then OpenTelemetry is not imported."""
+    """Return what creates spans, or None if the settings turn tracing off; OpenTelemetry is then not imported."""
     if not settings.otel:
         return None
     from asgi_app.telemetry.tracing import Tracing
@@ -74,7 +77,7 @@ def _log_slow(
     rows: int,
     error: BaseException | None,
 ) -> None:
-    """The statement as it was prepared: its values are not in it."""
+    """Log a slow statement as it was prepared, so without its values."""
     ids = log_fields()
     cql = " ".join(statement.cql.split())[:LONGEST_CQL]
     fields = {

@@ -1,7 +1,7 @@
-"""OpenTelemetry spans: one for each request, one for each statement and page. Imported only where they are asked for.
+"""OpenTelemetry spans: one for each request, statement and page. Imported only if the settings turn tracing on.
 
-Names and attributes are those of OpenTelemetry's semantic conventions for HTTP and for databases. Spans begin and end
-on the event loop. Never in a span: a bound value, the query of a URL, a header.
+Names and attributes follow OpenTelemetry's semantic conventions for HTTP and for databases. Spans begin and end on the
+event loop. A span never contains a bound value, the query of a URL, or a header.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from asgi_app import __version__
 from asgi_app.errors import InternalError, ServiceError
 from asgi_app.tables.cql import Statement
-from asgi_app.telemetry.trace_context import HEADER, TraceContext
+from asgi_app.telemetry.request_record import TRACEPARENT, TraceContext
 
 _METHODS = frozenset(HTTPMethod)
 
 LONGEST_MESSAGE = 1000
-"""Characters of an error's text that are told."""
+"""Characters of an error's text that a span contains at most."""
 
 
 class Tracing:
-    """Makes the spans of one application, by the tracer provider of the process."""
+    """Creates the spans of one application with the tracer provider of the process."""
 
     def __init__(self, keyspace: str, consistency: str) -> None:
         self._tracer = trace.get_tracer("asgi_app", __version__)
@@ -34,11 +34,11 @@ class Tracing:
         self._consistency = consistency.lower()
 
     def begin_request(self, scope: MutableMapping[str, Any], path: str, *, parent_is_sound: bool) -> RequestSpan:
-        """Begin the span of a request, current until it ends. `path` is the percent-encoded one.
+        """Begin the span of a request and make it current until its `end`. `path` is percent-encoded.
 
-        It is a child of the span that is current, which is a parent application's or an instrumentation's; else of the
-        one that the request's headers name, of which a `traceparent` counts only where it is sound. Its kind is SERVER,
-        or INTERNAL within a span of that kind: a request has one of them, or backends count it twice.
+        Its parent is the current span, of an outer application or an instrumentation. Without one it is the span that
+        the request's headers name; `parent_is_sound` says whether `traceparent` is valid, and it is ignored otherwise.
+        The kind is SERVER, or INTERNAL inside a SERVER span: backends would count a request with two of them twice.
         """
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
         attributes = {
@@ -58,7 +58,7 @@ class Tracing:
         return RequestSpan(span, name, parent)
 
     def begin_statement(self, statement: Statement, batch_size: int | None) -> StatementSpan:
-        """The span of a statement, a child of its request's."""
+        """Begin the span of a statement as a child of the current span. `batch_size`: see `StatementObserver.begin`."""
         operation = statement.cql.split(None, 1)[0].upper()
         if batch_size is not None:
             operation = f"BATCH {operation}"
@@ -80,7 +80,7 @@ class Tracing:
 
 
 class RequestSpan:
-    """The span of one request, current from now on until `end`, which must be called by the same task."""
+    """The span of one request. It is current until `end`, which must be called in the same task."""
 
     def __init__(self, span: Span, name: str, parent: context.Context | None) -> None:
         self._span = span
@@ -92,7 +92,11 @@ class RequestSpan:
             self.trace = TraceContext(trace.format_trace_id(ids.trace_id), trace.format_span_id(ids.span_id))
 
     def end(self, route: str | None, status: int | None, failure: BaseException | None) -> None:
-        """End it: the route's template, None where there was none; the status, None where no answer began."""
+        """End the span.
+
+        `route`: the template of the route, None if no route matched. `status`: None if no response began. `failure`:
+        the error that the response reports as the service's fault, None without one.
+        """
         context.detach(self._attached)
         span = self._span
         if route is not None:
@@ -101,7 +105,7 @@ class RequestSpan:
         if status is not None:
             span.set_attribute("http.response.status_code", status)
         if failure is not None:
-            _tell(span, failure)
+            _record_error(span, failure)
         elif status is not None and status >= 500:
             span.set_attribute("error.type", str(status))
             span.set_status(Status(StatusCode.ERROR))
@@ -115,27 +119,28 @@ class StatementSpan:
         self._span = span
 
     def end(self, queued: float | None, driven: float | None, rows: int, error: BaseException | None) -> None:
-        """End it. Seconds are as `Metrics.statement_ended` takes them."""
+        """End the span. `queued` and `driven` are in seconds, as for `Metrics.statement_ended`."""
         span = self._span
         if queued is not None:
             span.set_attribute("asgi_cassandra.queue.duration", queued)
         if driven is not None:
             span.set_attribute("asgi_cassandra.driver.duration", driven)
         if isinstance(error, Exception):
-            _tell(span, error)
+            _record_error(span, error)
         elif error is not None:
-            span.set_attribute("error.type", "cancelled")  # its client left, which is nobody's error
+            span.set_attribute("error.type", "cancelled")  # the client left: not an error
         else:
             span.set_attribute("db.response.returned_rows", rows)
         span.end()
 
 
 def _is_within_server_span(span: Span) -> bool:
-    """Return whether `span` or one above it in this process is of the kind SERVER, as far as can be seen.
+    """Return whether `span` or one of its ancestors in this process has the kind SERVER, as far as can be known.
 
-    A span has the context of its parent and not the parent's kind. One that is below another of this process is taken
-    to be below a server span: that is where others come from while a request is served. The API promises neither
-    attribute; spans of the SDK have both. A span that is not recorded has none, and its children are not recorded.
+    A span knows its parent's context but not the parent's kind. A span with a parent in this process is assumed to be
+    inside a server span, because that is where spans come from while a request is served. The API promises neither
+    `kind` nor `parent`, but the SDK's spans have both. A span that is not recorded has neither, and its children are
+    not recorded either.
     """
     if getattr(span, "kind", None) is SpanKind.SERVER:
         return True
@@ -146,18 +151,18 @@ def _is_within_server_span(span: Span) -> bool:
 def _carrier(headers: list[tuple[bytes, bytes]], parent_is_sound: bool) -> Mapping[str, list[str]]:
     carrier: dict[str, list[str]] = {}
     for name, value in headers:
-        if parent_is_sound or name != HEADER:
+        if parent_is_sound or name != TRACEPARENT:
             carrier.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
     return carrier
 
 
-def _tell(span: Span, error: BaseException) -> None:
-    """A bug comes with its traceback; another error of the service's with what caused it, as the log has it."""
+def _record_error(span: Span, error: BaseException) -> None:
+    """Set the span's status to an error: a bug with its traceback, another error with its cause, as in the log."""
     span.set_attribute("error.type", error.code if isinstance(error, ServiceError) else type(error).__qualname__)
     if isinstance(error, ServiceError) and not isinstance(error, InternalError):
         cause = error.__cause__ or error
-        told = {"exception.type": type(cause).__qualname__, "exception.message": str(cause)[:LONGEST_MESSAGE]}
-        span.add_event("exception", told)
+        event = {"exception.type": type(cause).__qualname__, "exception.message": str(cause)[:LONGEST_MESSAGE]}
+        span.add_event("exception", event)
     else:
         span.record_exception(error)
     span.set_status(Status(StatusCode.ERROR))

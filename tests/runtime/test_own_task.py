@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from asgi_app.errors import WrongEventLoop
-from asgi_app.runtime.own_task import in_own_task
+from asgi_app.runtime.tasks import in_own_task
 
 pytestmark = pytest.mark.anyio
 

@@ -27,7 +27,7 @@ from helpers.problems import problem
 from helpers.service import client_of, serving, settings_for
 
 from asgi_app.app import create_app
-from asgi_app.runtime.repeats import MOST_REFUSALS
+from asgi_app.runtime.retries import MAX_REFUSALS
 from asgi_app.settings import Settings
 from contract.samples import ADA, BO
 
@@ -148,7 +148,7 @@ async def test_a_cluster_that_refuses_is_not_asked_for_long(own: httpx.AsyncClie
     began = time.monotonic()
     problem(await own.get(user), 503, "cassandra_unavailable")
     assert time.monotonic() - began < SOON
-    assert node.asked[EXECUTE] == MOST_REFUSALS
+    assert node.asked[EXECUTE] == MAX_REFUSALS
 
 
 @pytest.mark.parametrize(

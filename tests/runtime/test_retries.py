@@ -17,7 +17,7 @@ from asgi_app.errors import (
     WriteTimeout,
 )
 from asgi_app.runtime.deadline import Deadline
-from asgi_app.runtime.repeats import FIRST_PAUSE, LONGEST_PAUSE, MOST_REFUSALS, MOST_REPEATS, REASONS, Repeats
+from asgi_app.runtime.retries import FIRST_PAUSE, LONGEST_PAUSE, MAX_REFUSALS, MAX_RETRIES, REASONS, Retries
 from asgi_app.telemetry.metrics import RETRY_REASONS
 
 LONG = 3600.0
@@ -33,40 +33,40 @@ def test_every_reason_is_one_that_the_metrics_know() -> None:
 
 
 def test_timeouts_are_repeated_so_often_and_after_pauses_that_double() -> None:
-    repeats = Repeats(Deadline.after(LONG))
+    repeats = Retries(Deadline.after(LONG))
     pauses = []
     while repeats.reason(WriteTimeout()):
         pauses.append(repeats.pause)
     assert pauses[:5] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE, 8 * FIRST_PAUSE, LONGEST_PAUSE]
-    assert pauses[5:] == [LONGEST_PAUSE] * (MOST_REPEATS - 5)
+    assert pauses[5:] == [LONGEST_PAUSE] * (MAX_RETRIES - 5)
 
 
 @pytest.mark.parametrize("failure", [CassandraUnavailable, ConsistencyUnavailable])
 def test_refusals_end_it_sooner(failure: type[ServiceError]) -> None:
-    repeats = Repeats(Deadline.after(LONG))
-    reasons = [repeats.reason(failure()) for _ in range(MOST_REFUSALS)]
-    assert reasons == [REASONS[failure]] * (MOST_REFUSALS - 1) + [None]
+    repeats = Retries(Deadline.after(LONG))
+    reasons = [repeats.reason(failure()) for _ in range(MAX_REFUSALS)]
+    assert reasons == [REASONS[failure]] * (MAX_REFUSALS - 1) + [None]
 
 
 @pytest.mark.parametrize("failure", [InternalError, ReadFailed, DeadlineExceeded, QueueFull, ShuttingDown])
 def test_other_failures_are_final(failure: type[ServiceError]) -> None:
-    assert Repeats(Deadline.after(LONG)).reason(failure()) is None
+    assert Retries(Deadline.after(LONG)).reason(failure()) is None
 
 
 def test_nothing_is_sent_again_for_which_no_time_is_left() -> None:
-    assert Repeats(Deadline.after(FIRST_PAUSE / 2)).reason(ReadTimeout()) is None
+    assert Retries(Deadline.after(FIRST_PAUSE / 2)).reason(ReadTimeout()) is None
 
 
 @pytest.mark.parametrize("last", [QueueFull, ShuttingDown, DeadlineExceeded])
 def test_a_repeat_that_was_not_sent_does_not_hide_why_it_was_needed(last: type[ServiceError]) -> None:
-    repeats, first = Repeats(Deadline.after(LONG)), unknown(WriteTimeout())
+    repeats, first = Retries(Deadline.after(LONG)), unknown(WriteTimeout())
     assert repeats.reason(first)
     assert repeats.reason(last()) is None
     assert repeats.final(last()) is first
 
 
 def test_the_last_answer_of_a_node_counts_and_what_was_unknown_stays_so() -> None:
-    repeats, last = Repeats(Deadline.after(LONG)), ConsistencyUnavailable()
+    repeats, last = Retries(Deadline.after(LONG)), ConsistencyUnavailable()
     assert repeats.reason(unknown(WriteTimeout()))
     assert repeats.reason(last)
     assert repeats.final(last) is last

@@ -1,10 +1,10 @@
-"""The `traceparent` header as the standard has it, wrong ones above all."""
+"""The `traceparent` header of W3C Trace Context: valid values, and values to ignore."""
 
 from __future__ import annotations
 
 import pytest
 
-from asgi_app.telemetry.trace_context import trace_context
+from asgi_app.telemetry.request_record import parse_traceparent
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -21,8 +21,8 @@ SPAN = "00f067aa0ba902b7"
         f"fe-{TRACE}-{SPAN}-01-",
     ],
 )
-def test_a_valid_one(sent: str) -> None:
-    assert trace_context([sent]) == (TRACE, SPAN)
+def test_valid_traceparent(sent: str) -> None:
+    assert parse_traceparent([sent]) == (TRACE, SPAN)
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,11 @@ def test_a_valid_one(sent: str) -> None:
         f"00-{'٣' * 32}-{SPAN}-01",
     ],
 )
-def test_one_to_ignore(sent: str) -> None:
-    assert trace_context([sent]) is None
+def test_invalid_traceparent_is_ignored(sent: str) -> None:
+    assert parse_traceparent([sent]) is None
 
 
-def test_none_and_several_are_no_trace() -> None:
+def test_no_header_and_two_headers_are_no_trace() -> None:
     valid = f"00-{TRACE}-{SPAN}-01"
-    assert trace_context([]) is None
-    assert trace_context([valid, valid]) is None
+    assert parse_traceparent([]) is None
+    assert parse_traceparent([valid, valid]) is None
