@@ -1,10 +1,10 @@
-"""The database as handlers see it: one session, opened in the background, and statements that run on it."""
+"""The database as handlers use it: one driver session, opened in the background, and methods that run statements."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
@@ -25,6 +25,7 @@ from asgi_app.errors import (
     RejectedByCassandra,
     SchemaMissing,
     ServiceError,
+    TooManyStreams,
 )
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.dispatcher import Dispatcher
@@ -46,20 +47,29 @@ _COLUMNS = Statement(
 )
 
 _WAITING_DIAGNOSTICS = 1024
-"""How many statements of diagnostics may wait at once: those of one of them, and some more."""
+"""How many statements of diagnostics may wait at once: enough for the largest diagnostic and some more."""
 
-_MOST_PREPARES = 3
-"""How often a statement is prepared before its failure counts: three nodes are asked."""
+_MAX_PREPARE_ATTEMPTS = 3
+"""How often preparing a statement is tried before its failure is raised; each attempt may ask another node."""
 
 
 class Database:
-    """Runs statements on one driver session, for the event loop it was opened on.
+    """Runs statements on one driver session. Use it only on the event loop that opened it.
 
-    Every method that runs a statement raises NotConnected until Cassandra was reached, WrongEventLoop outside the
-    event loop that opened the database, OpenedBeforeFork in a process that was forked from the one that did,
-    ShuttingDown after the end, the dispatcher's errors where a bound or the deadline is passed, and the driver's errors
-    translated; see `asgi_app.errors` for the tree. On cancellation the waiter leaves at once and the driver finishes
-    the call by itself within its timeout.
+    Handlers find it as `app.state.database`. Every method that runs a statement raises the errors of `asgi_app.errors`:
+
+    - NotConnected until Cassandra was reached for the first time, and ShuttingDown after the end;
+    - WrongEventLoop on another event loop, OpenedBeforeFork in a process that was forked from the one that opened it;
+    - QueueFull, QueueTimeout, DeadlineExceeded and AnswerOverdue when a limit or the deadline is passed;
+    - what the driver raised, translated, with the driver's error as its cause. After a failed write, `outcome` is
+      "unknown" if the write may have been applied.
+
+    An idempotent statement is retried until its deadline after failures that may be transient; see
+    `asgi_app.runtime.retries`. A cancelled caller returns at once; the driver finishes the call by itself within its
+    timeout.
+
+    Attributes: `settings` and `metrics` of the application, the `dispatcher` that runs the driver's calls, the
+    `observer` to which each statement is reported, and `streams`, the open streams.
     """
 
     def __init__(
@@ -75,23 +85,25 @@ class Database:
         self.dispatcher = dispatcher
         self.metrics = metrics
         self.observer = StatementObserver(settings, metrics)
-        self.open_streams = 0
+        self.streams = OpenStreams(settings.max_streams)
         self.check_caller = owner.check
-        """Return if the caller runs on the event loop that opened the database; else raise as `Owner.check` does."""
+        """Return if the caller runs on the event loop that opened the database; raise as `Owner.check` otherwise."""
         self._connection = connection
         self._tasks = tasks
-        self._forget_prepared()
+        self._reset_prepared()
 
     @classmethod
     @in_own_task
     @asynccontextmanager
     async def open(cls, settings: Settings, session: SessionSource = None) -> AsyncIterator[Database]:
-        """A database that connects in the background for as long as it takes, and closes what it opened.
+        """Open a database that connects in the background, for as long as that takes.
 
-        With a `session` of somebody else's it uses that one, and does not close it.
-        Waits for the first attempt, so that a service whose Cassandra is there is ready when it starts to serve.
-        Raises ClusterConfigError where the settings cannot make a cluster, whatever Cassandra does, and TypeError where
-        `session` is none of the driver's. It may be left in another task of the event loop; see `in_own_task`.
+        Waits for the first attempt to connect, so that the service is ready at once if Cassandra is up. `session`: a
+        driver session of the caller, or a function that returns one; it is used as it is and not closed. Without it, a
+        session is opened and closed here.
+
+        Raises ClusterConfigError if the settings cannot make a cluster, and TypeError if `session` is not a session of
+        the driver. It may be exited in another task of the same event loop; see `in_own_task`.
         """
         owner = Owner()
         metrics = Metrics()
@@ -111,21 +123,21 @@ class Database:
                     await tasks.start(connection.connect)
                     database = cls(settings, dispatcher, connection, metrics, tasks, owner)
                     tasks.start_soon(sample_periodically, metrics, database.publish_state)
-                    tasks.start_soon(connection.watch, database._forget_prepared)
+                    tasks.start_soon(connection.watch, database._reset_prepared)
                     yield database
             finally:
                 with anyio.CancelScope(shield=True):
                     await connection.close()
 
     def publish_state(self) -> None:
-        """Set the metrics' gauges to how things are now."""
+        """Set the gauges of the metrics to the current state."""
         now = Snapshot(
             calls_in_flight=self.dispatcher.slots.in_flight,
             calls_in_flight_limit=self.settings.max_in_flight,
             calls_waiting=self.dispatcher.slots.waiting,
             calls_waiting_limit=self.settings.max_waiting,
-            open_streams=self.open_streams,
-            open_streams_limit=self.settings.max_streams,
+            open_streams=self.streams.count,
+            open_streams_limit=self.streams.limit,
             prepared_statements=len(self._prepared),
             nodes=self._connection.nodes(),
         )
@@ -133,12 +145,17 @@ class Database:
 
     @property
     def session(self) -> Any:
-        """Return the driver's session, for what this class does not do. Callable from any thread of the process.
+        """The driver's session, for what this class does not offer. Available in any thread of the process.
 
-        Ask for it each time: where all nodes move to new addresses another takes its place, and the old one is closed.
-        Raise NotConnected where there is none yet, ShuttingDown where it was closed, and OpenedBeforeFork.
+        Read it each time and do not keep it: when all nodes move to new addresses it is replaced, and the old session
+        is closed. Raises NotConnected before the first connection, ShuttingDown after the end, and OpenedBeforeFork.
         """
         return self._connection.session
+
+    @property
+    def open_streams(self) -> int:
+        """The number of open streams."""
+        return self.streams.count
 
     def execute(
         self,
@@ -150,17 +167,19 @@ class Database:
         paging_state: bytes | None = None,
         lane: Lane = Lane.REQUESTS,
     ) -> Coroutine[Any, Any, Result]:
-        """Run `statement` with `values` bound, and return its first page of at most `fetch_size` rows.
+        """Run `statement` with `values` bound to its parameters, in order; await it for one page of the result.
 
-        With `paging_state`, return the page that follows the one which gave it. The caller makes sure that it belongs
-        to this statement with these values, because Cassandra does not check.
+        The page has at most `fetch_size` rows, and the result's `paging_state` continues after it: pass it to get the
+        next page. Pass it only with the same statement and values, because Cassandra does not check that. `lane`
+        decides for which slots the call competes. Raises what the class lists.
         """
+        # Returns the coroutine instead of awaiting it: one frame less for every step of every statement.
         return self._run(statement, Query(values, fetch_size, paging_state, statement.writes), deadline, lane)
 
     async def execute_batch(self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline) -> Result:
-        """Run `statement` once for each of `rows` as one logged batch: all of it is applied, or nothing.
+        """Run `statement` once for the values of each of `rows`, as one logged batch: all are applied, or none.
 
-        Raises BatchTooLarge if Cassandra refuses it, as it does by the batch's size.
+        Raises BatchTooLarge if Cassandra rejects the batch, as it does for its size, and what the class lists.
         """
         try:
             return await self._run(statement, Batch(rows), deadline, Lane.REQUESTS, len(rows))
@@ -168,11 +187,14 @@ class Database:
             raise BatchTooLarge from error
 
     async def ping(self, deadline: Deadline) -> None:
-        """Ask the nearest node for a row of its own; raises what any statement raises."""
+        """Read one row that every node has, from the nearest node. Raises what the class lists."""
         await self.execute(_PING, deadline=deadline, lane=Lane.PROBES)
 
     async def missing_columns(self, table: Table, deadline: Deadline, lane: Lane = Lane.REQUESTS) -> set[str]:
-        """The columns of a served table that Cassandra has not, or has with another type; all where it has no table."""
+        """Return the columns of `table` that Cassandra lacks or has with another type: all if there is no such table.
+
+        Raises what the class lists.
+        """
         values = (self.settings.keyspace, table.name)
         result = await self.execute(_COLUMNS, values, deadline=deadline, fetch_size=1000, lane=lane)
         found = {row["column_name"]: row["type"] for row in result.dicts()}
@@ -181,8 +203,8 @@ class Database:
     async def _run(
         self, statement: Statement, query: Query | Batch, deadline: Deadline, lane: Lane, batch_size: int | None = None
     ) -> Result:
-        """Run a statement, repeat it where that helps, and report it to the observer."""
-        self.check_caller()  # before anything waits: on another loop nothing would ever answer
+        """Prepare and execute a statement, retry it if that may help, and report its end to the observer."""
+        self.check_caller()  # before any await: on another event loop the answer would never arrive
         began = time.perf_counter()
         span = self.observer.begin(statement, batch_size)
         execution: Execution | None = None
@@ -195,7 +217,7 @@ class Database:
             try:
                 result = await self.dispatcher.run(execution, deadline, lane)
             except Exception as error:
-                result = await self._after(error, statement, query, execution, deadline, lane)
+                result = await self._retry_or_raise(error, statement, query, execution, deadline, lane)
             rows = result.row_count
             return result
         except BaseException as error:
@@ -208,7 +230,7 @@ class Database:
             queued, driven = execution.times(ended) if execution is not None else (None, None)
             self.observer.end(statement, span, ended - began, queued, driven, rows, failure)
 
-    async def _after(
+    async def _retry_or_raise(
         self,
         error: Exception,
         statement: Statement,
@@ -217,48 +239,52 @@ class Database:
         deadline: Deadline,
         lane: Lane,
     ) -> Result:
-        """Raise the service's error for the failure of an execution, or repeat an idempotent one."""
-        failure = await self._translated(error, statement, execution, deadline)
+        """Retry a statement whose `execution` failed with `error` if it is idempotent; raise the failure otherwise."""
+        failure = await self._service_error(error, statement, execution, deadline)
         try:
             if not (statement.idempotent and execution.sent and lane is not Lane.PROBES):
                 raise failure from failure.__cause__
-            execution.answered_at = None  # the answer is still to come
-            return await self._repeated(failure, statement, query, deadline, lane)
+            execution.answered_at = None  # so that its time at the driver includes the retries
+            return await self._retry(failure, statement, query, deadline, lane)
         finally:
-            del failure  # the traceback holds this frame; the cycle would wait for the garbage collector
+            del failure  # its traceback holds this frame: a cycle that only the garbage collector would free
 
-    async def _repeated(
+    async def _retry(
         self, failure: ServiceError, statement: Statement, query: Query | Batch, deadline: Deadline, lane: Lane
     ) -> Result:
-        """Send an idempotent statement again until it succeeds or its failure is final; see `Retries`."""
-        repeats = Retries(deadline)
+        """Execute an idempotent statement again until it succeeds or its failure is final; see `Retries`."""
+        retries = Retries(deadline)
         try:
-            while reason := repeats.reason(failure):
-                await anyio.sleep(repeats.pause)
+            while reason := retries.reason(failure):
+                await anyio.sleep(retries.pause)
                 self.metrics.statement_retried(reason)
                 execution: Execution | None = None
-                try:  # on the session that there is now: all nodes may have moved
-                    executor = self._connection.executor
+                try:
+                    executor = self._connection.executor  # anew: the session may have been replaced
                     execution = Execution(executor, await self._prepared.get(statement, deadline), query)
                     return await self.dispatcher.run(execution, deadline, lane)
                 except Exception as error:
-                    failure = await self._translated(error, statement, execution, deadline)
-            raise repeats.final(failure)
+                    failure = await self._service_error(error, statement, execution, deadline)
+            raise retries.final(failure)
         finally:
-            del failure, repeats  # as above
+            del failure, retries  # as in `_retry_or_raise`
 
-    async def _translated(
+    async def _service_error(
         self, error: Exception, statement: Statement, execution: Execution | None, deadline: Deadline
     ) -> ServiceError:
-        """Return the service's error for any, its cause chained, with what is known of a write's outcome."""
+        """Return the service's error for `error` of an execution, with a write's outcome and with `error` as its cause.
+
+        `execution` is None if it was not created. If the error may come from a missing table or column, the schema is
+        looked up and the result is SchemaMissing.
+        """
         if isinstance(error, ServiceError):
             if isinstance(error, AnswerOverdue) and statement.writes:
                 error.outcome = "unknown"
             return error
         unknown = statement.writes and execution is not None and execution.may_have_run(error)
         translated = translate(error, unknown=unknown)
-        suspicious = isinstance(translated, RejectedByCassandra | InternalError)  # refused, or could not be bound
-        if suspicious and await self._is_missing(statement.table, deadline):
+        may_be_schema = isinstance(translated, RejectedByCassandra | InternalError)  # rejected, or values not bindable
+        if may_be_schema and await self._is_missing(statement.table, deadline):
             translated = SchemaMissing()
         translated.__cause__ = error
         return translated
@@ -266,12 +292,12 @@ class Database:
     async def _is_missing(self, table: Table | None, deadline: Deadline) -> bool:
         return table is not None and bool(await self.missing_columns(table, deadline))
 
-    def _forget_prepared(self) -> None:
-        """Begin with no prepared statement: what one session prepared is not for another."""
+    def _reset_prepared(self) -> None:
+        """Start with no prepared statements: those of one session are not valid on another."""
         self._prepared = PreparedStatements(self._prepare_in_thread, self._tasks, self.settings.max_prepared)
 
     async def _prepare_in_thread(self, statement: Statement) -> Prepared:
-        """Prepare a statement; where a node is lost or does not answer, the driver asks another one the next time."""
+        """Prepare a statement; try again if a node is lost or silent, because the driver then asks another one."""
         failures = 0
         while True:
             try:
@@ -280,9 +306,28 @@ class Database:
                 raise
             except Exception as error:
                 failures += 1
-                if failures == _MOST_PREPARES or not prepare_may_succeed_elsewhere(error):
+                if failures == _MAX_PREPARE_ATTEMPTS or not prepare_may_succeed_elsewhere(error):
                     raise translate_prepare(error, of_served_table=statement.table is not None) from error
                 self.metrics.statement_retried("request_error")
             else:
                 prepared.is_idempotent = statement.idempotent
                 return prepared
+
+
+class OpenStreams:
+    """Counts the open streams, and refuses one more than `limit`. Use it on one event loop."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.count = 0
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Count one stream for the duration of the context. Raises TooManyStreams if `limit` streams are open."""
+        if self.count >= self.limit:
+            raise TooManyStreams
+        self.count += 1
+        try:
+            yield
+        finally:
+            self.count -= 1

@@ -1,4 +1,4 @@
-"""Pages of rows → a chunked response in the form the client prefers, one chunk a page."""
+"""Stream pages of rows as a response in the format the client prefers, one chunk per page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from asgi_app.errors import (
     NotAcceptable,
     ServiceError,
     ShuttingDown,
-    TooManyStreams,
 )
 from asgi_app.http.context import database_of, deadline_of, drain_of, row_sizes_of, settings_of
 from asgi_app.http.extensions import ABORT, UNSENT, StreamAborted
@@ -49,23 +48,23 @@ logger = logging.getLogger("asgi_app.stream")
 _WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?", re.ASCII)
 
 INLINE_BYTES = 16 * 1024
-"""A page below this is encoded on the event loop: some 100 µs in Python, about what handing it to a thread costs."""
+"""A smaller page is encoded on the event loop: it takes Python some 100 µs, about the cost of a hop to a thread."""
 
 PART_BYTES = 32 * 1024
-"""A larger page is encoded in parts of some half a millisecond: only between them do other threads run at once.
+"""A larger page is encoded in parts of some half a millisecond, because other threads run only between parts.
 
-Compiled code lets them run meanwhile, and takes it in one go.
+Compiled code releases the GIL and encodes such a page at once.
 """
 
-BREATH = 0.00005
-"""Seconds to sleep between two parts: enough for a thread that waits for the interpreter to take it."""
+GIL_YIELD_SECONDS = 0.00005
+"""Seconds to sleep between two parts: enough for a waiting thread to take the GIL."""
 
-LAST_WORD_SECONDS = 1.0
-"""How long a client may take to take the last word of a stream that is broken off."""
+FINAL_SEND_SECONDS = 1.0
+"""Seconds a client has to take the error record of a stream that breaks off."""
 
 
 class ClientTooSlow(Exception):
-    """The client took none of what was sent to it for as long as it may."""
+    """The client took nothing of what was sent for `send_timeout` seconds."""
 
 
 @dataclass(slots=True)
@@ -76,21 +75,23 @@ class Progress:
     rows: int = 0
     bytes: int = 0
     started: bool = False
+    """Whether the response has begun."""
     ended: bool = False
-    """Whether the last of the body was handed to the server."""
+    """Whether the end of the body was handed to the server."""
     compressed: bool = False
-    """Whether something went through the compressor that did not go out: what would follow it cannot be read."""
+    """Whether the compressor has output that was not sent: a client could not decompress what follows it."""
     sending: anyio.CancelScope | None = None
-    """What ends the sending under way when the client takes nothing for too long."""
+    """The scope of the send in progress; its deadline is when the client is too slow."""
 
 
 def stream_rows(
     request: Request, statement: Statement, values: Sequence[Any] = (), *, fetch_size: int, limit: int | None = None
 ) -> RowStream:
-    """The response that streams the statement's rows, under the request's deadline and the service's settings.
+    """Return the response that streams the rows of `statement`, within the request's deadline and the settings' limits.
 
-    `fetch_size` is the most rows of a page, and so of a chunk, `limit` the most rows in total. The form is what
-    `?format=` names, or what `Accept` prefers. Raises InvalidInput or NotAcceptable where there is no such form.
+    `fetch_size`: the maximum number of rows of a page, and so of a chunk. `limit`: the maximum number of rows in total,
+    None for all. The format is that of `?format=`, or the one that `Accept` prefers. Raises InvalidInput for an unknown
+    `?format=`, and NotAcceptable if `Accept` excludes every format.
     """
     settings = settings_of(request.scope)
     times = PageTimes(deadline_of(request), settings.request_timeout, Deadline.after(settings.stream_timeout))
@@ -105,19 +106,18 @@ def stream_rows(
         gzip,
         drain_of(request.scope),
         vary=vary,
-        most=settings.max_streams,
-        patience=settings.send_timeout,
+        send_timeout=settings.send_timeout,
     )
 
 
 def chosen_format(request: Request) -> RowFormat:
-    """The form that `?format=` names, or else the one that `Accept` prefers."""
-    asked = request.query_params.get("format")
-    if asked is not None:
-        if asked not in FORMATS:
+    """Return the format that `?format=` names, or else the one that `Accept` prefers; raise as `stream_rows` does."""
+    name = request.query_params.get("format")
+    if name is not None:
+        if name not in FORMATS:
             message = f"must be one of {', '.join(FORMATS)}"
             raise InvalidInput(errors=(FieldError("query.format", message),))
-        return FORMATS[asked]()
+        return FORMATS[name]()
     media_type = preferred(list_field(request, "accept"), tuple(MEDIA_TYPES))
     if media_type is None:
         raise NotAcceptable(tuple(form.media_type for form in FORMATS.values()))
@@ -125,7 +125,7 @@ def chosen_format(request: Request) -> RowFormat:
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether the field accepts gzip, and likes it no less than no encoding (RFC 9110 section 12.5.3)."""
+    """Return whether Accept-Encoding names gzip, and with no lower weight than identity (RFC 9110 section 12.5.3)."""
     weights = {"identity": 0.0}
     for part in accept_encoding.lower().replace(" ", "").split(","):
         name, _, weight = part.partition(";q=")
@@ -134,18 +134,18 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 
 def _weight(text: str) -> float:
-    """A weight of 0 to 1; 1 where there is none that can be read."""
+    """Return a weight of 0 to 1; 1 if `text` is not a valid weight."""
     return float(text) if _WEIGHT.fullmatch(text) else 1.0
 
 
 class RowStream:
     """An ASGI response that streams the pages of a reader.
 
-    The first page is there before the first header goes out, so that an error of the query gets a status of its own.
-    A later error raises StreamAborted after what the form writes for it, with the body left incomplete, which makes the
-    server cut the connection. So do a client that takes nothing for `patience` seconds, the deadline of the whole, and
-    `drain` when its grace period ends. When the client disconnects, paging stops at once. `most` is how many streams
-    may be open. A HEAD request gets the headers, and no page is read.
+    The response starts after the first page was read, so that an error of the query gets its own status. After a later
+    error, the format may write an error record; then StreamAborted is raised with the body left incomplete, which makes
+    the server cut the connection. The same happens if the client takes nothing for `send_timeout` seconds, if the
+    deadline of the whole stream passes, and if `drain` ends its grace period. If the client disconnects, reading stops
+    at once. A HEAD request gets the headers only, and no page is read.
     """
 
     def __init__(
@@ -156,15 +156,13 @@ class RowStream:
         drain: Drain,
         *,
         vary: str,
-        most: int,
-        patience: float,
+        send_timeout: float,
     ) -> None:
         self._reader = reader
         self._form = form
         self._gzip = gzip
         self._drain = drain
-        self._most = most
-        self._patience = patience
+        self._send_timeout = send_timeout
         self._headers = [
             (b"content-type", f"{form.media_type}{form.parameters}".encode()),
             (b"cache-control", b"no-store"),
@@ -174,26 +172,33 @@ class RowStream:
             self._headers.append((b"content-encoding", b"gzip"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond. Raises TooManyStreams or the first page's error before anything is sent, StreamAborted after."""
+        """Send the response.
+
+        Raises TooManyStreams or the error of the first page before anything is sent, and StreamAborted after that.
+        """
         if scope["method"] == "HEAD":
             await self._start(send)
             await send({"type": "http.response.body", "body": b""})
             return
-        if self._reader.database.open_streams >= self._most:
-            raise TooManyStreams
+        with self._reader.database.streams.open():
+            await self._stream(scope, receive, send)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response, stop if the client disconnects, and report what was sent."""
         progress = Progress()
         try:
             async with background_tasks() as tasks:
                 tasks.start_soon(_cancel_on_disconnect, receive, tasks, progress)
                 if UNSENT in scope.get("extensions", {}):
-                    tasks.start_soon(self._renew_patience, scope["extensions"][UNSENT], progress)
+                    tasks.start_soon(self._extend_send_timeout, scope["extensions"][UNSENT], progress)
                 await self._respond(scope, send, tasks, progress)
         finally:
             self._reader.database.metrics.stream_ended(progress.rows, progress.bytes)
-            if (note := current()) is not None:
-                note.rows, note.bytes = progress.rows, progress.bytes
+            if (record := current()) is not None:
+                record.rows, record.bytes = progress.rows, progress.bytes
 
     async def _respond(self, scope: Scope, send: Send, tasks: TaskGroup, progress: Progress) -> None:
+        """Send all pages within the time limits; break the response off if that fails after its start."""
         try:
             with (
                 anyio.move_on_after(max(0, self._reader.times.whole.left())) as whole,
@@ -212,39 +217,41 @@ class RowStream:
     async def _send_pages(self, send: Send, tasks: TaskGroup, progress: Progress) -> None:
         async with aclosing(self._reader.pages(tasks)) as pages:
             async for page, more in pages:
-                if not progress.pages and (note := current()) is not None:
-                    note.first_page_received()
+                if not progress.pages and (record := current()) is not None:
+                    record.first_page_received()
                 await self._send(send, await self._encode(page, progress, more), progress, more)
                 progress.pages += 1
                 progress.rows += page.row_count
-                # A server that never makes us wait must not keep us from seeing a disconnect. Not before the page is
-                # counted: after the last one the server says that the client is gone.
+                # Let the task that sees a disconnect run, even if the server never makes us wait. The page is counted
+                # before that, because after the last page the server reports a disconnect as well.
                 await anyio.lowlevel.checkpoint()
-        if not progress.started:  # a limit of no rows asks for no page
-            await self._send(send, self._piece(self._begin(None), more=False), progress, more=False)
+        if not progress.started:  # there was no page, because the limit is 0
+            await self._send(send, self._compress(self._begin(None), more=False), progress, more=False)
 
     async def _encode(self, result: Result, progress: Progress, more: bool) -> bytes:
+        """Return the chunk of a page, encoded and compressed: in a worker thread if the page is large."""
         progress.compressed = self._gzip is not None
         if result.page is None or result.page.size < INLINE_BYTES:
-            return self._piece(self._chunk(result, progress.started), more)
+            return self._compress(self._chunk(result, progress.started), more)
         dispatcher = self._reader.database.dispatcher
         chunk = await dispatcher.run_in_turn(self._chunk, result, progress.started)
         if self._gzip is None:
-            return self._piece(chunk, more)
-        return await dispatcher.run_blocking(self._piece, chunk, more)  # compressing lets other threads run
+            return self._compress(chunk, more)
+        return await dispatcher.run_blocking(self._compress, chunk, more)  # zlib releases the GIL: no turns needed
 
     def _chunk(self, result: Result, started: bool) -> bytes:
         begin = b"" if started else self._begin(result)
         return begin + b"".join(self._rows(result.page)) if result.page is not None else begin
 
     def _rows(self, page: RowPage) -> Iterator[bytes]:
-        whole = self._form.in_one_go(page) if page.size > PART_BYTES else None
-        if whole is not None:
-            yield whole
+        """Yield the rows of a page: a large page as a whole by compiled code, or else in parts."""
+        compiled = self._form.encode_compiled(page) if page.size > PART_BYTES else None
+        if compiled is not None:
+            yield compiled
             return
         for number, part in enumerate(page.parts(PART_BYTES)):
             if number:
-                time.sleep(BREATH)
+                time.sleep(GIL_YIELD_SECONDS)
             yield self._form.rows(part)
 
     def _begin(self, result: Result | None) -> bytes:
@@ -253,7 +260,8 @@ class RowStream:
         table = self._reader.statement.table
         return self._form.begin(table.column_names if table else ())
 
-    def _piece(self, data: bytes, more: bool) -> bytes:
+    def _compress(self, data: bytes, more: bool) -> bytes:
+        """Return `data`, with the end of the format if no page follows, compressed if the client accepts it."""
         whole = data if more else data + self._form.end()
         if self._gzip is None:
             return whole
@@ -263,31 +271,36 @@ class RowStream:
         await send({"type": "http.response.start", "status": 200, "headers": list(self._headers)})
 
     async def _send(self, send: Send, body: bytes, progress: Progress, more: bool) -> None:
+        """Send a chunk. Raises ClientTooSlow if the client takes none of it in time.
+
+        `send_timeout` is watched here while the response is being sent, under every server. What is left in the
+        server's buffer after that is watched by `asgi-cassandra serve` (`asgi_app.cli.protocol`).
+        """
         if not progress.started:
             await self._start(send)
             progress.started = True
         progress.ended = not more
-        with anyio.move_on_after(self._patience) as patience:
-            progress.sending = patience
+        with anyio.move_on_after(self._send_timeout) as sending:
+            progress.sending = sending
             await send({"type": "http.response.body", "body": body, "more_body": more})
         progress.sending = None
-        if patience.cancelled_caught:
+        if sending.cancelled_caught:
             raise ClientTooSlow
         progress.compressed = False
         progress.bytes += len(body)
 
-    async def _renew_patience(self, unsent: Callable[[], int], progress: Progress) -> None:
-        """Give the client its time anew whenever it has taken some of a page: a slow one may take long."""
+    async def _extend_send_timeout(self, unsent: Callable[[], int], progress: Progress) -> None:
+        """Restart the send timeout whenever the client has taken a part of a page: a slow client may take long."""
         before = unsent()
         while True:
-            await anyio.sleep(self._patience / 4)
+            await anyio.sleep(self._send_timeout / 4)
             now = unsent()
             if now < before and progress.sending is not None:
-                progress.sending.deadline = anyio.current_time() + self._patience
+                progress.sending.deadline = anyio.current_time() + self._send_timeout
             before = now
 
     async def _break_off(self, scope: Scope, send: Send, error: Exception, progress: Progress) -> None:
-        """Log, write the form's last word where the client still listens, and raise StreamAborted."""
+        """Log the error, send the format's error record if the client still reads, and raise StreamAborted."""
         ids = log_fields()
         logger.warning(
             "a stream ended incomplete after %d rows in %d pages: %r [request %s]",
@@ -300,42 +313,43 @@ class RowStream:
         note_failure(error)
         self._reader.database.metrics.stream_broken(_code(error))
         if isinstance(error, ClientTooSlow):
-            # The request may last as long as its client stays. The page that it does not take is freed now.
+            # The request may last as long as its client stays connected. Free the page it does not take now.
             traceback.clear_frames(error.__traceback__)
-        if not await self._say_last_word(scope, send, error, progress):
-            scope.get("extensions", {}).get(ABORT, _nothing)()
+        if not await self._send_error(scope, send, error, progress):
+            scope.get("extensions", {}).get(ABORT, _do_nothing)()
         raise StreamAborted(f"after {progress.rows} rows") from error
 
-    async def _say_last_word(self, scope: Scope, send: Send, error: Exception, progress: Progress) -> bool:
-        """Write what the form has to say of the error; False where the client takes nothing."""
+    async def _send_error(self, scope: Scope, send: Send, error: Exception, progress: Progress) -> bool:
+        """Send the format's error record, if it has one. Return whether the client still takes what is sent."""
         if isinstance(error, ClientTooSlow):
             return False
         if not isinstance(error, ServiceError) or progress.compressed:
             return True
-        word = self._form.fail(msgspec.json.encode(problem_body(error, scope)))
-        if not word:
+        record = self._form.fail(msgspec.json.encode(problem_body(error, scope)))
+        if not record:
             return True
-        body = word if self._gzip is None else self._gzip.piece(word)
-        with anyio.move_on_after(LAST_WORD_SECONDS) as taking:
+        body = record if self._gzip is None else self._gzip.piece(record)
+        with anyio.move_on_after(FINAL_SEND_SECONDS) as sending:
             await send({"type": "http.response.body", "body": body, "more_body": True})
-        return not taking.cancelled_caught
+        return not sending.cancelled_caught
 
 
 def _code(error: Exception) -> str:
+    """Return the code of an error in logs and metrics."""
     if isinstance(error, ServiceError):
         return error.code
     return CLIENT_TOO_SLOW if isinstance(error, ClientTooSlow) else InternalError.code
 
 
-def _nothing() -> None:
-    """Stands for an extension that the server does not have."""
+def _do_nothing() -> None:
+    """Stand in for an extension that the server does not have."""
 
 
 async def _cancel_on_disconnect(receive: Receive, tasks: TaskGroup, progress: Progress) -> None:
-    """End the paging of a client that left.
+    """Cancel the stream of a client that has disconnected.
 
-    A server may report the disconnect from within the sending of the last chunk, when it closes the connection itself
-    (hypercorn on trio, for HTTP/1.0): cancelled there it would never get to close it.
+    Not after the last chunk: a server may report the disconnect while it is still sending that chunk, when it closes
+    the connection itself (hypercorn on trio, for HTTP/1.0). Cancelled there, it would never close it.
     """
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from asgi_app.runtime.drain import DRAIN, PARTING, Drain
+from asgi_app.runtime.drain import DRAIN, FINAL_SECONDS, Drain
 
 LAST_SECONDS = 2.0
 """How long the end may take after a second signal."""
@@ -72,7 +72,7 @@ class DrainingServer(uvicorn.Server):
         if self.force_exit:
             self._cut()
         left = self._drain.left() if self._drain is not None else 0.0
-        self.config.timeout_graceful_shutdown = max(left, PARTING)  # type: ignore[assignment]  # it may be a fraction
+        self.config.timeout_graceful_shutdown = max(left, FINAL_SECONDS)  # type: ignore[assignment]  # it may be a fraction
         await super().shutdown(sockets=sockets)
         self._cut()
         if self.force_exit:

@@ -1,4 +1,4 @@
-"""The forms in which a stream of rows can be sent. A form knows bytes and rows, nothing of HTTP but its media type."""
+"""The formats in which a stream of rows can be sent: JSON, NDJSON, MessagePack, CSV, and gzip around them."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from asgi_app.driver.transcoding import without_line_ends
 
 
 class RowFormat(Protocol):
-    """Writes one stream: `begin`, then `rows` for each page, then `end`, or `fail` where it breaks off."""
+    """Encodes one stream: `begin`, then `rows` for each page or part of one, then `end`, or `fail` if it breaks off."""
 
     media_type: str
     other_names: Sequence[str]
-    """Media types that people use for the same."""
+    """Other media types in use for this format."""
     parameters: str
-    """What follows the media type in a Content-Type."""
+    """The parameters after the media type in Content-Type."""
 
     def begin(self, columns: Sequence[str]) -> bytes:
-        """What comes before the first row."""
+        """Return the bytes before the first row. `columns`: the names of the columns."""
 
     def rows(self, page: RowPage) -> bytes:
-        """The rows of the next page, with whatever separates them from those before."""
+        """Return the rows of `page`, with a separator from the rows before if there are any."""
 
-    def in_one_go(self, page: RowPage) -> bytes | None:
-        """What `rows` gives, of a large page without keeping other threads waiting; None where that cannot be."""
+    def encode_compiled(self, page: RowPage) -> bytes | None:
+        """Return the same as `rows`, by compiled code that releases the GIL; None if it cannot encode this page."""
 
     def end(self) -> bytes:
-        """What comes after the last row of a stream that is whole."""
+        """Return the bytes after the last row of a complete stream."""
 
     def fail(self, problem: bytes) -> bytes:
-        """What comes where a stream breaks off; `problem` is a JSON object. The connection is cut after it."""
+        """Return the bytes before the connection is cut if the stream fails. `problem`: the error as a JSON object."""
 
 
 class JSONArray:
-    """One array. A stream that breaks off leaves it open, so that no parser takes it for whole."""
+    """One array of objects. It stays open if the stream breaks off, so that no parser takes it for complete."""
 
     media_type = "application/json"
     other_names: Sequence[str] = ()
@@ -55,7 +55,7 @@ class JSONArray:
     def rows(self, page: RowPage) -> bytes:
         return self._after_comma(page.json_rows())
 
-    def in_one_go(self, page: RowPage) -> bytes | None:
+    def encode_compiled(self, page: RowPage) -> bytes | None:
         rows = page.transcoded_rows()
         return None if rows is None else self._after_comma(rows)
 
@@ -73,7 +73,7 @@ class JSONArray:
 
 
 class NDJSON:
-    """An object a line; a stream that breaks off ends with a line `{"error": …}`."""
+    """One object per line. If the stream breaks off, the last line is `{"error": …}`."""
 
     media_type = "application/x-ndjson"
     other_names: Sequence[str] = (
@@ -96,7 +96,7 @@ class NDJSON:
     def rows(self, page: RowPage) -> bytes:
         return page.json_lines()
 
-    def in_one_go(self, page: RowPage) -> bytes | None:
+    def encode_compiled(self, page: RowPage) -> bytes | None:
         return page.transcoded_lines()
 
     def end(self) -> bytes:
@@ -107,7 +107,7 @@ class NDJSON:
 
 
 class MessagePack:
-    """A sequence of maps, one a row."""
+    """A sequence of maps, one per row."""
 
     media_type = "application/vnd.msgpack"
     other_names: Sequence[str] = ("application/msgpack", "application/x-msgpack")
@@ -119,7 +119,7 @@ class MessagePack:
     def rows(self, page: RowPage) -> bytes:
         return page.msgpack_rows()
 
-    def in_one_go(self, page: RowPage) -> bytes | None:
+    def encode_compiled(self, page: RowPage) -> bytes | None:
         return None
 
     def end(self) -> bytes:
@@ -130,11 +130,11 @@ class MessagePack:
 
 
 _QUOTE = '"'
-_to_be_quoted = re.compile(r'[",\r\n]').search
+_needs_quotes = re.compile(r'[",\r\n]').search
 
 
 class CSV:
-    """RFC 4180 with a header line. Null is an empty field, an empty text `""`; a collection is its JSON."""
+    """RFC 4180 with a header line. Null is an empty field, an empty text is `""`, and a collection is its JSON."""
 
     media_type = "text/csv"
     other_names: Sequence[str] = ("application/csv", "text/x-csv", "application/x-csv")
@@ -146,7 +146,7 @@ class CSV:
     def rows(self, page: RowPage) -> bytes:
         return "".join([_csv_line(row) for row in page.tuples()]).encode()
 
-    def in_one_go(self, page: RowPage) -> bytes | None:
+    def encode_compiled(self, page: RowPage) -> bytes | None:
         return None
 
     def end(self) -> bytes:
@@ -159,49 +159,49 @@ class CSV:
 FORMATS: Mapping[str, type[RowFormat]] = MappingProxyType(
     {"json": JSONArray, "ndjson": NDJSON, "msgpack": MessagePack, "csv": CSV}
 )
-"""By the name that `?format=` takes; the first is sent where a client likes several equally."""
+"""The formats by their names in `?format=`. The first is sent if a client accepts several equally."""
 
 MEDIA_TYPES: Mapping[str, type[RowFormat]] = MappingProxyType(
     {form.media_type: form for form in FORMATS.values()}
     | {name: form for form in FORMATS.values() for name in form.other_names}
 )
-"""Every media type that `Accept` may name, the registered or usual one of each form first: a wildcard gets that."""
+"""Every media type that `Accept` may name. The registered or usual names come first: a wildcard selects one of them."""
 
 
 def named(media_type: str) -> RowFormat:
-    """Return a writer of the form with this media type of `MEDIA_TYPES`, under that very name."""
+    """Return an encoder for one of `MEDIA_TYPES`; its `media_type` is the name the client used."""
     form = MEDIA_TYPES[media_type]()
     form.media_type = media_type
     return form
 
 
 class Gzip:
-    """Compresses a stream so that what was sent so far can always be read: it flushes after each piece."""
+    """Compresses a stream and flushes after each piece, so that everything sent so far can be decompressed."""
 
     def __init__(self) -> None:
         self._compressor = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
 
     def piece(self, data: bytes) -> bytes:
-        """The next piece, compressed and flushed."""
+        """Compress and flush the next piece."""
         return self._compressor.compress(data) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
 
     def end(self) -> bytes:
-        """The trailer, which tells a client that the stream is whole."""
+        """Return the trailer, which shows a client that the stream is complete."""
         return self._compressor.flush()
 
 
 def _csv_line(row: Sequence[Any]) -> str:
-    """Return a record. Null is `""` where it is the only field, because most readers skip an empty line."""
+    """Return a record. Null is `""` if it is the only field, because most readers skip an empty line."""
     return (",".join(map(_csv_field, row)) or '""') + "\r\n"
 
 
 def _csv_field(value: Any) -> str:
-    """Return a field that tells null from an empty text, which `csv.writer` can do from Python 3.12 on only."""
+    """Return a field. It distinguishes null from an empty text, which `csv.writer` can only from Python 3.12 on."""
     if value is None:
         return ""
     kind = type(value)
     if kind is str:
-        return value if value and not _to_be_quoted(value) else f'"{value.replace(_QUOTE, _QUOTE * 2)}"'
-    if kind is int or kind is float:  # and no bool, which JSON writes in lower case
+        return value if value and not _needs_quotes(value) else f'"{value.replace(_QUOTE, _QUOTE * 2)}"'
+    if kind is int or kind is float:  # not bool, which JSON writes in lower case
         return str(value)
     return _csv_field(msgspec.json.encode(value).decode())

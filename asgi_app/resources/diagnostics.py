@@ -364,7 +364,7 @@ def _reader(
 ) -> PageReader:
     times = PageTimes(first=deadline, each=deadline.remaining(), whole=deadline)
     sizes = RowSizes(database.settings.max_page_bytes, 1)
-    return PageReader(database, sizes, statement, values, times, fetch_size=SMALL_PAGE, limit=limit, counted=False)
+    return PageReader(database, sizes, statement, values, times, fetch_size=SMALL_PAGE, limit=limit)
 
 
 async def _count(reader: PageReader, keyspace: str | None = None) -> int:

@@ -1,1 +1,1 @@
-"""Run work within bounds: admission, deadlines, ownership, shutdown. Knows neither HTTP nor Cassandra."""
+"""Run work within limits: slots, deadlines, retries, ownership, shutdown. Imports neither Starlette nor the driver."""

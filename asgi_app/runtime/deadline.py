@@ -1,4 +1,4 @@
-"""The point in time by which a request must be answered."""
+"""A point in time by which a request, or a part of it, must be done."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from asgi_app.errors import DeadlineExceeded
 
 
 class Deadline:
-    """An expiry on the monotonic clock; pass it down, and ask it what is left."""
+    """An expiry on the monotonic clock, in seconds (`time.monotonic`). Pass it down the calls."""
 
     __slots__ = ("expires_at",)
 
@@ -17,23 +17,20 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
-        """The deadline `seconds` from now."""
+        """Return the deadline `seconds` from now."""
         return cls(time.monotonic() + seconds)
 
     def left(self) -> float:
-        """Seconds until expiry; zero or less once it has passed."""
+        """Return the seconds until expiry; zero or less once it has passed."""
         return self.expires_at - time.monotonic()
 
     def remaining(self) -> float:
-        """Seconds until expiry, always above zero.
-
-        Raises DeadlineExceeded once it has passed.
-        """
+        """Return the seconds until expiry, always above zero. Raise DeadlineExceeded once it has passed."""
         left = self.left()
         if left <= 0:
             raise DeadlineExceeded
         return left
 
     def at_most(self, seconds: float) -> Deadline:
-        """This deadline, or one `seconds` from now where that is sooner."""
+        """Return this deadline, or the one `seconds` from now if that is earlier."""
         return Deadline(min(self.expires_at, time.monotonic() + seconds))

@@ -1,4 +1,4 @@
-"""The way out: not ready, then no new work, then the end of what is under way, within a grace period."""
+"""Graceful shutdown: report not ready, refuse new work, then let running requests end within a grace period."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ import anyio
 from asgi_app.runtime.concurrency import Interruptible, interruptible_factory
 
 DRAIN = "asgi_cassandra.drain"
-"""Where the lifespan's state has the application's Drain, for a server that knows it (`asgi-cassandra serve`)."""
+"""The key of the application's Drain in the lifespan's state, for servers that use it (`asgi-cassandra serve`)."""
 
-PARTING = 1.0
-"""Seconds that work has to say that it was cut, once the grace period is over."""
+FINAL_SECONDS = 1.0
+"""Seconds that interrupted work has to send its error after the grace period."""
 
 logger = logging.getLogger("asgi_app.drain")
 
 
 class Drain:
-    """Counts the requests under way, and brings them to an end. For the event loop it was made on.
+    """Tracks the running requests and ends them. Use it only on the event loop that created it.
 
-    It begins when its server says so, when `POST /shutdown` does, or when the lifespan ends. From then on `draining`
-    holds and the service is not ready. After `delay` seconds `refusing` holds too: new work is answered 503. What is
-    under way then has `grace` seconds to be done; streams are broken off after that, and last of all the rest is
-    interrupted. Then it `is_over`.
+    A drain begins when the server asks for it, when `POST /shutdown` does, or when the lifespan ends. From then on
+    `draining` is true and the service is not ready. After `delay` seconds `refusing` is true as well: new requests are
+    answered 503. Running requests then have `grace` seconds to end. After that the streams are broken off, and finally
+    all other requests are interrupted. Then `is_over` is true.
     """
 
     def __init__(self, grace: float, delay: float, end_process: Callable[[], None]) -> None:
-        """`end_process` is called at the end of a drain that `POST /shutdown` began, unless a server has taken over."""
+        """Create a drain that has not begun. `grace` and `delay` are in seconds.
+
+        `end_process` is called at the end of a drain that `POST /shutdown` began, unless `on_asked` is set.
+        """
         self.draining = False
         self.refusing = False
         self.cutting = False
-        """Whether the grace period is over, and streams are broken off."""
+        """Whether the grace period is over and streams are being broken off."""
         self.on_asked: Callable[[], None] | None = None
-        """A server that ends by itself takes over with this: it is called when `POST /shutdown` asks for the end."""
+        """Set by a server that ends its process. `POST /shutdown` calls it at once, in place of `end_process`."""
         self._grace = grace
         self._delay = delay
         self._end_process = end_process
@@ -47,40 +50,40 @@ class Drain:
         self._under_way: dict[Interruptible, None] = {}
         self._streams: dict[anyio.CancelScope, None] = {}
         self._begun = anyio.Event()
-        self._hurried = anyio.Event()
+        self._skip_delay = anyio.Event()
         self._idle = anyio.Event()
         self._over = anyio.Event()
         self._new_work = interruptible_factory()
 
     @property
     def under_way(self) -> int:
-        """Requests that are being answered."""
+        """The number of requests being answered."""
         return len(self._under_way)
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is under way any more, or was cut; nothing new begins."""
+        """Whether the drain has ended: every request has ended or was interrupted, and no new one begins."""
         return self._over.is_set()
 
     def left(self) -> float:
-        """Seconds until the grace period ends, below zero after; infinite while new work is accepted."""
+        """Return the seconds until the grace period ends: below zero after it, infinite while new work is accepted."""
         return self._cut_at - anyio.current_time()
 
     def begin_work(self) -> Interruptible:
-        """What a request runs in, so that it can be interrupted; to be handed to `end_work` whatever happens."""
+        """Return the context in which a request must run, to be interruptible. Always pass it to `end_work`."""
         work = self._new_work()
         self._under_way[work] = None
         return work
 
     def end_work(self, work: Interruptible) -> None:
-        """The request was answered, or was given up."""
+        """Note that a request has ended."""
         del self._under_way[work]
         if self.draining and not self._under_way:
             self._idle.set()
 
     @contextmanager
     def breaking_off(self, stream: anyio.CancelScope) -> Iterator[None]:
-        """Within this context `stream` is cancelled when the grace period ends, with time left for its last word."""
+        """Cancel `stream` if the grace period ends within this context; there is still time to send its error."""
         self._streams[stream] = None
         try:
             yield
@@ -88,52 +91,53 @@ class Drain:
             del self._streams[stream]
 
     def begin(self) -> None:
-        """Begin, if that has not happened."""
+        """Begin the drain. Does nothing if it has begun."""
         if not self.draining:
             self.draining = True
             logger.info("draining: %d requests under way", self.under_way)
             self._begun.set()
 
     def ask_to_end(self) -> None:
-        """Begin, and see to it that the process ends; asking again changes nothing."""
+        """Begin the drain and make the process end after it. Asking again changes nothing."""
         self._asked = True
         self.begin()
         if self.on_asked is not None:
             self.on_asked()
 
     def cut(self) -> None:
-        """Interrupt everything now."""
+        """Interrupt every request now and refuse new ones."""
         self.refusing = True
         for work in list(self._under_way):
             work.interrupt()
 
     async def finish(self) -> None:
-        """Begin, without the delay, and return when it is over. `run` must be running."""
+        """Begin the drain, skip its delay, and return when it is over. `run` must be running."""
         self.begin()
-        self._hurried.set()
+        self._skip_delay.set()
         await self._over.wait()
 
     async def run(self) -> None:
-        """Wait for the beginning and carry it through."""
+        """Wait until the drain begins, then carry it out. Run it as a task of the application's lifespan."""
         await self._begun.wait()
         with anyio.move_on_after(self._delay):
-            await self._hurried.wait()
+            await self._skip_delay.wait()
         self.refusing = True
         self._cut_at = anyio.current_time() + self._grace
         if not await self._idle_within(self._grace):
             logger.warning("the grace period of %g s is over: %d requests are cut", self._grace, self.under_way)
             self.cutting = True
-            parting = PARTING if self._streams else 0
+            final_seconds = FINAL_SECONDS if self._streams else 0
             for stream in list(self._streams):
                 stream.cancel()
-            if not await self._idle_within(parting):
+            if not await self._idle_within(final_seconds):
                 self.cut()
-                await self._idle_within(PARTING)
+                await self._idle_within(FINAL_SECONDS)
         self._over.set()
         if self._asked and self.on_asked is None:
             self._end_process()
 
     async def _idle_within(self, seconds: float) -> bool:
+        """Wait for the running requests for up to `seconds`. Return whether they have ended."""
         with anyio.move_on_after(seconds):
             while self._under_way:
                 self._idle = anyio.Event()
@@ -142,6 +146,6 @@ class Drain:
 
 
 def end_this_process() -> None:
-    """Ask the process to end with SIGTERM; of a worker that was started by a supervisor, the supervisor."""
+    """Send SIGTERM to this process, or to the supervisor that started this process as a worker."""
     supervisor = multiprocessing.parent_process()
     os.kill(os.getpid() if supervisor is None or supervisor.pid is None else supervisor.pid, signal.SIGTERM)

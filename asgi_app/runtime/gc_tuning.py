@@ -1,4 +1,4 @@
-"""The garbage collector of a process that serves requests and does nothing else."""
+"""Tune the garbage collector of a process that serves requests and does nothing else."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 ALLOCATIONS = 10_000
-"""New objects after which the collector looks for cycles among them.
+"""New objects after which the collector searches the youngest generation for cycles.
 
-Python looks after 700 (from 3.14 on, 2,000), which a few dozen requests at once need without leaving a cycle behind:
-it looked at each burst of them in vain.
+Python's default is 700 (2,000 from 3.14 on). A few dozen concurrent requests allocate that many objects and leave no
+cycle, so the collector would run in vain at each burst.
 """
 
 
 @contextmanager
 def rare_collections() -> Iterator[None]:
-    """Within this context the collector leaves alone what is there already, and looks at new objects less often.
+    """Freeze the existing objects and raise the collector's threshold to `ALLOCATIONS`, for the whole process.
 
-    Both are the whole process's. Afterwards the collector looks as often as before, and at everything: also at what was
-    frozen before, which cannot be told from the rest. Nothing is changed where the collector is off, or looks as rarely
-    already. What it brings is told in docs/performance.md.
+    On exit, restore the threshold and unfreeze everything, also what was frozen before the context: the two cannot be
+    told apart. Do nothing if the collector is disabled or its threshold is at least as high. docs/performance.md has
+    the measured gain.
     """
     before = gc.get_threshold()
     if not gc.isenabled() or not 0 < before[0] < ALLOCATIONS:

@@ -1,7 +1,7 @@
-"""Who may use what was opened: one process and one event loop. All others are refused at once.
+"""Restrict an object to the process and the event loop that created it; refuse all other callers at once.
 
-What is opened here holds timers, futures and sockets of its event loop. Used from another loop they wait for a wake-up
-that never comes, and they break the loop that owns them.
+Applications and databases hold timers, futures and sockets of their event loop. A caller on another loop would wait for
+a wake-up that never comes, and break the loop that owns them.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from asgi_app.errors import AlreadyStarted, OpenedBeforeFork, WrongEventLoop
 
 
 class Owner:
-    """The process and the event loop that made this object."""
+    """The process and the event loop that created this object."""
 
     def __init__(self) -> None:
         self._process = os.getpid()
         self._loop: Any = anyio.lowlevel.current_token().native_token
-        self._owns_caller = _loop_test(self._loop)
+        is_asyncio = isinstance(self._loop, asyncio.AbstractEventLoop)
+        self._running_loop: Callable[[], Any] = asyncio.get_running_loop if is_asyncio else _running_trio_loop
 
     @property
     def is_gone(self) -> bool:
-        """Whether the event loop cannot run again here: it was closed, or stayed in the process that forked this one.
+        """Whether the event loop cannot run here again: it was closed, or it runs in the process that forked this one.
 
-        On trio it never says so: trio ends every task, and so frees what they hold, before its loop ends.
+        Always false on trio in the same process: trio ends every task, and so releases what they hold, before its loop
+        ends.
         """
         closed = isinstance(self._loop, asyncio.AbstractEventLoop) and self._loop.is_closed()
         return closed or os.getpid() != self._process
@@ -38,14 +40,19 @@ class Owner:
     def check(self) -> None:
         """Return if the caller runs on the owner's event loop.
 
-        Raise OpenedBeforeFork in a process forked from the owner, and WrongEventLoop everywhere else.
+        Raise OpenedBeforeFork in a process forked from the owner, and WrongEventLoop everywhere else. Runs twice for
+        each request, so it is one call of Python.
         """
-        if not self._owns_caller():
-            self.check_process()
-            raise WrongEventLoop
+        try:
+            if self._running_loop() is self._loop:  # in a forked process asyncio finds no running loop
+                return
+        except RuntimeError:
+            pass
+        self.check_process()
+        raise WrongEventLoop
 
     def check_process(self) -> None:
-        """Return if the caller is in the owner's process, in any thread of it. Raise OpenedBeforeFork elsewhere."""
+        """Return if the caller runs in the owner's process, in any thread. Raise OpenedBeforeFork elsewhere."""
         if os.getpid() != self._process:
             raise OpenedBeforeFork from RuntimeError(
                 f"the database was opened in process {self._process} and cannot be used in {os.getpid()}, which was "
@@ -54,7 +61,7 @@ class Owner:
 
 
 class Claim:
-    """Gives an application to one owner at a time."""
+    """Lets one owner at a time hold an application."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -62,9 +69,9 @@ class Claim:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the claim while the context lasts.
+        """Hold the claim for the duration of the context.
 
-        Raise AlreadyStarted if another owner holds it, unless that one can never give it back (`Owner.is_gone`).
+        Raise AlreadyStarted if another owner holds it, unless that owner can never release it (`Owner.is_gone`).
         """
         owner = Owner()
         with self._lock:
@@ -79,24 +86,6 @@ class Claim:
                     self._owner = None
 
 
-def _loop_test(loop: Any) -> Callable[[], bool]:
-    """Return a function that says whether its caller runs on `loop`. It is called for each request and statement."""
-    if not isinstance(loop, asyncio.AbstractEventLoop):
-        return lambda: _runs_on(loop)
-    get_running_loop = asyncio.get_running_loop  # it knows a forked process: there it finds no loop
-
-    def runs_here() -> bool:
-        try:
-            return get_running_loop() is loop
-        except RuntimeError:
-            return False
-
-    return runs_here
-
-
-def _runs_on(loop: Any) -> bool:
-    """Return whether the caller runs on this loop of trio's."""
-    try:
-        return anyio.lowlevel.current_token().native_token is loop
-    except RuntimeError:
-        return False
+def _running_trio_loop() -> Any:
+    """Return the trio loop on which the caller runs. Raise RuntimeError outside of one."""
+    return anyio.lowlevel.current_token().native_token

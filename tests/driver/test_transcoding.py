@@ -297,8 +297,8 @@ def test_a_stream_is_written_alike(form):
         without.setattr(transcoding, "transcode", None)
         in_python = form()
         expected = [in_python.rows(page) for page in pages]
-    in_one_go = form()
-    found = [in_one_go.in_one_go(page) for page in pages]
+    in_cpp = form()
+    found = [in_cpp.encode_compiled(page) for page in pages]
     assert found == (expected if form in (JSONArray, NDJSON) else [None] * len(pages))
 
 

@@ -1,4 +1,4 @@
-"""The four forms of a stream hold the same rows, however they are asked for."""
+"""The four formats of a stream have the same rows, however they are requested."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def from_ndjson(body: bytes) -> list[User]:
 
 
 def from_msgpack(body: bytes) -> list[User]:
-    users: list[User] = msgspec.msgpack.decode(b"\xdd" + struct.pack(">I", ROWS) + body)  # as one array of so many
+    users: list[User] = msgspec.msgpack.decode(
+        b"\xdd" + struct.pack(">I", ROWS) + body
+    )  # as one array
     return users
 
 
@@ -69,9 +71,7 @@ def client(crowded_service: tuple[Starlette, httpx.AsyncClient]) -> httpx.AsyncC
 
 
 @pytest.mark.parametrize("form", READERS)
-async def test_each_form_named_by_the_query_has_the_same_rows(
-    client: httpx.AsyncClient, crowd: list[User], form: str
-) -> None:
+async def test_each_format_has_the_same_rows(client: httpx.AsyncClient, crowd: list[User], form: str) -> None:
     media_type, read = READERS[form]
     answer = await client.get(f"/users/stream?{QUERY}&format={form}", headers={"Accept": "text/html"})
     assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
@@ -98,7 +98,7 @@ async def test_each_form_named_by_the_query_has_the_same_rows(
         ("application/json;q=0.5, */*;q=0.5", "json"),
     ],
 )
-async def test_accept_chooses_the_form_it_likes_best(
+async def test_accept_selects_the_preferred_format(
     client: httpx.AsyncClient, crowd: list[User], accept: str, form: str
 ) -> None:
     media_type, read = READERS[form]
@@ -109,26 +109,26 @@ async def test_accept_chooses_the_form_it_likes_best(
 
 
 @pytest.mark.parametrize("name", MEDIA_TYPES)
-async def test_a_form_is_sent_under_the_name_that_was_asked_for(client: httpx.AsyncClient, name: str) -> None:
+async def test_content_type_is_the_name_that_accept_used(client: httpx.AsyncClient, name: str) -> None:
     for accept in (name, f"{name.upper()};q=0.7, text/html, */*;q=0.1"):
         answer = await client.get("/users/stream?limit=2", headers={"Accept": accept})
         assert answer.headers["content-type"] == name + MEDIA_TYPES[name].parameters
-        form = next(it for it, kind in FORMATS.items() if kind is MEDIA_TYPES[name])
+        form = next(key for key, kind in FORMATS.items() if kind is MEDIA_TYPES[name])
         assert answer.content == (await client.get(f"/users/stream?limit=2&format={form}")).content
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml, image/*", "application/json;q=0", "*/*;q=0"])
-async def test_who_accepts_none_of_the_forms_gets_406(client: httpx.AsyncClient, accept: str) -> None:
+async def test_accept_without_any_format_is_406(client: httpx.AsyncClient, accept: str) -> None:
     problem(await client.get("/users/stream", headers={"Accept": accept}), 406, "not_acceptable")
 
 
 @pytest.mark.parametrize("form", ["", "xml", "JSON", "json,csv"])
-async def test_a_form_that_does_not_exist_is_422(client: httpx.AsyncClient, form: str) -> None:
+async def test_an_unknown_format_is_422(client: httpx.AsyncClient, form: str) -> None:
     problem(await client.get("/users/stream", params={"format": form}), 422, "invalid_input", "query.format")
 
 
 @pytest.mark.parametrize("form", READERS)
-async def test_gzip_has_the_same_rows_a_page_at_a_time_and_only_for_those_who_take_it(
+async def test_gzip_has_the_same_rows_and_is_flushed_after_each_page(
     node_address: tuple[str, int], crowded: str, crowd: list[User], form: str
 ) -> None:
     read = READERS[form][1]
