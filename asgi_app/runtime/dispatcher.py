@@ -118,7 +118,7 @@ class Dispatcher:
         """
         dispatcher = cls(limits, threads=threads)
         async with background_tasks() as tasks:
-            tasks.start_soon(dispatcher._submit_forever)
+            tasks.start_soon(dispatcher._submit_batches)
             tasks.start_soon(dispatcher._recheck_throttled_pages)
             try:
                 yield dispatcher
@@ -195,13 +195,15 @@ class Dispatcher:
         self._throttled.set()
 
     async def _recheck_throttled_pages(self) -> None:
+        """Check throttled pages again after a while, as long as there are any. Runs until cancelled."""
         while True:
             await self._throttled.wait()
             self._throttled = anyio.Event()
             await anyio.sleep(THROTTLE_RECHECK_SECONDS)
             self.slots.grant_free_slots()
 
-    async def _submit_forever(self) -> None:
+    async def _submit_batches(self) -> None:
+        """Start the admitted calls in a worker thread, all that gathered in one hop. Runs until cancelled."""
         while True:
             await self._work.wait()
             self._work = anyio.Event()
@@ -209,7 +211,7 @@ class Dispatcher:
                 batch, self._admitted = self._admitted, []
                 try:
                     await to_thread.run_sync(self._start_all, batch, limiter=self._submitter)
-                except BaseException:  # closing, perhaps before the thread began
+                except BaseException:  # on closing, perhaps before the thread began
                     self._refuse(batch)
                     raise
 
@@ -231,7 +233,7 @@ class Dispatcher:
             done(None, error)
 
     def _report(self, call: Call[Any], result: Any, error: BaseException | None) -> None:
-        """Take the report of a call's end, in any thread."""
+        """Record the end of a call. Runs in any thread."""
         if call.answered_at is None:
             call.answered_at = time.perf_counter()
         if threading.get_ident() == self._thread:
@@ -241,7 +243,7 @@ class Dispatcher:
         self._answers.append((call, result, error))
         if not self._drain_scheduled:
             self._drain_scheduled = True
-            # The loop may be gone when a driver thread reports after shutdown: nobody waits for that answer.
+            # The loop may have ended when a driver thread reports after shutdown: no caller waits for that answer.
             with suppress(RuntimeError):
                 self._call_on_loop(self._drain)
 
@@ -254,12 +256,14 @@ class Dispatcher:
                 self._settle(call, result, error)
 
     def _settle(self, call: Call[Any], result: Any, error: BaseException | None) -> None:
+        """End a call: wake its waiter and release its slot. Runs on the event loop, once per call."""
         call.settled = True
         call.result, call.error = result, error
         call.signal.set()
         self.slots.release(call.lane)
 
     def _close(self) -> None:
+        """Refuse new calls, and the calls that wait for a slot or for the submitting thread."""
         self._closing = True
         self.slots.wake_all()  # each waiter wakes holding a slot, sees that the dispatcher closes and releases it
         self._refuse(self._admitted)

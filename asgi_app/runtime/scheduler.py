@@ -15,10 +15,10 @@ from enum import IntEnum
 from asgi_app.errors import QueueFull
 
 REQUEST_IDLE_SECONDS = 0.5
-"""Pages stay throttled for this long after the last request ended: a client that reads row after row pauses as well."""
+"""Seconds for which pages stay throttled after the last request: a client that reads row after row pauses as well."""
 
 MAX_THROTTLE_SECONDS = 1.0
-"""A page that has waited longer than this is no longer throttled, because it has a deadline."""
+"""Seconds after which a waiting page is no longer throttled, because it has a deadline."""
 
 PROBE_SLOTS = 2
 """One for the running health check, one for a timed-out check that the driver still holds."""
@@ -126,7 +126,7 @@ class SlotScheduler:
         self._requests = self._lanes[Lane.REQUESTS]
         self._pages = self._lanes[Lane.PAGES]
         self._sharing = [state for state in self._lanes if not state.reserved]
-        """The lanes that share `max_in_flight`; of those that use equally much, the first is granted a slot."""
+        """The lanes that share `max_in_flight`. Among equally used lanes, the first is granted a slot."""
         self._in_flight = 0
         self._queued = 0
         self._last_request = -math.inf
@@ -163,7 +163,7 @@ class SlotScheduler:
         return len(self._lanes[lane].waiting)
 
     def try_acquire(self, lane: Lane) -> bool:
-        """Take a slot if one is free for `lane` and nobody in the lane waits. Return whether it was taken."""
+        """Take a slot if one is free for `lane` and no call waits in the lane. Return whether it was taken."""
         state = self._lanes[lane]
         if state.waiting or not self._has_room(state):
             return False
@@ -185,7 +185,7 @@ class SlotScheduler:
         return waiter
 
     def cancel(self, waiter: Waiter) -> None:
-        """Withdraw a waiter. If it was granted a slot in the same moment, pass that slot on."""
+        """Withdraw a waiter. If it was granted a slot meanwhile, pass the slot on."""
         if waiter.granted:
             self.release(waiter.lane)
         else:
@@ -217,7 +217,7 @@ class SlotScheduler:
             self._on_throttled()
 
     def wake_all(self) -> None:
-        """Grant every waiter a slot whatever the limits: to be called once, when no call will be started any more."""
+        """Grant every waiter a slot, whatever the limits. Call it once, when no more calls will be started."""
         for state in self._lanes:
             while state.waiting:
                 self._grant(state)

@@ -1,4 +1,4 @@
-"""Requests leave nothing to the garbage collector: it would look through all that is under way, for each burst anew."""
+"""Requests leave no reference cycles: at each burst the collector would scan everything that is in flight."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def kept() -> Iterator[list[object]]:
-    """What the collector finds is put there."""
+    """Return the list into which the garbage collector puts the cycles it finds."""
     gc.collect()
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
@@ -30,7 +30,7 @@ def kept() -> Iterator[list[object]]:
 
 
 @every_loop
-async def test_requests_leave_no_cycles_of_the_services_own(client: httpx.AsyncClient, kept: list[object]) -> None:
+async def test_requests_leave_no_reference_cycles(client: httpx.AsyncClient, kept: list[object]) -> None:
     body = {"name": "Ada", "email": "ada@example.com", "age": 36}
     for _ in range(10):
         user = (await client.post("/users", json=body)).json()
@@ -42,8 +42,8 @@ async def test_requests_leave_no_cycles_of_the_services_own(client: httpx.AsyncC
     assert [found for found in kept if type(found).__module__.startswith("asgi_app")] == []
 
 
-async def test_only_an_application_that_owns_its_process_sets_the_collector(settings: Settings) -> None:
-    gc.unfreeze()  # Python 3.12 starts with some that are frozen
+async def test_only_an_application_that_owns_its_process_tunes_the_collector(settings: Settings) -> None:
+    gc.unfreeze()  # Python 3.12 starts with frozen objects
     before = gc.get_threshold()
     found = {}
     for owns in (False, True):

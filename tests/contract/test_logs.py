@@ -1,4 +1,4 @@
-"""What the service logs: the ids and fields of its records, slow statements, Server-Timing, and never a value."""
+"""Log records: their ids and fields, slow statements, Server-Timing, and no bound values."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    """Everything logged since the test began, as JSON lines say it."""
+    """Return a function that returns all JSON lines logged since the test began."""
     written: list[str] = []
     form = JsonLines()
 
-    class Keeper(logging.Handler):
+    class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             written.append(form.format(record))
 
-    keeper = Keeper()
-    keeper.addFilter(RequestFields())
+    collector = Collector()
+    collector.addFilter(RequestFields())
     logger = logging.getLogger()
     before = logger.level
-    logger.addHandler(keeper)
+    logger.addHandler(collector)
     logger.setLevel(logging.DEBUG)
     yield lambda: [json.loads(line) for line in written if "\n" not in line or pytest.fail(line)]
-    logger.removeHandler(keeper)
+    logger.removeHandler(collector)
     logger.setLevel(before)
 
 
@@ -66,15 +66,15 @@ def of(lines: Lines, logger: str) -> list[dict[str, Any]]:
 
 
 @every_loop
-async def test_every_record_of_a_request_has_its_ids_and_no_value(settings: Settings, lines: Lines) -> None:
-    told = changed(
+async def test_records_have_the_requests_ids_and_no_values(settings: Settings, lines: Lines) -> None:
+    noisy = changed(
         settings,
         slow_statement=1e-6,
         diagnostics=True,
         api_keys=(Secret(f"ada:read+write+operate:{KEY}"),),
     )
     headers = {"X-Request-ID": "the-id", "traceparent": f"00-{TRACE}-{SPAN}-01", "Authorization": f"Bearer {KEY}"}
-    async with serving(told) as (_, client):
+    async with serving(noisy) as (_, client):
         before = len(lines())
         written = await client.post("/users", json=SENT, headers=headers)
         user = written.headers["location"]
@@ -97,7 +97,7 @@ async def test_every_record_of_a_request_has_its_ids_and_no_value(settings: Sett
         assert value not in text
 
 
-async def test_the_access_record_says_what_was_done(settings: Settings, lines: Lines) -> None:
+async def test_access_records(settings: Settings, lines: Lines) -> None:
     async with serving(changed(settings, api_keys=(Secret(f"ada:read+write:{KEY}"),))) as (app, client):
         headers = {"X-Request-ID": "r1", "Authorization": f"Bearer {KEY}"}
         written = await client.post("/users", json=SENT, headers=headers)
@@ -124,7 +124,7 @@ async def test_the_access_record_says_what_was_done(settings: Settings, lines: L
     assert last["status"] == 200
 
 
-async def test_slow_statements_are_logged_with_their_text(settings: Settings, lines: Lines, keyspace: str) -> None:
+async def test_slow_statements_are_logged_with_their_cql(settings: Settings, lines: Lines, keyspace: str) -> None:
     async with serving(changed(settings, slow_statement=1e-6)) as (_, client):
         for _ in range(3):
             await client.post("/users", json=SENT)
@@ -144,14 +144,14 @@ async def test_slow_statements_are_logged_with_their_text(settings: Settings, li
     assert any("system.local" in line["cql"] for line in slow)
 
 
-async def test_no_statement_is_slow_where_that_is_off(settings: Settings, lines: Lines) -> None:
+async def test_the_slow_log_can_be_turned_off(settings: Settings, lines: Lines) -> None:
     async with serving(changed(settings, slow_statement=0.0)) as (_, client):
         await client.post("/users", json=SENT)
     (line,) = of(lines, "asgi_app.db")
     assert line["message"] == f"connected to Cassandra; JSON of rows is written {transcoding.HOW}"
 
 
-async def test_a_statement_that_fails_slowly_is_logged_with_its_error(settings: Settings, lines: Lines) -> None:
+async def test_a_slow_failure_is_logged_with_its_error(settings: Settings, lines: Lines) -> None:
     narrow = changed(settings, max_in_flight=1, max_wait=0.05, slow_statement=0.05)
     async with serving(narrow) as (app, client):
         dispatcher = app.state.database.dispatcher
@@ -169,7 +169,7 @@ async def test_a_statement_that_fails_slowly_is_logged_with_its_error(settings: 
     assert slow["request_id"] == refused.headers["x-request-id"]
 
 
-async def test_a_broken_stream_says_what_it_sent(settings: Settings, lines: Lines) -> None:
+async def test_a_broken_stream_logs_what_it_sent(settings: Settings, lines: Lines) -> None:
     async with serving(changed(settings, send_timeout=0.2)) as (app, client):
         await client.post("/users", json=SENT)
 
@@ -209,7 +209,7 @@ async def test_server_timing_adds_up(settings: Settings, lines: Lines) -> None:
 async def test_server_timing_of_a_stream_is_that_of_its_first_page(
     settings: Settings, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second page is awaited before the answer begins, as it may be there by then."""
+    """The test waits for the second page before the response begins, because it may be there by then."""
     encode = RowStream._encode
 
     def pages() -> list[dict[str, Any]]:
@@ -230,11 +230,11 @@ async def test_server_timing_of_a_stream_is_that_of_its_first_page(
     assert access["driver_ms"] == pytest.approx(first["driver_ms"] + second["driver_ms"], abs=0.002)
 
 
-async def test_timings_are_told_to_nobody_unless_asked_for(client: httpx.AsyncClient) -> None:
+async def test_server_timing_is_off_by_default(client: httpx.AsyncClient) -> None:
     assert "server-timing" not in (await client.get("/livez")).headers
 
 
-async def test_requests_at_once_keep_their_records_apart(settings: Settings, lines: Lines) -> None:
+async def test_concurrent_requests_have_separate_records(settings: Settings, lines: Lines) -> None:
     async with serving(changed(settings, slow_statement=1e-6)) as (_, client), anyio.create_task_group() as tasks:
 
         async def ask(number: int) -> None:

@@ -1,4 +1,4 @@
-"""The figures of `/metrics`: they move by exactly what was done, and their labels stay few."""
+"""The metrics of `/metrics`: they change by exactly what was done, and their labels are bounded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ USER = "/users/{user_id}"
 
 
 @every_loop
-async def test_figures_move_by_exactly_what_was_done(settings: Settings) -> None:
+async def test_metrics_change_by_exactly_what_was_done(settings: Settings) -> None:
     async with serving(settings) as (_, client):
         before = await scrape(client)
         written = await client.post("/users", json=ADA)
@@ -82,32 +82,32 @@ async def test_the_text_tells_the_nodes_the_bounds_and_the_process(settings: Set
         assert 0 < found.of("process_open_fds") < found.of("process_max_fds")
 
 
-async def test_the_json_tells_the_same_and_no_host(settings: Settings) -> None:
+async def test_json_has_the_same_metrics_and_no_host(settings: Settings) -> None:
     async with serving(settings) as (_, client):
         for _ in range(4):
             await client.get(f"/users/{uuid.uuid4()}")
         text = await scrape(client)
         response = await client.get("/metrics", headers={"Accept": "application/json"})
-        told = response.json()
-        assert told["total_queries"] == text.of("cassandra_statement_seconds_count") == 4
-        assert told["requests"] == text.sum("http_requests_total") + 1 == 5  # the scrape of the text, since
+        shown = response.json()
+        assert shown["total_queries"] == text.of("cassandra_statement_seconds_count") == 4
+        assert shown["requests"] == text.sum("http_requests_total") + 1 == 5  # the scrape of the text, since
         mean = text.of("cassandra_statement_seconds_sum") / 4
-        assert told["average_query_time_ms"] == pytest.approx(1000 * mean, abs=0.001)
-        assert told["active_connections"] == text.sum("cassandra_node_connections")
-        assert told["total_requests"] == told["requests"]
-        assert told["query_performance"]["avg_response_time_ms"] == told["average_query_time_ms"]
-        assert told["cassandra_connections"] == {"active": 0, "idle": 1, "total": 1}
-        assert (told["nodes_up"], told["nodes_down"]) == (1, 0)
-        assert told["errors_count"] == told["timeouts"] == told["shed"] == told["retries"] == 0
-        assert told["queries_per_second"] > 0
-        assert told["uptime_seconds"] > 0
+        assert shown["average_query_time_ms"] == pytest.approx(1000 * mean, abs=0.001)
+        assert shown["active_connections"] == text.sum("cassandra_node_connections")
+        assert shown["total_requests"] == shown["requests"]
+        assert shown["query_performance"]["avg_response_time_ms"] == shown["average_query_time_ms"]
+        assert shown["cassandra_connections"] == {"active": 0, "idle": 1, "total": 1}
+        assert (shown["nodes_up"], shown["nodes_down"]) == (1, 0)
+        assert shown["errors_count"] == shown["timeouts"] == shown["shed"] == shown["retries"] == 0
+        assert shown["queries_per_second"] > 0
+        assert shown["uptime_seconds"] > 0
         assert settings.cassandra_hosts[0].host not in response.text
 
 
-async def test_a_connection_with_a_request_under_way_is_in_use(settings: Settings) -> None:
+async def test_a_connection_with_a_request_in_flight_is_in_use(settings: Settings) -> None:
     async with serving(settings) as (app, client):
         (pool,) = app.state.database.session.get_pools()
-        connection, _ = pool.borrow_connection(timeout=1)  # what a statement under way does
+        connection, _ = pool.borrow_connection(timeout=1)  # what a statement in flight does
         busy = (await client.get("/metrics")).json()["cassandra_connections"]
         in_text = (await scrape(client)).sum("cassandra_node_connections_in_use")
         pool.return_connection(connection)
@@ -116,7 +116,7 @@ async def test_a_connection_with_a_request_under_way_is_in_use(settings: Setting
         assert (await client.get("/metrics")).json()["cassandra_connections"]["active"] == 0
 
 
-async def test_two_applications_count_apart(settings: Settings) -> None:
+async def test_two_applications_have_separate_metrics(settings: Settings) -> None:
     async with serving(settings) as (_, one), serving(settings) as (_, other):
         for _ in range(3):
             await one.get(f"/users/{uuid.uuid4()}")
@@ -126,7 +126,7 @@ async def test_two_applications_count_apart(settings: Settings) -> None:
         assert its.of("cassandra_statement_seconds_count") == 0
 
 
-async def test_labels_stay_few_whatever_clients_send(settings: Settings) -> None:
+async def test_clients_cannot_add_labels(settings: Settings) -> None:
     async with serving(settings) as (_, client):
         for number in range(50):
             await client.request(f"M{number}", f"/users/{uuid.uuid4()}")
@@ -135,7 +135,7 @@ async def test_labels_stay_few_whatever_clients_send(settings: Settings) -> None
             await client.get("/users", headers={"X-Request-Timeout": f"-{number}"})
         found = await scrape(client)
         assert found.values_of("http_requests_total", "method") == {"GET", "OTHER"}
-        # A request whose headers are wrong is answered before a route is looked for.
+        # A request with invalid headers is answered before routing.
         assert found.values_of("http_requests_total", "route") == {USER, "unmatched"}
         assert found.of("http_requests_total", route=USER, method="OTHER", status="405") == 50
         assert found.of("http_requests_total", route="unmatched", method="OTHER", status="404") == 50
@@ -143,7 +143,7 @@ async def test_labels_stay_few_whatever_clients_send(settings: Settings) -> None
         assert found.of("http_requests_total", route="unmatched", method="GET", status="400") == 50
 
 
-async def test_mounted_it_counts_by_its_own_routes(settings: Settings) -> None:
+async def test_a_mounted_application_counts_by_its_own_routes(settings: Settings) -> None:
     app = create_app(settings)
     parent = Starlette(routes=[Mount("/api", app)])
     async with app.router.lifespan_context(app), client_of(parent) as client:
@@ -156,11 +156,11 @@ async def test_mounted_it_counts_by_its_own_routes(settings: Settings) -> None:
         assert 'route="/api"' not in text
 
 
-async def test_refused_requests_are_counted_by_their_reason(settings: Settings) -> None:
+async def test_refused_requests_are_counted_by_reason(settings: Settings) -> None:
     narrow = Settings(**{**_values(settings), "max_in_flight": 1, "max_waiting": 1, "max_wait": 30.0})
     async with serving(narrow) as (app, client):
         user = f"/users/{uuid.uuid4()}"
-        assert (await client.get(user)).status_code == 404  # its statement is prepared from now on
+        assert (await client.get(user)).status_code == 404  # prepares its statement
         dispatcher = app.state.database.dispatcher
         holding: list[Any] = []
         async with anyio.create_task_group() as tasks:
@@ -176,7 +176,7 @@ async def test_refused_requests_are_counted_by_their_reason(settings: Settings) 
         calm = await scrape(client)
         assert (calm.of("cassandra_calls_in_flight"), calm.of("cassandra_calls_waiting")) == (0, 0)
         assert calm.sum("shed_requests_total") == 1
-        # One was refused at once, two were handed over.
+        # One was refused at once, two reached the driver.
         assert calm.of("cassandra_queue_wait_seconds_count") == calm.of("cassandra_driver_seconds_count") == 2
 
 

@@ -1,6 +1,6 @@
-"""What clients see while more is asked for than the bounds allow, on the real node.
+"""Answers under overload, on the real node.
 
-Slots are held by calls of the application's own dispatcher that report when the test says so; everything else is real.
+Slots are held by calls of the application's dispatcher that report when the test does; everything else is real.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.anyio
 
 LIMITS: dict[str, Any] = {"max_in_flight": 4, "max_waiting": 2, "max_wait": 0.3, "max_stream_pages": 2}
 AT_ONCE = 0.5
-"""Seconds. Refusals take a few milliseconds; this says that they do not wait for anything, on a busy machine too."""
+"""Seconds a refusal may take. It takes milliseconds unless it waits for something, even on a busy machine."""
 
 LONG = 30.0
 NOBODY = f"/users/{uuid.UUID(int=0)}"
@@ -43,13 +43,13 @@ DATA = [("GET", NOBODY), ("GET", "/users"), ("POST", "/users"), ("DELETE", NOBOD
 
 
 def tight(settings: Settings, **changes: Any) -> Settings:
-    """The settings with few slots, and health looked at anew each time."""
+    """Return the settings with few slots, and without keeping health reports."""
     return msgspec.structs.replace(settings, **(LIMITS | {"health_ttl": 0} | changes))
 
 
 @asynccontextmanager
 async def holding(app: Starlette, lanes: Iterable[Lane]) -> AsyncIterator[None]:
-    """Calls of these kinds that hold their slots, or wait for one, until the block ends; then all is idle again."""
+    """Run calls of these lanes that hold a slot, or wait for one, until the block ends and all slots are free."""
     dispatcher: Dispatcher = app.state.database.dispatcher
     reports: list[OnDone[None]] = []
     over = threading.Event()
@@ -94,7 +94,7 @@ def assert_refused(response: httpx.Response, code: str) -> None:
 
 
 @every_loop
-async def test_a_full_queue_refuses_at_once_and_serves_at_once_when_it_is_empty_again(settings: Settings) -> None:
+async def test_a_full_queue_refuses_at_once_and_an_empty_one_serves(settings: Settings) -> None:
     async with serving(tight(settings, max_wait=LONG)) as (app, client):
         async with holding(app, [Lane.REQUESTS] * 6):
             for method, path in DATA:
@@ -107,7 +107,7 @@ async def test_a_full_queue_refuses_at_once_and_serves_at_once_when_it_is_empty_
         assert (await client.get("/users?limit=1")).status_code == 200
 
 
-async def test_a_refusal_is_the_same_where_the_application_is_mounted(settings: Settings) -> None:
+async def test_a_mounted_application_refuses_in_the_same_way(settings: Settings) -> None:
     app = create_app(tight(settings, max_wait=LONG))
     outer = Starlette(routes=[Mount("/api", app)])
     async with app.router.lifespan_context(app), client_of(outer) as client, holding(app, [Lane.REQUESTS] * 6):
@@ -115,7 +115,7 @@ async def test_a_refusal_is_the_same_where_the_application_is_mounted(settings: 
         assert (await client.get("/api/readyz")).status_code == 200
 
 
-async def test_a_full_queue_of_calls_does_not_refuse_streams(settings: Settings) -> None:
+async def test_a_full_queue_of_requests_does_not_refuse_streams(settings: Settings) -> None:
     async with serving(tight(settings, max_wait=LONG)) as (app, client):
         async with anyio.create_task_group() as tasks:
             streamed: list[int] = []
@@ -130,7 +130,7 @@ async def test_a_full_queue_of_calls_does_not_refuse_streams(settings: Settings)
         assert streamed == [200, 200, 200]
 
 
-async def test_a_request_waits_for_a_slot_as_long_as_it_may(settings: Settings) -> None:
+async def test_a_request_waits_for_a_slot_for_max_wait(settings: Settings) -> None:
     async with serving(tight(settings)) as (app, client), holding(app, [Lane.REQUESTS] * 4):
         response, seconds = await seconds_of(client, "GET", NOBODY)
         assert_refused(response, "queue_timeout")
@@ -138,7 +138,7 @@ async def test_a_request_waits_for_a_slot_as_long_as_it_may(settings: Settings) 
 
 
 @every_loop
-async def test_exports_that_hold_all_their_slots_stop_nobody_else(settings: Settings) -> None:
+async def test_streams_that_hold_all_their_slots_stop_no_other_request(settings: Settings) -> None:
     async with serving(tight(settings, max_request_timeout=LONG)) as (app, client):
         async with holding(app, [Lane.PAGES] * 10):
             assert app.state.database.dispatcher.slots.in_flight == LIMITS["max_stream_pages"]
@@ -150,7 +150,7 @@ async def test_exports_that_hold_all_their_slots_stop_nobody_else(settings: Sett
 
 
 @pytest.mark.parametrize("beside", [1, 2])
-async def test_exports_make_room_for_a_request_that_reads(
+async def test_streams_are_throttled_beside_a_read(
     settings: Settings, beside: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("asgi_app.runtime.scheduler.REQUEST_IDLE_SECONDS", LONG)
@@ -162,7 +162,7 @@ async def test_exports_make_room_for_a_request_that_reads(
             assert app.state.database.dispatcher.slots.in_flight_of(Lane.PAGES) == beside
 
 
-async def test_a_flood_of_reads_is_served_or_refused_and_leaves_nothing(settings: Settings) -> None:
+async def test_a_flood_of_reads_is_served_or_refused_and_frees_every_slot(settings: Settings) -> None:
     async with serving(tight(settings)) as (app, client):
         await client.get(NOBODY)
         seen: Counter[int] = Counter()
@@ -196,7 +196,7 @@ async def test_a_flood_of_reads_is_served_or_refused_and_leaves_nothing(settings
 
 
 @pytest.mark.parametrize("max_in_flight", [1, 2, 4, 256])
-def test_every_kind_of_call_has_a_slot_and_calls_keep_some(max_in_flight: int) -> None:
+def test_every_lane_has_a_slot_and_requests_keep_some(max_in_flight: int) -> None:
     limits = replace(SlotLimits(), max_in_flight=max_in_flight, max_pages=1000)
     assert all(limits.slots(lane) >= 1 for lane in Lane)
     if max_in_flight >= 4:

@@ -1,4 +1,4 @@
-"""What is idempotent is sent again within its deadline, and nothing else is: a real node, and errors in its place."""
+"""Only idempotent statements are retried, within their deadline: a real node behind a proxy that injects errors."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ pytestmark = pytest.mark.anyio
 
 TIMEOUT = {"X-Request-Timeout": "1.2"}
 SOON = 10.0
-"""Seconds, on a busy machine; the default deadline is three times that."""
+"""Seconds a request may take, even on a busy machine. The default deadline is three times that."""
 
 
 @pytest.fixture
 def node(node_address: tuple[str, int]) -> Iterator[FaultyNode]:
-    with faulty_node(node_address) as made:
-        yield made
+    with faulty_node(node_address) as proxy:
+        yield proxy
 
 
 @pytest.fixture
 async def own(node: FaultyNode, keyspace: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A service with a session of its own, whose statements of users are prepared."""
+    """A service with its own session, whose statements on `users` are prepared."""
     async with serving(settings_for(("127.0.0.1", node.port), keyspace)) as (_, client):
         await prepare_all(client)
         yield client
@@ -56,7 +56,7 @@ async def own(node: FaultyNode, keyspace: str) -> AsyncIterator[httpx.AsyncClien
 async def either(
     request: pytest.FixtureRequest, anyio_backend: Any, node: FaultyNode, keyspace: str
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A service with a session of its own, and one with a session that was lent."""
+    """A service with its own session, and one with a session of the caller."""
     settings = settings_for(("127.0.0.1", node.port), keyspace)
     if request.param == "own":
         async with serving(settings) as (_, client):
@@ -80,7 +80,7 @@ async def retries(client: httpx.AsyncClient, reason: str) -> float:
     return (await scrape(client)).of("cassandra_retries_total", reason=reason)
 
 
-async def test_a_batch_whose_log_was_not_written_in_time_is_sent_again(
+async def test_a_batch_is_retried_after_a_timeout_of_its_log(
     either: httpx.AsyncClient, node: FaultyNode, cql: Session, users: str
 ) -> None:
     before = count(cql, users)
@@ -93,7 +93,7 @@ async def test_a_batch_whose_log_was_not_written_in_time_is_sent_again(
 
 
 @pytest.mark.parametrize("write_type", ["SIMPLE", "BATCH", "BATCH_LOG", "UNLOGGED_BATCH"])
-async def test_a_creation_is_sent_again_after_each_type_of_timeout(
+async def test_a_creation_is_retried_after_each_type_of_write_timeout(
     own: httpx.AsyncClient, node: FaultyNode, write_type: str
 ) -> None:
     node.fail(EXECUTE, write_timeout(write_type))
@@ -102,7 +102,7 @@ async def test_a_creation_is_sent_again_after_each_type_of_timeout(
     assert (await own.get(created.headers["location"])).json() == created.json()
 
 
-async def test_a_batch_that_never_gets_through_ends_with_its_deadline_and_is_unknown(
+async def test_a_batch_that_always_times_out_ends_with_its_deadline_and_an_unknown_outcome(
     either: httpx.AsyncClient, node: FaultyNode, cql: Session, users: str
 ) -> None:
     before = count(cql, users)
@@ -111,7 +111,7 @@ async def test_a_batch_that_never_gets_through_ends_with_its_deadline_and_is_unk
     response = await either.post("/users/batch", json=[ADA], headers=TIMEOUT)
     assert time.monotonic() - began < SOON
     problem(response, 504, "write_timeout", outcome="unknown")
-    assert 2 <= node.asked[BATCH] <= 6  # with pauses that double, not as fast as it can
+    assert 2 <= node.asked[BATCH] <= 6  # the pauses double
     assert count(cql, users) == before
 
 
@@ -125,7 +125,7 @@ async def test_a_batch_that_never_gets_through_ends_with_its_deadline_and_is_unk
     ],
     ids=["read timeout", "unavailable", "overloaded", "server error"],
 )
-async def test_a_read_is_sent_again_after_each_failure_that_may_pass(
+async def test_a_read_is_retried_after_each_transient_failure(
     own: httpx.AsyncClient, node: FaultyNode, fault: bytes, reason: str
 ) -> None:
     user = (await own.post("/users", json=ADA)).headers["location"]
@@ -135,14 +135,14 @@ async def test_a_read_is_sent_again_after_each_failure_that_may_pass(
     assert await retries(own, reason) >= 2
 
 
-async def test_a_list_waits_for_replicas_that_are_late(own: httpx.AsyncClient, node: FaultyNode) -> None:
+async def test_a_list_is_retried_while_replicas_time_out(own: httpx.AsyncClient, node: FaultyNode) -> None:
     await own.get("/users")
     node.fail(EXECUTE, *[read_timeout()] * 4)
     assert (await own.get("/users")).status_code == 200
     assert node.asked[EXECUTE] >= 5
 
 
-async def test_a_cluster_that_refuses_is_not_asked_for_long(own: httpx.AsyncClient, node: FaultyNode) -> None:
+async def test_refusals_end_the_retries_early(own: httpx.AsyncClient, node: FaultyNode) -> None:
     user = (await own.post("/users", json=ADA)).headers["location"]
     node.fail(EXECUTE, overloaded(), always=True)
     began = time.monotonic()
@@ -162,7 +162,7 @@ async def test_a_cluster_that_refuses_is_not_asked_for_long(own: httpx.AsyncClie
     ids=["timeout CAS", "timeout SIMPLE", "server error", "unavailable"],
 )
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-async def test_a_condition_is_never_sent_again(
+async def test_a_conditional_write_is_never_retried(
     either: httpx.AsyncClient, node: FaultyNode, method: str, fault: bytes, status: int, code: str, outcome: str | None
 ) -> None:
     user = (await either.post("/users", json=ADA)).headers["location"]
@@ -173,25 +173,25 @@ async def test_a_condition_is_never_sent_again(
     assert node.asked[EXECUTE] == 1
 
 
-async def test_the_outcome_stays_unknown_when_the_repeat_is_refused(own: httpx.AsyncClient, node: FaultyNode) -> None:
+async def test_the_outcome_stays_unknown_if_the_retry_is_refused(own: httpx.AsyncClient, node: FaultyNode) -> None:
     asked = own.post("/users", json=ADA, headers={"X-Request-Timeout": "5"})
     node.fail(EXECUTE, write_timeout("SIMPLE"), unavailable(), always=True)
     problem(await asked, 503, "consistency_unavailable", outcome="unknown")
 
 
 @pytest.mark.parametrize(("failures", "status"), [(2, 200), (3, 504)])
-async def test_a_statement_is_prepared_again_where_a_node_does_not_answer(
+async def test_preparing_is_retried_if_a_node_does_not_answer(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, failures: int, status: int
 ) -> None:
-    """The driver waits ten seconds for a node that hangs; here it says at once that it did."""
+    """The driver would wait ten seconds for a node that hangs; here it reports that at once."""
     async with serving(settings) as (app, client):
         session = app.state.database.session
         outcomes = [*[OperationTimedOut] * failures, session.prepare]
-        monkeypatch.setattr(session, "prepare", lambda cql: raised_or_called(outcomes.pop(0), cql))
+        monkeypatch.setattr(session, "prepare", lambda cql: raise_or_call(outcomes.pop(0), cql))
         assert (await client.get("/users?limit=1")).status_code == status
 
 
-def raised_or_called(outcome: Any, cql: str) -> Any:
+def raise_or_call(outcome: Any, cql: str) -> Any:
     if outcome is OperationTimedOut:
         raise OperationTimedOut
     return outcome(cql)

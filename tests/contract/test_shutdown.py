@@ -1,4 +1,4 @@
-"""POST /shutdown and what follows: not ready, no new work, and the end of what is under way."""
+"""POST /shutdown: the service is not ready, refuses new requests, and ends the running ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def settings(node_address: tuple[str, int], keyspace: str) -> Settings:
 
 
 class Asked:
-    """Counts what would end the process, which here is that of the tests."""
+    """Takes over the end of the process, which is that of the tests, and counts how often it was asked for."""
 
     def __init__(self, app: Starlette) -> None:
         self.times = 0
@@ -50,14 +50,14 @@ class Asked:
 
 @asynccontextmanager
 async def guarded(settings: Settings, **changes: Any) -> AsyncIterator[tuple[Starlette, httpx.AsyncClient, Asked]]:
-    """A service with an admin token that does not end its process."""
+    """Run a service with an admin token that does not end its process."""
     changed = Settings(**{name: getattr(settings, name) for name in settings.__struct_fields__} | changes)
     async with serving(changed) as (app, client):
         yield app, client, Asked(app)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "BREW"])
-async def test_without_a_configured_token_there_is_no_such_path(
+async def test_shutdown_is_404_without_a_configured_token(
     node_address: tuple[str, int], keyspace: str, method: str
 ) -> None:
     async with serving(settings_for(node_address, keyspace)) as (_, client):
@@ -81,7 +81,7 @@ WRONG: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("sent", WRONG.values(), ids=list(WRONG))
-async def test_a_wrong_token_is_401_and_changes_nothing(client: httpx.AsyncClient, sent: list[str]) -> None:
+async def test_a_wrong_token_is_401(client: httpx.AsyncClient, sent: list[str]) -> None:
     headers = [(b"authorization", value.encode("latin-1")) for value in sent]
     response = await client.post("/shutdown", headers=headers)
     problem(response, 401, "unauthorized")
@@ -89,7 +89,7 @@ async def test_a_wrong_token_is_401_and_changes_nothing(client: httpx.AsyncClien
     assert (await client.get("/readyz")).status_code == 200
 
 
-async def test_two_tokens_are_400_and_change_nothing(client: httpx.AsyncClient) -> None:
+async def test_two_tokens_are_400(client: httpx.AsyncClient) -> None:
     refused = await client.post("/shutdown", headers=[("Authorization", f"Bearer {TOKEN}")] * 2)
     problem(refused, 400, "invalid_header", "header.Authorization")
     assert (await client.get("/readyz")).status_code == 200
@@ -102,7 +102,7 @@ async def test_another_method_is_405(client: httpx.AsyncClient) -> None:
 
 
 @every_loop
-async def test_after_it_the_probes_answer_and_new_work_is_refused(
+async def test_after_shutdown_probes_answer_and_new_requests_are_refused(
     settings: Settings, cql: Session, users: str, no_users: None
 ) -> None:
     async with guarded(settings) as (_, client, asked):
@@ -144,7 +144,7 @@ async def test_over_http_2_no_connection_header_is_sent(settings: Settings) -> N
         assert "connection" not in exchange.headers
 
 
-async def test_below_a_prefix_the_probes_answer_too(settings: Settings) -> None:
+async def test_a_mounted_application_answers_probes_while_draining(settings: Settings) -> None:
     async with guarded(settings) as (app, _, asked), client_of(Starlette(routes=[Mount("/api", app)])) as client:
         assert (await client.post("/api/shutdown", headers=AUTHORIZED)).status_code == 202
         await eventually(lambda: asked.drain.is_over)
@@ -154,7 +154,7 @@ async def test_below_a_prefix_the_probes_answer_too(settings: Settings) -> None:
 
 
 class Slow:
-    """A stream whose client takes nothing until it is told to."""
+    """A stream whose client takes nothing until `go_on` is set."""
 
     def __init__(self) -> None:
         self.go_on = anyio.Event()
@@ -172,7 +172,7 @@ class Slow:
 
 
 @every_loop
-async def test_what_is_under_way_is_finished(settings: Settings, cql: Session, users: str, no_users: None) -> None:
+async def test_running_requests_end_normally(settings: Settings, cql: Session, users: str, no_users: None) -> None:
     await anyio.to_thread.run_sync(insert_users, cql, users, [1, 2, 3, 4, 5])
     async with guarded(settings) as (app, client, asked), anyio.create_task_group() as tasks:
         slow = Slow()
@@ -190,7 +190,7 @@ async def test_what_is_under_way_is_finished(settings: Settings, cql: Session, u
 
 
 @every_loop
-async def test_what_outlasts_the_grace_period_is_cut_and_looks_it(
+async def test_requests_are_cut_after_the_grace_period(
     settings: Settings, cql: Session, users: str, no_users: None
 ) -> None:
     await anyio.to_thread.run_sync(insert_users, cql, users, [1, 2, 3, 4, 5])
@@ -226,7 +226,7 @@ async def test_a_write_that_is_cut_has_an_unknown_outcome(settings: Settings) ->
 
 
 @every_loop
-async def test_the_delay_serves_on_while_not_ready(settings: Settings) -> None:
+async def test_requests_are_served_during_the_drain_delay(settings: Settings) -> None:
     async with guarded(settings, drain_delay=60.0) as (_, client, asked):
         await client.post("/shutdown", headers=AUTHORIZED)
         assert (await client.get("/readyz")).status_code == 503
@@ -236,7 +236,7 @@ async def test_the_delay_serves_on_while_not_ready(settings: Settings) -> None:
 
 
 @every_loop
-async def test_the_end_of_the_lifespan_drains_and_closes_the_session_before_the_cluster(
+async def test_the_end_of_the_lifespan_drains_then_closes_session_and_cluster(
     settings: Settings, cql: Session, users: str, no_users: None
 ) -> None:
     await anyio.to_thread.run_sync(insert_users, cql, users, [1, 2, 3, 4, 5])

@@ -1,4 +1,4 @@
-"""OpenTelemetry spans: which there are, whose children, what they say and what not, and none unless asked for."""
+"""OpenTelemetry spans: their parents, attributes and errors, no bound values, and none by default."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def the(spans: InMemorySpanExporter, name: str) -> ReadableSpan:
 
 
 def is_child(span: ReadableSpan, parent: ReadableSpan) -> bool:
-    """Whether it is, and within it in time."""
+    """Return whether `span` is a child of `parent` and within it in time."""
     assert span.start_time is not None
     assert span.end_time is not None
     assert parent.start_time is not None
@@ -62,7 +62,7 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
 
 
 @every_loop
-async def test_a_request_and_its_statements(traced: Settings, spans: InMemorySpanExporter) -> None:
+async def test_spans_of_a_request_and_its_statements(traced: Settings, spans: InMemorySpanExporter) -> None:
     async with serving(traced) as (_, client):
         spans.clear()
         written = await client.post("/users", json=SENT)
@@ -81,11 +81,11 @@ async def test_a_request_and_its_statements(traced: Settings, spans: InMemorySpa
         "url.path": "/users",
         "url.scheme": "http",
     }
-    said = attributes(insert)
-    assert said.pop("asgi_cassandra.queue.duration") >= 0
-    assert said.pop("asgi_cassandra.driver.duration") > 0
-    assert said.pop("db.query.text").startswith(f'INSERT INTO "{traced.keyspace}"."users" ')
-    assert said == {
+    found = attributes(insert)
+    assert found.pop("asgi_cassandra.queue.duration") >= 0
+    assert found.pop("asgi_cassandra.driver.duration") > 0
+    assert found.pop("db.query.text").startswith(f'INSERT INTO "{traced.keyspace}"."users" ')
+    assert found == {
         "cassandra.consistency.level": "local_quorum",
         "cassandra.query.idempotent": True,
         "db.collection.name": "users",
@@ -107,7 +107,7 @@ async def test_a_request_and_its_statements(traced: Settings, spans: InMemorySpa
 
 
 @every_loop
-async def test_each_page_of_a_stream_is_a_span_of_its_request(traced: Settings, spans: InMemorySpanExporter) -> None:
+async def test_each_page_of_a_stream_has_a_span(traced: Settings, spans: InMemorySpanExporter) -> None:
     async with serving(traced) as (_, client):
         batch = await client.post("/users/batch", json=[SENT, SENT, SENT])
         assert batch.status_code == 201
@@ -122,11 +122,11 @@ async def test_each_page_of_a_stream_is_a_span_of_its_request(traced: Settings, 
 
 
 @every_loop
-async def test_requests_at_once_keep_their_statements_apart(traced: Settings, spans: InMemorySpanExporter) -> None:
+async def test_concurrent_requests_have_separate_traces(traced: Settings, spans: InMemorySpanExporter) -> None:
     async with serving(traced) as (_, client), anyio.create_task_group() as tasks:
         for number in range(20):
             headers = {"traceparent": f"00-{number + 1:032x}-{SPAN}-01"}
-            tasks.start_soon(lambda it: client.get(f"/users/{uuid.uuid4()}", headers=it), headers)
+            tasks.start_soon(lambda own: client.get(f"/users/{uuid.uuid4()}", headers=own), headers)
     by_id = {span.context.span_id: span for span in of(spans, "GET /users/{user_id}")}
     reads = of(spans, "SELECT users")
     assert len(by_id) == len(reads) == 20
@@ -135,7 +135,7 @@ async def test_requests_at_once_keep_their_statements_apart(traced: Settings, sp
     assert all(is_child(read, by_id[read.parent.span_id]) for read in reads if read.parent)
 
 
-async def test_errors_are_recorded(traced: Settings, spans: InMemorySpanExporter) -> None:
+async def test_errors_are_recorded_in_spans(traced: Settings, spans: InMemorySpanExporter) -> None:
     async with serving(traced) as (app, client):
         spans.clear()
         late = await client.get("/slow_query", headers={"X-Request-Timeout": "0.2"})
@@ -175,9 +175,7 @@ async def test_errors_are_recorded(traced: Settings, spans: InMemorySpanExporter
         assert "exception.stacktrace" in dict(bug.events[0].attributes or {})
 
 
-async def test_a_broken_stream_is_an_error_though_its_status_was_200(
-    traced: Settings, spans: InMemorySpanExporter
-) -> None:
+async def test_a_broken_stream_is_an_error_despite_status_200(traced: Settings, spans: InMemorySpanExporter) -> None:
     hasty = Settings(
         cassandra_hosts=traced.cassandra_hosts, cassandra_keyspace=traced.keyspace, otel=True, send_timeout=0.1
     )
@@ -202,7 +200,7 @@ async def test_a_broken_stream_is_an_error_though_its_status_was_200(
         (["none"], False),
     ],
 )
-async def test_the_trace_of_the_caller_goes_on(
+async def test_the_callers_trace_is_continued(
     traced: Settings, spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixture, sent: list[str], kept: bool
 ) -> None:
     caplog.set_level("INFO", logger="asgi_app.access")
@@ -216,7 +214,7 @@ async def test_the_trace_of_the_caller_goes_on(
     assert record.__dict__["span_id"] == f"{span.context.span_id:016x}"
 
 
-async def test_mounted_it_is_part_of_its_parents_trace(traced: Settings, spans: InMemorySpanExporter) -> None:
+async def test_a_mounted_application_continues_its_parents_trace(traced: Settings, spans: InMemorySpanExporter) -> None:
     app = create_app(traced)
     routes = Starlette(routes=[Mount("/db", app)])
     after: list[Any] = []
@@ -237,10 +235,10 @@ async def test_mounted_it_is_part_of_its_parents_trace(traced: Settings, spans: 
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
-async def test_within_a_server_span_it_is_no_second_one(
+async def test_no_second_server_span_inside_a_server_span(
     traced: Settings, spans: InMemorySpanExporter, depth: int
 ) -> None:
-    """Instrumentation makes the server span of the request; spans of middleware may be current below it."""
+    """Instrumentation creates the server span of the request; spans of middleware may be current inside it."""
     app = create_app(traced)
     tracer = trace.get_tracer("instrumentation")
 
@@ -257,12 +255,12 @@ async def test_within_a_server_span_it_is_no_second_one(
     assert [span.name for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER] == ["outermost"]
 
 
-async def test_there_are_none_unless_asked_for(client: httpx.AsyncClient, spans: InMemorySpanExporter) -> None:
+async def test_there_are_no_spans_by_default(client: httpx.AsyncClient, spans: InMemorySpanExporter) -> None:
     assert (await client.post("/users", json=SENT)).status_code == 201
     assert spans.get_finished_spans() == ()
 
 
-def test_nothing_of_opentelemetry_is_imported_unless_asked_for(settings: Settings) -> None:
+def test_opentelemetry_is_not_imported_by_default(settings: Settings) -> None:
     point = settings.cassandra_hosts[0]
     code = (
         "import sys, json, anyio\n"

@@ -1,4 +1,4 @@
-"""The dispatcher's contract on admission, start, answers and cancellation. Gates decide the order, never sleeps."""
+"""The dispatcher: admission, start, answers and cancellation. Events decide the order of things, not sleeps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONG = 20.0
 
 
 class Driver:
-    """Stands for a callback-style driver: starts calls and reports them when the test says so."""
+    """Stands in for a callback-style driver: starts calls, and reports their ends when the test does."""
 
     def __init__(self) -> None:
         self.started: list[OnDone[Any]] = []
@@ -39,7 +39,7 @@ class Driver:
             self._one_more.notify_all()
 
     async def has_started(self, calls: int) -> None:
-        """Returns once so many calls were started."""
+        """Return once `calls` calls were started."""
         await anyio.to_thread.run_sync(self._wait_for, calls)
 
     def _wait_for(self, calls: int) -> None:
@@ -47,7 +47,7 @@ class Driver:
             assert self._one_more.wait_for(lambda: len(self.started) >= calls, LONG)
 
     def report(self, call: int, result: object = None, error: BaseException | None = None) -> None:
-        """Report from a thread of the driver's own, as drivers do."""
+        """Report the end of a call from another thread, as drivers do."""
         thread = threading.Thread(target=self.started[call], args=(result, error))
         thread.start()
         thread.join()
@@ -65,16 +65,16 @@ async def dispatcher() -> AsyncIterator[Dispatcher]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let other tasks run until the condition holds."""
+    """Let other tasks run until `condition` is true."""
     with anyio.fail_after(LONG):
         while not condition():
             await anyio.lowlevel.checkpoint()
 
 
-async def everything_reported(
+async def report_all(
     dispatcher: Dispatcher, driver: Driver, calls: int, first: int = 0, but: Container[int] = ()
 ) -> None:
-    """Report each call as it starts, from number `first` on without those in `but`, and wait until all have ended."""
+    """Report each call as it starts, from number `first` on except those in `but`, and wait until all have ended."""
     for number in range(first, calls):
         await driver.has_started(number + 1)
         if number not in but:
@@ -99,7 +99,7 @@ async def test_raises_what_the_call_reports(dispatcher: Dispatcher) -> None:
     assert dispatcher.slots.in_flight == 0
 
 
-async def test_a_call_that_cannot_be_started_raises_and_frees_its_slot(dispatcher: Dispatcher) -> None:
+async def test_a_call_that_fails_to_start_raises_and_frees_its_slot(dispatcher: Dispatcher) -> None:
     def start(timeout: float, done: OnDone[str]) -> None:
         raise TypeError("cannot bind")
 
@@ -119,7 +119,7 @@ async def test_only_the_first_report_counts(dispatcher: Dispatcher) -> None:
     assert dispatcher.slots.in_flight == 0
 
 
-async def test_calls_start_in_a_worker_thread_with_what_is_left_of_the_deadline(dispatcher: Dispatcher) -> None:
+async def test_calls_start_in_a_worker_thread_with_the_time_left(dispatcher: Dispatcher) -> None:
     seen: list[tuple[int, float]] = []
 
     def start(timeout: float, done: OnDone[None]) -> None:
@@ -132,7 +132,7 @@ async def test_calls_start_in_a_worker_thread_with_what_is_left_of_the_deadline(
     assert 0 < timeout <= 5.0
 
 
-async def test_no_more_calls_run_than_the_bound_and_no_more_wait(dispatcher: Dispatcher, driver: Driver) -> None:
+async def test_limits_of_running_and_waiting_calls(dispatcher: Dispatcher, driver: Driver) -> None:
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(call, dispatcher, driver.start, Deadline.after(LONG))
@@ -149,7 +149,7 @@ async def test_no_more_calls_run_than_the_bound_and_no_more_wait(dispatcher: Dis
     assert dispatcher.slots.in_flight == 0
 
 
-async def test_whoever_waits_longest_goes_first(driver: Driver) -> None:
+async def test_waiting_calls_start_in_order_of_arrival(driver: Driver) -> None:
     order: list[str] = []
 
     async def ask(name: str) -> None:
@@ -169,7 +169,7 @@ async def test_whoever_waits_longest_goes_first(driver: Driver) -> None:
     assert order == ["a", "b", "c"]
 
 
-async def test_waiting_too_long_for_a_slot_is_refused_and_never_started(driver: Driver) -> None:
+async def test_queue_timeout_refuses_a_call_without_starting_it(driver: Driver) -> None:
     async with Dispatcher.open(SlotLimits(max_in_flight=1, max_waiting=1, max_wait=0.02)) as dispatcher:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(call, dispatcher, driver.start, Deadline.after(LONG))
@@ -180,7 +180,7 @@ async def test_waiting_too_long_for_a_slot_is_refused_and_never_started(driver: 
             driver.report(0)
 
 
-async def test_pages_and_trials_keep_to_their_lanes_and_leave_slots_to_calls(driver: Driver) -> None:
+async def test_pages_and_diagnostics_leave_slots_to_requests(driver: Driver) -> None:
     limits = SlotLimits(max_in_flight=8, max_pages=2, max_waiting=20, max_wait=LONG)
     async with Dispatcher.open(limits) as dispatcher, anyio.create_task_group() as tasks:
         for lane in (Lane.PAGES, Lane.DIAGNOSTICS, Lane.REQUESTS):
@@ -189,11 +189,11 @@ async def test_pages_and_trials_keep_to_their_lanes_and_leave_slots_to_calls(dri
             await until(lambda lane=lane: dispatcher.slots.in_flight_of(lane) + dispatcher.slots.waiting_of(lane) == 10)  # type: ignore[misc]
         assert [dispatcher.slots.in_flight_of(lane) for lane in Lane] == [4, 2, 2, 0]
         await driver.has_started(8)
-        await everything_reported(dispatcher, driver, 30)
+        await report_all(dispatcher, driver, 30)
     assert len(driver.started) == 30
 
 
-async def test_calls_take_what_pages_leave_and_give_it_back_at_the_next_report(driver: Driver) -> None:
+async def test_requests_use_free_slots_until_pages_need_them(driver: Driver) -> None:
     async with Dispatcher.open(SlotLimits(max_in_flight=4, max_pages=2, max_wait=LONG)) as dispatcher:
         async with anyio.create_task_group() as tasks:
             for _ in range(8):
@@ -206,11 +206,11 @@ async def test_calls_take_what_pages_leave_and_give_it_back_at_the_next_report(d
             driver.report(0)
             await driver.has_started(5)
             assert (dispatcher.slots.in_flight_of(Lane.PAGES), dispatcher.slots.waiting_of(Lane.REQUESTS)) == (1, 4)
-            await everything_reported(dispatcher, driver, 11, first=1)
+            await report_all(dispatcher, driver, 11, first=1)
 
 
 @pytest.mark.parametrize("max_in_flight", [1, 2, 3])
-async def test_no_kind_of_call_starves_another_however_few_slots_there_are(driver: Driver, max_in_flight: int) -> None:
+async def test_no_lane_starves_another_with_few_slots(driver: Driver, max_in_flight: int) -> None:
     ended: list[Lane] = []
 
     async def ask(lane: Lane) -> None:
@@ -218,23 +218,21 @@ async def test_no_kind_of_call_starves_another_however_few_slots_there_are(drive
         ended.append(lane)
 
     limits = SlotLimits(max_in_flight=max_in_flight, max_waiting=20, max_wait=LONG)
-    kinds = (Lane.REQUESTS, Lane.PAGES, Lane.DIAGNOSTICS)
+    lanes = (Lane.REQUESTS, Lane.PAGES, Lane.DIAGNOSTICS)
     async with Dispatcher.open(limits) as dispatcher, anyio.create_task_group() as tasks:
-        for lane in kinds:
+        for lane in lanes:
             for _ in range(10):
                 tasks.start_soon(ask, lane)
         await until(lambda: dispatcher.slots.in_flight + dispatcher.slots.waiting == 30)
-        for number in range(4 * len(kinds)):
+        for number in range(4 * len(lanes)):
             await driver.has_started(number + 1)
             driver.report(number)
-        await until(lambda: len(ended) == 4 * len(kinds))
-        assert {lane: ended.count(lane) >= 2 for lane in kinds} == dict.fromkeys(kinds, True)
-        await everything_reported(dispatcher, driver, 30, first=4 * len(kinds))
+        await until(lambda: len(ended) == 4 * len(lanes))
+        assert {lane: ended.count(lane) >= 2 for lane in lanes} == dict.fromkeys(lanes, True)
+        await report_all(dispatcher, driver, 30, first=4 * len(lanes))
 
 
-async def test_probes_start_when_everything_else_is_full_and_are_bounded_too(
-    dispatcher: Dispatcher, driver: Driver
-) -> None:
+async def test_probes_have_their_own_slots(dispatcher: Dispatcher, driver: Driver) -> None:
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(call, dispatcher, driver.start, Deadline.after(LONG))
@@ -247,8 +245,8 @@ async def test_probes_start_when_everything_else_is_full_and_are_bounded_too(
         assert (dispatcher.slots.in_flight, dispatcher.slots.in_flight_of(Lane.PROBES)) == (2, PROBE_SLOTS)
         driver.report(2)
         await driver.has_started(3 + PROBE_SLOTS)
-        assert len(driver.started) == 3 + PROBE_SLOTS  # the call that waits has not got the probe's slot
-        await everything_reported(dispatcher, driver, 4 + PROBE_SLOTS, but={2})
+        assert len(driver.started) == 3 + PROBE_SLOTS  # the waiting request did not get the probe's slot
+        await report_all(dispatcher, driver, 4 + PROBE_SLOTS, but={2})
     assert (dispatcher.slots.in_flight, dispatcher.slots.in_flight_of(Lane.PROBES), dispatcher.slots.is_full) == (
         0,
         0,
@@ -259,8 +257,8 @@ async def test_probes_start_when_everything_else_is_full_and_are_bounded_too(
 BESIDE = SlotLimits(max_in_flight=16, max_pages=4, max_pages_beside=1)
 
 
-async def asked_for_pages(dispatcher: Dispatcher, driver: Driver, tasks: TaskGroup, pages: int) -> None:
-    """So many pages beside one call that was started first, one of them started too."""
+async def request_pages(dispatcher: Dispatcher, driver: Driver, tasks: TaskGroup, pages: int) -> None:
+    """Start a request, then ask for `pages` pages, of which one starts beside the request and the others wait."""
     tasks.start_soon(call, dispatcher, driver.start, Deadline.after(LONG))
     await driver.has_started(1)
     for number in range(pages):
@@ -270,20 +268,19 @@ async def asked_for_pages(dispatcher: Dispatcher, driver: Driver, tasks: TaskGro
 
 
 def in_flight_and_waiting(dispatcher: Dispatcher) -> tuple[int, int]:
+    """Return the numbers of pages."""
     return dispatcher.slots.in_flight_of(Lane.PAGES), dispatcher.slots.waiting_of(Lane.PAGES)
 
 
-async def test_pages_go_one_by_one_while_there_are_calls_and_all_at_once_after(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_pages_are_throttled_while_requests_run(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asgi_app.runtime.scheduler.REQUEST_IDLE_SECONDS", -1.0)
     monkeypatch.setattr("asgi_app.runtime.scheduler.MAX_THROTTLE_SECONDS", LONG)
     async with Dispatcher.open(BESIDE) as dispatcher, anyio.create_task_group() as tasks:
-        await asked_for_pages(dispatcher, driver, tasks, 6)
+        await request_pages(dispatcher, driver, tasks, 6)
         driver.report(1)
         await driver.has_started(3)
         assert in_flight_and_waiting(dispatcher) == (1, 4)
-        driver.report(0)  # the call
+        driver.report(0)  # the request
         await driver.has_started(6)
         assert in_flight_and_waiting(dispatcher) == (4, 1)
         for number in (2, 3, 4, 5):
@@ -293,12 +290,14 @@ async def test_pages_go_one_by_one_while_there_are_calls_and_all_at_once_after(
     assert (dispatcher.slots.in_flight, dispatcher.slots.waiting) == (0, 0)
 
 
-async def test_a_pause_between_calls_is_not_the_end_of_them(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pages_stay_throttled_during_a_pause_between_requests(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("asgi_app.runtime.scheduler.REQUEST_IDLE_SECONDS", LONG)
     monkeypatch.setattr("asgi_app.runtime.scheduler.MAX_THROTTLE_SECONDS", LONG)
     async with Dispatcher.open(BESIDE) as dispatcher, anyio.create_task_group() as tasks:
-        await asked_for_pages(dispatcher, driver, tasks, 3)
-        driver.report(0)  # the call
+        await request_pages(dispatcher, driver, tasks, 3)
+        driver.report(0)  # the request
         await until(lambda: dispatcher.slots.in_flight_of(Lane.REQUESTS) == 0)
         for page in (1, 2, 3):
             assert in_flight_and_waiting(dispatcher) == (1, 3 - page)
@@ -307,27 +306,25 @@ async def test_a_pause_between_calls_is_not_the_end_of_them(driver: Driver, monk
 
 
 @pytest.mark.parametrize(("recent", "longest"), [(0.2, LONG), (LONG, 0.2)])
-async def test_pages_go_on_in_their_time_though_nothing_else_happens(
+async def test_throttled_pages_start_without_any_other_event(
     driver: Driver, monkeypatch: pytest.MonkeyPatch, recent: float, longest: float
 ) -> None:
-    """The page under way may take long, and no call may ever come again."""
+    """No call starts or ends meanwhile that would trigger a check."""
     monkeypatch.setattr("asgi_app.runtime.scheduler.REQUEST_IDLE_SECONDS", recent)
     monkeypatch.setattr("asgi_app.runtime.scheduler.MAX_THROTTLE_SECONDS", longest)
     async with Dispatcher.open(BESIDE) as dispatcher, anyio.create_task_group() as tasks:
-        await asked_for_pages(dispatcher, driver, tasks, 4)
-        driver.report(0)  # the call
+        await request_pages(dispatcher, driver, tasks, 4)
+        driver.report(0)  # the request
         await driver.has_started(5)
         assert in_flight_and_waiting(dispatcher) == (4, 0)
         for page in (1, 2, 3, 4):
             driver.report(page)
 
 
-async def test_a_page_that_has_waited_for_long_is_held_back_no_longer(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_page_that_waited_long_is_not_throttled(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Dispatcher.open(BESIDE) as dispatcher, anyio.create_task_group() as tasks:
         monkeypatch.setattr("asgi_app.runtime.scheduler.MAX_THROTTLE_SECONDS", LONG)
-        await asked_for_pages(dispatcher, driver, tasks, 6)
+        await request_pages(dispatcher, driver, tasks, 6)
         monkeypatch.setattr("asgi_app.runtime.scheduler.MAX_THROTTLE_SECONDS", -1.0)
         await driver.has_started(5)
         assert in_flight_and_waiting(dispatcher) == (4, 2)
@@ -342,9 +339,7 @@ async def test_a_page_that_has_waited_for_long_is_held_back_no_longer(
             driver.report(number)
 
 
-async def test_who_comes_when_there_is_room_again_does_not_overtake_who_waits(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_new_page_does_not_overtake_a_throttled_one(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
 
     async def page(name: str) -> None:
@@ -357,7 +352,7 @@ async def test_who_comes_when_there_is_room_again_does_not_overtake_who_waits(
     limits = SlotLimits(max_in_flight=16, max_pages=2, max_pages_beside=1)
     async with Dispatcher.open(limits) as dispatcher, anyio.create_task_group() as tasks:
         monkeypatch.setattr("asgi_app.runtime.scheduler.MAX_THROTTLE_SECONDS", LONG)
-        await asked_for_pages(dispatcher, driver, tasks, 1)
+        await request_pages(dispatcher, driver, tasks, 1)
         tasks.start_soon(page, "first")
         await until(lambda: in_flight_and_waiting(dispatcher) == (1, 1))
         monkeypatch.setattr("asgi_app.runtime.scheduler.MAX_THROTTLE_SECONDS", -1.0)
@@ -371,7 +366,7 @@ async def test_who_comes_when_there_is_room_again_does_not_overtake_who_waits(
     assert order == ["first", "second"]
 
 
-async def test_a_page_waits_until_its_deadline_and_not_for_the_patience_of_calls(driver: Driver) -> None:
+async def test_a_page_waits_until_its_deadline_instead_of_max_wait(driver: Driver) -> None:
     async with Dispatcher.open(SlotLimits(max_in_flight=1, max_wait=0.02)) as dispatcher:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(call, dispatcher, driver.start, Deadline.after(LONG))
@@ -381,30 +376,26 @@ async def test_a_page_waits_until_its_deadline_and_not_for_the_patience_of_calls
             with pytest.raises(QueueTimeout):
                 await call(dispatcher, driver.start, Deadline.after(LONG))
             assert dispatcher.slots.waiting_of(Lane.PAGES) == 1
-            await everything_reported(dispatcher, driver, 2)
+            await report_all(dispatcher, driver, 2)
 
 
-async def test_a_deadline_that_has_passed_is_refused_before_anything_starts(
-    dispatcher: Dispatcher, driver: Driver
-) -> None:
+async def test_a_passed_deadline_refuses_a_call(dispatcher: Dispatcher, driver: Driver) -> None:
     with pytest.raises(DeadlineExceeded):
         await call(dispatcher, driver.start, Deadline.after(-1))
     assert (dispatcher.slots.in_flight, driver.started) == (0, [])
 
 
-async def test_the_waiter_leaves_at_the_deadline_and_the_slot_stays_until_the_driver_reports(
-    dispatcher: Dispatcher, driver: Driver
-) -> None:
+async def test_an_overdue_call_keeps_its_slot_until_the_driver_reports(dispatcher: Dispatcher, driver: Driver) -> None:
     with pytest.raises(AnswerOverdue):
         await call(
             dispatcher, driver.start, Deadline.after(1.0)
-        )  # time enough to be handed over, on a busy machine too
+        )  # long enough for the call to start, even on a busy machine
     assert dispatcher.slots.in_flight == 1
     driver.report(0, "too late")
     await until(lambda: dispatcher.slots.in_flight == 0)
 
 
-async def test_a_call_whose_deadline_passes_before_its_thread_comes_to_it_is_never_started(
+async def test_a_call_whose_deadline_passes_before_its_start_is_not_started(
     dispatcher: Dispatcher, driver: Driver
 ) -> None:
     go_on = threading.Event()
@@ -413,15 +404,13 @@ async def test_a_call_whose_deadline_passes_before_its_thread_comes_to_it_is_nev
         await until(lambda: dispatcher.threads_in_use == 1)
         with pytest.raises(DeadlineExceeded) as caught:
             await call(dispatcher, driver.start, Deadline.after(0.05))
-        assert not isinstance(caught.value, AnswerOverdue)  # what was not handed over has no outcome to wonder about
+        assert not isinstance(caught.value, AnswerOverdue)  # a call that was not started has a known outcome
         go_on.set()
     await until(lambda: dispatcher.slots.in_flight == 0)
     assert driver.started == []
 
 
-async def test_cancelling_a_call_under_way_keeps_its_slot_until_the_driver_reports(
-    dispatcher: Dispatcher, driver: Driver
-) -> None:
+async def test_a_cancelled_call_keeps_its_slot_until_the_driver_reports(dispatcher: Dispatcher, driver: Driver) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(call, dispatcher, driver.start, Deadline.after(LONG))
         await driver.has_started(1)
@@ -431,7 +420,7 @@ async def test_cancelling_a_call_under_way_keeps_its_slot_until_the_driver_repor
     await until(lambda: dispatcher.slots.in_flight == 0)
 
 
-async def test_cancelling_a_waiter_takes_it_out_of_the_queue(dispatcher: Dispatcher, driver: Driver) -> None:
+async def test_a_cancelled_waiter_leaves_the_queue(dispatcher: Dispatcher, driver: Driver) -> None:
     async with anyio.create_task_group() as running:
         running.start_soon(call, dispatcher, driver.start, Deadline.after(LONG))
         running.start_soon(call, dispatcher, driver.start, Deadline.after(LONG))
@@ -446,9 +435,7 @@ async def test_cancelling_a_waiter_takes_it_out_of_the_queue(dispatcher: Dispatc
     assert (dispatcher.slots.in_flight, len(driver.started)) == (0, 2)
 
 
-async def test_no_slot_is_lost_when_a_waiter_is_cancelled_as_it_is_handed_one(
-    dispatcher: Dispatcher, driver: Driver
-) -> None:
+async def test_no_slot_is_lost_when_a_waiter_is_cancelled_while_granted(dispatcher: Dispatcher, driver: Driver) -> None:
     async with anyio.create_task_group() as running:
         running.start_soon(call, dispatcher, driver.start, Deadline.after(LONG))
         running.start_soon(call, dispatcher, driver.start, Deadline.after(LONG))
@@ -457,17 +444,17 @@ async def test_no_slot_is_lost_when_a_waiter_is_cancelled_as_it_is_handed_one(
             leaving.start_soon(call, dispatcher, driver.start, Deadline.after(LONG))
             await until(lambda: dispatcher.slots.waiting == 1)
             driver.report(0)
-            dispatcher._drain()  # hands the slot over in the same step of the loop in which its taker is cancelled
+            dispatcher._drain()  # grants the slot in the same step of the loop in which the waiter is cancelled
             leaving.cancel_scope.cancel()
         assert dispatcher.slots.waiting == 0
         driver.report(1)
-    if dispatcher.slots.in_flight:  # the taker got as far as starting its call, which then ends as any other
+    if dispatcher.slots.in_flight:  # the waiter started its call before the cancellation
         await driver.has_started(3)
         driver.report(2)
     await until(lambda: dispatcher.slots.in_flight == 0)
 
 
-async def test_a_storm_of_leaving_waiters_never_passes_the_bounds(driver: Driver) -> None:
+async def test_many_cancelled_waiters_never_exceed_the_limits(driver: Driver) -> None:
     limits = SlotLimits(max_in_flight=4, max_waiting=500, max_wait=LONG)
 
     async def come_and_go() -> None:
@@ -487,7 +474,7 @@ async def test_a_storm_of_leaving_waiters_never_passes_the_bounds(driver: Driver
         await until(lambda: dispatcher.slots.in_flight == 0)
 
 
-async def test_one_hop_starts_all_calls_that_gathered_during_the_hop_before(driver: Driver) -> None:
+async def test_one_thread_hop_starts_all_calls_that_gathered(driver: Driver) -> None:
     hops: list[int] = []
     entered, gate = threading.Event(), threading.Event()
 
@@ -516,7 +503,7 @@ async def test_one_hop_starts_all_calls_that_gathered_during_the_hop_before(driv
     assert len(driver.threads) == 1
 
 
-async def test_run_holds_its_thread_until_the_call_returns_even_when_cancelled(dispatcher: Dispatcher) -> None:
+async def test_a_cancelled_run_blocking_waits_for_its_function(dispatcher: Dispatcher) -> None:
     entered, gate, left = threading.Event(), threading.Event(), threading.Event()
 
     def block() -> None:
@@ -532,7 +519,7 @@ async def test_run_holds_its_thread_until_the_call_returns_even_when_cancelled(d
     assert left.is_set()
 
 
-async def test_work_in_turn_never_runs_two_at_once(dispatcher: Dispatcher) -> None:
+async def test_run_in_turn_runs_one_function_at_a_time(dispatcher: Dispatcher) -> None:
     running, most = 0, 0
     lock = threading.Lock()
 
@@ -541,7 +528,7 @@ async def test_work_in_turn_never_runs_two_at_once(dispatcher: Dispatcher) -> No
         with lock:
             running += 1
             most = max(most, running)
-        threading.Event().wait(0.005)  # time enough for another to come in, were it let
+        threading.Event().wait(0.005)  # long enough for another thread to enter
         with lock:
             running -= 1
 
@@ -551,7 +538,7 @@ async def test_work_in_turn_never_runs_two_at_once(dispatcher: Dispatcher) -> No
     assert most == 1
 
 
-async def test_closing_turns_away_those_who_wait_and_those_who_come(driver: Driver) -> None:
+async def test_closing_refuses_waiting_and_new_calls(driver: Driver) -> None:
     refused: list[str] = []
 
     async def ask() -> None:
@@ -573,24 +560,24 @@ async def test_closing_turns_away_those_who_wait_and_those_who_come(driver: Driv
     assert dispatcher.slots.in_flight == 0
 
 
-async def test_a_report_after_the_end_harms_nobody(driver: Driver) -> None:
+async def test_a_report_after_closing_is_ignored(driver: Driver) -> None:
     async with Dispatcher.open(SlotLimits()) as dispatcher, anyio.create_task_group() as tasks:
         tasks.start_soon(call, dispatcher, driver.start, Deadline.after(LONG))
         await driver.has_started(1)
         tasks.cancel_scope.cancel()
-    driver.report(0, "nobody waits")
+    driver.report(0, "no caller waits")
 
 
 @pytest.mark.parametrize("checkpoints", range(5))
-async def test_a_call_that_comes_as_the_dispatcher_closes_is_run_or_refused_at_once(checkpoints: int) -> None:
-    told: list[str] = []
+async def test_a_call_during_closing_is_run_or_refused_at_once(checkpoints: int) -> None:
+    outcomes: list[str] = []
 
     async def ask(dispatcher: Dispatcher) -> None:
         try:
             await call(dispatcher, lambda timeout, done: done(None, None), Deadline.after(LONG))
-            told.append("run")
+            outcomes.append("run")
         except ShuttingDown:
-            told.append("refused")
+            outcomes.append("refused")
 
     async with anyio.create_task_group() as tasks:
         async with Dispatcher.open(SlotLimits()) as dispatcher:
@@ -598,5 +585,5 @@ async def test_a_call_that_comes_as_the_dispatcher_closes_is_run_or_refused_at_o
             for _ in range(checkpoints):
                 await anyio.lowlevel.checkpoint()
         with anyio.fail_after(LONG / 2):
-            await until(lambda: len(told) == 1)
+            await until(lambda: len(outcomes) == 1)
     assert dispatcher.slots.in_flight == 0

@@ -1,4 +1,4 @@
-"""What an application that owns its process does to the garbage collector, and leaves behind."""
+"""The garbage collector within `rare_collections`, and after it."""
 
 import gc
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from asgi_app.runtime.gc_tuning import ALLOCATIONS, rare_collections
 
 
 @pytest.fixture(autouse=True)
-def pythons_own() -> Iterator[None]:
-    """The collector as Python has it, with nothing frozen; afterwards as it was. (Python 3.12 starts with some.)"""
+def default_collector() -> Iterator[None]:
+    """Set Python's default threshold with nothing frozen (Python 3.12 freezes some at its start); restore it after."""
     before = gc.get_threshold()
     gc.unfreeze()
     gc.set_threshold(700, 10, 10)
@@ -20,7 +20,7 @@ def pythons_own() -> Iterator[None]:
     gc.unfreeze()
 
 
-def test_what_is_there_is_left_alone_and_new_objects_are_looked_at_rarely() -> None:
+def test_existing_objects_are_frozen_and_the_threshold_is_high() -> None:
     with rare_collections():
         assert gc.get_threshold() == (ALLOCATIONS, 10, 10)
         assert gc.get_freeze_count() > 1000
@@ -28,13 +28,13 @@ def test_what_is_there_is_left_alone_and_new_objects_are_looked_at_rarely() -> N
     assert gc.get_freeze_count() == 0
 
 
-def test_all_is_as_before_whatever_happens_within() -> None:
+def test_an_exception_restores_the_collector() -> None:
     with pytest.raises(LookupError), rare_collections():
         raise LookupError
     assert (gc.get_threshold(), gc.get_freeze_count()) == ((700, 10, 10), 0)
 
 
-def test_new_cycles_are_found_all_the_same() -> None:
+def test_new_cycles_are_collected() -> None:
     with rare_collections():
         cycle: list[object] = []
         cycle.append(cycle)
@@ -43,19 +43,19 @@ def test_new_cycles_are_found_all_the_same() -> None:
 
 
 @pytest.mark.parametrize("threshold", [ALLOCATIONS, 50_000, 0])
-def test_what_somebody_has_chosen_counts(threshold: int) -> None:
+def test_a_higher_or_disabled_threshold_is_kept(threshold: int) -> None:
     gc.set_threshold(threshold, 5, 5)
     with rare_collections():
         assert (gc.get_threshold(), gc.get_freeze_count()) == ((threshold, 5, 5), 0)
 
 
-def test_a_collector_that_is_off_stays_as_it_is() -> None:
+def test_a_disabled_collector_is_left_alone() -> None:
     gc.disable()
     with rare_collections():
         assert (gc.get_threshold(), gc.get_freeze_count(), gc.isenabled()) == ((700, 10, 10), 0, False)
 
 
-def test_of_two_at_once_neither_leaves_its_traces() -> None:
+def test_two_overlapping_contexts_restore_the_collector() -> None:
     first, second = rare_collections(), rare_collections()
     first.__enter__()
     second.__enter__()

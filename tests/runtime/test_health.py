@@ -1,4 +1,4 @@
-"""One look at Cassandra serves all who ask at once, within a bound, and for a while."""
+"""Health: one check of Cassandra serves all concurrent callers, and its report is kept for a while."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ TABLES = (Table("one", (Column("id", "int"),), ("id",)), Table("two", (Column("i
 
 
 class Cassandra:
-    """Answers looks as the test says; counts them."""
+    """Stands in for the database: answers checks as the test says, and counts them in `checks`."""
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.checks = 0
         self.away = False
         self.missing: dict[str, set[str]] = {}
         self.gate = anyio.Event()
         self.gate.set()
 
     async def ping(self, deadline: Deadline) -> None:
-        self.looks += 1
+        self.checks += 1
         await self.gate.wait()
         if self.away:
             raise CassandraUnavailable
@@ -47,39 +47,39 @@ def health(cassandra: Cassandra, *, ttl: float) -> Health:
     return Health(cassandra, TABLES, timeout=1.0, ttl=ttl)  # type: ignore[arg-type]
 
 
-async def test_ready_when_connected_with_every_table(cassandra: Cassandra) -> None:
+async def test_ready_if_connected_with_every_table(cassandra: Cassandra) -> None:
     report = await health(cassandra, ttl=0).report()
     assert (report, report.ready) == (HealthReport(connected=True, missing_tables=()), True)
 
 
-async def test_a_table_that_lacks_a_column_is_missing(cassandra: Cassandra) -> None:
+async def test_a_table_without_a_column_counts_as_missing(cassandra: Cassandra) -> None:
     cassandra.missing = {"two": {"id"}}
     report = await health(cassandra, ttl=0).report()
     assert (report, report.ready) == (HealthReport(connected=True, missing_tables=("two",)), False)
 
 
-async def test_away_and_back(cassandra: Cassandra) -> None:
-    looking = health(cassandra, ttl=0)
+async def test_cassandra_goes_away_and_comes_back(cassandra: Cassandra) -> None:
+    checker = health(cassandra, ttl=0)
     cassandra.away = True
-    assert not (await looking.report()).connected
+    assert not (await checker.report()).connected
     cassandra.away = False
-    assert (await looking.report()).connected
+    assert (await checker.report()).connected
 
 
-async def test_a_report_is_kept_for_its_time(cassandra: Cassandra) -> None:
-    looking = health(cassandra, ttl=60)
+async def test_a_report_is_kept_for_its_ttl(cassandra: Cassandra) -> None:
+    checker = health(cassandra, ttl=60)
     for _ in range(5):
-        await looking.report()
-    assert cassandra.looks == 1
+        await checker.report()
+    assert cassandra.checks == 1
 
 
-async def test_all_who_ask_at_once_lane_one_look(cassandra: Cassandra) -> None:
+async def test_concurrent_callers_share_one_check(cassandra: Cassandra) -> None:
     cassandra.gate = anyio.Event()
-    looking = health(cassandra, ttl=60)
+    checker = health(cassandra, ttl=60)
     async with anyio.create_task_group() as tasks:
         for _ in range(50):
-            tasks.start_soon(looking.report)
+            tasks.start_soon(checker.report)
         for _ in range(5):
             await anyio.lowlevel.checkpoint()
         cassandra.gate.set()
-    assert cassandra.looks == 1
+    assert cassandra.checks == 1

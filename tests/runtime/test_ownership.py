@@ -1,4 +1,4 @@
-"""A claim has one owner at a time, and an owner is one event loop of one process."""
+"""Owners (one event loop of one process) and claims (one owner at a time)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def new_loop() -> Iterator[Callable[[], asyncio.AbstractEventLoop]]:
 
 
 @pytest.mark.anyio
-async def test_others_are_refused_and_its_tasks_are_not() -> None:
+async def test_an_owner_accepts_its_tasks_and_refuses_other_loops() -> None:
     owner = Owner()
 
     async def check() -> None:
@@ -50,7 +50,7 @@ def on(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *args: Any
     return loop.run_until_complete(call())
 
 
-def test_two_loops_in_turn_in_one_thread_are_two(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_two_loops_of_one_thread_are_different_owners(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     first, second = new_loop(), new_loop()
     owner = on(first, Owner)
     with pytest.raises(WrongEventLoop):
@@ -60,7 +60,7 @@ def test_two_loops_in_turn_in_one_thread_are_two(new_loop: Callable[[], asyncio.
     on(first, owner.check)
 
 
-def test_a_claim_whose_loop_was_closed_is_free(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_a_claim_of_a_closed_loop_is_free(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     claim = Claim()
     first, second = new_loop(), new_loop()
     dead: AbstractContextManager[None] = claim.held()
@@ -70,7 +70,7 @@ def test_a_claim_whose_loop_was_closed_is_free(new_loop: Callable[[], asyncio.Ab
     first.close()
     alive = claim.held()
     on(second, alive.__enter__)
-    dead.__exit__(None, None, None)  # late, and without effect on the one that holds it now
+    dead.__exit__(None, None, None)  # late: must not release the claim of the new owner
     with pytest.raises(AlreadyStarted):
         on(second, claim.held().__enter__)
     on(second, alive.__exit__, None, None, None)

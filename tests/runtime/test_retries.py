@@ -1,4 +1,4 @@
-"""How often what failed is sent again, after which pauses, and which error counts in the end."""
+"""Retries: how many, after which pauses, and which error is raised in the end."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ def unknown(error: ServiceError) -> ServiceError:
     return error
 
 
-def test_every_reason_is_one_that_the_metrics_know() -> None:
+def test_every_reason_is_a_label_of_the_metrics() -> None:
     assert set(REASONS.values()) == set(RETRY_REASONS)
 
 
-def test_timeouts_are_repeated_so_often_and_after_pauses_that_double() -> None:
-    repeats = Retries(Deadline.after(LONG))
+def test_timeouts_are_retried_after_pauses_that_double() -> None:
+    retries = Retries(Deadline.after(LONG))
     pauses = []
-    while repeats.reason(WriteTimeout()):
-        pauses.append(repeats.pause)
+    while retries.reason(WriteTimeout()):
+        pauses.append(retries.pause)
     assert pauses[:5] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE, 8 * FIRST_PAUSE, LONGEST_PAUSE]
     assert pauses[5:] == [LONGEST_PAUSE] * (MAX_RETRIES - 5)
 
 
 @pytest.mark.parametrize("failure", [CassandraUnavailable, ConsistencyUnavailable])
-def test_refusals_end_it_sooner(failure: type[ServiceError]) -> None:
-    repeats = Retries(Deadline.after(LONG))
-    reasons = [repeats.reason(failure()) for _ in range(MAX_REFUSALS)]
+def test_refusals_end_the_retries_early(failure: type[ServiceError]) -> None:
+    retries = Retries(Deadline.after(LONG))
+    reasons = [retries.reason(failure()) for _ in range(MAX_REFUSALS)]
     assert reasons == [REASONS[failure]] * (MAX_REFUSALS - 1) + [None]
 
 
@@ -53,21 +53,21 @@ def test_other_failures_are_final(failure: type[ServiceError]) -> None:
     assert Retries(Deadline.after(LONG)).reason(failure()) is None
 
 
-def test_nothing_is_sent_again_for_which_no_time_is_left() -> None:
+def test_no_retry_without_time_for_its_pause() -> None:
     assert Retries(Deadline.after(FIRST_PAUSE / 2)).reason(ReadTimeout()) is None
 
 
 @pytest.mark.parametrize("last", [QueueFull, ShuttingDown, DeadlineExceeded])
-def test_a_repeat_that_was_not_sent_does_not_hide_why_it_was_needed(last: type[ServiceError]) -> None:
-    repeats, first = Retries(Deadline.after(LONG)), unknown(WriteTimeout())
-    assert repeats.reason(first)
-    assert repeats.reason(last()) is None
-    assert repeats.final(last()) is first
+def test_an_unsent_retry_does_not_hide_the_failure_before_it(last: type[ServiceError]) -> None:
+    retries, first = Retries(Deadline.after(LONG)), unknown(WriteTimeout())
+    assert retries.reason(first)
+    assert retries.reason(last()) is None
+    assert retries.final(last()) is first
 
 
-def test_the_last_answer_of_a_node_counts_and_what_was_unknown_stays_so() -> None:
-    repeats, last = Retries(Deadline.after(LONG)), ConsistencyUnavailable()
-    assert repeats.reason(unknown(WriteTimeout()))
-    assert repeats.reason(last)
-    assert repeats.final(last) is last
+def test_the_last_failure_is_raised_and_an_unknown_outcome_stays_unknown() -> None:
+    retries, last = Retries(Deadline.after(LONG)), ConsistencyUnavailable()
+    assert retries.reason(unknown(WriteTimeout()))
+    assert retries.reason(last)
+    assert retries.final(last) is last
     assert last.outcome == "unknown"

@@ -1,4 +1,4 @@
-"""Slots are granted within the limits, fairly among the lanes, and none is ever lost. No event loop is needed."""
+"""The slot scheduler: limits, fairness among lanes, throttling of pages, and no lost slots."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from asgi_app.runtime.scheduler import (
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -31,7 +31,7 @@ class Clock:
 
 
 class Slots(SlotScheduler):
-    """A scheduler with its clock, which records in `granted` who got a slot by waiting, and counts `throttled`."""
+    """A scheduler with its clock. Records the waiters that were granted a slot, and counts calls of `on_throttled`."""
 
     def __init__(self, limits: SlotLimits) -> None:
         self.clock = Clock()
@@ -62,7 +62,7 @@ def test_a_lane_takes_no_more_than_its_slots() -> None:
     assert (slots.in_flight, slots.waiting) == (8, 0)
 
 
-def test_probes_have_a_pool_of_their_own() -> None:
+def test_probes_have_reserved_slots() -> None:
     slots = Slots(SlotLimits(max_in_flight=1, max_waiting=1))
     fill(slots, Lane.REQUESTS, 1)
     fill(slots, Lane.PROBES, PROBE_SLOTS)
@@ -88,7 +88,7 @@ def test_a_full_queue_refuses() -> None:
     assert (slots.waiting, slots.waiting_of(Lane.PAGES)) == (3, 2)
 
 
-def test_waiters_of_a_lane_go_in_the_order_of_their_arrival() -> None:
+def test_waiters_of_a_lane_are_granted_in_order_of_arrival() -> None:
     slots = Slots(SlotLimits(max_in_flight=1))
     fill(slots, Lane.REQUESTS, 1)
     for name in "abc":
@@ -98,7 +98,7 @@ def test_waiters_of_a_lane_go_in_the_order_of_their_arrival() -> None:
     assert slots.granted == ["a", "b", "c"]
 
 
-def test_nobody_overtakes_a_waiter_of_the_same_lane() -> None:
+def test_no_call_overtakes_a_waiter_of_its_lane() -> None:
     slots = Slots(SlotLimits(max_in_flight=8, max_pages=4, max_pages_beside=1))
     fill(slots, Lane.REQUESTS, 1)
     fill(slots, Lane.PAGES, 1)
@@ -121,18 +121,18 @@ def test_no_lane_starves_another(max_in_flight: int) -> None:
             slots.enqueue(lane, lambda lane=lane: running.append(lane))  # type: ignore[misc]
     ended: list[Lane] = []
     for _ in range(12):
-        slots.clock.now += MAX_THROTTLE_SECONDS + 0.1  # so that throttling decides nothing here
+        slots.clock.now += MAX_THROTTLE_SECONDS + 0.1  # so that pages are not throttled
         ended.append(running.pop(0))
         slots.release(ended[-1])
     assert all(ended.count(lane) >= 2 for lane in lanes)
 
 
 class TestThrottling:
-    """Pages beside requests: one at a time here, four without."""
+    """Up to four pages in flight, or one while requests are active."""
 
     limits = SlotLimits(max_in_flight=16, max_pages=4, max_pages_beside=1)
 
-    def test_pages_are_throttled_while_a_request_runs_and_shortly_after(self) -> None:
+    def test_pages_are_throttled_while_requests_are_active(self) -> None:
         slots = Slots(self.limits)
         fill(slots, Lane.REQUESTS, 1)
         fill(slots, Lane.PAGES, 1)
@@ -145,7 +145,7 @@ class TestThrottling:
         fill(slots, Lane.PAGES, 3)
         assert not slots.try_acquire(Lane.PAGES)
 
-    def test_a_page_that_waited_for_long_is_granted_beside_requests(self) -> None:
+    def test_a_page_that_waited_long_is_not_throttled(self) -> None:
         slots = Slots(self.limits)
         fill(slots, Lane.REQUESTS, 1)
         fill(slots, Lane.PAGES, 1)
@@ -154,7 +154,7 @@ class TestThrottling:
         slots.wait(Lane.PAGES, "new")
         assert slots.granted == ["old"]
 
-    def test_it_asks_for_another_look_while_pages_are_throttled_and_only_then(self) -> None:
+    def test_on_throttled_is_called_only_while_pages_are_throttled(self) -> None:
         slots = Slots(self.limits)
         fill(slots, Lane.REQUESTS, 1)
         fill(slots, Lane.PAGES, 1)
@@ -166,7 +166,7 @@ class TestThrottling:
         assert slots.throttled == 1
 
 
-def test_cancelling_a_waiter_takes_it_out_of_the_queue() -> None:
+def test_a_cancelled_waiter_leaves_the_queue() -> None:
     slots = Slots(SlotLimits(max_in_flight=1))
     fill(slots, Lane.REQUESTS, 1)
     leaving = slots.wait(Lane.REQUESTS, "leaving")
@@ -176,7 +176,7 @@ def test_cancelling_a_waiter_takes_it_out_of_the_queue() -> None:
     assert (slots.granted, slots.in_flight, slots.waiting) == (["staying"], 1, 0)
 
 
-def test_cancelling_a_waiter_that_was_granted_passes_the_slot_on() -> None:
+def test_a_cancelled_waiter_that_was_granted_passes_its_slot_on() -> None:
     slots = Slots(SlotLimits(max_in_flight=1))
     fill(slots, Lane.REQUESTS, 1)
     granted = slots.wait(Lane.REQUESTS, "granted")
@@ -186,7 +186,7 @@ def test_cancelling_a_waiter_that_was_granted_passes_the_slot_on() -> None:
     assert (slots.granted, slots.in_flight) == (["granted", "next"], 1)
 
 
-def test_waking_all_empties_every_queue() -> None:
+def test_wake_all_empties_every_queue() -> None:
     slots = Slots(SlotLimits(max_in_flight=1))
     fill(slots, Lane.REQUESTS, 1)
     fill(slots, Lane.PROBES, PROBE_SLOTS)
@@ -201,7 +201,7 @@ def test_waking_all_empties_every_queue() -> None:
     max_pages=st.integers(1, 4),
     steps=st.lists(st.tuples(st.sampled_from(["come", "end", "leave"]), st.sampled_from(list(Lane)), st.floats(0, 1))),
 )
-def test_whatever_comes_and_goes_the_limits_hold_and_no_slot_is_lost(
+def test_limits_hold_and_no_slot_is_lost_in_any_order_of_events(
     max_in_flight: int, max_pages: int, steps: list[tuple[str, Lane, float]]
 ) -> None:
     limits = SlotLimits(max_in_flight=max_in_flight, max_pages=max_pages, max_pages_beside=1, max_waiting=3)

@@ -1,4 +1,4 @@
-"""A keyspace with many users that nobody changes, beside the run's own to write in."""
+"""A keyspace with many users that no test changes, beside the keyspace of the run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MANY = 100_000
 
 @pytest.fixture(scope="session")
 def crowded(cql: Session) -> Iterator[str]:
-    """A keyspace with `MANY` users, which no test changes."""
+    """Create a keyspace with `MANY` users, which no test changes, and return its name."""
     with own_keyspace(cql) as name:
         seed(cql, name, MANY, lambda _: None)
         yield name
@@ -26,7 +26,7 @@ def crowded(cql: Session) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def crowd(cql: Session, crowded: str) -> list[User]:
-    """The users of the crowded keyspace as the driver reads them, in the order of their tokens."""
+    """Return the users of the crowded keyspace as the driver reads them, in token order."""
     return stored_users(cql, f"{crowded}.users")
 
 
@@ -37,7 +37,7 @@ def crowded_settings(node_address: tuple[str, int], crowded: str) -> Settings:
 
 @pytest.fixture
 def users(cql: Session, keyspace: str) -> str:
-    """The table's name in CQL; the table is empty."""
+    """Empty the table of users, and return its name in CQL."""
     table = f"{keyspace}.users"
     cql.execute(f"TRUNCATE {table}")
     return table

@@ -1,4 +1,4 @@
-"""Parents that mount the service behind middleware of their own: for any server to run: `streams.parents:make()`."""
+"""Parent applications that mount the service behind middleware, for any server to run: `streams.parents:make()`."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class PassThrough:
 
 
 class SlowReader:
-    """Stands for a client that takes a while for each chunk, so that a stream of few rows passes its time."""
+    """Delays each chunk as a slow client would, so that a stream of few rows exceeds its time."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward every message, a body after `CHUNK_SECONDS`."""
+        """Forward every message, each piece of the body after `CHUNK_SECONDS`."""
 
         async def forward(message: Message) -> None:
             if message["type"] == "http.response.body":
@@ -77,18 +77,18 @@ STACKS = (
     "gzip-base-base",
     "base-gzip-base",
 )
-"""The middleware around the service, from inside out."""
+"""Stacks of middleware around the service, the innermost first."""
 
 
 def behind(stack: str, app: ASGIApp) -> ASGIApp:
-    """The application behind the middleware that `stack` names."""
+    """Return `app` behind the middleware that `stack` names."""
     for layer in stack.split("-") if stack != "none" else ():
         app = LAYERS[layer](app)
     return app
 
 
 def make() -> Starlette:
-    """A parent with each stack at `/{stack}/off`, and at `/{stack}/on` with the service's own compression on."""
+    """Return a parent with each stack at `/{stack}/off`, and at `/{stack}/on` with the service's compression on."""
     settings = Settings.load()
     services = {name: create_app(replace(settings, gzip=name == "on")) for name in ("off", "on")}
     places = [

@@ -1,4 +1,4 @@
-"""Users as they are stored, written and read by the driver alone, and the ways over them through the service."""
+"""Users written and read by the driver directly, and read through the service by streams and pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WRITES_AT_ONCE = 100
 
 
 def stored_users(cql: Session, table: str) -> list[User]:
-    """All users in the order of their tokens, as JSON shows them."""
+    """Return all users in token order, as JSON shows them."""
     read = f"SELECT token(id) AS place, id, name, email, age, created_at, updated_at FROM {table}"
     rows = list(cql.execute(read))
     places = [row.place for row in rows]
@@ -47,7 +47,7 @@ def write_users(
     consistency_level: int = ConsistencyLevel.ONE,
     at_once: int = WRITES_AT_ONCE,
 ) -> list[str]:
-    """Write a user of each age; their ids."""
+    """Write a user of each age, and return their ids."""
     ids = [(uuid.uuid4(), age) for age in ages]
     insert = cql.prepare(f"INSERT INTO {table} (id, name, age) VALUES (?, ?, ?)")
     insert.consistency_level = consistency_level
@@ -59,7 +59,7 @@ def write_users(
 def delete_users(cql: Session, table: str, ids: Sequence[str]) -> None:
     """Delete the users with these ids."""
     delete = cql.prepare(f"DELETE FROM {table} WHERE id = ?")
-    execute_concurrent_with_args(cql, delete, [(uuid.UUID(it),) for it in ids], concurrency=WRITES_AT_ONCE)
+    execute_concurrent_with_args(cql, delete, [(uuid.UUID(user_id),) for user_id in ids], concurrency=WRITES_AT_ONCE)
 
 
 def ids_of(users: Iterable[User]) -> list[str]:
@@ -67,14 +67,14 @@ def ids_of(users: Iterable[User]) -> list[str]:
 
 
 async def stream(app: Any, query: str = "", **exchange: Any) -> Exchange:
-    """A whole answer of /users/stream, message by message."""
+    """Request /users/stream, and return the exchange with every message of the response."""
     asked = Exchange("GET", "/users/stream", query=query.encode(), **exchange)
     await asked.run(app)
     return asked
 
 
 async def streamed(app: Any, query: str = "") -> list[User]:
-    """The users of a stream that was whole."""
+    """Return the users of a complete stream."""
     answer = await stream(app, query)
     assert (answer.status, answer.complete) == (200, True)
     users: list[User] = json.loads(b"".join(answer.chunks))
@@ -82,7 +82,7 @@ async def streamed(app: Any, query: str = "") -> list[User]:
 
 
 async def walk(client: httpx.AsyncClient, **params: Any) -> list[list[User]]:
-    """The pages of /users/stream/pages, each but the first by the token of the one before alone."""
+    """Return the pages of /users/stream/pages, each requested by nothing but the token of the page before."""
     pages: list[list[User]] = []
     while True:
         answer = await client.get("/users/stream/pages", params=params)

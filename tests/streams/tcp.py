@@ -1,4 +1,4 @@
-"""The service behind a real socket: uvicorn in a thread of this process, and clients that are no more than sockets."""
+"""The service behind a real socket: uvicorn in a thread of this process, and clients that are plain sockets."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from asgi_app.app import create_app
 from asgi_app.settings import Settings
 
 SMALL_BUFFER = 32 * 1024
-"""Bytes the kernel keeps for a client that does not read, so that a server has to wait for it soon."""
+"""Bytes the kernel buffers for a client that does not read: so few that the server soon has to wait."""
 
 
 class Threaded:
-    """A running server and a look at what it holds. `parent` makes the application that is served, of the service."""
+    """A running server, and what it holds open. `parent` wraps the service into the application that is served."""
 
     def __init__(self, settings: Settings, http: Any, parent: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> None:
         self.app = create_app(settings)
@@ -63,15 +63,15 @@ class Threaded:
         assert not self._thread.is_alive()
 
     def open_sockets(self) -> int:
-        """Connections of clients at the server's side."""
+        """Return the number of client connections on the server's side."""
         return sum(
-            it.laddr.port == self.port and it.status != psutil.CONN_LISTEN
-            for it in psutil.Process().net_connections("tcp")
-            if it.laddr and it.status != psutil.CONN_TIME_WAIT
+            connection.laddr.port == self.port and connection.status != psutil.CONN_LISTEN
+            for connection in psutil.Process().net_connections("tcp")
+            if connection.laddr and connection.status != psutil.CONN_TIME_WAIT
         )
 
     def tasks(self) -> set[str]:
-        """The names of the coroutines that the loop runs."""
+        """Return the names of the tasks on the server's event loop."""
 
         async def look() -> set[str]:
             others = asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
@@ -89,7 +89,7 @@ class Threaded:
 def threaded(
     settings: Settings, http: Any = "auto", parent: Callable[[ASGIApp], ASGIApp] = lambda app: app
 ) -> Iterator[Threaded]:
-    """A server in a thread for as long as the block runs."""
+    """Run a server in a thread for the duration of the block."""
     server = Threaded(settings, http, parent)
     try:
         server.start()
@@ -99,7 +99,7 @@ def threaded(
 
 
 def connect(port: int, *, receive_buffer: int | None = None) -> socket.socket:
-    """A client's socket."""
+    """Connect to the server, and return the client's socket."""
     client = socket.socket()
     if receive_buffer is not None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -109,13 +109,13 @@ def connect(port: int, *, receive_buffer: int | None = None) -> socket.socket:
 
 
 def ask(client: socket.socket, target: str, *, version: str = "1.1", headers: str = "") -> None:
-    """Send a request that wants the connection closed after the answer."""
+    """Send a GET request with `Connection: close`."""
     head = f"GET {target} HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
     client.sendall(head.encode())
 
 
 def rest(client: socket.socket) -> bytes:
-    """All that comes until the server closes or resets."""
+    """Return everything received until the server closes or resets the connection."""
     received = bytearray()
     try:
         while data := client.recv(1 << 20):
@@ -126,13 +126,13 @@ def rest(client: socket.socket) -> bytes:
 
 
 def reset(client: socket.socket) -> None:
-    """Close as a client that crashed: with RST."""
+    """Close the connection with RST, as a client that crashed."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
 
 
 def unchunked(body: bytes) -> bytes:
-    """A chunked body put together. Raises ValueError where the last chunk is missing."""
+    """Return the content of a chunked body. Raises ValueError if the last chunk is missing."""
     whole = bytearray()
     at = 0
     while True:

@@ -1,4 +1,4 @@
-"""A stream that breaks off looks broken through middleware of a parent, and a whole one whole, under each server."""
+"""Through a parent's middleware and under each server, a broken stream looks incomplete and a complete one complete."""
 
 from __future__ import annotations
 
@@ -36,47 +36,47 @@ SERVERS: Mapping[str, list[str]] = {
 }
 
 NEEDS_ASSERTS = frozenset({"base-gzip-base"})
-"""Where BaseHTTPMiddleware does not pass the break on, and fails by one of its own asserts."""
+"""Stacks in which BaseHTTPMiddleware does not forward the break, but fails by one of its asserts."""
 
 ROWS = 1_500
 NAME = "n" * 4_000
-"""So long that no kernel buffers all rows for a client that takes none."""
+"""Long enough that no kernel buffers all rows for a client that does not read."""
 
 SECONDS = ROWS * CHUNK_SECONDS / 10
-"""The time of a stream: a tenth of what it takes page by page when a page is a row."""
+"""The time limit of a stream: a tenth of what it takes with one row per page."""
 
 AT_ONCE = 60
-"""Streams that break off together: half of all."""
+"""Concurrent streams that break off: half of all."""
 
 FEW = 4
 
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 ENCODINGS = (("off", ""), ("off", "gzip"), ("on", "gzip"))
-"""Whether the service compresses, and what the client accepts; in the second case a GZipMiddleware compresses."""
+"""Whether the service compresses, and what the client accepts. In the second case a GZipMiddleware compresses."""
 
 
 @pytest.fixture(scope="module")
 def filled(cql: Session) -> Iterator[str]:
-    """A keyspace with users enough."""
+    """Create a keyspace with `ROWS` users, and return its name."""
     with own_keyspace(cql) as name:
         write_users(cql, f"{name}.users", [1] * ROWS, name=NAME, at_once=10)
         yield name
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_each_form_breaks_off_visibly_behind_each_stack_and_is_whole_otherwise_under(
+def test_broken_and_complete_streams_behind_each_stack_under(
     server: str, node_address: tuple[str, int], filled: str
 ) -> None:
-    stacks = [it for it in STACKS if server != "uvicorn without asserts" or it not in NEEDS_ASSERTS]
-    asked = list(itertools.product(stacks, ENCODINGS, FORMATS))
+    stacks = [stack for stack in STACKS if server != "uvicorn without asserts" or stack not in NEEDS_ASSERTS]
+    cases = list(itertools.product(stacks, ENCODINGS, FORMATS))
     with running(server, node_address, filled) as (program, port), ThreadPoolExecutor(AT_ONCE) as clients:
-        with ThreadPoolExecutor(FEW) as few:  # a whole stream must not lose its time to others
-            wholes = few.map(lambda it: answer(port, *it, "limit=3&fetch_size=1"), asked)
-            assert [it for it, whole in zip(asked, wholes, strict=True) if not ended(whole)] == []
-        broken = clients.map(lambda it: answer(port, *it, "fetch_size=1"), asked)
-        assert [it for it, part in zip(asked, broken, strict=True) if ended(part)] == []
-        assert program.errors.count("a stream ended incomplete") == len(asked)
+        with ThreadPoolExecutor(FEW) as few:  # so that no complete stream exceeds its time because of the others
+            wholes = few.map(lambda case: answer(port, *case, "limit=3&fetch_size=1"), cases)
+            assert [case for case, whole in zip(cases, wholes, strict=True) if not ended(whole)] == []
+        broken = clients.map(lambda case: answer(port, *case, "fetch_size=1"), cases)
+        assert [case for case, part in zip(cases, broken, strict=True) if ended(part)] == []
+        assert program.errors.count("a stream ended incomplete") == len(cases)
         assert "500 Internal Server Error" not in program.errors + program.output
         old = answer(port, "base-base", ENCODINGS[0], "json", "fetch_size=1", version="1.0")
         assert b" 200 " in old.splitlines()[0]
@@ -85,7 +85,7 @@ def test_each_form_breaks_off_visibly_behind_each_stack_and_is_whole_otherwise_u
 
 
 @pytest.mark.parametrize("http", ["h11", "httptools"])
-def test_a_client_that_took_nothing_for_too_long_sees_the_break_when_it_reads_on(
+def test_a_client_that_was_too_slow_sees_an_incomplete_body(
     http: str, node_address: tuple[str, int], filled: str
 ) -> None:
     settings = settings_for(node_address, filled, send_timeout=1.0)
@@ -100,18 +100,18 @@ def test_a_client_that_took_nothing_for_too_long_sees_the_break_when_it_reads_on
 
 
 @pytest.mark.anyio
-async def test_a_last_page_that_was_not_taken_in_time_is_no_end(node_address: tuple[str, int], filled: str) -> None:
+async def test_a_last_page_that_was_not_taken_in_time_is_incomplete(node_address: tuple[str, int], filled: str) -> None:
     async with serving(settings_for(node_address, filled, stream_timeout=0.5)) as (app, _):
         asked = Exchange("GET", "/users/stream", query=b"limit=1")
         with pytest.raises(StreamAborted):
-            await asked.run(BaseHTTPMiddleware(never_takes_the_body_of(app), untouched))
+            await asked.run(BaseHTTPMiddleware(blocking_the_body_of(app), untouched))
         assert asked.status == 200
         assert not any(message.get("body") for message in asked.messages)
         assert not asked.complete
 
 
-def never_takes_the_body_of(app: ASGIApp) -> ASGIApp:
-    """Middleware that forwards every message but a body."""
+def blocking_the_body_of(app: ASGIApp) -> ASGIApp:
+    """Return middleware that forwards every message except the body."""
 
     async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
         async def forward(message: Message) -> None:
@@ -126,7 +126,7 @@ def never_takes_the_body_of(app: ASGIApp) -> ASGIApp:
 
 @contextmanager
 def running(server: str, node_address: tuple[str, int], keyspace: str) -> Iterator[tuple[Program, int]]:
-    """The parents under this server, with little time for streams, and their port."""
+    """Run the parents under `server` with a short time limit for streams, and yield the program and its port."""
     host, port_of_node = node_address
     variables = {
         "CASSANDRA_HOSTS": host,
@@ -143,7 +143,7 @@ def running(server: str, node_address: tuple[str, int], keyspace: str) -> Iterat
 
 
 def answer(port: int, stack: str, encoding: tuple[str, str], form: str, query: str, *, version: str = "1.1") -> bytes:
-    """Everything that a client receives until the server closes."""
+    """Return everything a client receives until the server closes the connection."""
     compresses, accepted = encoding
     with connect(port) as client:
         target = f"/{stack}/{compresses}/users/stream?format={form}&{query}"
@@ -152,7 +152,7 @@ def answer(port: int, stack: str, encoding: tuple[str, str], form: str, query: s
 
 
 def ended(received: bytes) -> bool:
-    """Whether the chunked body of an answer came to its end. Fails where there is no such answer."""
+    """Return whether a chunked body is complete. Fails if `received` is not a 200 response with a chunked body."""
     head, _, body = received.partition(b"\r\n\r\n")
     assert b" 200 " in head.splitlines()[0], received[:1000]
     assert b"transfer-encoding: chunked" in head.lower()

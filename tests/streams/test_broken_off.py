@@ -1,4 +1,4 @@
-"""A node that freezes or dies in the middle of a stream: the body is incomplete in time, and the service goes on."""
+"""A node that freezes or dies during a stream: the body ends incomplete in time, and the service keeps running."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ pytestmark = pytest.mark.long
 
 ROWS = 6_000
 NAME = "x" * 2000
-"""Rows in megabytes enough that no kernel buffers all of them before the node is stopped."""
+"""Rows large enough that no kernel buffers all of them before the node is stopped."""
 
 PAGE_SECONDS = 1.0
 MARGIN = 4.0
-"""Seconds over the deadline of a page that a busy machine may take."""
+"""Seconds a busy machine may exceed the deadline of a page."""
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalNode]:
-    """A node of this module's own, to stop."""
+    """Run a node that only this module uses, so that tests may stop it."""
     with local_node(NodeSpec(data=tmp_path_factory.mktemp("node"))) as node:
         yield node
 
 
 @pytest.fixture(scope="module")
 def server(node: LocalNode) -> Iterator[Threaded]:
-    """One service for all tests of this module: none of them may need it to be started again."""
-    keyspace = unused_keyspace()  # it goes with the node
+    """Run one service for all tests of this module: it must survive each of them without a restart."""
+    keyspace = unused_keyspace()  # deleted with the node
     with connected(node.host, node.port) as cql:
         create(cql, keyspace)
         write_users(cql, f"{keyspace}.users", [1] * ROWS, name=NAME)
@@ -49,14 +49,12 @@ def server(node: LocalNode) -> Iterator[Threaded]:
 
 @pytest.fixture
 def frozen(node: LocalNode) -> Iterator[Callable[[], None]]:
-    """Freezes the node; it goes on after the test."""
+    """Return a function that freezes the node; resume the node after the test."""
     yield node.pause
     node.resume()
 
 
-def test_a_stream_from_a_frozen_node_ends_incomplete_within_its_deadline(
-    server: Threaded, frozen: Callable[[], None]
-) -> None:
+def test_a_stream_from_a_frozen_node_ends_incomplete_in_time(server: Threaded, frozen: Callable[[], None]) -> None:
     streams_whole(server)
     with httpx.stream("GET", f"{server.url}/users/stream?fetch_size=100", timeout=30) as answer:
         pieces = answer.iter_bytes()
@@ -73,7 +71,7 @@ def test_a_stream_from_a_frozen_node_ends_incomplete_within_its_deadline(
     nothing_is_open(server)
 
 
-def test_the_last_line_of_a_broken_ndjson_stream_is_the_error(server: Threaded, frozen: Callable[[], None]) -> None:
+def test_a_broken_ndjson_stream_ends_with_the_error(server: Threaded, frozen: Callable[[], None]) -> None:
     streams_whole(server)
     body, _ = broken_off(server, "/users/stream?fetch_size=100&format=ndjson", frozen)
     *rows, last = body.splitlines()
@@ -85,7 +83,7 @@ def test_the_last_line_of_a_broken_ndjson_stream_is_the_error(server: Threaded, 
 
 
 @pytest.mark.parametrize("form", ["msgpack", "csv"])
-def test_the_other_forms_are_incomplete_too(server: Threaded, frozen: Callable[[], None], form: str) -> None:
+def test_other_broken_formats_are_incomplete(server: Threaded, frozen: Callable[[], None], form: str) -> None:
     streams_whole(server)
     body, seconds = broken_off(server, f"/users/stream?fetch_size=100&format={form}", frozen)
     assert 0 < body.count(NAME.encode()) < ROWS
@@ -93,7 +91,7 @@ def test_the_other_forms_are_incomplete_too(server: Threaded, frozen: Callable[[
     nothing_is_open(server)
 
 
-def test_curl_says_that_the_transfer_was_cut(server: Threaded, frozen: Callable[[], None]) -> None:
+def test_curl_reports_an_incomplete_transfer(server: Threaded, frozen: Callable[[], None]) -> None:
     streams_whole(server)
     command = ["curl", "-sS", "--no-buffer", f"{server.url}/users/stream?fetch_size=100"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as curl:
@@ -106,9 +104,7 @@ def test_curl_says_that_the_transfer_was_cut(server: Threaded, frozen: Callable[
     nothing_is_open(server)
 
 
-def test_a_client_that_speaks_http_1_0_sees_an_array_that_stays_open(
-    server: Threaded, frozen: Callable[[], None]
-) -> None:
+def test_a_broken_json_array_stays_open_over_http_1_0(server: Threaded, frozen: Callable[[], None]) -> None:
     streams_whole(server)
     with connect(server.port, receive_buffer=SMALL_BUFFER) as client:
         ask(client, "/users/stream?fetch_size=100", version="1.0")
@@ -121,7 +117,7 @@ def test_a_client_that_speaks_http_1_0_sees_an_array_that_stays_open(
     nothing_is_open(server)
 
 
-def test_an_error_before_the_first_byte_has_a_status_of_its_own(server: Threaded, frozen: Callable[[], None]) -> None:
+def test_an_error_before_the_first_byte_has_its_own_status(server: Threaded, frozen: Callable[[], None]) -> None:
     streams_whole(server)
     frozen()
     answer = httpx.get(f"{server.url}/users/stream", timeout=30)
@@ -129,9 +125,7 @@ def test_an_error_before_the_first_byte_has_a_status_of_its_own(server: Threaded
     nothing_is_open(server)
 
 
-def test_a_stream_from_a_killed_node_ends_incomplete_and_works_again_when_the_node_is_back(
-    server: Threaded, node: LocalNode
-) -> None:
+def test_streams_work_again_after_the_node_was_killed_and_restarted(server: Threaded, node: LocalNode) -> None:
     streams_whole(server)
     body, seconds = broken_off(server, "/users/stream?fetch_size=100&format=ndjson", node.kill)
     assert seconds < PAGE_SECONDS + MARGIN
@@ -144,7 +138,7 @@ def test_a_stream_from_a_killed_node_ends_incomplete_and_works_again_when_the_no
 
 
 def broken_off(server: Threaded, target: str, stop: Callable[[], None]) -> tuple[bytes, float]:
-    """The body of a stream during which `stop` was called, and how long it then took to break off."""
+    """Call `stop` during a stream; return its body, and the seconds until it broke off."""
     with httpx.stream("GET", server.url + target, timeout=30) as answer:
         pieces = answer.iter_bytes()
         body = bytearray(next(pieces))
@@ -157,7 +151,7 @@ def broken_off(server: Threaded, target: str, stop: Callable[[], None]) -> tuple
 
 
 def streams_whole(server: Threaded) -> None:
-    """The same service, never restarted, streams every row again, once the node has had time to be found."""
+    """Wait until the service streams every row; it may have to reconnect to the node first."""
 
     def look() -> bool:
         try:

@@ -1,4 +1,4 @@
-"""Clients that leave, stall, dawdle or are too many: nothing of theirs stays, and the others are served."""
+"""Clients that disconnect, stall, read slowly, or are too many: nothing of theirs stays, and others are served."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ STALLED = 20
 MEGABYTE = 1024 * 1024
 
 
-# --- clients that leave
+# --- clients that disconnect
 
 
-def test_five_hundred_clients_that_leave_at_random_points_leave_nothing_behind(
+def test_five_hundred_disconnecting_clients_leave_nothing_behind(
     node_address: tuple[str, int], crowded: str, crowd: list[User]
 ) -> None:
     with threaded(settings_for(node_address, crowded, max_streams=1000)) as server:
@@ -77,16 +77,14 @@ def _come_and_leave(server: Threaded, choice: random.Random) -> None:
 
 
 def _threads() -> set[str]:
-    """Every thread but the workers, which come, idle and go."""
+    """Return the threads, except anyio's worker threads, which come and go."""
     found = {f"{thread.name} {thread.ident}" for thread in threading.enumerate()}
     return {name for name in found if not name.startswith("AnyIO worker")}
 
 
 @every_loop
 @pytest.mark.anyio
-async def test_a_hundred_clients_that_leave_at_random_chunks_leave_nothing_behind(
-    app: Starlette, cql: Session, users: str
-) -> None:
+async def test_a_hundred_disconnecting_exchanges_leave_nothing_behind(app: Starlette, cql: Session, users: str) -> None:
     write_users(cql, users, [1] * 60)
     choice = random.Random(4)
     database = app.state.database
@@ -112,12 +110,12 @@ async def test_a_hundred_clients_that_leave_at_random_chunks_leave_nothing_behin
     assert len(await streamed(app, "fetch_size=7")) == 60
 
 
-# --- streams that are too many
+# --- too many streams
 
 
 @every_loop
 @pytest.mark.anyio
-async def test_one_stream_more_than_may_be_open_is_refused_until_another_ends(
+async def test_one_stream_too_many_is_refused(
     settings: Settings, node_address: tuple[str, int], keyspace: str, cql: Session, users: str
 ) -> None:
     write_users(cql, users, [1] * 9)
@@ -143,12 +141,12 @@ async def test_one_stream_more_than_may_be_open_is_refused_until_another_ends(
         assert len(await streamed(app)) == 9
 
 
-# --- clients that stall or dawdle, under `asgi-cassandra serve`
+# --- clients that stall or read slowly, under `asgi-cassandra serve`
 
 
 @contextmanager
 def serve(folder: Path, address: tuple[str, int], keyspace: str, **settings: str) -> Iterator[tuple[Program, int]]:
-    """The command with a short patience; the program and its port."""
+    """Run `asgi-cassandra serve` with a send timeout of 1 s; yield the program and its port."""
     host, number = address
     variables: Mapping[str, str] = {
         "CASSANDRA_HOSTS": host,
@@ -169,7 +167,7 @@ def served(tmp_path: Path, node_address: tuple[str, int], crowded: str) -> Itera
         yield running
 
 
-def test_twenty_clients_that_never_read_are_dropped_with_all_that_was_kept_for_them(
+def test_clients_that_never_read_are_dropped_and_their_memory_freed(
     served: tuple[Program, int],
 ) -> None:
     program, port = served
@@ -177,7 +175,7 @@ def test_twenty_clients_that_never_read_are_dropped_with_all_that_was_kept_for_t
     for _ in range(6):
         _stall(program, port)
         resident.append(psutil.Process(program.process.pid).memory_info().rss / MEGABYTE)
-    # The first rounds fill the allocator's arenas. Three rounds that kept one page a client would keep 57 MB.
+    # The first rounds fill the allocator's arenas. Three rounds that keep one page per client would keep 57 MB.
     assert resident[5] - resident[2] < 28, f"MB after each round: {resident}"
     assert program.errors.count("ClientTooSlow") >= 6 * STALLED
 
@@ -202,14 +200,14 @@ def _status(port: int) -> dict[str, int]:
 
 def _open_sockets(program: Program, port: int) -> int:
     connections = psutil.Process(program.process.pid).net_connections("tcp")
-    return sum(it.laddr.port == port and it.status != psutil.CONN_LISTEN for it in connections)
+    return sum(found.laddr.port == port and found.status != psutil.CONN_LISTEN for found in connections)
 
 
-def test_clients_that_never_read_are_dropped_also_where_the_end_of_their_answer_was_buffered(
+def test_clients_that_never_read_a_buffered_response_are_dropped(
     served: tuple[Program, int],
 ) -> None:
     program, port = served
-    sizes = range(5_000, 35_000, 5_000)  # of one of them the last page alone finds no place in the kernel
+    sizes = range(5_000, 35_000, 5_000)  # in one case only the last page does not fit into the kernel's buffer
     clients = [connect(port, receive_buffer=SMALL_BUFFER) for _ in sizes]
     try:
         for client, rows in zip(clients, sizes, strict=True):
@@ -223,12 +221,12 @@ def test_clients_that_never_read_are_dropped_also_where_the_end_of_their_answer_
 
 
 def _kept_by_kernel(port: int) -> int:
-    """Connections at the server's side, whoever they belong to."""
-    kept = (it for it in psutil.net_connections("tcp") if it.laddr and it.laddr.port == port)
-    return sum(it.status not in (psutil.CONN_LISTEN, psutil.CONN_TIME_WAIT) for it in kept)
+    """Return the number of connections on the server's side, including those that no process owns any more."""
+    kept = (found for found in psutil.net_connections("tcp") if found.laddr and found.laddr.port == port)
+    return sum(found.status not in (psutil.CONN_LISTEN, psutil.CONN_TIME_WAIT) for found in kept)
 
 
-def test_streams_that_are_broken_off_while_their_clients_stall_leave_nothing_behind(
+def test_broken_streams_of_stalled_clients_leave_nothing_behind(
     tmp_path: Path, node_address: tuple[str, int], crowded: str
 ) -> None:
     with serve(tmp_path, node_address, crowded, ASGI_CASSANDRA_STREAM_TIMEOUT="1") as (program, port):
@@ -244,15 +242,15 @@ def test_streams_that_are_broken_off_while_their_clients_stall_leave_nothing_beh
         assert "ERROR" not in program.errors
 
 
-def test_a_client_that_reads_slowly_but_steadily_gets_everything(
-    served: tuple[Program, int], crowd: list[User]
-) -> None:
+def test_a_slow_client_gets_every_row(served: tuple[Program, int], crowd: list[User]) -> None:
     program, port = served
     with connect(port, receive_buffer=SMALL_BUFFER) as client:
         ask(client, "/users/stream?fetch_size=5000&limit=30000")
         received = bytearray()
         pause = threading.Event()
-        for data in iter(lambda: client.recv(16 * 1024), b""):  # far slower than a page a second, never still for one
+        for data in iter(
+            lambda: client.recv(16 * 1024), b""
+        ):  # far slower than a page per second, but never idle for one
             received += data
             pause.wait(0.02)
     assert "ClientTooSlow" not in program.errors
@@ -260,9 +258,7 @@ def test_a_client_that_reads_slowly_but_steadily_gets_everything(
     assert httpx.Response(200, content=body).json() == crowd[:30_000]
 
 
-def test_a_client_that_stalls_does_not_slow_the_others(
-    node_address: tuple[str, int], crowded: str, crowd: list[User]
-) -> None:
+def test_stalled_clients_do_not_slow_others(node_address: tuple[str, int], crowded: str, crowd: list[User]) -> None:
     with threaded(settings_for(node_address, crowded)) as server:
         stalled = [connect(server.port, receive_buffer=SMALL_BUFFER) for _ in range(5)]
         for client in stalled:

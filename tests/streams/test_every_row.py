@@ -1,4 +1,4 @@
-"""Every row once, in order: many rows, counts around a page's, gaps, and rows that come and go meanwhile."""
+"""Every row once and in order: many rows, counts around a page's size, gaps, and concurrent writes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def crowded_service(
 
 
 @pytest.mark.parametrize("query", ["", "fetch_size=5000"])
-async def test_a_hundred_thousand_users_come_once_each_in_the_order_of_their_tokens(
+async def test_a_hundred_thousand_users_are_streamed_in_token_order(
     crowded_service: tuple[Starlette, httpx.AsyncClient], crowd: list[User], query: str
 ) -> None:
     found = await streamed(crowded_service[0], query)
@@ -48,7 +48,7 @@ async def test_a_hundred_thousand_users_come_once_each_in_the_order_of_their_tok
     assert found == crowd
 
 
-async def test_a_filter_over_a_hundred_thousand_users_gives_all_it_should(
+async def test_a_filtered_stream_of_a_hundred_thousand_users(
     crowded_service: tuple[Starlette, httpx.AsyncClient], crowd: list[User]
 ) -> None:
     wanted = [user for user in crowd if user["age"] >= 95]
@@ -56,7 +56,7 @@ async def test_a_filter_over_a_hundred_thousand_users_gives_all_it_should(
     assert await streamed(crowded_service[0], "age_filter=95&limit=4321&fetch_size=100") == wanted[:4321]
 
 
-async def test_a_walk_by_tokens_over_a_hundred_thousand_users_is_the_stream(
+async def test_pages_of_a_hundred_thousand_users_equal_the_stream(
     crowded_service: tuple[Starlette, httpx.AsyncClient], crowd: list[User]
 ) -> None:
     pages = await walk(crowded_service[1], fetch_size=5000)
@@ -64,7 +64,7 @@ async def test_a_walk_by_tokens_over_a_hundred_thousand_users_is_the_stream(
     assert {len(page) for page in pages[:-1]} == {5000}
 
 
-async def test_the_first_chunk_goes_out_when_two_pages_were_asked_for_at_most(
+async def test_at_most_one_page_is_requested_ahead(
     crowded_service: tuple[Starlette, httpx.AsyncClient], crowd: list[User]
 ) -> None:
     app = crowded_service[0]
@@ -81,25 +81,25 @@ async def test_the_first_chunk_goes_out_when_two_pages_were_asked_for_at_most(
         read.append(total() - before)
 
     answer = await stream(app, "fetch_size=1000", on_chunk=keep)
-    assert read[0] <= 2  # a page that is awaited is counted when it is there
+    assert read[0] <= 2  # a page is counted when it arrives
     assert read[-1] >= MANY // 1000
     assert all(asked <= sent + 2 for sent, asked in enumerate(read))
     assert len(answer.chunks) == len(read)
 
 
-# --- counts around a page's
+# --- counts around the size of a page
 
 
 @every_loop
 @pytest.mark.parametrize("size", [1, 50])
-async def test_every_count_around_a_page_is_streamed_and_walked_exactly(
+async def test_every_count_around_a_small_page(
     app: Starlette, client: httpx.AsyncClient, cql: Session, users: str, size: int
 ) -> None:
     await _every_count(app, client, cql, users, size)
 
 
 @pytest.mark.parametrize("size", [1000, 5000])
-async def test_every_count_around_a_large_page_is_streamed_and_walked_exactly(
+async def test_every_count_around_a_large_page(
     app: Starlette, client: httpx.AsyncClient, cql: Session, users: str, size: int
 ) -> None:
     await _every_count(app, client, cql, users, size)
@@ -128,7 +128,7 @@ async def _every_count(app: Starlette, client: httpx.AsyncClient, cql: Session, 
 
 @every_loop
 @pytest.mark.parametrize("indexed", [False, True], ids=["filtered", "by index"])
-async def test_few_users_among_many_and_among_the_deleted_are_all_found(
+async def test_few_matching_users_among_many_and_deleted_ones(
     app: Starlette, client: httpx.AsyncClient, cql: Session, users: str, keyspace: str, indexed: bool
 ) -> None:
     write_users(cql, users, [1] * 2000)
@@ -158,7 +158,7 @@ async def test_few_users_among_many_and_among_the_deleted_are_all_found(
 
 
 @every_loop
-async def test_a_table_whose_rows_are_all_deleted_is_empty(
+async def test_a_table_with_only_deleted_rows_is_empty(
     app: Starlette, client: httpx.AsyncClient, cql: Session, users: str
 ) -> None:
     delete_users(cql, users, write_users(cql, users, [1] * 500))
@@ -178,11 +178,11 @@ def _index_is_ready(cql: Session, keyspace: str) -> bool:
     return [row.is_queryable for row in states if row.keyspace_name == keyspace] == [True]
 
 
-# --- rows that come and go
+# --- concurrent writes
 
 
 class Traffic:
-    """Users written and deleted again beside a walk, all over the table."""
+    """Writes users all over the table and deletes them again, until cancelled. `came`: the ids written so far."""
 
     def __init__(self, cql: Session, users: str) -> None:
         self.came: set[str] = set()
@@ -201,7 +201,7 @@ class Traffic:
 
 
 @every_loop
-async def test_users_that_are_there_throughout_come_once_while_others_come_and_go(
+async def test_lasting_users_are_read_once_during_concurrent_writes(
     app: Starlette, client: httpx.AsyncClient, cql: Session, users: str
 ) -> None:
     lasting = write_users(cql, users, [1] * 600)

@@ -1,4 +1,4 @@
-"""Rows that are fat, and cells that no Python value stands for."""
+"""Large rows, and cells that no Python value can represent."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ ODD_COLUMNS = {
     "bytes": ("blob", "0xff00", "0xff00"),
     "texts": ("list<timestamp>", f"[{LONG_AGO}]", ["-292275055-05-16T16:47:04.192Z"]),
 }
-"""Name → CQL type, CQL literal, what the stream shows."""
+"""By column: the CQL type, the CQL literal, and the value in JSON."""
 
 
 @pytest.fixture(scope="module")
 def odd_table(cql: Session, keyspace: str) -> Iterator[str]:
-    """A table with every odd cell in each of its rows."""
+    """Create a table with the cells of `ODD_COLUMNS` in each row, and return its name."""
     table = f"{keyspace}.odd"
     columns = ", ".join(f"{name} {cql_type}" for name, (cql_type, _, _) in ODD_COLUMNS.items())
     cql.execute(f"CREATE TABLE IF NOT EXISTS {table} (id int PRIMARY KEY, {columns})")
@@ -60,7 +60,7 @@ def odd_table(cql: Session, keyspace: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 async def odd_client(anyio_backend: Any, settings: Settings, odd_table: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application that streams the odd table too, at /odd."""
+    """Return a client of an application that also streams the odd table, at /odd."""
 
     async def odd(request: Request) -> RowStream:
         statement = Statement(f"SELECT * FROM {odd_table}", idempotent=True, writes=False)
@@ -74,7 +74,7 @@ async def odd_client(anyio_backend: Any, settings: Settings, odd_table: str) -> 
 
 @pytest.fixture
 def strange_users(cql: Session, users: str) -> dict[str, dict[str, Any]]:
-    """Users whose times no Python value stands for; by id, what is shown of them."""
+    """Write users with times that no Python value can represent; return them by id, as JSON shows them."""
     shown: dict[str, dict[str, Any]] = {}
     times = {
         LONG_AGO: "-292275055-05-16T16:47:04.192Z",
@@ -100,7 +100,7 @@ def strange_users(cql: Session, users: str) -> dict[str, dict[str, Any]]:
 
 
 @every_loop
-async def test_cells_that_no_python_value_stands_for_are_streamed_and_harm_no_other_reader(
+async def test_cells_beyond_python_values_are_streamed(
     odd_client: httpx.AsyncClient, cql: Session, users: str, strange_users: dict[str, Any]
 ) -> None:
     plain = write_users(cql, users, [1] * READERS)
@@ -142,25 +142,27 @@ async def _check_odd(client: httpx.AsyncClient, form: str) -> None:
         assert answer.content.count(b"+292278994-08-17T07:12:55.807Z") == 50
 
 
-# --- fat rows
+# --- large rows
 
 FAT = 1_000_000
 PAGE_BYTES = 4 * 1024 * 1024
 
 
-async def test_fat_rows_all_arrive_and_pages_become_small(
+async def test_large_rows_make_small_pages(
     node_address: tuple[str, int], keyspace: str, cql: Session, users: str
 ) -> None:
-    ids = write_users(cql, users, [1] * 30, name="x" * FAT, at_once=1)  # more fill the socket, and the driver gives up
+    ids = write_users(
+        cql, users, [1] * 30, name="x" * FAT, at_once=1
+    )  # more concurrent writes fill the socket, and the driver gives up
     async with serving(settings_for(node_address, keyspace)) as (app, _):
         for chunks in ((await stream(app)).chunks, (await stream(app)).chunks):
             assert sorted(ids_of(json.loads(b"".join(chunks)))) == sorted(ids)
             assert all(len(chunk) < 2 * PAGE_BYTES for chunk in chunks[1:])
         assert len(chunks) >= 30 * FAT // (2 * PAGE_BYTES)
-        assert len(chunks[0]) < 2 * PAGE_BYTES  # what the rows weigh is known by now
+        assert len(chunks[0]) < 2 * PAGE_BYTES  # the size of the rows is known by now
 
 
-async def test_a_page_becomes_small_within_one_stream_of_many_fat_rows(
+async def test_pages_become_small_within_one_stream_of_large_rows(
     node_address: tuple[str, int], keyspace: str, cql: Session, users: str
 ) -> None:
     ids = write_users(cql, users, [1] * 400, name="x" * 20_000, at_once=10)
@@ -173,7 +175,7 @@ async def test_a_page_becomes_small_within_one_stream_of_many_fat_rows(
         assert len(page) < 2 * most
 
 
-async def test_pages_are_small_while_others_read(
+async def test_pages_are_small_while_requests_are_active(
     node_address: tuple[str, int], keyspace: str, cql: Session, users: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("asgi_app.runtime.scheduler.REQUEST_IDLE_SECONDS", LONG)
@@ -188,9 +190,7 @@ async def test_pages_are_small_while_others_read(
         assert max(map(len, chunks)) < 2 * most
 
 
-async def test_a_text_ends_no_line_and_an_empty_one_is_not_null(
-    cql: Session, users: str, client: httpx.AsyncClient
-) -> None:
+async def test_line_ends_and_empty_texts_in_ndjson_and_csv(cql: Session, users: str, client: httpx.AsyncClient) -> None:
     name = "a\u2028b\u2029c\x85d\ve\x1cf"
     cql.execute(f"INSERT INTO {users} (id, name, email) VALUES (%s, %s, '')", (uuid.uuid4(), name))
     async with client.stream("GET", "/users/stream", headers={"Accept": "application/jsonl"}) as answer:

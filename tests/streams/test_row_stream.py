@@ -112,7 +112,7 @@ class Script:
 
 @dataclass
 class Client:
-    """A client that keeps what it was sent: disconnects after `leaves_after` chunks, takes no more after `stalls_after`."""
+    """A client that keeps what it was sent: leaves after `leaves_after` chunks, stalls after `stalls_after`."""
 
     leaves_after: int | None = None
     stalls_after: int | None = None

@@ -1,4 +1,4 @@
-"""The same stream under each server the service is for, over HTTP/1.0, 1.1 and 2."""
+"""The same stream under each supported server, over HTTP/1.0, 1.1 and 2."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ SERVERS: Mapping[str, list[str]] = {
 }
 
 SHORT_STREAMS = {"ASGI_CASSANDRA_STREAM_TIMEOUT": "0.5"}
-"""Seconds in which nobody reads a hundred thousand rows twenty at a time."""
+"""A time limit too short for a hundred thousand rows, twenty at a time."""
 
 
 @pytest.fixture
 def variables(node_address: tuple[str, int], crowded: str) -> Mapping[str, str]:
-    """The settings that name the crowded keyspace."""
+    """Return the environment variables that select the crowded keyspace."""
     host, port = node_address
     return {"CASSANDRA_HOSTS": host, "CASSANDRA_PORT": str(port), "CASSANDRA_KEYSPACE": crowded}
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_ten_thousand_rows_are_whole_under(
+def test_streams_are_complete_under(
     server: str, tmp_path: Path, variables: Mapping[str, str], crowd: list[User]
 ) -> None:
     port = free_port()
@@ -68,7 +68,7 @@ def test_ten_thousand_rows_are_whole_under(
         "hypercorn trio",
     ],
 )
-def test_ten_thousand_rows_are_whole_and_without_chunks_over_http_1_0_under(
+def test_streams_over_http_1_0_have_no_chunks_under(
     server: str, tmp_path: Path, variables: Mapping[str, str], crowd: list[User]
 ) -> None:
     port = free_port()
@@ -82,9 +82,7 @@ def test_ten_thousand_rows_are_whole_and_without_chunks_over_http_1_0_under(
 
 @pytest.mark.long
 @pytest.mark.parametrize("server", SERVERS)
-def test_a_stream_that_is_broken_off_is_seen_to_be_incomplete_under(
-    server: str, tmp_path: Path, variables: Mapping[str, str]
-) -> None:
+def test_a_broken_stream_is_incomplete_under(server: str, tmp_path: Path, variables: Mapping[str, str]) -> None:
     port = free_port()
     with started(_command(server, port), tmp_path, {**variables, **SHORT_STREAMS}) as program:
         url = f"http://127.0.0.1:{port}"
@@ -102,7 +100,7 @@ def _command(server: str, port: int) -> list[str]:
 
 
 def _with_tls(worker: str, certificate: tuple[Path, Path], port: int, *options: str) -> list[str]:
-    """hypercorn, which then speaks HTTP/2."""
+    """Return the command of hypercorn with TLS, over which it speaks HTTP/2."""
     files = ["--certfile", str(certificate[0]), "--keyfile", str(certificate[1])]
     where = ["--bind", f"127.0.0.1:{port}"]
     return [PYTHON, "-m", "hypercorn", "--worker-class", worker, *files, *options, *where, APPLICATION]
@@ -126,7 +124,7 @@ def _leave_in_the_middle(port: int, url: str) -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
-    """A certificate of 127.0.0.1 and its key, as files."""
+    """Write a certificate for 127.0.0.1 and its key, and return the files."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
@@ -152,7 +150,7 @@ def certificate(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
 
 
 @pytest.mark.parametrize("worker", ["asyncio", "trio"])
-def test_ten_thousand_rows_are_whole_over_http_2(
+def test_streams_are_complete_over_http_2(
     worker: str,
     tmp_path: Path,
     variables: Mapping[str, str],
@@ -181,7 +179,7 @@ def test_ten_thousand_rows_are_whole_over_http_2(
 
 @pytest.mark.long
 @pytest.mark.parametrize("worker", ["asyncio", "trio"])
-def test_a_stream_that_is_broken_off_over_http_2_is_seen_when_the_server_closes_the_idle_connection(
+def test_a_broken_stream_over_http_2_ends_with_the_idle_connection(
     worker: str, tmp_path: Path, variables: Mapping[str, str], certificate: tuple[Path, Path]
 ) -> None:
     port = free_port()

@@ -38,9 +38,7 @@ def from_ndjson(body: bytes) -> list[User]:
 
 
 def from_msgpack(body: bytes) -> list[User]:
-    users: list[User] = msgspec.msgpack.decode(
-        b"\xdd" + struct.pack(">I", ROWS) + body
-    )  # as one array
+    users: list[User] = msgspec.msgpack.decode(b"\xdd" + struct.pack(">I", ROWS) + body)  # as one array
     return users
 
 

@@ -1,4 +1,4 @@
-"""Three nodes, three replicas, a quorum: each fails in turn; every read, creation, batch and stream succeeds."""
+"""Three nodes with three replicas: while each fails in turn, every read, creation, batch and stream succeeds."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 ROWS = 3_000
 NAME = "x" * 3000
-"""Rows in megabytes enough that no kernel buffers all of them before a node is killed."""
+"""Rows large enough that no kernel buffers all of them before a node is killed."""
 
 BATCH = 10
-BREATH = 0.05
-"""Seconds between two requests of one kind, so that a node that boots has the processors too."""
+PAUSE = 0.05
+"""Seconds between two requests of one kind, so that a booting node gets processor time."""
 BOOT = 300.0
-"""Seconds a node may take to boot on a busy machine, beside two others and their load."""
+"""Seconds a node may take to boot on a busy machine, beside two other nodes and the load."""
 
 
 def free_port() -> int:
-    """A port that is free on every host."""
+    """Return a port that is free on every host."""
     with ExitStack() as probes:
         first = probes.enter_context(socket.create_server((HOSTS[0], 0)))
         port: int = first.getsockname()[1]
@@ -53,7 +53,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[LocalNode]]:
-    """One cluster of three."""
+    """Run a cluster of three nodes."""
     data, port, storage_port = tmp_path_factory.mktemp("nodes"), free_port(), free_port()
 
     def spec(host: str) -> NodeSpec:
@@ -86,14 +86,14 @@ def users(cql: Session) -> str:
     create_schema(cql, keyspace, network_replication(len(HOSTS)), TABLES)
     table = f"{keyspace}.users"
     wait_until("every node answers", lambda: every_replica_answers(cql, table), 60)
-    # Few at once: three nodes share the machine.
+    # Few concurrent writes: three nodes share the machine.
     write_users(cql, table, [1] * ROWS, name=NAME, consistency_level=ConsistencyLevel.ALL, at_once=10)
     return table
 
 
 @pytest.fixture(scope="module")
 def server(nodes: list[LocalNode], users: str) -> Iterator[Threaded]:
-    """One service for the whole time, which starts with the name of one node."""
+    """Run one service for all tests, configured with the address of one node."""
     settings = settings_for((nodes[0].host, nodes[0].port), users.partition(".")[0])
     with threaded(settings, "h11") as server:
         yield server
@@ -101,7 +101,7 @@ def server(nodes: list[LocalNode], users: str) -> Iterator[Threaded]:
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to a node, and what mends it."""
+    """A fault of a node: how it begins and how it ends."""
 
     name: str
     begin: Callable[[LocalNode], None]
@@ -113,7 +113,7 @@ STOPPED = Fault("stopped", LocalNode.pause, LocalNode.resume)
 
 
 @pytest.mark.parametrize("fault", [KILLED, STOPPED], ids=lambda fault: fault.name)
-def test_no_client_notices_a_node_that_fails(
+def test_no_client_notices_a_failing_node(
     fault: Fault, server: Threaded, nodes: list[LocalNode], cql: Session, users: str
 ) -> None:
     ids = [user["id"] for user in stored_users(cql, users) if user["name"] == NAME]
@@ -121,7 +121,7 @@ def test_no_client_notices_a_node_that_fails(
         for node in nodes:
             wait_until("every replica answers", lambda: every_replica_answers(cql, users), 120)
             assert streamed_while(client, partial(fault.begin, node)) == ids, f"{node.host} {fault.name}"
-            begun = load_.begun  # of these, each batch was begun while the node was away
+            begun = load_.begun  # every batch after this one begins while the node is away
             wait_until("a batch passes without the node", partial(load_.has_passed, begun), 60)
             fault.end(node)
             assert load_.failures == [], f"while {node.host} was {fault.name}"
@@ -131,7 +131,7 @@ def test_no_client_notices_a_node_that_fails(
 
 
 def streamed_while(client: httpx.Client, fail: Callable[[], None]) -> list[str]:
-    """Return the ids of a stream that is whole, although a node failed after its first bytes."""
+    """Call `fail` after the first bytes of a stream; return the ids of the complete stream."""
     with client.stream("GET", "/users/stream?fetch_size=20&format=ndjson") as answer:
         pieces = answer.iter_bytes()
         body = bytearray(next(pieces))
@@ -143,7 +143,7 @@ def streamed_while(client: httpx.Client, fail: Callable[[], None]) -> list[str]:
 
 
 class Load:
-    """Reads and writes, one after another of each kind, and every answer that was no success."""
+    """Reads and writes, one after another of each kind. `failures`: every response that was not a success."""
 
     def __init__(self, client: httpx.Client, user: str) -> None:
         self._client = client
@@ -157,20 +157,20 @@ class Load:
 
     def read(self) -> None:
         """Read one user and a page of users, until the load ends."""
-        while not self.ended.wait(BREATH):
+        while not self.ended.wait(PAUSE):
             self._check(self._client.get(f"/users/{self._user}"))
             self._check(self._client.get("/users?limit=3"))
 
     def create(self) -> None:
         """Create one user after another."""
-        while not self.ended.wait(BREATH):
+        while not self.ended.wait(PAUSE):
             email = f"{len(self.created)}@{self._mark}.single"
             self._check(self._client.post("/users", json=new_user(email)))
             self.created.append(email)
 
     def create_many(self) -> None:
         """Create one batch of users after another."""
-        while not self.ended.wait(BREATH):
+        while not self.ended.wait(PAUSE):
             number = self.begun = self.begun + 1
             self._check(self._client.post("/users/batch", json=[new_user(email) for email in self.batch(number)]))
             self.passed.add(number)
@@ -198,7 +198,7 @@ class Load:
 
 @contextmanager
 def load(client: httpx.Client, user: str) -> Iterator[Load]:
-    """Run a load beside the block."""
+    """Run a load in threads for the duration of the block."""
     made = Load(client, user)
     with ThreadPoolExecutor() as pool:
         running = [pool.submit(kind) for kind in (made.read, made.create, made.create_many)]
@@ -215,7 +215,7 @@ def new_user(email: str) -> dict[str, object]:
 
 
 def assert_stored_whole(session: Session, table: str, load_: Load) -> None:
-    """Every acknowledged user is stored once, and no other of the load's; so no batch is there in part."""
+    """Check that the acknowledged users of the load, and no others, are stored once; so no batch is stored in part."""
     addresses = wait_until("a quorum reads every row", lambda: addresses_in(session, table), 120)
     stored = [email for email in addresses if load_.is_of(email)]
     assert len(load_.passed) > len(HOSTS)
@@ -224,7 +224,7 @@ def assert_stored_whole(session: Session, table: str, load_: Load) -> None:
 
 
 def addresses_in(session: Session, table: str) -> list[str | None] | None:
-    """Return the address of every user, or None where replicas are late: they have just come back."""
+    """Return the address of every user, or None if replicas time out because they have just come back."""
     statement = SimpleStatement(f"SELECT email FROM {table}", consistency_level=ConsistencyLevel.QUORUM, fetch_size=500)
     try:
         return [row.email for row in session.execute(statement)]
