@@ -7,7 +7,7 @@ import heapq
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -23,8 +23,11 @@ class Signal(Protocol):
     def set(self) -> None:
         """Wake the waiter. Setting it again does nothing."""
 
-    async def wait(self, seconds: float | None) -> None:
-        """Return when the signal is set or after `seconds`, whichever comes first. None means no time limit."""
+    def __await__(self) -> Generator[Any, Any, None]:
+        """Wait until the signal is set."""
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until the signal is set or `seconds` have passed, whichever comes first."""
 
 
 class Interruptible(Protocol):
@@ -79,10 +82,10 @@ class _FutureSignal:
         if not self._future.done():
             self._future.set_result(None)
 
-    async def wait(self, seconds: float | None) -> None:
-        if seconds is None:
-            await self._future
-            return
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._future.__await__()
+
+    async def wait(self, seconds: float) -> None:
         timer = self._loop.call_later(seconds, self.set)
         try:
             await self._future
@@ -101,8 +104,11 @@ class _EventSignal:
     def set(self) -> None:
         self._event.set()
 
-    async def wait(self, seconds: float | None) -> None:
-        with anyio.move_on_after(None if seconds is None else max(seconds, 0)):
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._event.wait().__await__()
+
+    async def wait(self, seconds: float) -> None:
+        with anyio.move_on_after(max(seconds, 0)):
             await self._event.wait()
 
 

@@ -26,7 +26,7 @@ class Deadline:
 
     def remaining(self) -> float:
         """Return the seconds until expiry, always above zero. Raise DeadlineExceeded once it has passed."""
-        left = self.left()
+        left = self.expires_at - time.monotonic()
         if left <= 0:
             raise DeadlineExceeded
         return left

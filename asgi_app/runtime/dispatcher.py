@@ -149,7 +149,7 @@ class Dispatcher:
             await signal.wait(deadline.left())
         else:
             self._start(call)
-            await signal.wait(None)
+            await signal
         if not call.settled:
             raise DeadlineExceeded if call.claim() else AnswerOverdue
         if call.error is not None:
