@@ -99,7 +99,7 @@ class Database:
         """Open a database that connects in the background, for as long as that takes.
 
         Waits for the first attempt to connect, so that the service is ready at once if Cassandra is up. `session`: a
-        driver session of the caller, or a function that returns one; it is used as it is and not closed. Without it, a
+        driver session of the caller, or a function that returns one; it is used but not closed. Without it, a
         session is opened and closed here.
 
         Raises ClusterConfigError if the settings cannot make a cluster, and TypeError if `session` is not a session of

@@ -229,7 +229,7 @@ class SlotScheduler:
         return in_flight < state.throttled_slots or (in_flight < state.slots and not self._is_throttled(state))
 
     def _is_throttled(self, state: _LaneState) -> bool:
-        """Whether requests are active and the oldest waiter of the lane has not waited for too long."""
+        """Return whether requests are active and the oldest waiter of the lane has not waited for too long."""
         if not self.throttles_pages:
             return False
         now = self._clock()

@@ -65,7 +65,7 @@ async def test_metrics_change_by_exactly_what_was_done(settings: Settings) -> No
             assert after.of(name) == 0
 
 
-async def test_the_text_tells_the_nodes_the_bounds_and_the_process(settings: Settings) -> None:
+async def test_text_has_nodes_limits_and_process(settings: Settings) -> None:
     async with serving(settings) as (_, client):
         await client.get("/readyz")
         found = await scrape(client)
@@ -199,7 +199,7 @@ async def test_a_stream_too_many_is_a_refused_request(settings: Settings) -> Non
         assert (await scrape(client)).of("open_streams") == 0
 
 
-async def test_a_request_refused_by_a_service_that_ends_is_told_so(settings: Settings) -> None:
+async def test_a_waiting_request_gets_shutting_down_at_the_end(settings: Settings) -> None:
     narrow = Settings(**{**_values(settings), "max_in_flight": 1, "max_wait": 30.0, "shutdown_grace": 0.1})
     app = create_app(narrow)
     holding: list[Any] = []

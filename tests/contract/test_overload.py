@@ -38,8 +38,8 @@ AT_ONCE = 0.5
 """Seconds a refusal may take. It takes milliseconds unless it waits for something, even on a busy machine."""
 
 LONG = 30.0
-NOBODY = f"/users/{uuid.UUID(int=0)}"
-DATA = [("GET", NOBODY), ("GET", "/users"), ("POST", "/users"), ("DELETE", NOBODY), ("GET", "/animal/Strix/aluco")]
+NO_USER = f"/users/{uuid.UUID(int=0)}"
+DATA = [("GET", NO_USER), ("GET", "/users"), ("POST", "/users"), ("DELETE", NO_USER), ("GET", "/animal/Strix/aluco")]
 
 
 def tight(settings: Settings, **changes: Any) -> Settings:
@@ -103,7 +103,7 @@ async def test_a_full_queue_refuses_at_once_and_an_empty_one_serves(settings: Se
                 assert seconds < AT_ONCE
             for path in ("/livez", "/readyz", "/health", "/metrics"):
                 assert (await client.get(path)).status_code == 200, path
-        assert (await client.get(NOBODY)).status_code == 404
+        assert (await client.get(NO_USER)).status_code == 404
         assert (await client.get("/users?limit=1")).status_code == 200
 
 
@@ -111,7 +111,7 @@ async def test_a_mounted_application_refuses_in_the_same_way(settings: Settings)
     app = create_app(tight(settings, max_wait=LONG))
     outer = Starlette(routes=[Mount("/api", app)])
     async with app.router.lifespan_context(app), client_of(outer) as client, holding(app, [Lane.REQUESTS] * 6):
-        assert_refused(await client.get(f"/api{NOBODY}"), "queue_full")
+        assert_refused(await client.get(f"/api{NO_USER}"), "queue_full")
         assert (await client.get("/api/readyz")).status_code == 200
 
 
@@ -132,7 +132,7 @@ async def test_a_full_queue_of_requests_does_not_refuse_streams(settings: Settin
 
 async def test_a_request_waits_for_a_slot_for_max_wait(settings: Settings) -> None:
     async with serving(tight(settings)) as (app, client), holding(app, [Lane.REQUESTS] * 4):
-        response, seconds = await seconds_of(client, "GET", NOBODY)
+        response, seconds = await seconds_of(client, "GET", NO_USER)
         assert_refused(response, "queue_timeout")
         assert LIMITS["max_wait"] * 0.9 <= seconds < LIMITS["max_wait"] + AT_ONCE
 
@@ -142,7 +142,7 @@ async def test_streams_that_hold_all_their_slots_stop_no_other_request(settings:
     async with serving(tight(settings, max_request_timeout=LONG)) as (app, client):
         async with holding(app, [Lane.PAGES] * 10):
             assert app.state.database.dispatcher.slots.in_flight == LIMITS["max_stream_pages"]
-            for path, status in ((NOBODY, 404), ("/users?limit=1", 200), ("/health", 200), ("/readyz", 200)):
+            for path, status in ((NO_USER, 404), ("/users?limit=1", 200), ("/health", 200), ("/readyz", 200)):
                 assert (await client.get(path)).status_code == status, path
             late = await client.get("/users/stream?limit=1", headers={"X-Request-Timeout": "0.5"})
             assert late.status_code == 503 or late.status_code == 504
@@ -157,21 +157,21 @@ async def test_streams_are_throttled_beside_a_read(
     monkeypatch.setattr("asgi_app.runtime.scheduler.MAX_THROTTLE_SECONDS", LONG)
     wide = tight(settings, max_in_flight=8, max_stream_pages=3, stream_pages_beside_reads=beside)
     async with serving(wide) as (app, client):
-        assert (await client.get(NOBODY)).status_code == 404
+        assert (await client.get(NO_USER)).status_code == 404
         async with holding(app, [Lane.PAGES] * 3):
             assert app.state.database.dispatcher.slots.in_flight_of(Lane.PAGES) == beside
 
 
 async def test_a_flood_of_reads_is_served_or_refused_and_frees_every_slot(settings: Settings) -> None:
     async with serving(tight(settings)) as (app, client):
-        await client.get(NOBODY)
+        await client.get(NO_USER)
         seen: Counter[int] = Counter()
         probes: Counter[int] = Counter()
         flooding = True
 
         async def flood() -> None:
             for _ in range(20):
-                seen[(await client.get(NOBODY)).status_code] += 1
+                seen[(await client.get(NO_USER)).status_code] += 1
 
         async def probe() -> None:
             while flooding:
@@ -192,7 +192,7 @@ async def test_a_flood_of_reads_is_served_or_refused_and_frees_every_slot(settin
             lambda: dispatcher.slots.in_flight == dispatcher.slots.waiting == dispatcher.threads_in_use == 0
         )
         assert dispatcher.slots.in_flight_of(Lane.PROBES) == 0
-        assert [(await client.get(NOBODY)).status_code for _ in range(10)] == [404] * 10
+        assert [(await client.get(NO_USER)).status_code for _ in range(10)] == [404] * 10
 
 
 @pytest.mark.parametrize("max_in_flight", [1, 2, 4, 256])
