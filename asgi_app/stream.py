@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,6 @@ from anyio.abc import TaskGroup
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from asgi_app.driver.page import RowPage
 from asgi_app.driver.result import Result
 from asgi_app.errors import (
     DeadlineExceeded,
@@ -49,15 +47,6 @@ _WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?", re.ASCII)
 
 INLINE_BYTES = 16 * 1024
 """A smaller page is encoded on the event loop: it takes Python some 100 µs, about the cost of a hop to a thread."""
-
-PART_BYTES = 32 * 1024
-"""A larger page is encoded in parts of some half a millisecond, because other threads run only between parts.
-
-Compiled code releases the GIL and encodes such a page at once.
-"""
-
-GIL_YIELD_SECONDS = 0.00005
-"""Seconds to sleep between two parts: enough for a waiting thread to take the GIL."""
 
 FINAL_SEND_SECONDS = 1.0
 """Seconds a client has to take the error record of a stream that breaks off."""
@@ -241,18 +230,7 @@ class RowStream:
 
     def _chunk(self, result: Result, started: bool) -> bytes:
         begin = b"" if started else self._begin(result)
-        return begin + b"".join(self._rows(result.page)) if result.page is not None else begin
-
-    def _rows(self, page: RowPage) -> Iterator[bytes]:
-        """Yield the rows of a page: a large page as a whole by compiled code, or else in parts."""
-        compiled = self._form.encode_compiled(page) if page.size > PART_BYTES else None
-        if compiled is not None:
-            yield compiled
-            return
-        for number, part in enumerate(page.parts(PART_BYTES)):
-            if number:
-                time.sleep(GIL_YIELD_SECONDS)
-            yield self._form.rows(part)
+        return begin + self._form.rows(result.page) if result.page is not None else begin
 
     def _begin(self, result: Result | None) -> bytes:
         if result is not None and result.page is not None:

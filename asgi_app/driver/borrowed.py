@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from asgi_app.driver.cluster import Observer, execution_changes
 from asgi_app.driver.compat import cluster
-from asgi_app.driver.page import RawProtocolHandler, keep_page
+from asgi_app.driver.protocol import RawProtocolHandler, keep_page
 from asgi_app.settings import Settings
 
 SessionSource: TypeAlias = Any

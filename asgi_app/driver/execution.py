@@ -18,7 +18,7 @@ from cassandra.protocol import RESULT_KIND_ROWS, ExecuteMessage
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement, PreparedStatement
 
 from asgi_app.driver.errors import may_have_run
-from asgi_app.driver.page import KnownColumns, RawResultMessage
+from asgi_app.driver.protocol import KnownColumns, RawResultMessage
 from asgi_app.driver.result import Result
 from asgi_app.runtime.dispatcher import Call, OnDone
 

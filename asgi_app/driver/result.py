@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from asgi_app.driver.page import RowPage
+from asgi_app.driver.page import JSON_OBJECTS, RowPage
 
 
 class Result(msgspec.Struct, frozen=True, gc=False):
@@ -24,7 +24,7 @@ class Result(msgspec.Struct, frozen=True, gc=False):
 
     def json_rows(self) -> bytes:
         """Return the page's rows as JSON objects with commas between them: the inside of an array."""
-        return self.page.json_rows() if self.page else b""
+        return self.page.encoded(JSON_OBJECTS) if self.page else b""
 
     @property
     def row_count(self) -> int:

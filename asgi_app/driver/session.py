@@ -24,7 +24,7 @@ from asgi_app.driver.compat import TESTED, driver_name, is_tested
 from asgi_app.driver.connecting import connect
 from asgi_app.driver.execution import Executor, LoopExecutor, SessionExecutor
 from asgi_app.driver.loop_connection import connection_class_for
-from asgi_app.driver.page import RawProtocolHandler, keep_page
+from asgi_app.driver.protocol import RawProtocolHandler, keep_page
 from asgi_app.errors import NotConnected, ShuttingDown
 from asgi_app.runtime.dispatcher import Dispatcher
 from asgi_app.runtime.ownership import Owner

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from asgi_app.driver.page import RowPage
+from asgi_app.driver.page import JSON_LINES, JSON_OBJECTS, MSGPACK, Encoding, RowPage, Rows
 from asgi_app.driver.transcoding import without_line_ends
 
 
@@ -27,10 +27,10 @@ class RowFormat(Protocol):
         """Return the bytes before the first row. `columns`: the names of the columns."""
 
     def rows(self, page: RowPage) -> bytes:
-        """Return the rows of `page`, with a separator from the rows before if there are any."""
+        """Return the rows of the next page, after what separates them from the rows before.
 
-    def encode_compiled(self, page: RowPage) -> bytes | None:
-        """Return the same as `rows`, by compiled code that releases the GIL; None if it cannot encode this page."""
+        Call it in a worker thread for a page of 32 KiB (`page.PART_BYTES`) or more: it may sleep.
+        """
 
     def end(self) -> bytes:
         """Return the bytes after the last row of a complete stream."""
@@ -53,13 +53,7 @@ class JSONArray:
         return b"["
 
     def rows(self, page: RowPage) -> bytes:
-        return self._after_comma(page.json_rows())
-
-    def encode_compiled(self, page: RowPage) -> bytes | None:
-        rows = page.transcoded_rows()
-        return None if rows is None else self._after_comma(rows)
-
-    def _after_comma(self, rows: bytes) -> bytes:
+        rows = page.encoded(JSON_OBJECTS, in_parts=True)
         if not rows:
             return b""
         separator, self._empty = b"" if self._empty else b",", False
@@ -94,10 +88,7 @@ class NDJSON:
         return b""
 
     def rows(self, page: RowPage) -> bytes:
-        return page.json_lines()
-
-    def encode_compiled(self, page: RowPage) -> bytes | None:
-        return page.transcoded_lines()
+        return page.encoded(JSON_LINES, in_parts=True)
 
     def end(self) -> bytes:
         return b""
@@ -117,10 +108,7 @@ class MessagePack:
         return b""
 
     def rows(self, page: RowPage) -> bytes:
-        return page.msgpack_rows()
-
-    def encode_compiled(self, page: RowPage) -> bytes | None:
-        return None
+        return page.encoded(MSGPACK, in_parts=True)
 
     def end(self) -> bytes:
         return b""
@@ -128,6 +116,12 @@ class MessagePack:
     def fail(self, problem: bytes) -> bytes:
         return b""
 
+
+def _write_csv(rows: Rows) -> bytes:
+    return "".join([_csv_line(row) for row in rows.tuples()]).encode()
+
+
+CSV_RECORDS = Encoding(_write_csv)
 
 _QUOTE = '"'
 _needs_quotes = re.compile(r'[",\r\n]').search
@@ -144,10 +138,7 @@ class CSV:
         return _csv_line(columns).encode()
 
     def rows(self, page: RowPage) -> bytes:
-        return "".join([_csv_line(row) for row in page.tuples()]).encode()
-
-    def encode_compiled(self, page: RowPage) -> bytes | None:
-        return None
+        return page.encoded(CSV_RECORDS, in_parts=True)
 
     def end(self) -> bytes:
         return b""

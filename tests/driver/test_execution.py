@@ -32,7 +32,8 @@ from helpers.wire import int32, string
 from asgi_app.driver.cluster import IdempotentRetryPolicy, build_cluster
 from asgi_app.driver.execution import Batch, LoopExecutor, Query, _bound
 from asgi_app.driver.loop_connection import LoopConnection, connection_class_for
-from asgi_app.driver.page import KnownColumns, RawProtocolHandler, RowPage, keep_page
+from asgi_app.driver.page import RowPage
+from asgi_app.driver.protocol import KnownColumns, RawProtocolHandler, keep_page
 from asgi_app.driver.result import Result
 
 pytestmark = pytest.mark.anyio
@@ -190,7 +191,7 @@ async def test_many_at_once(session: Any, table: str) -> None:
     pages = [await reports.page() for reports in sent]
     assert [page.tuples() for page in pages] == [[(n % 12,)] if n % 12 < 10 else [] for n in range(300)]
     assert {len(reports.all) for reports in sent} == {1}
-    assert len({id(page._columns_described) for page in pages[150:]}) == 1  # described alike, and read once
+    assert len({id(page.description) for page in pages[150:]}) == 1  # described alike, and read once
 
 
 async def test_a_write_and_a_conditional_write(session: Any, table: str, partition: int, cql: Session) -> None:

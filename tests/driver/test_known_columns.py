@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from asgi_app.driver.page import KnownColumns, RawProtocolHandler, RowPage, RowsCorrupt
+from asgi_app.driver.page import JSON_OBJECTS, RowPage, RowsCorrupt
+from asgi_app.driver.protocol import KnownColumns, RawProtocolHandler
 
 INT, TEXT, UUID, CUSTOM = 0x0009, 0x000D, 0x000C, 0x0000
 ONE_TABLE, MORE_PAGES, NO_METADATA, NEW_METADATA_ID = 1, 2, 4, 8
@@ -58,7 +59,15 @@ def outcome(message):
     except RowsCorrupt:
         return "corrupt"
     types = [kind.cass_parameterized_type() for kind in message.column_types]
-    return (rows, page.json_rows(), message.column_names, types, page.row_count, page.size, message.paging_state)
+    return (
+        rows,
+        page.encoded(JSON_OBJECTS),
+        message.column_names,
+        types,
+        page.row_count,
+        page.size,
+        message.paging_state,
+    )
 
 
 def assert_same(bodies, version=4):
@@ -81,7 +90,7 @@ def test_the_same_bytes_have_the_same_description(flags):
     known = KnownColumns(PREPARED)
     pages = [received(body_of(USERS, ANN * times, flags=flags), known).parsed_rows for times in (1, 2, 3)]
     assert [page.tuples() for page in pages] == [[(1, "Ann")] * times for times in (1, 2, 3)]
-    assert pages[0]._columns_described is pages[1]._columns_described is pages[2]._columns_described
+    assert pages[0].description is pages[1].description is pages[2].description
     assert known == PREPARED  # it is still the list that the driver keeps
 
 
@@ -90,7 +99,7 @@ def test_whether_more_pages_follow_makes_no_difference():
     states = [None, b"", b"state", b"x" * 100_000, None]
     messages = [received(body_of(USERS, ANN, state=state), known) for state in states]
     assert [message.paging_state for message in messages] == states
-    assert len({id(message.parsed_rows._columns_described) for message in messages}) == 1
+    assert len({id(message.parsed_rows.description) for message in messages}) == 1
 
 
 def test_a_description_is_read_anew_where_it_differs_and_known_from_then_on():
@@ -100,8 +109,8 @@ def test_a_description_is_read_anew_where_it_differs_and_known_from_then_on():
     second, third = (received(body_of(wider, (*ANN, int32(9))), known).parsed_rows for _ in range(2))
     assert first.column_names == ("id", "name")
     assert second.tuples() == third.tuples() == [(1, "Ann", 9)]
-    assert second._columns_described is third._columns_described
-    assert second._columns_described is not first._columns_described
+    assert second.description is third.description
+    assert second.description is not first.description
 
 
 def test_without_a_description_nothing_is_known_and_the_prepared_columns_count():

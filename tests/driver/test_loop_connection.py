@@ -50,7 +50,7 @@ from helpers.wire import int32, string
 
 from asgi_app.driver.cluster import build_cluster
 from asgi_app.driver.loop_connection import READ_AT_ONCE, LoopConnection, connection_class_for
-from asgi_app.driver.page import RawProtocolHandler, keep_page
+from asgi_app.driver.protocol import RawProtocolHandler, keep_page
 
 pytestmark = pytest.mark.anyio
 

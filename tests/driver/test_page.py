@@ -6,6 +6,8 @@ import struct
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -14,9 +16,18 @@ from helpers.properties import given
 from helpers.wire import cell, encoded, int32, string
 from hypothesis import strategies as st
 
-from asgi_app.driver import page as rows
+from asgi_app.driver import page as page_module
 from asgi_app.driver import transcoding
-from asgi_app.driver.page import RawProtocolHandler, RowPage, RowsCorrupt, keep_page
+from asgi_app.driver.page import (
+    GIL_YIELD_SECONDS,
+    JSON_LINES,
+    JSON_OBJECTS,
+    MSGPACK,
+    Description,
+    RowPage,
+    RowsCorrupt,
+)
+from asgi_app.driver.protocol import RawProtocolHandler, keep_page
 
 
 @pytest.fixture(autouse=True, scope="module", params=["python"] + ["compiled"] * (transcoding.transcode is not None))
@@ -78,7 +89,7 @@ def test_a_response_becomes_a_page_whose_rows_can_be_read(version, times):
     assert page.size == len(encoded([ANN, BOB] * times))
     assert page.tuples() == [ANN_OUT, BOB_OUT] * times
     assert page.dicts() == [dict(zip(COLUMN_NAMES, row, strict=True)) for row in [ANN_OUT, BOB_OUT] * times]
-    assert json.loads(b"[" + page.json_rows() + b"]") == page.dicts()
+    assert json.loads(b"[" + page.encoded(JSON_OBJECTS) + b"]") == page.dicts()
 
 
 def test_the_row_factory_hands_the_page_on():
@@ -101,26 +112,26 @@ def test_without_metadata_that_of_the_prepared_statement_is_used(version):
     body = rows_body([("", INT), ("", INT)], [(int32(1), b"x")], flags=NO_METADATA)
     page = received(body, version, known).parsed_rows
     assert page.dicts() == [{"n": 1, "s": "x"}]
-    assert page._layout() is received(body, version, known).parsed_rows._layout()
+    assert page.description.layout is received(body, version, known).parsed_rows.description.layout
 
 
 def test_a_page_without_rows():
     page = page_of(USERS, [])
     assert (page.row_count, page.size) == (0, 0)
-    assert (page.tuples(), page.dicts(), page.json_rows()) == ([], [], b"")
+    assert (page.tuples(), page.dicts(), page.encoded(JSON_OBJECTS)) == ([], [], b"")
 
 
 def test_a_conditional_write_has_its_applied_column():
     page = page_of([("[applied]", 0x0004), ("count(*)", INT)], [(b"\0", int32(7))])
-    assert page.json_rows() == b'{"[applied]":false,"count(*)":7}'
+    assert page.encoded(JSON_OBJECTS) == b'{"[applied]":false,"count(*)":7}'
 
 
 def test_names_that_no_struct_takes_still_become_json():
     twice = page_of([("a", INT), ("a", INT)], [(int32(1), int32(2))])
     assert twice.tuples() == [(1, 2)]
-    assert twice.json_rows() == b'{"a":2}'
+    assert twice.encoded(JSON_OBJECTS) == b'{"a":2}'
     odd = page_of([('q"\\\n', INT), ("", INT), ("é𝄞", INT)], [(int32(1), int32(2), int32(3))] * 2)
-    assert json.loads(b"[" + odd.json_rows() + b"]") == [{'q"\\\n': 1, "": 2, "é𝄞": 3}] * 2
+    assert json.loads(b"[" + odd.encoded(JSON_OBJECTS) + b"]") == [{'q"\\\n': 1, "": 2, "é𝄞": 3}] * 2
 
 
 @given(st.lists(st.tuples(st.text(), st.one_of(st.none(), st.text()), st.binary()), max_size=12))
@@ -130,8 +141,8 @@ def test_rows_of_any_text_become_the_json_that_others_write(content):
         [(a.encode(), None if b is None else b.encode(), c) for a, b, c in content],
     )
     expected = [{"a": a, "b": b, "c": c.decode("utf-8", "replace")} for a, b, c in content]
-    assert b"[" + page.json_rows() + b"]" == msgspec.json.encode(expected)
-    assert json.loads(b"[" + page.json_rows() + b"]") == expected == page.dicts()
+    assert b"[" + page.encoded(JSON_OBJECTS) + b"]" == msgspec.json.encode(expected)
+    assert json.loads(b"[" + page.encoded(JSON_OBJECTS) + b"]") == expected == page.dicts()
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(page.dicts())) == expected
 
 
@@ -143,23 +154,26 @@ def test_cells_are_split_alike_with_and_without_the_compiled_driver(content):
     width = len(content[0]) if content else 1
     cells = [content_cell for row in content for content_cell in row]
     body = encoded(content)
-    assert rows._cells(body, len(content), width) == cells
-    assert rows._split_in_c(body, len(cells)) == rows._split_here(body, len(cells)) == cells
+    assert page_module._cells(body, len(content), width) == cells
+    assert page_module._split_in_c(body, len(cells)) == page_module._split_in_python(body, len(cells)) == cells
 
 
-@pytest.mark.parametrize("size", [1, 40, 200, 10**6])
-def test_the_parts_of_a_page_are_its_rows_in_order(size):
+@pytest.mark.parametrize("encoding", [JSON_OBJECTS, JSON_LINES, MSGPACK])
+@pytest.mark.parametrize(("size", "parts"), [(1, 15), (40, 15), (200, 4), (10**6, 1)])
+def test_python_encodes_a_large_page_in_parts(monkeypatch, encoding, size, parts):
+    sleeps = []
+    monkeypatch.setattr(page_module, "PART_BYTES", size)
+    monkeypatch.setattr(page_module, "time", SimpleNamespace(sleep=sleeps.append))
     page = page_of(USERS, [ANN, BOB, ANN] * 5)
-    parts = list(page.parts(size))
-    assert [row for part in parts for row in part.tuples()] == page.tuples()
-    assert b",".join(part.json_rows() for part in parts) == page.json_rows()
-    assert [part.row_count for part in parts[:-1]] == [max(1, 15 * size // page.size)] * (len(parts) - 1)
+    assert page.encoded(encoding, in_parts=True) == page.encoded(encoding)
+    assert sleeps == [GIL_YIELD_SECONDS] * (parts - 1)
 
 
-def test_the_parts_of_a_page_that_is_not_whole():
+def test_an_incomplete_page_is_corrupt_in_parts_too(monkeypatch):
+    monkeypatch.setattr(page_module, "PART_BYTES", 40)
     page = page_of(USERS, [ANN] * 5)
     with pytest.raises(RowsCorrupt):
-        list(RowPage(page.column_names, page._columns_described.types, 5, page._body[:-1]).parts(40))
+        RowPage(page.description, 5, page._body[:-1]).encoded(JSON_OBJECTS, in_parts=True)
 
 
 def test_a_page_of_many_thousand_cells():
@@ -168,7 +182,7 @@ def test_a_page_of_many_thousand_cells():
 
 
 def readings(page):
-    return (page.tuples, page.dicts, page.json_rows)
+    return (page.tuples, page.dicts, *(partial(page.encoded, form) for form in (JSON_OBJECTS, JSON_LINES, MSGPACK)))
 
 
 def assert_corrupt(page):
@@ -198,7 +212,7 @@ def test_bytes_after_the_rows(rest):
 
 @given(st.binary(max_size=200), st.integers(-2, 12), st.integers(1, 4))
 def test_any_bytes_are_rows_or_corrupt(body, count, width):
-    page = RowPage(tuple("abcd"[:width]), (cqltypes.UTF8Type,) * width, count, body)
+    page = RowPage(Description(tuple("abcd"[:width]), (cqltypes.UTF8Type,) * width), count, body)
     try:
         assert len(page.tuples()) == count
     except RowsCorrupt:
@@ -210,7 +224,7 @@ def test_no_rows_response_raises_where_the_driver_reads_it(rest):
     page = received(int32(protocol.RESULT_KIND_ROWS) + rest).parsed_rows
     assert isinstance(page, RowPage)
     with suppress(RowsCorrupt):
-        page.json_rows()
+        page.encoded(JSON_OBJECTS)
 
 
 def test_rows_of_other_columns_than_described_are_refused():
@@ -271,20 +285,21 @@ def test_other_results_are_the_drivers():
 def test_a_page_can_be_read_by_many_threads_at_once():
     page = page_of(USERS, [ANN, BOB] * 500)
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: (page.tuples(), page.json_rows()), range(32)))
+        answers = list(threads.map(lambda _: (page.tuples(), page.encoded(JSON_OBJECTS)), range(32)))
     assert all(answer == answers[0] for answer in answers)
     assert answers[0][0] == [ANN_OUT, BOB_OUT] * 500
 
 
 def test_rows_are_read_without_the_compiled_driver(monkeypatch):
     monkeypatch.setitem(sys.modules, "cassandra.obj_parser", None)
-    spec = importlib.util.spec_from_file_location("plain_rows", rows.__file__)
+    spec = importlib.util.spec_from_file_location("plain_rows", page_module.__file__)
     plain = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "plain_rows", plain)
     spec.loader.exec_module(plain)
     types = (cqltypes.UUIDType, cqltypes.UTF8Type, cqltypes.Int32Type, cqltypes.DateType)
+    description = plain.Description(COLUMN_NAMES, types)
     body = encoded([ANN, BOB])
-    assert plain.RowPage(COLUMN_NAMES, types, 2, body).tuples() == [ANN_OUT, BOB_OUT]
+    assert plain.RowPage(description, 2, body).tuples() == [ANN_OUT, BOB_OUT]
     for wrong in (body[:-1], body + b"\0", body[:3], b""):
         with pytest.raises(plain.RowsCorrupt):
-            plain.RowPage(COLUMN_NAMES, types, 2, wrong).tuples()
+            plain.RowPage(description, 2, wrong).tuples()

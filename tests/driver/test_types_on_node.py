@@ -10,7 +10,8 @@ import pytest
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.query import SimpleStatement
 
-from asgi_app.driver.page import RawProtocolHandler, RowPage, keep_page
+from asgi_app.driver.page import JSON_OBJECTS, RowPage
+from asgi_app.driver.protocol import RawProtocolHandler, keep_page
 
 LONG = "1" * 5000
 SOME_UUID = "b26b2a23-4d70-41c3-88a7-a9aa9e135a93"
@@ -338,7 +339,7 @@ def test_a_prepared_statement_gives_what_a_simple_one_gives(session):
     assert [page.tuples() for page in pages] == [simple.tuples()] * 2
     assert pages[0]._layout() is pages[1]._layout()
     assert pages[0].dicts() == [{name: value for name, (_, value) in ORDINARY.items()}]
-    assert json.loads(b"[" + pages[0].json_rows() + b"]") == pages[0].dicts()
+    assert json.loads(b"[" + pages[0].encoded(JSON_OBJECTS) + b"]") == pages[0].dicts()
 
 
 def test_a_prepared_statement_survives_a_new_column(session):
@@ -396,7 +397,7 @@ def test_a_conditional_write_says_whether_it_was_applied(session):
     assert page_of(session, insert).dicts() == [{"[applied]": True}]
     assert page_of(session, insert).dicts() == [{"[applied]": False, "name": name, "age": 1}]
     missing = session.prepare("UPDATE unique_names SET age = 2 WHERE name = ? IF EXISTS")
-    assert page_of(session, missing, [uuid4().hex]).json_rows() == b'{"[applied]":false}'
+    assert page_of(session, missing, [uuid4().hex]).encoded(JSON_OBJECTS) == b'{"[applied]":false}'
 
 
 def test_results_without_rows_are_none_and_no_rows_are_an_empty_page(session):

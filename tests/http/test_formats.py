@@ -12,13 +12,13 @@ import pytest
 from helpers.properties import given
 from hypothesis import strategies as st
 
-from asgi_app.http.formats import CSV
+from asgi_app.http.formats import CSV_RECORDS
 
 
 def test_csv_is_read_back_by_a_csv_reader() -> None:
     values = ("a,b", 'say "hi"', "line\r\nbreak", None, True, 0.1, [1, "x"], {"k": None})
     page = SimpleNamespace(tuples=lambda: [values])
-    (row,) = csv.reader(io.StringIO(CSV().rows(page).decode(), newline=""))  # type: ignore[arg-type]
+    (row,) = csv.reader(io.StringIO(CSV_RECORDS.write(page).decode(), newline=""))  # type: ignore[arg-type]
     assert row == ["a,b", 'say "hi"', "line\r\nbreak", "", "true", "0.1", '[1,"x"]', '{"k":null}']
 
 
@@ -35,11 +35,11 @@ def test_csv_is_read_back_by_a_csv_reader() -> None:
     ],
 )
 def test_csv_distinguishes_null_from_an_empty_text(row: Sequence[Any], line: bytes) -> None:
-    assert CSV().rows(SimpleNamespace(tuples=lambda: [row])) == line  # type: ignore[arg-type]
+    assert CSV_RECORDS.write(SimpleNamespace(tuples=lambda: [row])) == line  # type: ignore[arg-type]
 
 
 @given(st.lists(st.none() | st.text(min_size=1) | st.integers() | st.floats(allow_nan=False), min_size=2))
 def test_csv_writes_other_values_as_python_does(row: list[Any]) -> None:
     expected = io.StringIO()
     csv.writer(expected, lineterminator="\r\n").writerow(row)
-    assert CSV().rows(SimpleNamespace(tuples=lambda: [row])) == expected.getvalue().encode()  # type: ignore[arg-type]
+    assert CSV_RECORDS.write(SimpleNamespace(tuples=lambda: [row])) == expected.getvalue().encode()  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cassandra.cqltypes import Int32Type
 
-from asgi_app.driver.page import RowPage
+from asgi_app.driver.page import Description, RowPage
 from asgi_app.driver.result import Result
 from asgi_app.paging import RowSizes
 from asgi_app.tables.cql import Statement
@@ -15,7 +15,7 @@ SELECT = Statement("SELECT n FROM numbers", idempotent=True, writes=False)
 
 def page_of(rows: int, row_bytes: int) -> Result:
     """Return a page of `rows` rows of `row_bytes` bytes each."""
-    return Result(RowPage(("n",), (Int32Type,), rows, b"x" * rows * row_bytes), None)
+    return Result(RowPage(Description(("n",), (Int32Type,)), rows, b"x" * rows * row_bytes), None)
 
 
 def test_larger_rows_make_smaller_pages() -> None:

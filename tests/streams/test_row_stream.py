@@ -24,7 +24,7 @@ from contract.samples import every_loop
 from starlette.types import Message
 
 from asgi_app.db import OpenStreams
-from asgi_app.driver.page import RowPage
+from asgi_app.driver.page import Description, RowPage
 from asgi_app.driver.result import Result
 from asgi_app.errors import (
     CassandraUnavailable,
@@ -53,7 +53,7 @@ Numbers = Sequence[int]
 
 def result(numbers: Numbers, paging_state: bytes | None = None) -> Result:
     body = b"".join(struct.pack(">ii", 4, number) for number in numbers)
-    return Result(RowPage(("n",), (Int32Type,), len(numbers), body), paging_state)
+    return Result(RowPage(Description(("n",), (Int32Type,)), len(numbers), body), paging_state)
 
 
 @dataclass
