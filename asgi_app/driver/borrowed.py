@@ -6,7 +6,7 @@ from copy import copy
 from typing import Any, TypeAlias
 
 from asgi_app.driver.cluster import Observer, execution_changes
-from asgi_app.driver.compat import cluster
+from asgi_app.driver.installed_driver import cluster
 from asgi_app.driver.protocol import RawProtocolHandler, keep_page
 from asgi_app.settings import Settings
 

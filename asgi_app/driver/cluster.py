@@ -179,7 +179,7 @@ class _Nobody:
 
 def _driver() -> ModuleType:
     try:
-        from asgi_app.driver.compat import cluster
+        from asgi_app.driver.installed_driver import cluster
     except ImportError as error:
         raise ClusterConfigError(str(error)) from error
     module: ModuleType = cluster

@@ -23,7 +23,9 @@ def connect(cluster: Any, settings: Settings) -> Any:
     Raises ClusterUnreachableError with a sentence where no node takes the connection. Shutting the cluster down is for
     the caller.
     """
-    from asgi_app.driver.compat import cluster as driver  # here, because it fails on a Python without an event loop
+    from asgi_app.driver.installed_driver import (
+        cluster as driver,  # here, because it fails on a Python without an event loop
+    )
 
     try:
         return cluster.connect()

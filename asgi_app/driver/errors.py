@@ -13,7 +13,7 @@ from types import MappingProxyType
 import cassandra
 from cassandra import connection, metadata, pool, protocol, query, segment
 
-from asgi_app.driver.compat import cluster
+from asgi_app.driver.installed_driver import cluster
 from asgi_app.errors import (
     CassandraUnavailable,
     ConsistencyUnavailable,

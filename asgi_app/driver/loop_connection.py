@@ -26,7 +26,7 @@ from cassandra import ProtocolVersion
 from cassandra.connection import Connection, ConnectionShutdown, CrcMismatchException, ProtocolError, _Frame
 from cassandra.segment import CrcException
 
-from asgi_app.runtime.concurrency import Timer, Timers
+from asgi_app.driver.timers import Timer, Timers
 
 READ_AT_ONCE = 64 * 1024
 """Bytes. A page of 200 kB takes four reads, with the turns of other sockets in between."""

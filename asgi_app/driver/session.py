@@ -20,9 +20,9 @@ from anyio.abc import TaskStatus
 from asgi_app.driver import transcoding
 from asgi_app.driver.borrowed import BorrowedSession
 from asgi_app.driver.cluster import ClusterConfigError, build_cluster
-from asgi_app.driver.compat import TESTED, driver_name, is_tested
 from asgi_app.driver.connecting import connect
 from asgi_app.driver.execution import Executor, LoopExecutor, SessionExecutor
+from asgi_app.driver.installed_driver import TESTED, driver_name, is_tested
 from asgi_app.driver.loop_connection import connection_class_for
 from asgi_app.driver.protocol import RawProtocolHandler, keep_page
 from asgi_app.errors import NotConnected, ShuttingDown

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import math
-import threading
-import time
 from collections.abc import Callable, Generator
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -163,90 +158,3 @@ class _InterruptibleScope:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
         return bool(self._scope.__exit__(kind, error, traceback))
-
-
-class Timer:
-    """A call that is to come, unless it is cancelled before."""
-
-    __slots__ = ("_slot", "callback", "canceled")
-
-    def __init__(self, slot: dict[Timer, None], callback: Callable[[], None]) -> None:
-        self._slot = slot
-        self.callback: Callable[[], None] | None = callback
-        self.canceled = False
-
-    def cancel(self) -> None:
-        """It will not be called, and nothing keeps it or its callback any more. Callable from any thread."""
-        self.canceled = True
-        self.callback = None
-        self._slot.pop(self, None)
-
-    def fire(self) -> None:
-        """Call it now, unless it was cancelled or called before."""
-        callback, self.callback = self.callback, None
-        if callback is not None:
-            callback()
-
-
-class Timers:
-    """Timers of an asyncio loop that nearly all are cancelled: a request's time-out is made a thousand times a second.
-
-    They share slots of some milliseconds and one timer of the loop, so that starting and cancelling one is two writes
-    to a dict. A timer is never early, and late by one slot at most. Callbacks run on the loop.
-    """
-
-    SLOT = 0.01
-    """Seconds."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Called in the thread of the loop."""
-        self.thread = threading.get_ident()
-        self._loop = loop
-        self._slots: dict[int, dict[Timer, None]] = {}
-        self._order: list[int] = []
-        self._armed = math.inf
-        self._handle: asyncio.TimerHandle | None = None
-        self._lock = threading.Lock()
-
-    def start(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        """Call `callback` after so many seconds. Callable from any thread."""
-        number = int((time.monotonic() + seconds) / self.SLOT) + 1
-        with self._lock:
-            slot = self._slots.get(number)
-            if slot is None:
-                slot = self._slots[number] = {}
-                heapq.heappush(self._order, number)
-            timer = Timer(slot, callback)
-            slot[timer] = None
-            is_next = number < self._armed
-            if is_next:
-                self._armed = number
-        if is_next:
-            self._arm_soon()
-        return timer
-
-    def _arm_soon(self) -> None:
-        if threading.get_ident() == self.thread:
-            self._arm()
-        else:
-            with suppress(RuntimeError):  # the loop has ended, and with it all timers
-                self._loop.call_soon_threadsafe(self._arm)
-
-    def _arm(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-        left = self._armed * self.SLOT - time.monotonic()
-        self._handle = self._loop.call_later(max(0.0, left), self._fire) if left < math.inf else None
-
-    def _fire(self) -> None:
-        due: list[Timer] = []
-        with self._lock:
-            now = time.monotonic()
-            while self._order and (self._order[0] * self.SLOT <= now or not self._slots[self._order[0]]):
-                slot = self._slots.pop(heapq.heappop(self._order))
-                due += slot
-                slot.clear()  # a timer knows its slot: neither is to keep the other
-            self._armed = self._order[0] if self._order else math.inf
-        self._arm()
-        for timer in due:
-            self._loop.call_soon(timer.fire)  # each by itself: one that fails keeps no other from its turn

@@ -22,8 +22,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from asgi_app.runtime import concurrency as loop_module
-from asgi_app.runtime.concurrency import Timers
+from asgi_app.driver import timers as timers_module
+from asgi_app.driver.timers import Timers
 
 LONG = 20.0
 """Seconds: longer than any test takes unless it hangs."""
@@ -75,7 +75,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(loop_module, "time", SimpleNamespace(monotonic=clock.time))
+    monkeypatch.setattr(timers_module, "time", SimpleNamespace(monotonic=clock.time))
     return clock
 
 
@@ -99,7 +99,7 @@ STEPS = st.lists(
 def test_each_fires_once_in_its_slot_unless_it_is_cancelled_before(steps: list[tuple[str, Any]]) -> None:
     clock = Clock()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop_module, "time", SimpleNamespace(monotonic=clock.time))
+        patch.setattr(timers_module, "time", SimpleNamespace(monotonic=clock.time))
         timers = timers_of(clock)
         started: list[Any] = []
         due: list[float] = []

@@ -7,7 +7,7 @@ import cassandra
 import pytest
 from cassandra import connection
 
-from asgi_app.driver.compat import TESTED, driver_name, is_tested
+from asgi_app.driver.installed_driver import TESTED, driver_name, is_tested
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
