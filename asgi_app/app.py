@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from asgi_app.db import Database
-from asgi_app.driver.borrowed import SessionSource
+from asgi_app.driver.session import SessionSource
 from asgi_app.errors import ServiceError
 from asgi_app.http.api_keys import ApiKeys
 from asgi_app.http.auth import Authorize

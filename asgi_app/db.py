@@ -10,12 +10,11 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from asgi_app.driver.borrowed import SessionSource, borrow
 from asgi_app.driver.errors import prepare_may_succeed_elsewhere, translate, translate_prepare
 from asgi_app.driver.execution import Batch, Execution, Query
 from asgi_app.driver.prepared import Prepared, PreparedStatements
 from asgi_app.driver.result import Result
-from asgi_app.driver.session import Connection
+from asgi_app.driver.session import Connection, SessionSource, borrow
 from asgi_app.errors import (
     AnswerOverdue,
     BatchTooLarge,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,9 +12,6 @@ from typing import Any
 import click
 
 from asgi_app.settings import SettingsError
-
-_missing = re.compile(r"unconfigured|does not exist|doesn't exist|unknown (keyspace|table|column)", re.IGNORECASE)
-"""How Cassandra says that a keyspace, a table or a column is not there."""
 
 
 class Failure(click.ClickException):
@@ -74,35 +70,10 @@ def _node_failure(error: Exception) -> Failure | None:
 
 
 def _driver_failure(error: Exception) -> Failure | None:
-    from cassandra import DriverException, InvalidRequest, OperationTimedOut, RequestExecutionException, Unauthorized
-    from cassandra.cluster import NoHostAvailable
-
     from asgi_app.driver.connecting import explain
 
-    if isinstance(error, NoHostAvailable):
-        return Failure(explain(error))
-    if isinstance(error, OperationTimedOut):
-        return Failure("Cassandra did not answer in time; run the command again, nothing is written twice.")
-    if isinstance(error, Unauthorized):
-        return Failure(f"Cassandra does not allow this to the configured role ({_message(error)}).")
-    if isinstance(error, InvalidRequest):
-        return Failure(_refused_sentence(_message(error)))
-    if isinstance(error, (RequestExecutionException, DriverException)):
-        return Failure(f"Cassandra could not do this ({_message(error)}).")
-    return None
-
-
-def _refused_sentence(message: str) -> str:
-    if _missing.search(message):
-        return f"Cassandra refuses this ({message}); are keyspace and tables there? See the command schema."
-    return f"Cassandra refuses this ({message})."
-
-
-def _message(error: Exception) -> str:
-    """The server's own words, without the dump that the driver puts around them."""
-    text = str(error)
-    _, quote, message = text.partition('message="')
-    return message.removesuffix('"') if quote else text
+    sentence = explain(error)
+    return None if sentence is None else Failure(sentence)
 
 
 def _unexpected(error: Exception) -> Failure:

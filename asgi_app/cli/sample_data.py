@@ -8,17 +8,15 @@ the mark of the deletion (`gc_grace_seconds`, ten days).
 from __future__ import annotations
 
 import datetime
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import msgspec
-from cassandra.query import BatchStatement, BatchType
 
+from asgi_app.driver.bulk_writes import write_rows
 from asgi_app.tables.builtin import ANIMALS, PLANTS, USERS, Animal, Plant, User
 from asgi_app.tables.cql import Queries
 from asgi_app.tables.table import Table
@@ -83,11 +81,6 @@ _USER_NAMESPACE = uuid.UUID("8f0c3f0e-6f0a-5a0e-9f65-0d5c2f1f8f5b")
 _LAST_AGE = 100
 _YEAR_SECONDS = 365 * 24 * 3600
 
-ROWS_PER_BATCH = 10
-"""Unlogged batches save most of the driver's work per row; above ten partitions in one, Cassandra logs a warning."""
-
-BATCHES_IN_FLIGHT = 20
-
 
 @dataclass(frozen=True, slots=True)
 class SeedReport:
@@ -115,16 +108,11 @@ def seed(session: Any, keyspace: str, users: int, on_progress: Callable[[int], N
     """
     began = time.monotonic()
     _write_missing_animals(session, keyspace)
-    rows = len(SAMPLE_ANIMALS)
-    window = _WriteWindow(session, BATCHES_IN_FLIGHT)
-    # Held until all is written: a node that does not know a statement is told of it by the driver, which keeps none.
-    inserts = {table: session.prepare(Queries(keyspace, table).insert_at.cql) for table in (PLANTS, USERS)}
-    for batch, size in _batches(inserts, users):
-        window.write(batch)
-        rows += size
-        on_progress(rows)
-    window.finish()
-    return SeedReport(rows, time.monotonic() - began)
+    done = len(SAMPLE_ANIMALS)
+    for table, rows in _plants_and_users(users):
+        cql = Queries(keyspace, table).insert_at.cql
+        done += write_rows(session, cql, rows, _counting_from(done, on_progress))
+    return SeedReport(done, time.monotonic() - began)
 
 
 def sample_user(index: int) -> User:
@@ -147,56 +135,18 @@ def _write_missing_animals(session: Any, keyspace: str) -> None:
     row, insert = session.prepare(queries.row.cql), session.prepare(queries.insert_at.cql)
     for animal in SAMPLE_ANIMALS:
         if session.execute(row, (animal.genus, animal.species)).one() is None:
-            session.execute(insert, (*msgspec.structs.astuple(animal), _WRITE_TIMESTAMP))
-
-
-def _batches(inserts: Mapping[Table, Any], users: int) -> Iterator[tuple[BatchStatement, int]]:
-    """The plants and the users in batches, each with its size."""
-    for table, rows in _plants_and_users(users):
-        while chunk := list(islice(rows, ROWS_PER_BATCH)):
-            yield _batch(inserts[table], chunk), len(chunk)
+            session.execute(insert, _insertable(animal))
 
 
 def _plants_and_users(users: int) -> Iterator[tuple[Table, Iterator[Row]]]:
-    yield PLANTS, map(msgspec.structs.astuple, SAMPLE_PLANTS)
-    yield USERS, map(msgspec.structs.astuple, map(sample_user, range(users)))
+    yield PLANTS, map(_insertable, SAMPLE_PLANTS)
+    yield USERS, map(_insertable, map(sample_user, range(users)))
 
 
-def _batch(statement: Any, rows: list[Row]) -> BatchStatement:
-    batch = BatchStatement(BatchType.UNLOGGED)
-    batch.is_idempotent = True
-    for row in rows:
-        batch.add(statement, (*row, _WRITE_TIMESTAMP))
-    return batch
+def _insertable(row: Animal | Plant | User) -> Row:
+    """Return the values of an `insert_at` statement: those of the row, then the write timestamp."""
+    return (*msgspec.structs.astuple(row), _WRITE_TIMESTAMP)
 
 
-class _WriteWindow:
-    """At most `size` writes under way. The first failure is raised to the next `write`, or to `finish`."""
-
-    def __init__(self, session: Any, size: int) -> None:
-        self._session = session
-        self._size = size
-        self._free = threading.Semaphore(size)
-        self._error: Exception | None = None
-
-    def write(self, statement: BatchStatement) -> None:
-        """Send a write, as soon as there is room for it."""
-        self._take_place()
-        self._session.execute_async(statement).add_callbacks(self._succeeded, self._failed)
-
-    def finish(self) -> None:
-        """Return when every write has succeeded."""
-        for _ in range(self._size):
-            self._take_place()
-
-    def _take_place(self) -> None:
-        self._free.acquire()  # the driver answers each write, if only with its timeout
-        if self._error is not None:
-            raise self._error
-
-    def _succeeded(self, _: Any) -> None:
-        self._free.release()
-
-    def _failed(self, error: Exception) -> None:
-        self._error = self._error or error
-        self._free.release()
+def _counting_from(start: int, on_progress: Callable[[int], None]) -> Callable[[int], None]:
+    return lambda rows: on_progress(start + rows)

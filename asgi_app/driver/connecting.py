@@ -1,15 +1,23 @@
-"""A configured cluster becomes a session, or one sentence that says why not and which setting to look at.
+"""Connect a configured cluster, and explain the driver's errors to an operator in one sentence.
 
-The driver's `NoHostAvailable` says "Unable to connect to any servers" and keeps the reason of each node beside it. The
-sentences made of these are for operators, in the log and on the terminal: they may name nodes, so no client sees them.
+The driver's `NoHostAvailable` says only "Unable to connect to any servers"; it keeps each node's reason in `errors`. A
+sentence names the setting to look at. It may name nodes too, so it goes to the log or the terminal, never to a client.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from cassandra import AuthenticationFailed, DriverException, OperationTimedOut
+from cassandra import (
+    AuthenticationFailed,
+    DriverException,
+    InvalidRequest,
+    OperationTimedOut,
+    RequestExecutionException,
+    Unauthorized,
+)
 from cassandra.connection import ConnectionException, ConnectionShutdown, ProtocolError
 from cassandra.protocol import ErrorMessage
 
@@ -18,20 +26,16 @@ from asgi_app.settings import Settings
 
 
 def connect(cluster: Any, settings: Settings) -> Any:
-    """Return a session of a cluster that `build_cluster` made. Blocks, so call it in a worker thread.
+    """Return a session of a cluster that `build_cluster` made. Blocks: call it in a worker thread.
 
-    Raises ClusterUnreachableError with a sentence where no node takes the connection. Shutting the cluster down is for
-    the caller.
+    Raises ClusterUnreachableError, with a sentence, if no node accepts the connection. The caller shuts the cluster
+    down in any case.
     """
-    from asgi_app.driver.installed_driver import (
-        cluster as driver,  # here, because it fails on a Python without an event loop
-    )
-
     try:
         return cluster.connect()
-    except driver.NoHostAvailable as error:
+    except _no_host_available() as error:
         raise ClusterUnreachableError(
-            explain(
+            explain_unreachable(
                 error,
                 local_dc=settings.cassandra_local_dc,
                 datacenters={node.datacenter for node in cluster.metadata.all_hosts() if node.datacenter},
@@ -40,11 +44,28 @@ def connect(cluster: Any, settings: Settings) -> Any:
         ) from error
 
 
-def explain(error: Any, *, local_dc: str | None = None, datacenters: Collection[str] = (), astra: bool = False) -> str:
-    """Return one sentence for a `NoHostAvailable`: the most useful of the reasons that its nodes gave.
+def explain(error: Exception) -> str | None:
+    """Return a sentence for an error of the driver that ended a command; None for an error of another kind."""
+    if isinstance(error, _no_host_available()):
+        return explain_unreachable(error)
+    if isinstance(error, OperationTimedOut):
+        return "Cassandra did not answer in time; run the command again, nothing is written twice."
+    if isinstance(error, Unauthorized):
+        return f"Cassandra does not allow this to the configured role ({_server_message(error)})."
+    if isinstance(error, InvalidRequest):
+        return _refused_sentence(_server_message(error))
+    if isinstance(error, (RequestExecutionException, DriverException)):
+        return f"Cassandra could not do this ({_server_message(error)})."
+    return None
 
-    `datacenters` are those that the cluster turned out to have, none where no node answered. `astra` says that the
-    addresses came from a secure connect bundle.
+
+def explain_unreachable(
+    error: Any, *, local_dc: str | None = None, datacenters: Collection[str] = (), astra: bool = False
+) -> str:
+    """Return a sentence for a `NoHostAvailable`, from the most useful reason that a node gave.
+
+    `datacenters` are the cluster's data centres, empty if no node answered. `astra` says that the addresses came from a
+    secure connect bundle.
     """
     if local_dc is not None and datacenters and local_dc not in datacenters:
         return _wrong_datacenter(local_dc, datacenters)
@@ -53,7 +74,31 @@ def explain(error: Any, *, local_dc: str | None = None, datacenters: Collection[
         nodes = [str(node) for node, cause in causes.items() if applies(cause)]
         if nodes:
             return sentence.format(nodes=", ".join(nodes), **_VARIABLES[astra])
-    return _nobody([str(node) for node in causes], astra)
+    return _no_answer([str(node) for node in causes], astra)
+
+
+def _no_host_available() -> type[Exception]:
+    """Return the driver's exception. It is imported here because the import fails on a Python without an event loop."""
+    from asgi_app.driver.installed_driver import cluster
+
+    return cluster.NoHostAvailable  # type: ignore[no-any-return]
+
+
+_missing = re.compile(r"unconfigured|does not exist|doesn't exist|unknown (keyspace|table|column)", re.IGNORECASE)
+"""Matches Cassandra's messages about a missing keyspace, table or column."""
+
+
+def _refused_sentence(message: str) -> str:
+    if _missing.search(message):
+        return f"Cassandra refuses this ({message}); are keyspace and tables there? See the command schema."
+    return f"Cassandra refuses this ({message})."
+
+
+def _server_message(error: Exception) -> str:
+    """Return the server's message, without the dump of fields that the driver puts around it."""
+    text = str(error)
+    _, quote, message = text.partition('message="')
+    return message.removesuffix('"') if quote else text
 
 
 def _wrong_datacenter(local_dc: str, datacenters: Collection[str]) -> str:
@@ -62,7 +107,7 @@ def _wrong_datacenter(local_dc: str, datacenters: Collection[str]) -> str:
     return f"CASSANDRA_LOCAL_DC is '{local_dc}'; the cluster has the {noun} {found}."
 
 
-def _nobody(nodes: list[str], astra: bool) -> str:
+def _no_answer(nodes: list[str], astra: bool) -> str:
     at = f" at {', '.join(nodes)}" if nodes else ""
     return f"No Cassandra node answers{at}; check {_VARIABLES[astra]['where']}, and that Cassandra runs."
 
@@ -85,13 +130,14 @@ _VARIABLES = {
         "port": "ASTRA_DB_SECURE_BUNDLE_PATH",
     },
 }
-"""The settings that a sentence names, by whether the cluster is Astra's."""
+"""The settings that a sentence names, by whether the addresses came from Astra's bundle."""
 
 
 def _says(*texts: str) -> Callable[[BaseException], bool]:
-    """Match a cause by its text: the driver makes errors of its own of those of sockets and of TLS, and keeps the text.
+    """Return a test of whether a cause contains one of `texts`.
 
-    The texts are OpenSSL's reason codes, Python's `ssl` messages, and the driver's.
+    The driver wraps errors of sockets and of TLS in its own and keeps the text. So the texts are OpenSSL's reason
+    codes, messages of Python's `ssl`, and the driver's.
     """
     return lambda cause: any(text in str(cause) for text in texts)
 
@@ -152,4 +198,4 @@ _REASONS: tuple[tuple[Callable[[BaseException], bool], str], ...] = (
         "Cassandra at {nodes} answers, and takes no connection; it may be starting or overloaded, as its log says.",
     ),
 )
-"""Causes and their sentences. The first that any node gave counts: what an operator must change comes first."""
+"""Tests of a cause, and their sentences. The first match of any node wins: what an operator must change comes first."""

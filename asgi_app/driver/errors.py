@@ -1,8 +1,8 @@
-"""The driver's exceptions → the service's: the one place that knows both.
+"""Translate the driver's exceptions into the service's. No other module knows both.
 
-Forty of the driver's sixty exception classes do not derive from its `DriverException`, and `NoHostAvailable` hides
-what the nodes said. So the map names classes, the nearest class in an exception's method resolution order decides, and
-a test walks through the driver and fails on a class that the map does not reach.
+Forty of the driver's sixty exception classes do not derive from its `DriverException`, and `NoHostAvailable` hides the
+nodes' own errors. So `TRANSLATIONS` names classes, and the nearest class in an exception's method resolution order
+decides. A test walks through the driver and fails on a class without a translation.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from asgi_app.errors import (
 )
 
 CAS_WRITE_UNKNOWN = 0x1700
-"""Error code of native protocol v5 section 9: a lightweight transaction whose outcome the coordinator does not know."""
+"""Error code of a lightweight transaction whose outcome the coordinator does not know (protocol v5 section 9)."""
 
 TRANSLATIONS: Mapping[type[BaseException], type[ServiceError]] = MappingProxyType(
     {
-        # No node took the request, or the connection to it broke.
+        # No node accepted the request, or the connection to the node broke.
         cassandra.AuthenticationFailed: CassandraUnavailable,
         cassandra.Unauthorized: CassandraUnavailable,
         cassandra.UnresolvableContactPoints: CassandraUnavailable,
@@ -50,7 +50,7 @@ TRANSLATIONS: Mapping[type[BaseException], type[ServiceError]] = MappingProxyTyp
         protocol.TruncateError: CassandraUnavailable,
         protocol.UnauthorizedErrorMessage: CassandraUnavailable,
         segment.CrcException: CassandraUnavailable,
-        # A node took it and its replicas did not carry it out.
+        # A node accepted the request, and the replicas did not carry it out.
         cassandra.OperationTimedOut: DeadlineExceeded,
         cassandra.ReadFailure: ReadFailed,
         cassandra.ReadTimeout: ReadTimeout,
@@ -64,10 +64,10 @@ TRANSLATIONS: Mapping[type[BaseException], type[ServiceError]] = MappingProxyTyp
         protocol.UnavailableErrorMessage: ConsistencyUnavailable,
         protocol.WriteFailureMessage: WriteFailed,
         protocol.WriteTimeoutErrorMessage: WriteTimeout,
-        # The value bound was one that Cassandra does not take.
+        # Cassandra refused a bound value.
         cassandra.InvalidRequest: RejectedByCassandra,
         protocol.InvalidRequestException: RejectedByCassandra,
-        # What is left can only come of a mistake in the code that asked.
+        # All others come from a mistake in the calling code.
         cassandra.AlreadyExists: InternalError,
         cassandra.DependencyException: InternalError,
         cassandra.DriverException: InternalError,
@@ -84,7 +84,7 @@ TRANSLATIONS: Mapping[type[BaseException], type[ServiceError]] = MappingProxyTyp
     }
 )
 
-_TELLING = (
+_PRECEDENCE = (
     ConsistencyUnavailable,
     ReadFailed,
     WriteFailed,
@@ -92,13 +92,13 @@ _TELLING = (
     RejectedByCassandra,
     CassandraUnavailable,
 )
-"""Of what several nodes said, the first of these says most; a bug that one node answered is not the whole story."""
+"""If nodes failed differently, the first match wins. An internal error of one node decides only if all have one."""
 
 
 def translation(error: BaseException) -> type[ServiceError]:
-    """The class of the service's error for the driver's, `NoHostAvailable` unwrapped."""
+    """Return the class of the service's error for a driver's exception. Looks into `NoHostAvailable`."""
     if isinstance(error, cluster.NoHostAvailable):
-        return _most_telling(_causes(error))
+        return _first_by_precedence(_causes(error))
     if isinstance(error, protocol.ErrorMessage) and error.code == CAS_WRITE_UNKNOWN:
         return WriteTimeout
     for ancestor in type(error).__mro__:
@@ -107,12 +107,17 @@ def translation(error: BaseException) -> type[ServiceError]:
     return InternalError
 
 
-def translate_prepare(error: Exception, *, of_served_table: bool) -> ServiceError:
-    """The error of preparing a statement.
+def is_driver_error(error: Exception) -> bool:
+    """Return whether `error` is an exception of the driver."""
+    return any(ancestor in TRANSLATIONS for ancestor in type(error).__mro__)
 
-    The text of a served table's statement comes from its description alone, so that Cassandra can refuse it only
-    because table or column are not there. Where the node fails a prepare, the driver 3.30 stumbles over the retry
-    policy that it did not give it, and all that is left to see is an AttributeError.
+
+def translate_prepare(error: Exception, *, of_served_table: bool) -> ServiceError:
+    """Return the service's error for a failed prepare.
+
+    A served table's statement is built from the table's declaration alone. So if Cassandra refuses it, the table or a
+    column is missing. If a node fails a prepare, driver 3.30 looks for a retry policy that it has not set and raises
+    AttributeError, which hides the node's error.
     """
     kind = CassandraUnavailable if isinstance(error, AttributeError) else translation(error)
     if issubclass(kind, RejectedByCassandra | StatementRefused):
@@ -121,14 +126,14 @@ def translate_prepare(error: Exception, *, of_served_table: bool) -> ServiceErro
 
 
 def prepare_may_succeed_elsewhere(error: Exception) -> bool:
-    """Return whether another node may prepare what this error ended: the connection was lost, or nothing came."""
-    if isinstance(error, cluster.NoHostAvailable):  # the driver has asked all of them
+    """Return whether another node may prepare a statement after this error: a lost connection, or no answer."""
+    if isinstance(error, cluster.NoHostAvailable):  # the driver has already tried every node
         return False
     return isinstance(error, AttributeError) or translation(error) in (CassandraUnavailable, DeadlineExceeded)
 
 
 def translate(error: Exception, *, unknown: bool) -> ServiceError:
-    """Return the error of running a statement; `unknown` for a write that a node may have carried out."""
+    """Return the service's error for a failed statement; `unknown` for a write that a node may have carried out."""
     translated = translation(error)()
     if unknown:
         translated.outcome = "unknown"
@@ -138,8 +143,8 @@ def translate(error: Exception, *, unknown: bool) -> ServiceError:
 def may_have_run(future: cluster.ResponseFuture, error: BaseException) -> bool:
     """Return whether a node may have carried out a statement that ended with `error`.
 
-    It may, unless every node that was handed it refused: after a lost connection or beside a hung node the refusal of
-    the next one proves nothing.
+    False only if every node that was sent the statement refused it. A refusal by one node says nothing about another
+    that was sent the statement before and lost its connection or hung.
     """
     refused = {host for host, failure in future._errors.items() if _is_refusal(failure)}
     if _is_refusal(error):
@@ -148,7 +153,7 @@ def may_have_run(future: cluster.ResponseFuture, error: BaseException) -> bool:
 
 
 def _is_refusal(error: BaseException) -> bool:
-    """Return whether one node answered that it did nothing."""
+    """Return whether a node answered that it did not carry out the statement."""
     if isinstance(error, cluster.NoHostAvailable):
         return False
     return issubclass(translation(error), ConsistencyUnavailable | RejectedByCassandra)
@@ -159,10 +164,11 @@ def _causes(error: cluster.NoHostAvailable) -> Iterable[BaseException]:
     return errors.values() if isinstance(errors, Mapping) else errors or ()
 
 
-def _most_telling(causes: Iterable[BaseException]) -> type[ServiceError]:
-    kinds = {translation(cause) for cause in causes}
-    for telling in _TELLING:
+def _first_by_precedence(causes: Iterable[BaseException]) -> type[ServiceError]:
+    # The driver passes a socket error on as it is when it cannot connect to a node.
+    kinds = {CassandraUnavailable if isinstance(cause, OSError) else translation(cause) for cause in causes}
+    for preferred in _PRECEDENCE:
         for kind in kinds:
-            if issubclass(kind, telling):
+            if issubclass(kind, preferred):
                 return kind
     return InternalError if kinds else CassandraUnavailable

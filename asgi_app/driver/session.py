@@ -1,8 +1,8 @@
-"""One driver session: a parent's, or one of our own, opened in the background and closed inside out.
+"""The service's driver session: its own, opened in the background, or one that the parent application lends.
 
-The driver finds nodes again at the addresses it knows. Where all of them have moved (containers that were started
-elsewhere, behind the same name), it would try the old addresses without end, so a session of our own is then replaced
-by one that starts from the configured names: see `Connection.watch`.
+The driver reconnects to nodes at the addresses it knows. If all nodes have moved (containers that restarted elsewhere
+behind the same name), it keeps trying the old addresses. So a session of our own is then replaced by one that
+starts from the configured names: see `Connection.watch`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from copy import copy
+from typing import Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
 from anyio.abc import TaskStatus
 
 from asgi_app.driver import transcoding
-from asgi_app.driver.borrowed import BorrowedSession
-from asgi_app.driver.cluster import ClusterConfigError, build_cluster
+from asgi_app.driver.cluster import ClusterConfigError, Observer, build_cluster, execution_changes
 from asgi_app.driver.connecting import connect
 from asgi_app.driver.execution import Executor, LoopExecutor, SessionExecutor
-from asgi_app.driver.installed_driver import TESTED, driver_name, is_tested
+from asgi_app.driver.installed_driver import TESTED, cluster, driver_name, is_tested
 from asgi_app.driver.loop_connection import connection_class_for
 from asgi_app.driver.protocol import RawProtocolHandler, keep_page
 from asgi_app.errors import NotConnected, ShuttingDown
@@ -35,22 +35,69 @@ logger = logging.getLogger("asgi_app.db")
 
 FIRST_RETRY = 0.25
 LONGEST_RETRY = 1.0
-"""Seconds between attempts to connect: short, since readiness is promised within two seconds of Cassandra's return."""
+"""Seconds between attempts to connect: short, to be ready within two seconds of Cassandra's return, as promised."""
 
 FIRST_RENEWAL = 3.0
-"""Seconds without any connection to a node until the configured names are resolved again.
+"""Seconds without a connection to any node until the configured names are resolved again.
 
-The driver tries the addresses it knows each second: a node that is restarted where it was is found by that first.
+The driver tries the addresses it knows each second, so it reaches a node that restarts at its old address earlier.
 """
 
 LONGEST_RENEWAL = 12.0
 """Seconds between further attempts, which double up to this."""
 
+SessionSource: TypeAlias = Any
+"""A session of the driver, or a function without parameters that returns one when the application starts."""
+
+
+def borrow(source: SessionSource, settings: Settings, observer: Observer) -> BorrowedSession:
+    """Return the session that a parent lends, wrapped for this service; retries are reported to `observer`.
+
+    Raises TypeError for anything but a `cassandra.cluster.Session`, such as another package's wrapper of one.
+    """
+    session = source() if callable(source) else source
+    if not isinstance(session, cluster.Session):
+        raise TypeError(f"session must be a cassandra.cluster.Session, not {type(session).__qualname__}")
+    return BorrowedSession(session, settings, observer)
+
+
+class BorrowedSession:
+    """A view of a parent's session that runs statements in this service's way and leaves the session unchanged.
+
+    It shares the session's pools and cluster. It keeps rows encoded, and gives statements the service's consistency
+    levels, retries and timeouts. The cluster's own policy chooses the nodes. All other attributes are the session's.
+    """
+
+    def __init__(self, session: Any, settings: Settings, observer: Observer) -> None:
+        self._session = session
+        self._changes = execution_changes(settings, keep_page, observer)
+        self._profile = session.execution_profile_clone_update(cluster.EXEC_PROFILE_DEFAULT, **self._changes)
+        self._view = copy(session)  # shallow: the same pools, but its own protocol handler and defaults
+        self._view.client_protocol_handler = RawProtocolHandler
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def execute_async(self, query: Any, *, timeout: float, paging_state: bytes | None = None) -> Any:
+        """Run a statement as the driver's session does, and return its response future."""
+        if self._session.cluster._config_mode == cluster._ConfigMode.LEGACY:
+            return self._execute_without_profile(query, timeout, paging_state)
+        return self._view.execute_async(
+            query, timeout=timeout, execution_profile=self._profile, paging_state=paging_state
+        )
+
+    def _execute_without_profile(self, query: Any, timeout: float, paging_state: bytes | None) -> Any:
+        """Run a statement on a cluster that refuses profiles, because its owner set legacy options on it."""
+        self._view.row_factory = self._changes["row_factory"]
+        for name in ("consistency_level", "serial_consistency_level", "retry_policy"):
+            setattr(query, name, self._changes[name])
+        return self._view.execute_async(query, timeout=timeout, paging_state=paging_state)
+
 
 class Connection:
-    """Connects and closes in worker threads of the dispatcher.
+    """The service's session, connected and closed in worker threads of the dispatcher.
 
-    With a session that was `lent` there is nothing to connect, and nothing is closed: that is for its owner.
+    A `lent` session is neither connected nor closed here: its owner does both.
     """
 
     def __init__(
@@ -73,10 +120,10 @@ class Connection:
 
     @property
     def session(self) -> Any:
-        """Return the driver's session, in any thread.
+        """The driver's session. Readable in any thread.
 
-        Raise NotConnected if there is none yet, ShuttingDown if it was closed, and OpenedBeforeFork in a process that
-        was forked from the one that opened it: the threads that would read its connections are not in this one.
+        Raises NotConnected before the first connection and ShuttingDown after `close`. Raises OpenedBeforeFork in a
+        forked process, which lacks the threads that read the session's connections.
         """
         self._owner.check_process()
         if self._closed:
@@ -87,11 +134,11 @@ class Connection:
 
     @property
     def executor(self) -> Executor:
-        """Return what sends statements on the session; raise as `session` does."""
+        """The executor that sends statements on the session. Raises as `session` does."""
         return self._executor or SessionExecutor(self.session)
 
     def nodes(self) -> dict[str, NodeState]:
-        """The nodes that the driver knows, by address; none while there is no session."""
+        """Return the nodes that the driver knows, by address; none before the first connection."""
         if self._session is None:
             return {}
         pools = self._session.get_pool_state()
@@ -100,10 +147,10 @@ class Connection:
         }
 
     async def connect(self, *, task_status: TaskStatus[None]) -> None:
-        """Try until it works; report started after the first attempt, whatever came of it.
+        """Try to connect until an attempt succeeds; report started after the first attempt, successful or not.
 
-        Raises ClusterConfigError where the settings cannot make a cluster, whatever Cassandra does. Cancelling takes
-        effect after the attempt under way, which `CASSANDRA_CONNECTION_TIMEOUT` bounds for each host.
+        Raises ClusterConfigError if the settings can never make a cluster. Cancellation takes effect after the current
+        attempt, which `CASSANDRA_CONNECTION_TIMEOUT` bounds for each host.
         """
         pause = FIRST_RETRY
         while self._session is None and not await self._attempt():
@@ -114,15 +161,15 @@ class Connection:
         task_status.started()
 
     def doubt(self) -> None:
-        """Have `watch` look whether any node is connected. Call it when a statement failed as if none were."""
+        """Make `watch` check whether any node is connected. Call it after a statement failed as if none were."""
         self._doubted.set()
 
     async def watch(self, renewed: Callable[[], None]) -> None:
-        """Replace the session whenever no node has been connected for some seconds; runs until it is cancelled.
+        """Replace the session whenever no node has been connected for some seconds. Runs until it is cancelled.
 
-        The new one starts from the configured names, resolved again; `renewed` is called when it has taken the place of
-        the old. Where the driver reaches a node of the old one first, that one stays. A session that was lent is left
-        alone: it is its owner's. Cancelling takes effect after the attempt under way.
+        The new session starts from the configured names, resolved again. `renewed` is called after it has replaced the
+        old one. If the driver reaches a node of the old session first, the old one stays. A lent session is never
+        replaced. Cancellation takes effect after the current attempt.
         """
         while self._lent is None:
             await self._doubted.wait()
@@ -135,9 +182,9 @@ class Connection:
                 pause = min(pause * 2, LONGEST_RENEWAL)
 
     async def close(self) -> None:
-        """Close the session, then its cluster. Calls still under way end with an error of the driver's.
+        """Close the session, then its cluster. Running statements end with an error of the driver.
 
-        Does nothing in a forked process: the session is the other's.
+        Does nothing in a forked process, because the session belongs to the process that opened it.
         """
         self._closed = True
         if self._session is not None and not self._owner.is_gone:
@@ -168,7 +215,7 @@ class Connection:
         self._executor = LoopExecutor(session) if is_tested() else SessionExecutor(session)
 
     def _is_cut_off(self) -> bool:
-        """Return whether there is a session, and no node of it is connected."""
+        """Return whether there is a session without a connection to any node."""
         if self._session is None:
             return False
         return not any(pool["open_count"] for pool in self._session.get_pool_state().values())
@@ -178,7 +225,7 @@ class Connection:
         logger.warning("no known node of Cassandra is connected; starting again from the configured names")
         try:
             opened = await self._open()
-        except Exception as error:  # a file of certificates that went away is no reason to end a service either
+        except Exception as error:  # even a ClusterConfigError, as of a deleted certificate, must not end the service
             logger.warning("Cassandra is not reached yet, trying again: %s", error)
             return
         unwanted = opened
@@ -187,7 +234,7 @@ class Connection:
             self._use(opened)
             renewed()
             logger.info("connected to Cassandra again, by its new addresses")
-        with anyio.CancelScope(shield=True):  # one of the two would stay open
+        with anyio.CancelScope(shield=True):  # else one of the two would stay open
             await self._discard(unwanted)
 
     async def _discard(self, session: Any) -> None:
@@ -198,18 +245,18 @@ class Connection:
 
 
 def _state_of(node: Any, pool: dict[str, Any] | None) -> NodeState:
-    """Return what the driver knows of a node; `pool` is the state of its connections, None where it has none."""
+    """Return the state of a node; `pool` is the state of its connections, None if it has none."""
     if pool is None:
         return NodeState(node.is_up, 0)
-    in_use = sum(under_way > 0 for under_way in pool["in_flights"])
+    in_use = sum(in_flight > 0 for in_flight in pool["in_flights"])
     return NodeState(node.is_up, pool["open_count"], min(in_use, pool["open_count"]))
 
 
 def own_connection_class() -> type[Any] | None:
-    """Connections for the event loop that runs here; None for the driver's own, where it cannot watch sockets for them.
+    """Return the class of connections for the running event loop; None to use the driver's own class.
 
-    That is trio's, and that of asyncio on Windows, which has no `add_reader`. Nor for a driver that is not one of those
-    whose private parts this service knows.
+    The driver's class is used on trio, on asyncio on Windows, whose loop has no `add_reader`, and with a driver that is
+    not tested (see `installed_driver`).
     """
     if not is_tested():
         return None
@@ -220,7 +267,7 @@ def own_connection_class() -> type[Any] | None:
 
 
 def _open(settings: Settings, metrics: Metrics, connection_class: type[Any] | None) -> Any:
-    """Whole in one worker thread: a cluster that did not connect is shut down here, so that no thread of it stays."""
+    """Return a connected session. Blocks. Shuts the cluster down if it does not connect, to leave no thread behind."""
     cluster = build_cluster(settings, row_factory=keep_page, observer=metrics, connection_class=connection_class)
     try:
         session = connect(cluster, settings)

@@ -12,11 +12,10 @@ from typing import Any
 
 import anyio
 import msgspec
-from cassandra import DriverException
 
 from asgi_app.db import Database
 from asgi_app.driver.cluster import ClusterUnreachableError, build_cluster
-from asgi_app.driver.errors import translate
+from asgi_app.driver.errors import is_driver_error, translate
 from asgi_app.driver.session import own_connection_class
 from asgi_app.errors import CassandraUnavailable, DeadlineExceeded
 from asgi_app.runtime.deadline import Deadline
@@ -81,7 +80,9 @@ class NestedConnections:
             it = await run(make)
         except ClusterUnreachableError as error:
             raise CassandraUnavailable from error
-        except DriverException as error:
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
             raise translate(error, unknown=False) from error
         events.append(f"{name}_{_state(it)}")
         try:

@@ -11,7 +11,6 @@ import msgspec
 import pytest
 
 from asgi_app.cli.sample_data import (
-    BATCHES_IN_FLIGHT,
     SAMPLE_ANIMALS,
     SAMPLE_PLANTS,
     WRITTEN_AT,
@@ -19,6 +18,7 @@ from asgi_app.cli.sample_data import (
     sample_user,
     seed,
 )
+from asgi_app.driver.bulk_writes import BATCHES_IN_FLIGHT
 from asgi_app.resources.species import animal_fields
 from asgi_app.resources.users import user_fields
 from asgi_app.tables import ddl as schema
@@ -86,7 +86,7 @@ class Session:
 @pytest.fixture(autouse=True)
 def without_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch is its rows: binding needs a prepared statement of a real node."""
-    monkeypatch.setattr("asgi_app.cli.sample_data._batch", lambda _, rows: rows)
+    monkeypatch.setattr("asgi_app.driver.bulk_writes._batch", lambda _, rows: rows)
 
 
 def test_progress_counts_every_row() -> None:

@@ -35,7 +35,7 @@ from process.running import free_port
 
 from asgi_app.app import create_app
 from asgi_app.driver.cluster import ClusterUnreachableError, build_cluster
-from asgi_app.driver.connecting import connect, explain
+from asgi_app.driver.connecting import connect, explain_unreachable
 from asgi_app.driver.session import own_connection_class
 from asgi_app.settings import Secret
 
@@ -293,11 +293,11 @@ def unreached(*causes: Exception) -> NoHostAvailable:
     ],
 )
 def test_the_reason_that_says_most_is_the_sentence(causes: list[Exception], astra: bool, named: str) -> None:
-    sentence = explain(unreached(*causes), astra=astra)
+    sentence = explain_unreachable(unreached(*causes), astra=astra)
     assert named in sentence
     assert sentence.endswith(".")
 
 
 def test_several_data_centres_are_all_named() -> None:
-    sentence = explain(NoHostAvailable("none", ["10.0.0.1"]), local_dc="dc9", datacenters={"dc2", "dc1"})
+    sentence = explain_unreachable(NoHostAvailable("none", ["10.0.0.1"]), local_dc="dc9", datacenters={"dc2", "dc1"})
     assert sentence == "CASSANDRA_LOCAL_DC is 'dc9'; the cluster has the data centres 'dc1', 'dc2'."

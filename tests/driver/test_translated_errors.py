@@ -16,6 +16,7 @@ from cassandra import cluster, connection, protocol
 from asgi_app.driver.errors import (
     CAS_WRITE_UNKNOWN,
     TRANSLATIONS,
+    is_driver_error,
     may_have_run,
     prepare_may_succeed_elsewhere,
     translate,
@@ -83,6 +84,7 @@ UNAVAILABLE = cassandra.Unavailable("too few", consistency=6, required_replicas=
     [
         (no_host(), CassandraUnavailable),
         (no_host(connection.ConnectionShutdown("gone")), CassandraUnavailable),
+        (no_host(ConnectionRefusedError(111, "refused")), CassandraUnavailable),
         (no_host(connection.ConnectionException("gone"), UNAVAILABLE), ConsistencyUnavailable),
         (no_host(no_host(UNAVAILABLE)), ConsistencyUnavailable),
         (no_host(cassandra.InvalidRequest("bad")), RejectedByCassandra),
@@ -98,6 +100,11 @@ UNAVAILABLE = cassandra.Unavailable("too few", consistency=6, required_replicas=
 )
 def test_translation(error: Exception, expected: type[ServiceError]) -> None:
     assert translation(error) is expected
+
+
+def test_errors_of_the_driver_are_known_from_others() -> None:
+    assert all(map(is_driver_error, (no_host(), UNAVAILABLE, connection.ConnectionShutdown("gone"))))
+    assert not any(map(is_driver_error, (OSError(), AttributeError(), CassandraUnavailable())))
 
 
 def test_no_text_of_the_driver_reaches_the_client() -> None:
