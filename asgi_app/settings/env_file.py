@@ -1,4 +1,4 @@
-"""Read a `.env` file: its variables, and what is wrong with it by the number of the line."""
+"""Read the variables of a `.env` file, and report what is wrong with it by line number."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
 
+from asgi_app.settings.values import Problem
+
 _VIRTUAL_ENVIRONMENT = ".env"
 
 logger = logging.getLogger("asgi_app.settings")
 
 
-def read_env_file(path: Path) -> tuple[dict[str, str], list[str]]:
-    """Return the variables of a `.env` file, and a sentence for each thing that is wrong with it.
+def read_env_file(path: Path) -> tuple[dict[str, str], list[Problem]]:
+    """Return the variables of a `.env` file, and its problems.
 
-    A file that does not exist is empty. So is a directory named `.env`, which is a virtual environment; the log says
-    so. A line is named by its number and never quoted, because it may hold a secret.
+    A file that does not exist counts as empty. So does a directory named `.env`, which is a virtual environment; that
+    is logged. A problem gives the number of its line and never quotes it, because it may contain a secret.
     """
+    variables, messages = _read(path)
+    return variables, [Problem(str(path), message) for message in messages]
+
+
+def _read(path: Path) -> tuple[dict[str, str], list[str]]:
     if path.name == _VIRTUAL_ENVIRONMENT and os.path.isdir(path):
         logger.info("%s is a directory, so no settings are read from it", path)
         return {}, []
@@ -36,11 +43,11 @@ def read_env_file(path: Path) -> tuple[dict[str, str], list[str]]:
 
 def _variables(text: str) -> tuple[dict[str, str], list[str]]:
     bindings = tuple(parse_stream(StringIO(text)))
-    problems = [f"line {_line(found)} {wrong}" for found in bindings if (wrong := _wrong_with(found))]
-    return {found.key: found.value or "" for found in bindings if found.key}, problems
+    messages = [f"line {_line(found)} {wrong}" for found in bindings if (wrong := _fault(found))]
+    return {found.key: found.value or "" for found in bindings if found.key}, messages
 
 
-def _wrong_with(binding: Binding) -> str | None:
+def _fault(binding: Binding) -> str | None:
     if "\0" in binding.original.string:
         return "contains a NUL character"
     return "is not NAME=value" if binding.error else None
@@ -51,6 +58,6 @@ def _line_at(error: UnicodeDecodeError) -> int:
 
 
 def _line(binding: Binding) -> int:
-    """Return the line that the binding itself is on; the parser counts the blank lines before it as the binding's."""
+    """Return the line number of the binding itself; the parser counts the blank lines before it as part of it."""
     text = binding.original.string
     return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")

@@ -1,4 +1,8 @@
-"""Find the directory in which the workers of one service keep their metrics, without importing prometheus-client."""
+"""Find and create the directory in which the workers of one service keep their metrics.
+
+prometheus-client reads PROMETHEUS_MULTIPROC_DIR itself. This module does not import it, so that the variable can be
+checked, or set, before that import.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,33 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from asgi_app.settings.values import Problem, SettingsError
+
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-_OLD_NAME = "prometheus_multiproc_dir"  # deprecated, and prometheus-client still reads it
+_OLD_NAME = "prometheus_multiproc_dir"  # deprecated, but prometheus-client still reads it
 
 
 def named_directory(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the directory that PROMETHEUS_MULTIPROC_DIR names; None where it is not set, or empty."""
+    """Return the directory that PROMETHEUS_MULTIPROC_DIR names; None if it is not set or empty."""
     text = environ.get(DIRECTORY, environ.get(_OLD_NAME, ""))
     return Path(text) if text.strip() else None
 
 
-def make_directory(directory: Path) -> str | None:
-    """Make the directory, and try to write there. Return what is wrong, None where nothing is."""
+def check_metrics_directory() -> None:
+    """Create the directory that PROMETHEUS_MULTIPROC_DIR names; raise SettingsError if it cannot be written to.
+
+    Without this check prometheus-client would fail later, at the first metric that it stores.
+    """
+    directory = named_directory()
+    if directory is not None and (reason := _reason_not_writable(directory)):
+        message = f"is not a directory that can be created and written to ({reason}); choose another, or unset it"
+        raise SettingsError([Problem(DIRECTORY, message)])
+
+
+def _reason_not_writable(directory: Path) -> str | None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=directory).close()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or "not a name of a directory"
-        return f"names no directory that can be made and written to ({reason}); name another, or unset it"
+        return getattr(error, "strerror", None) or "not a valid directory name"
     return None

@@ -67,7 +67,7 @@ def test_serve_refuses_a_directory_that_cannot_be_used(
 ) -> None:
     ended = run([COMMAND, "serve", "--port", "0", "--workers", workers], tmp_path, {**settings, DIRECTORY: unusable})
     assert ended.returncode == 2
-    assert f"{DIRECTORY}: names no directory that can be made and written to (" in ended.stderr
+    assert f"{DIRECTORY}: is not a directory that can be created and written to (" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
@@ -77,7 +77,7 @@ def test_the_application_does_not_start_under_another_server(
     command = [PYTHON, "-m", "uvicorn", "--port", str(free_port()), "asgi_app.app:app"]
     ended = run(command, tmp_path, {**settings, DIRECTORY: unusable})
     assert ended.returncode != 0
-    assert f"{DIRECTORY}: names no directory that can be made and written to (" in ended.stderr
+    assert f"{DIRECTORY}: is not a directory that can be created and written to (" in ended.stderr
 
 
 def test_a_directory_that_does_not_exist_is_made(tmp_path: Path, settings: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from asgi_app.settings import ContactPoint, Problem, Secret, Settings, SettingsError, setting_fields
 
 KEY = "correct-horse-battery-staple-0123456789"
-QUOTES = "has quotes around it, which are part of the value outside a shell and .env; leave them out"
+QUOTES = "has quotes around it, which only a shell and .env remove; leave them out"
 
 
 def load(**environ: str) -> Settings:

@@ -49,7 +49,7 @@ def test_links_are_ignored_and_named_in_one_line_of_the_log(
     with caplog.at_level(logging.INFO):
         assert Settings.load({**links, "CASSANDRA_LOCAL_DC": "dc1"}, None) == Settings(cassandra_local_dc="dc1")
     (message,) = caplog.messages
-    assert message.startswith("ignored, as Kubernetes or Docker sets them for a service: ")
+    assert message.startswith("ignored, because Kubernetes or Docker sets them for a service: ")
     relevant = {name for name in links if name.startswith(("ASGI_CASSANDRA_", "CASSANDRA_"))}
     # Docker's `_ENV_` of an alias of Cassandra itself would be foreign anyway
     assert set(message.partition(": ")[2].split(", ")) == relevant

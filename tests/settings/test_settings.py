@@ -368,7 +368,7 @@ def test_the_ends_of_a_range_are_inside(name: str) -> None:
 @pytest.mark.parametrize("name", RANGES)
 def test_out_of_range(name: str) -> None:
     for text in RANGES[name][2:]:
-        assert problems({name: text})[name].startswith("is outside what is allowed; allowed: ")
+        assert problems({name: text})[name].startswith("is not valid; allowed: ")
 
 
 @pytest.mark.parametrize("text", ["abc", "1.5", "1_000", "0x10", "1e3", "+1", "--1", "٣", "1" * 30])
@@ -384,7 +384,7 @@ def test_not_a_number(text: str) -> None:
 
 
 def test_a_number_too_long_for_a_float_is_out_of_range() -> None:
-    assert "outside" in problems({"ASGI_CASSANDRA_MAX_WAIT": "9" * 400})["ASGI_CASSANDRA_MAX_WAIT"]
+    assert "is not valid" in problems({"ASGI_CASSANDRA_MAX_WAIT": "9" * 400})["ASGI_CASSANDRA_MAX_WAIT"]
 
 
 @pytest.mark.parametrize("text", ["LOCAL_ONE", "local_one", " Local_One "])
@@ -453,7 +453,7 @@ def test_page_keys() -> None:
 def test_a_short_page_key_is_refused(text: str) -> None:
     assert problems({"ASGI_CASSANDRA_PAGE_KEYS": text}) == {
         "ASGI_CASSANDRA_PAGE_KEYS": (
-            "is outside what is allowed; allowed: keys of at least 32 characters, separated by commas"
+            "is not valid; allowed: keys of at least 32 characters, separated by commas"
         )
     }
 
@@ -492,7 +492,7 @@ def test_a_file_that_cannot_be_read(name: str, file: str, tmp_path: Path) -> Non
     with pytest.raises(SettingsError) as caught:
         load({"CASSANDRA_SSL_ENABLED": "true", name: str(path)})
     allowed = "a readable file; a relative path starts at the working directory"
-    assert Problem(name, f"names no file that can be read; allowed: {allowed}") in caught.value.problems
+    assert Problem(name, f"is not a readable file; allowed: {allowed}") in caught.value.problems
 
 
 def test_tls_files(tmp_path: Path) -> None:
@@ -583,7 +583,7 @@ def test_astra_with_token_and_client_id(bundle: str) -> None:
 
 def test_astra_variables_without_a_bundle() -> None:
     environ = {"ASTRA_DB_TOKEN": "t", "ASTRA_DB_KEYSPACE": "ks"}
-    message = "needs ASTRA_DB_SECURE_BUNDLE_PATH; set that or leave this out"
+    message = "needs ASTRA_DB_SECURE_BUNDLE_PATH; set that too, or remove this"
     assert problems(environ) == {"ASTRA_DB_TOKEN": message, "ASTRA_DB_KEYSPACE": message}
 
 
@@ -602,7 +602,7 @@ def test_a_mistyped_variable(name: str, meant: str) -> None:
 
 def test_an_unknown_variable_like_no_other() -> None:
     found = problems({"ASGI_CASSANDRA_XYZZY": "1"})
-    assert found == {"ASGI_CASSANDRA_XYZZY": "is not a setting; see docs/settings.md for those there are"}
+    assert found == {"ASGI_CASSANDRA_XYZZY": "is not a setting; see docs/settings.md for the list"}
 
 
 def test_variables_of_others_are_ignored() -> None:
@@ -805,13 +805,13 @@ def test_an_api_key_is_a_name_scopes_and_a_secret(key: str) -> None:
 )
 def test_a_bad_api_key_is_refused_and_not_repeated(key: str) -> None:
     found = problems({API_KEYS: key})
-    assert found[API_KEYS].startswith("is outside what is allowed; allowed: name:scopes:secret")
+    assert found[API_KEYS].startswith("is not valid; allowed: name:scopes:secret")
     assert SECRET[:31] not in str(found)
 
 
 def test_a_secret_belongs_to_one_api_key() -> None:
     found = problems({API_KEYS: f"a:read:{SECRET},b:write:{SECRET}"})
-    assert found == {API_KEYS: "gives one secret to several keys; each needs its own"}
+    assert found == {API_KEYS: "has the same secret in several keys; each key needs its own"}
     rotating = load({API_KEYS: f"a:read:{SECRET},a:read:{SECRET}2"})
     assert len(rotating.api_keys) == 2
     assert SECRET not in repr(rotating)
