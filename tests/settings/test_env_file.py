@@ -1,4 +1,4 @@
-"""`.env`: what is read, what is ignored with a word in the log, and what is refused with the number of its line."""
+"""Read `.env` files: what is accepted, what is ignored and logged, and what is refused with its line number."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ def problems(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Prob
     return caught.value.problems
 
 
-def test_malformed_lines_are_named_by_number_beside_all_else(path: Path) -> None:
+def test_malformed_lines_are_reported_with_other_problems(path: Path) -> None:
     path.write_text(f"CASSANDRA_PORT=x\n\n\nCASSANDRA_PASSWORD '{SECRET}'\nOTHER=1\n=b\n")
     assert problems(path) == (
         Problem(str(path), "line 4 is not NAME=value"),
@@ -42,36 +42,36 @@ def test_malformed_lines_are_named_by_number_beside_all_else(path: Path) -> None
         (b"OTHER=1\n# a comment\0\n", "line 2 contains a NUL character"),
     ],
 )
-def test_a_file_that_is_not_text(content: bytes, message: str, path: Path) -> None:
+def test_file_that_is_not_text(content: bytes, message: str, path: Path) -> None:
     path.write_bytes(content)
     assert Problem(str(path), message) in problems(path)
 
 
-def test_a_virtual_environment_of_that_name_is_ignored_and_logged(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_virtual_environment_named_env_is_ignored_and_logged(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path.mkdir()
     with caplog.at_level(logging.INFO):
         assert Settings.load({"CASSANDRA_PORT": "1"}, path).cassandra_port == 1
     assert caplog.messages == [f"{path} is a directory, so no settings are read from it"]
 
 
-def test_another_directory_is_refused(tmp_path: Path) -> None:
+def test_other_directory_is_refused(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path)
     assert problem == Problem(str(tmp_path), "cannot be read: Is a directory")
 
 
-def test_a_link_to_nothing_is_refused(path: Path) -> None:
+def test_dangling_symlink_is_refused(path: Path) -> None:
     path.symlink_to(path.with_name("gone"))
     assert problems(path) == (Problem(str(path), "is a symbolic link to a file that does not exist"),)
 
 
-def test_a_link_to_itself_is_refused(path: Path) -> None:
+def test_symlink_to_itself_is_refused(path: Path) -> None:
     path.symlink_to(path)
     (problem,) = problems(path)
     assert problem.message.startswith("cannot be read: ")
 
 
-def test_a_file_that_may_not_be_read_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_path: Path) -> bytes:  # root, as which tests may run, may read everything
+def test_file_without_read_permission_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_path: Path) -> bytes:  # the tests may run as root, who can read every file
         raise PermissionError(13, os.strerror(13))
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
@@ -95,30 +95,30 @@ HINT = "(in .env a backslash in double quotes begins an escape: use single quote
         (r'CASSANDRA_PORT="9042\n"', "CASSANDRA_PORT", "U+000A"),
     ],
 )
-def test_an_escape_in_double_quotes_is_named(line: str, name: str, character: str, path: Path) -> None:
+def test_escape_in_double_quotes_is_refused(line: str, name: str, character: str, path: Path) -> None:
     path.write_text(f"CASSANDRA_SSL_ENABLED=true\n{line}\n")
     found = dict(reversed(problems(path)))
     assert found[name].startswith(f"contains the control character {character} {HINT}")
 
 
-def test_without_double_quotes_a_backslash_is_itself(path: Path) -> None:
+def test_backslash_without_double_quotes_is_literal(path: Path) -> None:
     path.write_text("CASSANDRA_USERNAME=a\\new\nCASSANDRA_PASSWORD='C:\\new\\top'\n")
     settings = Settings.load({}, path)
     assert settings.cassandra_username == "a\\new"
     assert settings.cassandra_password == Secret("C:\\new\\top")
 
 
-def test_quotes_within_quotes_are_a_part_of_the_value(path: Path) -> None:
+def test_inner_quotes_are_part_of_the_value(path: Path) -> None:
     path.write_text("CASSANDRA_USERNAME=u\nCASSANDRA_PASSWORD='\"pass word\"'\n")
     assert Settings.load({}, path).cassandra_password == Secret('"pass word"')
 
 
-def test_a_list_may_have_several_lines(path: Path) -> None:
+def test_list_over_several_lines(path: Path) -> None:
     path.write_text('CASSANDRA_HOSTS="\n  a,\n  b\n"\n')
     assert [point.host for point in Settings.load({}, path).cassandra_hosts] == ["a", "b"]
 
 
-def test_a_control_character_is_named_where_the_environment_has_it_too(path: Path) -> None:
+def test_control_character_from_the_environment_has_no_escape_hint(path: Path) -> None:
     path.write_text('CASSANDRA_USERNAME="a\\nb"\n')
     (problem, *_) = problems(path, {"CASSANDRA_USERNAME": "a\tb"})
     assert problem == Problem("CASSANDRA_USERNAME", "contains the control character U+0009")

@@ -1,4 +1,4 @@
-"""What around a value is taken off, and which texts are refused whatever the setting is."""
+"""Trimming around values, and texts that every setting refuses."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def first_problem(environ: dict[str, str], overrides: dict[str, str] | None = No
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n"])
-def test_a_line_end_after_a_value_is_taken_off(end: str) -> None:
+def test_trailing_line_end_is_removed(end: str) -> None:
     settings = load(
         CASSANDRA_USERNAME=f"app{end}",
         CASSANDRA_PASSWORD=f"pass word{end}",
@@ -42,7 +42,7 @@ def test_a_line_end_after_a_value_is_taken_off(end: str) -> None:
     assert settings.log_level == "debug"
 
 
-def test_blanks_around_a_password_are_kept_and_those_around_a_name_are_not() -> None:
+def test_blanks_around_a_password_are_kept() -> None:
     settings = load(CASSANDRA_USERNAME=" app ", CASSANDRA_PASSWORD=" pass word \n")
     assert settings.cassandra_username == "app"
     assert settings.cassandra_password == Secret(" pass word ")
@@ -50,32 +50,32 @@ def test_blanks_around_a_password_are_kept_and_those_around_a_name_are_not() -> 
 
 @pytest.mark.parametrize("character", ["\n", "\t", "\x00", "\x1b", "\x7f", "\x85", "\u2028", "\ufeff", "\u200b"])
 @pytest.mark.parametrize("name", [field.env for field in setting_fields() if field.type in (str, Secret, Path)])
-def test_a_control_character_in_a_value_is_refused(name: str, character: str) -> None:
+def test_control_character_is_refused(name: str, character: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load(**{name: f"a{character}b"})
     expected = f"contains the control character U+{ord(character):04X}"
     assert any(it.name == name and it.message.startswith(expected) for it in caught.value.problems)
 
 
-def test_a_byte_order_mark_before_a_value_is_refused() -> None:
+def test_byte_order_mark_is_refused() -> None:
     problem = first_problem({"CASSANDRA_USERNAME": "\ufeffapp"})
     assert problem == Problem("CASSANDRA_USERNAME", "contains the control character U+FEFF")
 
 
 @pytest.mark.parametrize("name", [field.env for field in setting_fields()])
 @pytest.mark.parametrize("text", ['"x"', "'x'", '""', '"x"\r', '"'])
-def test_quotes_that_a_program_left_around_a_value_are_named(name: str, text: str) -> None:
+def test_quotes_in_the_environment_are_refused(name: str, text: str) -> None:
     if text == '"':
         text = f'"{KEY}, {KEY}"'
     assert first_problem({name: text}).message.startswith(QUOTES)
 
 
-def test_quotes_on_the_command_line_are_the_callers() -> None:
+def test_quotes_in_an_option_are_part_of_the_value() -> None:
     settings = Settings.load({}, None, {"CASSANDRA_LOCAL_DC": "'dc1'"})
     assert settings.cassandra_local_dc == "'dc1'"
 
 
-def test_a_quote_at_one_end_is_a_part_of_the_value() -> None:
+def test_single_quote_character_is_part_of_the_value() -> None:
     assert load(CASSANDRA_USERNAME="app", CASSANDRA_PASSWORD='"').cassandra_password == Secret('"')
     assert load(CASSANDRA_USERNAME="app", CASSANDRA_PASSWORD="\"a'").cassandra_password == Secret("\"a'")
 
@@ -90,7 +90,7 @@ def test_a_quote_at_one_end_is_a_part_of_the_value() -> None:
         ("page_keys", (Secret(KEY), Secret(f"{KEY}\r"))),
     ],
 )
-def test_values_given_in_code_are_refused_and_not_changed(name: str, value: object) -> None:
+def test_values_in_code_are_refused_not_trimmed(name: str, value: object) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings(**{name: value})  # type: ignore[arg-type]
     assert any("contains the control character U+000" in problem.message for problem in caught.value.problems)

@@ -1,4 +1,4 @@
-"""What Kubernetes and Docker set for services that are named like ours is ignored; a typing error is not."""
+"""Variables that Kubernetes and Docker set for services with a name like ours are ignored; typing errors are not."""
 
 import logging
 from pathlib import Path
@@ -9,7 +9,7 @@ from asgi_app.settings import Settings, SettingsError
 
 
 def kubernetes(service: str, address: str, *ports: tuple[str, int, str]) -> dict[str, str]:
-    """Return the variables that Kubernetes makes for a service; ports are (name, number, protocol)."""
+    """Return the variables that Kubernetes sets for a service; ports are (name, number, protocol)."""
     prefix = service.upper().replace("-", "_")
     host = f"[{address}]" if ":" in address else address
     _, first, protocol = ports[0]
@@ -43,19 +43,17 @@ def kubernetes(service: str, address: str, *ports: tuple[str, int, str]) -> dict
     ],
     ids=["cassandra", "IPv6", "our own", "many ports", "metrics", "like a setting", "Docker"],
 )
-def test_links_are_ignored_and_named_in_one_line_of_the_log(
-    links: dict[str, str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_links_are_ignored_and_logged_in_one_line(links: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         assert Settings.load({**links, "CASSANDRA_LOCAL_DC": "dc1"}, None) == Settings(cassandra_local_dc="dc1")
     (message,) = caplog.messages
     assert message.startswith("ignored, because Kubernetes or Docker sets them for a service: ")
     relevant = {name for name in links if name.startswith(("ASGI_CASSANDRA_", "CASSANDRA_"))}
-    # Docker's `_ENV_` of an alias of Cassandra itself would be foreign anyway
+    # Docker's `_ENV_` variables of an alias `CASSANDRA` are no settings, so they need not be ignored
     assert set(message.partition(": ")[2].split(", ")) == relevant
 
 
-def test_a_link_does_not_hide_what_the_file_says(tmp_path: Path) -> None:
+def test_link_does_not_hide_the_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("CASSANDRA_PORT=9043\n")
     links = kubernetes("cassandra", "10.96.1.5", ("", 9042, "tcp"))
     assert Settings.load(links, tmp_path / ".env").cassandra_port == 9043
@@ -90,13 +88,13 @@ def test_a_link_does_not_hide_what_the_file_says(tmp_path: Path) -> None:
         ("asgi_cassandra_service_host", "10.96.1.5"),
     ],
 )
-def test_what_is_no_link_stays_an_error_that_names_the_variable(name: str, text: str) -> None:
+def test_variable_that_is_no_link_is_an_error(name: str, text: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.load({name: text}, None)
     assert [problem.name for problem in caught.value.problems] == [name]
 
 
-def test_a_link_in_the_file_or_an_option_is_an_error(tmp_path: Path) -> None:
+def test_link_in_the_file_or_an_option_is_an_error(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("CASSANDRA_PORT=tcp://10.96.1.5:9042\n")
     with pytest.raises(SettingsError, match="CASSANDRA_PORT"):
         Settings.load({}, tmp_path / ".env")

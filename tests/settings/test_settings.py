@@ -1,4 +1,4 @@
-"""Settings: what each variable becomes, what is refused and under which name, and that no secret ever shows."""
+"""Settings: parsing, defaults, rules and their problems; secrets never appear in text."""
 
 import copy
 import os
@@ -50,7 +50,7 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 
 def problems(environ: Mapping[str, str]) -> dict[str, str]:
-    """The first problem of each variable."""
+    """Return the first problem of each variable."""
     with pytest.raises(SettingsError) as caught:
         load(environ)
     return dict(reversed(caught.value.problems))
@@ -69,7 +69,7 @@ def bundle(tmp_path: Path) -> str:
 # Secret
 
 
-def test_secret_shows_itself_to_reveal_alone() -> None:
+def test_secret_is_shown_by_reveal_only() -> None:
     secret = Secret(SECRET)
     assert secret.reveal() == SECRET
     assert {repr(secret), str(secret), f"{secret}", f"{secret:>40}", f"{secret!s}", f"{secret!r}"} == {"********"}
@@ -84,7 +84,7 @@ def test_secret_is_equal_and_hashes_by_value() -> None:
     assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
 
 
-def test_secret_is_true_when_it_has_content() -> None:
+def test_secret_is_true_if_not_empty() -> None:
     assert Secret("a")
     assert not Secret("")
 
@@ -98,7 +98,7 @@ def test_secret_cannot_be_encoded() -> None:
 # Defaults and declarations
 
 
-def test_nothing_set_gives_the_documented_defaults() -> None:
+def test_documented_defaults() -> None:
     assert {field.env: field.default for field in setting_fields()} == {
         "CASSANDRA_HOSTS": (ContactPoint("localhost"),),
         "CASSANDRA_PORT": 9042,
@@ -172,12 +172,12 @@ def test_every_variable_of_the_contract_is_a_setting(name: str) -> None:
     assert name in {field.env for field in setting_fields()}
 
 
-def test_a_field_is_named_after_its_variable() -> None:
+def test_field_is_named_after_its_variable() -> None:
     for field in setting_fields():
         assert field.name == field.env.removeprefix("ASGI_CASSANDRA_").lower()
 
 
-def test_secrets_are_declared_as_such() -> None:
+def test_secret_fields() -> None:
     assert {field.env for field in setting_fields() if field.secret} == {
         "CASSANDRA_PASSWORD",
         "ASTRA_DB_CLIENT_SECRET",
@@ -188,7 +188,7 @@ def test_secrets_are_declared_as_such() -> None:
     }
 
 
-def test_a_field_lists_its_choices() -> None:
+def test_field_lists_its_choices() -> None:
     choices = {field.env: field.choices for field in setting_fields()}
     assert choices["ASGI_CASSANDRA_LOG_LEVEL"] == ("debug", "info", "warning", "error")
     assert choices["CASSANDRA_PORT"] == ()
@@ -273,14 +273,14 @@ def test_hosts(text: str, hosts: list[tuple[str, int | None]]) -> None:
         ".".join(["a" * 50] * 6),
     ],
 )
-def test_a_bad_host_list_is_refused(text: str) -> None:
+def test_bad_host_list_is_refused(text: str) -> None:
     (name,) = found = problems({"CASSANDRA_HOSTS": text})
     assert name == "CASSANDRA_HOSTS"
     assert "entry " in found[name]
     assert "host:port" in found[name]
 
 
-def test_a_bad_host_is_named_by_its_place() -> None:
+def test_bad_host_is_reported_with_its_position() -> None:
     assert problems({"CASSANDRA_HOSTS": "a,b:c"})["CASSANDRA_HOSTS"].startswith("entry 2 is not a host")
     assert problems({"CASSANDRA_HOSTS": "a,,b:c"})["CASSANDRA_HOSTS"].startswith("entry 3 is not a host")
 
@@ -294,19 +294,19 @@ LISTS = {
 }
 
 
-def test_every_list_is_looked_at() -> None:
+def test_every_list_setting_is_tested() -> None:
     assert set(LISTS) == {field.env for field in setting_fields() if isinstance(field.default, tuple)}
 
 
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize("form", ["{},", ",{}", " , {} ,, "])
-def test_blank_entries_of_a_list_do_not_count(name: str, form: str) -> None:
+def test_blank_entries_of_a_list_are_ignored(name: str, form: str) -> None:
     assert load({name: form.format(LISTS[name])}) == load({name: LISTS[name]})
 
 
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize("text", [",", " ,, "])
-def test_a_list_of_blank_entries_alone_is_refused(name: str, text: str) -> None:
+def test_list_of_blank_entries_only_is_refused(name: str, text: str) -> None:
     assert list(problems({name: text})) == [name]
 
 
@@ -354,12 +354,12 @@ RANGES = {
 }
 
 
-def test_every_number_has_a_range_tested_here() -> None:
+def test_every_number_setting_is_tested() -> None:
     assert set(RANGES) == {field.env for field in setting_fields() if field.type in (int, float)}
 
 
 @pytest.mark.parametrize("name", RANGES)
-def test_the_ends_of_a_range_are_inside(name: str) -> None:
+def test_bounds_of_a_range_are_allowed(name: str) -> None:
     (field,) = (field for field in setting_fields() if field.env == name)
     for end in RANGES[name][:2]:
         assert getattr(load({name: str(end)}), field.name) == end
@@ -383,7 +383,7 @@ def test_not_a_number(text: str) -> None:
     }
 
 
-def test_a_number_too_long_for_a_float_is_out_of_range() -> None:
+def test_number_too_long_for_a_float_is_out_of_range() -> None:
     assert "is not valid" in problems({"ASGI_CASSANDRA_MAX_WAIT": "9" * 400})["ASGI_CASSANDRA_MAX_WAIT"]
 
 
@@ -422,10 +422,10 @@ def test_log_format() -> None:
 
 
 @pytest.mark.parametrize("missing", ["opentelemetry", "opentelemetry.trace"])
-def test_spans_need_their_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+def test_otel_needs_its_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     name = "ASGI_CASSANDRA_OTEL"
     assert load({name: "on"}).otel is True
-    monkeypatch.setitem(sys.modules, missing, None)  # as if it were not installed
+    monkeypatch.setitem(sys.modules, missing, None)  # as if not installed
     assert problems({name: "on"}) == {
         name: "needs OpenTelemetry; install it with pip install 'asgi-cassandra[otel]'",
     }
@@ -439,7 +439,7 @@ def test_bad_keyspace(text: str, bundle: str) -> None:
     assert "1 to 48 letters" in problems({**astra, "ASTRA_DB_KEYSPACE": text})["ASTRA_DB_KEYSPACE"]
 
 
-def test_a_keyspace_keeps_its_capitals() -> None:
+def test_keyspace_keeps_its_capitals() -> None:
     assert load({"CASSANDRA_KEYSPACE": "My_Keyspace1"}).keyspace == "My_Keyspace1"
 
 
@@ -450,20 +450,18 @@ def test_page_keys() -> None:
 
 
 @pytest.mark.parametrize("text", ["a" * 31, f"{'a' * 32},short", f"{'a' * 32}, ,short"])
-def test_a_short_page_key_is_refused(text: str) -> None:
+def test_short_page_key_is_refused(text: str) -> None:
     assert problems({"ASGI_CASSANDRA_PAGE_KEYS": text}) == {
-        "ASGI_CASSANDRA_PAGE_KEYS": (
-            "is not valid; allowed: keys of at least 32 characters, separated by commas"
-        )
+        "ASGI_CASSANDRA_PAGE_KEYS": ("is not valid; allowed: keys of at least 32 characters, separated by commas")
     }
 
 
 @pytest.mark.parametrize("text", ["a" * 15, "a" * 15 + " ", "with a space in it", "ü" * 20])
-def test_a_poor_admin_token_is_refused(text: str) -> None:
+def test_weak_admin_token_is_refused(text: str) -> None:
     assert "at least 16 visible" in problems({"ASGI_CASSANDRA_ADMIN_TOKEN": text})["ASGI_CASSANDRA_ADMIN_TOKEN"]
 
 
-def test_a_password_is_not_trimmed_and_other_texts_are() -> None:
+def test_password_is_not_trimmed() -> None:
     settings = load({"CASSANDRA_USERNAME": " app ", "CASSANDRA_PASSWORD": " pa ss ", "CASSANDRA_LOCAL_DC": " dc1 "})
     assert (settings.cassandra_username, settings.cassandra_local_dc) == ("app", "dc1")
     assert settings.cassandra_password == Secret(" pa ss ")
@@ -486,8 +484,8 @@ TLS_FILES = ["CASSANDRA_SSL_CA_CERTS", "CASSANDRA_SSL_CERTFILE", "CASSANDRA_SSL_
 
 
 @pytest.mark.parametrize("name", [*TLS_FILES, "ASTRA_DB_SECURE_BUNDLE_PATH"])
-@pytest.mark.parametrize("file", ["missing", "", "x" * 300], ids=["missing", "a folder", "a name that is too long"])
-def test_a_file_that_cannot_be_read(name: str, file: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["missing", "", "x" * 300], ids=["missing", "folder", "name too long"])
+def test_unreadable_file(name: str, file: str, tmp_path: Path) -> None:
     path = tmp_path / file
     with pytest.raises(SettingsError) as caught:
         load({"CASSANDRA_SSL_ENABLED": "true", name: str(path)})
@@ -504,12 +502,12 @@ def test_tls_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", TLS_FILES)
-def test_tls_files_without_the_switch_are_refused(name: str, tmp_path: Path) -> None:
+def test_tls_files_without_ssl_enabled_are_refused(name: str, tmp_path: Path) -> None:
     environ = {name: str(file(tmp_path / "file.pem"))}
     assert "CASSANDRA_SSL_ENABLED is not set" in problems(environ)[name]
 
 
-def test_tls_may_be_switched_off_on_purpose(tmp_path: Path) -> None:
+def test_tls_files_with_ssl_disabled_are_accepted(tmp_path: Path) -> None:
     path = file(tmp_path / "ca.pem")
     environ = {"CASSANDRA_SSL_ENABLED": "false", "CASSANDRA_SSL_CA_CERTS": str(path)}
     assert load(environ).cassandra_ssl_ca_certs == path
@@ -526,14 +524,14 @@ def test_tls_may_be_switched_off_on_purpose(tmp_path: Path) -> None:
         ("ASTRA_DB_CLIENT_SECRET", "ASTRA_DB_CLIENT_ID"),
     ],
 )
-def test_one_of_a_pair(present: str, missing: str, bundle: str) -> None:
+def test_incomplete_pair(present: str, missing: str, bundle: str) -> None:
     environ = {"CASSANDRA_SSL_ENABLED": "true", present: bundle}
     if present.startswith("ASTRA"):
         environ["ASTRA_DB_SECURE_BUNDLE_PATH"] = bundle
     assert problems(environ) == {missing: f"is not set although {present} is; set both or neither"}
 
 
-def test_default_timeout_above_the_maximum() -> None:
+def test_default_timeout_above_maximum() -> None:
     environ = {"ASGI_CASSANDRA_REQUEST_TIMEOUT": "20", "ASGI_CASSANDRA_MAX_REQUEST_TIMEOUT": "10"}
     assert "MAX_REQUEST_TIMEOUT" in problems(environ)["ASGI_CASSANDRA_REQUEST_TIMEOUT"]
 
@@ -546,7 +544,7 @@ def test_astra_with_a_token(bundle: str) -> None:
     assert settings.keyspace == "ks"
 
 
-def test_astra_without_its_own_keyspace_uses_the_other(bundle: str) -> None:
+def test_astra_without_keyspace_uses_cassandra_keyspace(bundle: str) -> None:
     environ = {"ASTRA_DB_SECURE_BUNDLE_PATH": bundle, "ASTRA_DB_TOKEN": "t", "CASSANDRA_KEYSPACE": "ks"}
     assert load(environ).keyspace == "ks"
 
@@ -561,7 +559,7 @@ def test_astra_with_client_id_and_secret(bundle: str) -> None:
 
 
 @pytest.mark.parametrize("hosts", ["localhost", "db1"])
-def test_astra_beside_hosts(hosts: str, bundle: str) -> None:
+def test_astra_with_hosts(hosts: str, bundle: str) -> None:
     environ = {"ASTRA_DB_SECURE_BUNDLE_PATH": bundle, "ASTRA_DB_TOKEN": "t", "CASSANDRA_HOSTS": hosts}
     assert list(problems(environ)) == ["CASSANDRA_HOSTS"]
 
@@ -596,24 +594,24 @@ def test_astra_variables_without_a_bundle() -> None:
         ("ASGI_CASSANDRA_HOSTS", "CASSANDRA_HOSTS"),
     ],
 )
-def test_a_mistyped_variable(name: str, meant: str) -> None:
+def test_mistyped_variable(name: str, meant: str) -> None:
     assert problems({name: "1"}) == {name: f"is not a setting; did you mean {meant}?"}
 
 
-def test_an_unknown_variable_like_no_other() -> None:
+def test_unknown_variable_without_suggestion() -> None:
     found = problems({"ASGI_CASSANDRA_XYZZY": "1"})
     assert found == {"ASGI_CASSANDRA_XYZZY": "is not a setting; see docs/settings.md for the list"}
 
 
-def test_variables_of_others_are_ignored() -> None:
+def test_other_variables_are_ignored() -> None:
     environ = {"CASSANDRA_HOME": "/opt", "PATH": "/bin", "ASGI_OTHER": "1", "ASGI_CASSANDRA_XYZZY": ""}
     assert load(environ) == Settings()
 
 
-# All at once, and without secrets
+# Reported together, and without secrets
 
 
-def test_all_problems_are_reported_together_in_the_order_of_the_documentation() -> None:
+def test_problems_are_reported_in_documentation_order() -> None:
     environ = {
         "ASGI_CASSANDRA_MAX_IN_FLIGHT": "0",
         "ASGI_CASSANDRA_LOG_LVL": "info",
@@ -651,21 +649,21 @@ def test_no_problem_repeats_a_value(name: str) -> None:
     assert "S3cret" not in repr(caught.value)
 
 
-def settings_full_of_secrets(bundle: str) -> Settings:
+def settings_with_all_secrets(bundle: str) -> Settings:
     environ = {name: SECRET for name in SECRET_NAMES if name != "ASTRA_DB_TOKEN"} | {API_KEYS: f"ci:read:{SECRET}"}
     others = {"CASSANDRA_USERNAME": "u", "ASTRA_DB_CLIENT_ID": "id", "ASTRA_DB_SECURE_BUNDLE_PATH": bundle}
     return load({**environ, **others})
 
 
-def test_printed_settings_hold_no_secret(bundle: str) -> None:
-    settings = settings_full_of_secrets(bundle)
+def test_printed_settings_contain_no_secret(bundle: str) -> None:
+    settings = settings_with_all_secrets(bundle)
     for shown in (repr(settings), str(settings), f"{settings}", repr(msgspec.structs.asdict(settings))):
         assert SECRET not in shown
         assert shown.count("********") == 5
 
 
-def test_encoded_settings_hold_no_secret(bundle: str) -> None:
-    settings = settings_full_of_secrets(bundle)
+def test_encoded_settings_contain_no_secret(bundle: str) -> None:
+    settings = settings_with_all_secrets(bundle)
     with pytest.raises(TypeError) as caught:
         msgspec.json.encode(settings)
     assert SECRET not in str(caught.value)
@@ -682,7 +680,7 @@ def test_any_text_gives_settings_or_problems(environ: dict[str, str]) -> None:
     assert names <= {field.env for field in setting_fields()}
 
 
-# Made in code
+# Constructed in code
 
 
 def test_typed_values_are_checked_like_texts() -> None:
@@ -696,14 +694,14 @@ def test_typed_values_are_checked_like_texts() -> None:
     ]
 
 
-def test_a_plain_text_is_no_secret() -> None:
+def test_plain_text_is_not_accepted_as_a_secret() -> None:
     with pytest.raises(SettingsError) as caught:
         Settings(cassandra_username="u", cassandra_password=SECRET)  # type: ignore[arg-type]
     assert [problem.name for problem in caught.value.problems] == ["CASSANDRA_PASSWORD"]
     assert SECRET not in str(caught.value)
 
 
-def test_hosts_beside_a_bundle_in_code(bundle: str) -> None:
+def test_hosts_with_a_bundle_in_code(bundle: str) -> None:
     with pytest.raises(SettingsError, match="CASSANDRA_HOSTS"):
         Settings(
             cassandra_hosts=(ContactPoint("db1"),),
@@ -715,7 +713,7 @@ def test_hosts_beside_a_bundle_in_code(bundle: str) -> None:
 # The file, the environment and the overrides
 
 
-def test_the_environment_wins_over_the_file_and_overrides_win_over_both(tmp_path: Path) -> None:
+def test_overrides_win_over_environment_over_file(tmp_path: Path) -> None:
     names = ("CASSANDRA_PORT", "CASSANDRA_KEYSPACE", "CASSANDRA_LOCAL_DC")
     env_file = file(tmp_path / ".env", "CASSANDRA_PORT=1\nCASSANDRA_KEYSPACE=file\nCASSANDRA_LOCAL_DC=file\n")
     environ = {names[0]: "2", names[1]: "environment"}
@@ -725,12 +723,12 @@ def test_the_environment_wins_over_the_file_and_overrides_win_over_both(tmp_path
     assert settings.cassandra_local_dc == "file"
 
 
-def test_an_empty_variable_hides_the_one_in_the_file(tmp_path: Path) -> None:
+def test_empty_variable_hides_the_file(tmp_path: Path) -> None:
     env_file = file(tmp_path / ".env", "CASSANDRA_PORT=1\n")
     assert Settings.load({"CASSANDRA_PORT": ""}, env_file).cassandra_port == 9042
 
 
-def test_by_default_the_process_environment_and_the_working_directory_are_read(
+def test_load_reads_process_environment_and_working_directory_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for field in setting_fields():
@@ -742,11 +740,11 @@ def test_by_default_the_process_environment_and_the_working_directory_are_read(
     assert (settings.cassandra_port, settings.cassandra_keyspace) == (2, "file")
 
 
-def test_a_missing_file_is_fine(tmp_path: Path) -> None:
+def test_missing_file_counts_as_empty(tmp_path: Path) -> None:
     assert Settings.load({}, tmp_path / ".env") == Settings()
 
 
-def test_what_a_file_may_hold(tmp_path: Path) -> None:
+def test_env_file_syntax(tmp_path: Path) -> None:
     text = "\ufeff# a comment\n\nexport CASSANDRA_USERNAME='app'\r\nCASSANDRA_PASSWORD=\"a $HOME ${PATH} #b\"\nOTHER\n"
     text += "CASSANDRA_LOCAL_DC=dc1  # here\nCASSANDRA_PORT=1\nCASSANDRA_PORT=\n"
     settings = Settings.load({}, file(tmp_path / ".env", text))
@@ -762,7 +760,7 @@ def env_file_problems(path: Path, environ: Mapping[str, str]) -> tuple[Problem, 
     return caught.value.problems
 
 
-def test_a_mistyped_variable_in_the_file(tmp_path: Path) -> None:
+def test_mistyped_variable_in_the_file(tmp_path: Path) -> None:
     (problem,) = env_file_problems(file(tmp_path / ".env", "ASGI_CASSANDRA_MAX_WAITIN=5\n"), {})
     assert problem.name == "ASGI_CASSANDRA_MAX_WAITIN"
 
@@ -781,7 +779,7 @@ API_KEYS = "ASGI_CASSANDRA_API_KEYS"
         f"a.b_c-d:read.users+write.users:{'!' * 32}",
     ],
 )
-def test_an_api_key_is_a_name_scopes_and_a_secret(key: str) -> None:
+def test_api_key(key: str) -> None:
     assert load({API_KEYS: f"{key}, other:read:{'x' * 32}"}).api_keys == (Secret(key), Secret(f"other:read:{'x' * 32}"))
 
 
@@ -803,13 +801,13 @@ def test_an_api_key_is_a_name_scopes_and_a_secret(key: str) -> None:
         f"ci:read:{SECRET},b",
     ],
 )
-def test_a_bad_api_key_is_refused_and_not_repeated(key: str) -> None:
+def test_bad_api_key_is_refused_and_not_repeated(key: str) -> None:
     found = problems({API_KEYS: key})
     assert found[API_KEYS].startswith("is not valid; allowed: name:scopes:secret")
     assert SECRET[:31] not in str(found)
 
 
-def test_a_secret_belongs_to_one_api_key() -> None:
+def test_secret_of_two_api_keys_is_refused() -> None:
     found = problems({API_KEYS: f"a:read:{SECRET},b:write:{SECRET}"})
     assert found == {API_KEYS: "has the same secret in several keys; each key needs its own"}
     rotating = load({API_KEYS: f"a:read:{SECRET},a:read:{SECRET}2"})
@@ -818,22 +816,22 @@ def test_a_secret_belongs_to_one_api_key() -> None:
 
 
 @pytest.mark.parametrize("origin", ["*", "https://App.example.org", "http://localhost:3000", "http://[::1]:8080"])
-def test_a_cors_origin(origin: str) -> None:
+def test_cors_origin(origin: str) -> None:
     assert load({"ASGI_CASSANDRA_CORS_ORIGINS": origin}).cors_origins == (origin.lower(),)
 
 
 @pytest.mark.parametrize(
     "origins", ["null", "app.example.org", "https://a/", "https://*.a", "https://a,b", "https://a;b", "*,https://a"]
 )
-def test_a_bad_cors_origin(origins: str) -> None:
+def test_bad_cors_origin(origins: str) -> None:
     assert list(problems({"ASGI_CASSANDRA_CORS_ORIGINS": origins})) == ["ASGI_CASSANDRA_CORS_ORIGINS"]
 
 
 @pytest.mark.parametrize("host", ["api.example.org", "*.example.org", "localhost", "10.0.0.1", "[::1]"])
-def test_a_trusted_host(host: str) -> None:
+def test_trusted_host(host: str) -> None:
     assert load({"ASGI_CASSANDRA_TRUSTED_HOSTS": host}).trusted_hosts == (host,)
 
 
 @pytest.mark.parametrize("host", ["*", "a:80", "http://a", "a.*", "*.", "a b", "a..b", "a,b/"])
-def test_a_bad_trusted_host(host: str) -> None:
+def test_bad_trusted_host(host: str) -> None:
     assert list(problems({"ASGI_CASSANDRA_TRUSTED_HOSTS": host})) == ["ASGI_CASSANDRA_TRUSTED_HOSTS"]
