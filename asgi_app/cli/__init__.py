@@ -1,5 +1,8 @@
-"""The command line, `asgi-cassandra`. Each command's module is imported when that command is asked for, so that
-`--version` and a usage error do not wait for the driver and the server."""
+"""The command line, `asgi-cassandra`.
+
+The module of a command is imported when that command runs, so that `--version` and usage errors do not wait for the
+driver and the server.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
 
 
 class _LazyGroup(click.Group):
-    """A group whose commands stand in the modules of `_COMMANDS`, each under its own name."""
+    """A group that imports each command from its module in `_COMMANDS`, where it is defined under its own name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
@@ -40,6 +43,6 @@ class _LazyGroup(click.Group):
 def main() -> None:
     """Apache Cassandra, Astra DB or ScyllaDB behind HTTP.
 
-    Exit codes: 0 done, or ended by Ctrl-C or SIGTERM while serving; 1 it failed (Cassandra does not answer, a port is
-    taken, ...) or was interrupted before it was done; 2 the command line or the settings are wrong.
+    Exit codes: 0 success, or Ctrl-C or SIGTERM while serving; 1 failure (Cassandra does not answer, a port is in use,
+    ...) or interrupted before the end; 2 wrong command line or settings.
     """

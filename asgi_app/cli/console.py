@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, else a plain line now and then."""
+"""Show progress on standard error: a bar on a terminal, otherwise a plain line every few seconds."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from asgi_app.local_node import Progress as NodeProgress
 from asgi_app.local_node import ProgressCallback
 
 LINE_SECONDS = 5.0
-"""How often a long work without a terminal says how far it is."""
+"""Seconds between two lines of progress without a terminal."""
 
 
 def say(line: str) -> None:
-    """One line on standard error, beside the results on standard output."""
+    """Print a line on standard error, because standard output is for results."""
     click.echo(line, err=True)
 
 
 @contextmanager
 def node_progress() -> Iterator[ProgressCallback]:
-    """A callback that shows how the start of a node goes; any thread may call it."""
+    """Yield a callback that shows the progress of a node's start; any thread may call it."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _NodeLines()
@@ -41,7 +41,7 @@ def node_progress() -> Iterator[ProgressCallback]:
 
 @contextmanager
 def row_progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A callback that shows how many of `total` rows are written, and how fast."""
+    """Yield a callback that shows how many of `total` rows are written, and how fast."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _RowLines(total)
@@ -58,7 +58,7 @@ def row_progress(total: int) -> Iterator[Callable[[int], None]]:
 
 
 class _NodeLines:
-    """A line for each stage of the start, and no more than one in `LINE_SECONDS` within a stage."""
+    """Prints a line for each stage of the start, and at most one per `LINE_SECONDS` within a stage."""
 
     def __init__(self) -> None:
         self._stage = ""
@@ -69,17 +69,17 @@ class _NodeLines:
         if event.stage == self._stage and now < self._next:
             return
         self._stage, self._next = event.stage, now + LINE_SECONDS
-        say(event.message + _how_far(event))
+        say(event.message + _amount(event))
 
 
-def _how_far(event: NodeProgress) -> str:
+def _amount(event: NodeProgress) -> str:
     if event.total:
         return f" ({event.done} of {event.total})"
     return f" ({event.seconds:.0f} s)" if event.seconds >= 1 else ""
 
 
 class _RowLines:
-    """How many rows are written, every `LINE_SECONDS`."""
+    """Prints how many rows are written, every `LINE_SECONDS`."""
 
     def __init__(self, total: int) -> None:
         self._total = total

@@ -1,4 +1,4 @@
-"""`schema` and `seed`: the two commands that write to a keyspace, and nothing else does."""
+"""The commands `schema` and `seed`: create the tables, and write sample rows."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import click
 
-from asgi_app.cli import sample_data as seeding
+from asgi_app.cli import sample_data
 from asgi_app.cli.console import row_progress
-from asgi_app.cli.failures import in_sentences
+from asgi_app.cli.failures import report_failures
 from asgi_app.cli.options import connection_fields, settings_options
 from asgi_app.cli.session import open_session
 from asgi_app.settings import Settings
@@ -24,27 +24,31 @@ def _checked_replication(_: click.Context, __: click.Parameter, text: str | None
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Print the CQL and connect to nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the CQL without connecting.")
 @click.option(
     "--replication-factor",
     type=click.IntRange(min=1),
-    help="Replicas in the local data centre.  [default: 3, or the number of its nodes where it has fewer; with "
-    "--dry-run, which does not know the data centre: that many in each one, default 1]",
+    help="Replicas in the local data centre.  [default: 3, or the number of its nodes if it has fewer; with --dry-run, "
+    "which does not know the data centres: replicas in each of them, default 1]",
 )
 @click.option(
     "--replication",
     metavar="CQL",
     callback=_checked_replication,
-    help="The keyspace's replication, as a CQL map, in place of a factor.",
+    help="The keyspace's replication as a CQL map, instead of a factor.",
 )
-@click.option("--no-keyspace", is_flag=True, help="Create the tables only. Always so on Astra, where CQL cannot.")
+@click.option(
+    "--no-keyspace",
+    is_flag=True,
+    help="Create only the tables. Always on for Astra, where CQL cannot create keyspaces.",
+)
 @click.option(
     "--indexes",
     is_flag=True,
-    help="Create the index on users.age too. It speeds up a rare age_filter and slows down one that most users pass.",
+    help="Also create the index on users.age. It speeds up an age_filter that few users match, and slows down others.",
 )
 @settings_options(connection_fields())
-@in_sentences
+@report_failures
 def schema(
     dry_run: bool,
     replication_factor: int | None,
@@ -53,9 +57,9 @@ def schema(
     indexes: bool,
     overrides: Mapping[str, str],
 ) -> None:
-    """Create the keyspace and the tables where they are missing. Nothing that exists is changed."""
+    """Create the keyspace and the tables if they are missing. Existing ones are not changed."""
     if replication and replication_factor:
-        raise click.UsageError("--replication and --replication-factor exclude each other.")
+        raise click.UsageError("--replication and --replication-factor cannot be combined.")
     settings = Settings.load(overrides=overrides)
     no_keyspace = no_keyspace or settings.astra_db_secure_bundle_path is not None
     if dry_run:
@@ -71,12 +75,12 @@ def schema(
 @click.command()
 @click.option("--users", type=click.IntRange(min=0), default=100, show_default=True, help="Users to generate.")
 @settings_options(connection_fields())
-@in_sentences
+@report_failures
 def seed(users: int, overrides: Mapping[str, str]) -> None:
-    """Write sample animals, plants and users. Running it again changes nothing, not even rows changed since."""
+    """Write sample animals, plants and users. Running it again changes nothing, also not rows changed since."""
     settings = Settings.load(overrides=overrides)
-    with open_session(settings) as session, row_progress(seeding.row_count(users)) as show:
-        report = seeding.seed(session, settings.keyspace, users, show)
+    with open_session(settings) as session, row_progress(sample_data.row_count(users)) as show:
+        report = sample_data.seed(session, settings.keyspace, users, show)
     click.echo(f"Seeded {report.rows} rows in {report.seconds:.1f} s, {report.rows_per_second:.0f} rows/s.")
 
 

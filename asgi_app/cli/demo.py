@@ -1,4 +1,4 @@
-"""`demo`: a local Cassandra of its own, sample data and the service, ended together."""
+"""The command `demo`: run a local Cassandra with sample data and the service, and end them together."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from pathlib import Path
 
 import click
 
-from asgi_app.cli import sample_data as seeding
-from asgi_app.cli import server
+from asgi_app.cli import sample_data, server
 from asgi_app.cli.console import node_progress, row_progress, say
-from asgi_app.cli.examples import examples, farewell
-from asgi_app.cli.failures import in_sentences
+from asgi_app.cli.examples import examples, shutdown_example
+from asgi_app.cli.failures import report_failures
 from asgi_app.cli.session import open_session
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
 from asgi_app.settings import Settings, check_metrics_directory, setting_fields
@@ -27,30 +26,30 @@ KEYSPACE = "demo"
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free port.")
 @click.option("--users", type=click.IntRange(min=0), default=1000, show_default=True, help="Users to generate.")
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".cassandra/demo"),
     show_default=True,
-    help="The folder of the demo's Cassandra; kept for the next run. Delete it for a fresh one.",
+    help="The data folder of the demo's Cassandra; kept for the next run. Delete it to start from scratch.",
 )
-@click.option("--heap", default="512m", show_default=True, help="The heap of its Java.")
-@in_sentences
+@click.option("--heap", default="512m", show_default=True, help="The maximum heap of Cassandra's Java.")
+@report_failures
 def demo(port: int, users: int, data: Path, heap: str) -> None:
     """Start a local Cassandra, create the tables, write sample rows, serve, and print what to try.
 
-    Ctrl-C, SIGTERM or POST /shutdown ends all of it. The first run downloads Cassandra (70 MB); what rows hold is kept
-    between runs. Which Cassandra the environment names does not matter here.
+    Ctrl-C, SIGTERM or POST /shutdown ends everything. The first run downloads Cassandra (70 MB); rows are kept between
+    runs. The demo ignores which Cassandra the environment names.
     """
-    settings = Settings.load(overrides=_environment(HOST, 9042))  # better told now than after Cassandra has started
+    settings = Settings.load(overrides=_environment(HOST, 9042))  # report problems before Cassandra starts
     check_metrics_directory()
-    server.listen(HOST, port, settings.send_timeout).close()  # so is this
-    with ExitStack() as until_ended:
-        until_ended.enter_context(_sigterm_as_interrupt())
+    server.listen(HOST, port, settings.send_timeout).close()  # and a port in use too
+    with ExitStack() as stack:
+        stack.enter_context(_sigterm_as_interrupt())
         with node_progress() as show:
-            node = until_ended.enter_context(local_node(NodeSpec(data=data, heap=heap), progress=show))
+            node = stack.enter_context(local_node(NodeSpec(data=data, heap=heap), progress=show))
         environment = _environment(node.host, node.port)
         settings = Settings.load(overrides=environment)
         os.environ.update(environment)
@@ -63,7 +62,7 @@ def demo(port: int, users: int, data: Path, heap: str) -> None:
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM unwinds the command as Ctrl-C does, so that the node is stopped and not left to its guard."""
+    """Let SIGTERM unwind the command as Ctrl-C does, so that the node is stopped here and not by its supervisor."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -72,13 +71,13 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 
 def _environment(host: str, port: int) -> Mapping[str, str]:
-    """What makes the application use this node alone, and a token for POST /shutdown.
+    """Return the variables that make the application use only this node, and a token for POST /shutdown.
 
-    An empty variable counts as not set, also against .env.
+    The other variables about Cassandra are empty, which counts as not set and hides those in .env.
     """
-    elsewhere = (field.env for field in setting_fields() if field.env.startswith(("CASSANDRA_", "ASTRA_")))
+    others = (field.env for field in setting_fields() if field.env.startswith(("CASSANDRA_", "ASTRA_")))
     return {
-        **dict.fromkeys(elsewhere, ""),
+        **dict.fromkeys(others, ""),
         "CASSANDRA_HOSTS": host,
         "CASSANDRA_PORT": str(port),
         "CASSANDRA_KEYSPACE": KEYSPACE,
@@ -89,8 +88,8 @@ def _environment(host: str, port: int) -> Mapping[str, str]:
 def _fill(settings: Settings, users: int) -> None:
     with open_session(settings) as session:
         create_schema(session, settings.keyspace, network_replication(1), TABLES)
-        with row_progress(seeding.row_count(users)) as show:
-            report = seeding.seed(session, settings.keyspace, users, show)
+        with row_progress(sample_data.row_count(users)) as show:
+            report = sample_data.seed(session, settings.keyspace, users, show)
     say(f"seeded {report.rows} rows in {report.seconds:.1f} s, {report.rows_per_second:.0f} rows/s")
 
 
@@ -102,20 +101,20 @@ def _serve(settings: Settings, port: int, users: int, node: LocalNode) -> None:
 
 
 def _watch(node: LocalNode) -> Callable[[], Awaitable[None]]:
-    """Says once that the node has ended, which the service survives and its answers only hint at."""
-    told = False
+    """Return a check that logs once if the node has ended: the service goes on, and its responses do not say why."""
+    is_logged = False
 
-    async def look() -> None:
-        nonlocal told
-        if not told and not node.is_running():
-            told = True
-            server.logger.error("the demo's Cassandra has ended; its log is %s. Start the demo again", node.log_file)
+    async def check() -> None:
+        nonlocal is_logged
+        if not is_logged and not node.is_running():
+            is_logged = True
+            server.logger.error("the demo's Cassandra has ended; see %s. Start the demo again", node.log_file)
 
-    return look
+    return check
 
 
 def _print_examples(url: str, users: int, settings: Settings) -> None:
     click.echo(f"serving on {url} - in another terminal, try:\n")
-    for example in (*examples(url, KEYSPACE, users), *farewell(url, settings)):
+    for example in (*examples(url, KEYSPACE, users), *shutdown_example(url, settings)):
         click.echo(f"  {example.command}\n  # {example.answer}\n")
-    click.echo("Ctrl-C ends the service and its Cassandra too.")
+    click.echo("Ctrl-C ends the service and its Cassandra.")

@@ -1,4 +1,4 @@
-"""uvicorn's server, which drains the application before it closes its listener."""
+"""uvicorn's server with a graceful shutdown: drain the application before the listener is closed."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ import uvicorn
 
 from asgi_app.runtime.drain import DRAIN, FINAL_SECONDS, Drain
 
-LAST_SECONDS = 2.0
-"""How long the end may take after a second signal."""
+FORCED_EXIT_SECONDS = 2.0
+"""Seconds that the shutdown may take after a second signal."""
 
-CUT = "Ended at once by a second signal: what was under way was cut."
+CUT = "Ended at once by a second signal: running requests and streams were aborted."
 
-ASKED_TO_END = signal.SIGUSR1
-"""What a worker sends its supervisor for POST /shutdown: unlike SIGTERM, twice is not a second signal."""
+SHUTDOWN_SIGNAL = signal.SIGUSR1
+"""The signal that a worker sends its supervisor for POST /shutdown. Unlike SIGTERM, a second one forces nothing."""
 
 
 class DrainingServer(uvicorn.Server):
-    """Ends at the first SIGINT or SIGTERM, or at POST /shutdown, in this order: the application drains while the
-    listener is still open, what is left in the connections' buffers is sent, the lifespan ends.
+    """A server that shuts down gracefully at the first SIGINT or SIGTERM, or at POST /shutdown.
 
-    At a second signal it cuts the connections, closes the session if that is quickly done, and sets `force_exit`.
+    The application drains while the listener is still open, then the connections' buffers are sent, then the lifespan
+    ends. At a second signal the server aborts the connections, closes the session if that does not take long, and sets
+    `force_exit`.
     """
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
@@ -40,7 +41,7 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         drain: Drain = self.lifespan.state[DRAIN]
-        drain.on_asked = self.asked_to_end
+        drain.on_asked = self.request_shutdown
         self._drain = drain
         self._on_started()
 
@@ -48,38 +49,38 @@ class DrainingServer(uvicorn.Server):
         try:
             super().run(sockets)
         finally:
-            _exit_after(0)
+            _cancel_exit()
 
-    def asked_to_end(self) -> None:
-        """POST /shutdown does what a first signal does."""
+    def request_shutdown(self) -> None:
+        """Start the shutdown for POST /shutdown, as a first signal does."""
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._signalled:
             self.force_exit = True
-            _exit_after(LAST_SECONDS)
-        self._signalled = self.should_exit = True  # after POST /shutdown this is still the first
+            _exit_after(FORCED_EXIT_SECONDS)
+        self._signalled = self.should_exit = True  # POST /shutdown does not count as a first signal
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether the main loop is done: with the end asked for, it goes on until the application has drained."""
-        asked = await super().on_tick(counter)
-        if not asked or self._drain is None:
-            return asked
+        """Return whether the main loop is done. Once a shutdown is requested, it runs until the application drained."""
+        should_exit = await super().on_tick(counter)
+        if not should_exit or self._drain is None:
+            return should_exit
         self._drain.begin()
         return self.force_exit or self._drain.is_over
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self.force_exit:
-            self._cut()
+            self._abort_connections()
         left = self._drain.left() if self._drain is not None else 0.0
         self.config.timeout_graceful_shutdown = max(left, FINAL_SECONDS)  # type: ignore[assignment]  # it may be a fraction
         await super().shutdown(sockets=sockets)
-        self._cut()
+        self._abort_connections()
         if self.force_exit:
             await self.lifespan.shutdown()
-        await asyncio.sleep(0)  # what was aborted is closed in the loop's next round
+        await asyncio.sleep(0)  # aborted connections are closed in the next iteration of the loop
 
-    def _cut(self) -> None:
+    def _abort_connections(self) -> None:
         if self._drain is not None:
             self._drain.cut()
         for connection in list(self.server_state.connections):
@@ -89,16 +90,17 @@ class DrainingServer(uvicorn.Server):
 
 
 class WorkerServer(DrainingServer):
-    """As one worker of several: its supervisor decides.
+    """The server of one worker of several: its supervisor decides when to end.
 
-    Signals that reach a whole process group come to it beside those of the supervisor, so a second one means nothing.
+    A signal to the whole process group reaches the worker in addition to the supervisor's, so a second signal does not
+    force the exit.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config, lambda: None)
 
-    def asked_to_end(self) -> None:
-        os.kill(os.getppid(), ASKED_TO_END)
+    def request_shutdown(self) -> None:
+        os.kill(os.getppid(), SHUTDOWN_SIGNAL)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = True
@@ -110,8 +112,12 @@ class WorkerServer(DrainingServer):
         return await super().on_tick(counter)
 
 
+def _cancel_exit() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def _exit_after(seconds: float) -> None:
-    """End the process then, wherever it is stuck: a thread may wait for a Cassandra that is silent. 0 calls it off."""
+    """End the process after `seconds`, even if a thread still waits for a Cassandra that does not respond."""
     signal.signal(signal.SIGALRM, _exit)
     signal.setitimer(signal.ITIMER_REAL, seconds)
 

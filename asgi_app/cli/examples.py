@@ -1,4 +1,4 @@
-"""What to try in a fresh demo: commands and their answers, listed once for the demo to print and the tests to run."""
+"""Example commands for a fresh demo, with their responses: the demo prints them and the tests run them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from asgi_app.tables.builtin import User
 
 
 class Example(NamedTuple):
-    """A shell command and the answer it prints, where `…` stands for any text."""
+    """A shell command and the response it prints; `…` in the response stands for any text."""
 
     command: str
     answer: str
 
 
 def examples(url: str, keyspace: str, users: int) -> Iterator[Example]:
-    """For a service at `url` whose keyspace was seeded with `users` users."""
+    """Yield the examples for a service at `url` whose keyspace was seeded with `users` users."""
     health = {"status": "healthy", "cassandra": "connected", "keyspace": keyspace, "cassandra_connected": True}
     yield Example(f"curl {url}/health", _json(health)[:-1] + ',"timestamp":"…"}')
     tiger = SAMPLE_ANIMALS[0]
@@ -29,7 +29,7 @@ def examples(url: str, keyspace: str, users: int) -> Iterator[Example]:
     yield Example(f"curl {url}/plant/{SAMPLE_PLANTS[0].genus}", f"[{_json(SAMPLE_PLANTS[0])},…]")
     if users:
         user = sample_user(0)
-        yield Example(f"curl {url}/users/{user.id}", _json(_shown(user)))
+        yield Example(f"curl {url}/users/{user.id}", _json(_as_sent(user)))
     yield Example(
         f"curl {url}/users -H 'Content-Type: application/json' "
         """-d '{"name":"Ada Lovelace","email":"ada@example.org","age":36}'""",
@@ -38,8 +38,8 @@ def examples(url: str, keyspace: str, users: int) -> Iterator[Example]:
     yield Example(f"curl '{url}/users/stream?age_filter=30&fetch_size=100'", '[{"id":"…"}]')
 
 
-def farewell(url: str, settings: Settings) -> Iterator[Example]:
-    """The last thing to try, where a token was set: it ends the service."""
+def shutdown_example(url: str, settings: Settings) -> Iterator[Example]:
+    """Yield the example that ends the service, if an admin token is set."""
     if settings.admin_token is not None:
         yield Example(
             f"curl -X POST {url}/shutdown -H 'Authorization: Bearer {settings.admin_token.reveal()}'",
@@ -47,8 +47,8 @@ def farewell(url: str, settings: Settings) -> Iterator[Example]:
         )
 
 
-def _shown(user: User) -> dict[str, Any]:
-    """A user as the service answers it."""
+def _as_sent(user: User) -> dict[str, Any]:
+    """Return the fields of a user as the service sends them."""
     fields = msgspec.structs.asdict(user)
     times = {name: timestamp_text(int(fields[name].timestamp() * 1000)) for name in ("created_at", "updated_at")}
     return {**fields, **times}

@@ -1,4 +1,4 @@
-"""What went wrong → one sentence on standard error and an exit code."""
+"""Turn the errors of commands into one sentence on standard error and an exit code."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from asgi_app.settings import SettingsError
 
 
 class Failure(click.ClickException):
-    """Ends the command with a sentence and exit code 1."""
+    """An error that ends the command with a sentence and exit code 1."""
 
 
 class WrongSettings(Failure):
-    """Ends the command with a sentence and exit code 2: as it is set up it can never work."""
+    """An error of the configuration: ends the command with a sentence and exit code 2."""
 
     exit_code = 2
 
 
-def in_sentences(command: Callable[..., None]) -> Callable[..., None]:
-    """Makes every error of a command a `Failure`, and gives it `--verbose`, which shows the traceback as well."""
+def report_failures(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command to turn every error into a `Failure`; add `--verbose`, which also shows the traceback."""
 
-    @click.option("--verbose", "-v", is_flag=True, help="On failure show the traceback, and what the driver logs.")
+    @click.option("--verbose", "-v", is_flag=True, help="Show the traceback of a failure, and the driver's log.")
     @functools.wraps(command)
     def run(*args: Any, verbose: bool, **kwargs: Any) -> None:
         if not verbose:
@@ -45,7 +45,7 @@ def in_sentences(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def failure_of(error: Exception) -> Failure:
-    """The sentence and the exit code for an error of a command."""
+    """Return the sentence and the exit code for an error of a command."""
     if isinstance(error, SettingsError):
         return WrongSettings(_settings_sentence(error))
     return _cluster_failure(error) or _node_failure(error) or _driver_failure(error) or _unexpected(error)
@@ -77,4 +77,4 @@ def _driver_failure(error: Exception) -> Failure | None:
 
 
 def _unexpected(error: Exception) -> Failure:
-    return Failure(f"Unexpected: {type(error).__name__}: {error}. With --verbose it shows where.")
+    return Failure(f"Unexpected: {type(error).__name__}: {error}. Use --verbose for the traceback.")

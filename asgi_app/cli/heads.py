@@ -1,8 +1,8 @@
-"""The rules for the head of a request that hold whichever parser read it.
+"""Check the head of a request in the same way for both parsers.
 
-Each of uvicorn's parsers accepts some heads that the other one refuses, or reads them in another way. Where a proxy in
-front reads them differently too, one request can hide in another ("request smuggling"). So both are held to the
-stricter reading of RFC 9112.
+Each of uvicorn's parsers accepts some heads that the other one refuses, or reads them differently. If a proxy in front
+reads them differently too, one request can hide in another ("request smuggling"). So these checks apply the stricter
+reading of RFC 9112 to both.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from asgi_app.errors import FieldError, InvalidHeader, MalformedRequest
 Fields = Sequence[tuple[bytes, bytes]]
 """Header fields: names in lower case, and values."""
 
-BLANKS = b" \t"
-"""The whitespace that may stand around a field's value (RFC 9110 section 5.6.3)."""
+OPTIONAL_WHITESPACE = b" \t"
+"""The whitespace that is allowed around a field's value (RFC 9110 section 5.6.3)."""
 
 VERSIONS = ("1.1", "1.0")
 
@@ -26,18 +26,18 @@ _absolute_form = re.compile(rb"https?://(?P<authority>[^/?#@]+)(?P<path>/[^?#]*)
 
 
 def checked_fields(version: str, method: bytes, fields: Fields) -> list[tuple[bytes, bytes]]:
-    """Return the fields, with no whitespace around their values, as a new list.
+    """Return a new list of the fields, without whitespace around their values.
 
-    Raises MalformedRequest or InvalidHeader where the head breaks a rule of RFC 9112 that a parser does not check:
+    Raises MalformedRequest or InvalidHeader if the head breaks a rule of RFC 9112 that a parser does not check:
 
     - The version is 1.1 or 1.0.
-    - The method is not CONNECT: what follows it may be a tunnel's data, and this is no proxy.
+    - The method is not CONNECT: a tunnel's data may follow it, and the service is not a proxy.
     - The only transfer coding is `chunked`, not with HTTP/1.0, and not beside a Content-Length (section 6.1).
-    - `Host` is there once; HTTP/1.0 may leave it out (section 3.2).
+    - There is exactly one `Host`; HTTP/1.0 may omit it (section 3.2).
     """
     if version not in VERSIONS or method == b"CONNECT":
         raise MalformedRequest
-    checked = [(name, value.strip(BLANKS)) for name, value in fields]
+    checked = [(name, value.strip(OPTIONAL_WHITESPACE)) for name, value in fields]
     names = [name for name, _ in checked]
     if b"transfer-encoding" in names and not _is_chunked(version, checked):
         raise MalformedRequest
@@ -53,10 +53,10 @@ def _is_chunked(version: str, fields: Fields) -> bool:
 
 
 def origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
-    """Return the path and query of a request target, and the authority where it names one (RFC 9112 section 3.2).
+    """Return the path and query of a request target, and its authority or None (RFC 9112 section 3.2).
 
-    The absolute form is served by its path; its authority takes the place of `Host` (section 3.2.2). `*` is for OPTIONS
-    alone. Raises MalformedRequest for everything else: other schemes, user information, fragments.
+    A target in absolute form is served by its path; its authority replaces `Host` (section 3.2.2). `*` is allowed for
+    OPTIONS only. Raises MalformedRequest for everything else: other schemes, user information, fragments.
     """
     if target.startswith(b"/") and b"#" not in target:
         return target, None
@@ -69,5 +69,5 @@ def origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
 
 
 def with_host(fields: Fields, authority: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the fields with this authority as their only Host."""
+    """Return the fields with `authority` as the only Host."""
     return [(b"host", authority), *((name, value) for name, value in fields if name != b"host")]

@@ -1,8 +1,8 @@
-"""httptools' parser without the end that it makes at an upgrade.
+"""An httptools parser that continues after a request with `Connection: Upgrade`.
 
-At a request with `Connection: Upgrade`, llhttp stops: what follows is in another protocol. Where the server does not
-change the protocol, what follows is the body of that request (RFC 9110 section 7.8), and llhttp has lost its length.
-So another parser goes on. It is given a head of the same length first, and keeps that to itself.
+llhttp stops at such a request, because the following bytes may be in another protocol. If the server ignores the
+upgrade, they are the body of that request (RFC 9110 section 7.8), but llhttp no longer knows its length. So a second
+parser continues. It first gets a made-up head that announces the same length, and does not report that head.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ Data: TypeAlias = "bytes | bytearray | memoryview | array[int]"
 
 
 class ParsedInto(Protocol):
-    """What httptools calls, and what the parser that goes on needs."""
+    """The callbacks of httptools, and the attributes that the second parser needs."""
 
     parser: UpgradeIgnoringParser
     length_fields: bytes
-    """The lines of the newest head that say how long its body is, and whether the connection ends after it."""
+    """The lines of the newest head that give the length of its body, and say whether the connection ends after it."""
 
     def on_message_begin(self) -> None: ...
 
@@ -36,19 +36,21 @@ class ParsedInto(Protocol):
 
 
 class UpgradeIgnoringParser(httptools.HttpRequestParser):
-    """Parses the body of a request that asks for an upgrade, and the requests after it, like any other.
+    """A parser for which a request with an upgrade, and the requests after it, are like any other.
 
-    At such a request it makes another parser and gives it to the protocol. The protocol must ignore the first
-    `on_message_complete` of the request: the other parser calls it again when the body is there.
+    At an upgrade it makes a second parser and assigns it to the protocol. The protocol must ignore the first
+    `on_message_complete` of that request: the second parser calls it again when the body is complete.
     """
 
     def __init__(self, protocol: ParsedInto, callbacks: object | None = None) -> None:
         super().__init__(callbacks or protocol)
         self._protocol = protocol
-        self.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does: it is ignored, not refused
+        self.set_dangerous_leniencies(
+            lenient_data_after_close=True
+        )  # as uvicorn does: later data is ignored, not refused
 
     def feed_data(self, data: Data) -> None:
-        """Parse `data`. Raises httptools.HttpParserError, and never HttpParserUpgrade."""
+        """Parse `data`. Raises httptools.HttpParserError, but never HttpParserUpgrade."""
         try:
             super().feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -57,7 +59,7 @@ class UpgradeIgnoringParser(httptools.HttpRequestParser):
                 rest = self._successor()._parse(rest)
 
     def _parse(self, data: Data) -> Data | None:
-        """Parse up to an upgrade, and return what comes after it."""
+        """Parse up to the next upgrade. Return the data after it, or None if there was no upgrade."""
         try:
             super().feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -74,27 +76,27 @@ class UpgradeIgnoringParser(httptools.HttpRequestParser):
 
 
 class _AfterHead:
-    """Passes everything on but the first head."""
+    """Callbacks that pass on everything except the first head."""
 
     def __init__(self, protocol: ParsedInto) -> None:
         self.on_body = protocol.on_body
         self.on_message_complete = protocol.on_message_complete
         self._protocol = protocol
-        self._passes_on = False
+        self._is_past_head = False
 
     def on_message_begin(self) -> None:
-        if self._passes_on:
+        if self._is_past_head:
             self._protocol.on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        if self._passes_on:
+        if self._is_past_head:
             self._protocol.on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._passes_on:
+        if self._is_past_head:
             self._protocol.on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        if self._passes_on:
+        if self._is_past_head:
             self._protocol.on_headers_complete()
-        self._passes_on = True
+        self._is_past_head = True

@@ -1,4 +1,4 @@
-"""`node start`, `node stop` and `node status`: a local Cassandra that stays up between runs."""
+"""The commands `node start`, `node stop` and `node status`: a local Cassandra that keeps running."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from asgi_app.cli.console import node_progress
-from asgi_app.cli.failures import Failure, in_sentences
+from asgi_app.cli.failures import Failure, report_failures
 from asgi_app.local_node import (
     NodeSpec,
     NodeStatus,
@@ -26,7 +26,7 @@ _data_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".cassandra"),
     show_default=True,
-    help="The folder for everything the node writes. Delete it for a fresh node.",
+    help="The folder for everything the node writes. Delete it to start from scratch.",
 )
 
 
@@ -37,40 +37,42 @@ def node() -> None:
 
 @node.command()
 @_data_option
-@click.option("--port", type=click.IntRange(1, 65535), help="The CQL port.  [default: 9042, or a free one if taken]")
-@click.option("--heap", default="512m", show_default=True, help="Java's heap.")
-@in_sentences
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="The CQL port.  [default: 9042, or a free port if that is in use]"
+)
+@click.option("--heap", default="512m", show_default=True, help="Java's maximum heap.")
+@report_failures
 def start(data: Path, port: int | None, heap: str) -> None:
-    """Start the node, unless it runs already, and return when it answers. The first time downloads Cassandra."""
+    """Start the node, unless it runs already, and return when it answers. The first start downloads Cassandra."""
     with node_progress() as show:
         status = _start(data, port, heap, show)
-    click.echo(_described(status))
+    click.echo(_description(status))
 
 
 @node.command()
 @_data_option
-@in_sentences
+@report_failures
 def stop(data: Path) -> None:
-    """Stop the node and return when its process is gone."""
+    """Stop the node and return when its process has ended."""
     click.echo("Stopped." if stop_detached(data) else f"No node runs on {data}.")
 
 
 @node.command()
 @_data_option
-@in_sentences
+@report_failures
 def status(data: Path) -> None:
-    """Say where the node is. Exit code 3 when none runs on this folder."""
+    """Print the address and process of the node. Exit code 3 if no node runs on this folder."""
     found = detached_status(data)
     if found is None:
         click.echo(f"No node runs on {data}.")
         raise click.exceptions.Exit(NOT_RUNNING)
-    click.echo(_described(found))
+    click.echo(_description(found))
 
 
 def _start(data: Path, port: int | None, heap: str, show: ProgressCallback) -> NodeStatus:
     running = detached_status(data)
     if port and running is not None and running.port != port:
-        raise Failure(f"The node on {data} runs on port {running.port} already; stop it, or choose another --data.")
+        raise Failure(f"The node on {data} already runs on port {running.port}; stop it, or choose another --data.")
     try:
         return start_detached(NodeSpec(data=data, port=port or CQL_PORT, heap=heap), show)
     except PortInUseError:
@@ -79,7 +81,7 @@ def _start(data: Path, port: int | None, heap: str, show: ProgressCallback) -> N
     return start_detached(NodeSpec(data=data, heap=heap), show)
 
 
-def _described(status: NodeStatus) -> str:
+def _description(status: NodeStatus) -> str:
     answers = "" if status.answers else ", which does not answer"
     return (
         f"Cassandra {status.version} at {status.host}:{status.port}, process {status.pid}, data {status.data}{answers}"

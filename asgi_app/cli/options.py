@@ -1,4 +1,4 @@
-"""Settings as command line options. Which there are is declared in `asgi_app.settings` alone."""
+"""Turn settings into command line options. Only `asgi_app.settings` declares which settings there are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ALSO_FOR_CONNECTING = ("protocol_version", "ssl_check_hostname", "request_timeo
 
 
 def connection_fields() -> tuple[SettingField, ...]:
-    """The settings that say which Cassandra to talk to and how."""
+    """Return the settings that say which Cassandra to connect to and how."""
     return tuple(
         field
         for field in setting_fields()
@@ -24,10 +24,11 @@ def connection_fields() -> tuple[SettingField, ...]:
 
 
 def settings_options(fields: Sequence[SettingField]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command an option for each setting, and calls it with those given: `overrides`, by variable name.
+    """Return a decorator that gives a command an option for each setting.
 
-    All of them are text: `Settings.load` parses them, so that it reports everything that is wrong at once. Secrets
-    have no option that works: other users of the machine can read the command line of a process.
+    The command receives the options that were given as `overrides`: texts by variable name. `Settings.load` parses
+    them, so that it reports everything that is wrong at once. An option for a secret is always refused, because other
+    users of the machine can read the command line of a process.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -66,8 +67,8 @@ def _help(field: SettingField) -> str:
 def _refuse_secret(_context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
         raise click.UsageError(
-            f"{parameter.opts[0]} is a secret, and other users of the machine can see options: give it in the "
-            "environment or in .env. Change it, now that it was on a command line."
+            f"{parameter.opts[0]} is a secret, and other users of the machine can see command lines: set it in the "
+            "environment or in .env. Replace the secret, because it may have been seen."
         )
 
 

@@ -1,4 +1,7 @@
-"""IPv4 addresses as a socket that listens on IPv6 gives them: ::ffff:192.0.2.1 (RFC 4291 section 2.5.5.2)."""
+"""IPv4-mapped IPv6 addresses, as a socket that listens on IPv6 reports them: ::ffff:192.0.2.1.
+
+See RFC 4291 section 2.5.5.2.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 def plain_address(host: str) -> str:
-    """Return an IPv4-mapped address as its IPv4 address, and anything else as it is."""
+    """Return an IPv4-mapped address as an IPv4 address, and any other text unchanged."""
     if not host.lower().startswith("::ffff:"):
         return host
     try:
@@ -18,10 +21,10 @@ def plain_address(host: str) -> str:
     return host if mapped is None else str(mapped)
 
 
-def in_both_forms(allowed: str) -> str:
-    """Return a list of trusted proxies in which each IPv4 address or network stands in its mapped form too.
+def with_mapped_addresses(allowed: str) -> str:
+    """Return a list of trusted proxies with each IPv4 address or network in its mapped form as well, and vice versa.
 
-    `allowed` is as uvicorn takes it: addresses and networks separated by commas, or `*`. What is neither stays.
+    `allowed` has uvicorn's format: addresses and networks separated by commas, or `*`. Other entries stay unchanged.
     """
     entries = [entry.strip() for entry in allowed.split(",")]
     return ",".join(dict.fromkeys(form for entry in entries for form in _forms(entry)))

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, which waits for ever neither for a request nor for who takes its answer."""
+"""uvicorn's HTTP protocol with read and write timeouts."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from asgi_app.http.extensions import ABORT, UNSENT, StreamAborted
 if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import H11Protocol as HTTPProtocol
 
-    from asgi_app.cli.with_h11 import H11Patience as Patience
+    from asgi_app.cli.with_h11 import H11Limits as Limits
 else:
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as HTTPProtocol
 
-        from asgi_app.cli.with_httptools import HttpToolsPatience as Patience
+        from asgi_app.cli.with_httptools import HttpToolsLimits as Limits
     except ImportError:  # without the extra `server`
         from uvicorn.protocols.http.h11_impl import H11Protocol as HTTPProtocol
 
-        from asgi_app.cli.with_h11 import H11Patience as Patience
+        from asgi_app.cli.with_h11 import H11Limits as Limits
 
 
-class AbortableProtocol(Patience, HTTPProtocol):
-    """Offers `ABORT` and `UNSENT` among the extensions of every scope.
+class AbortableProtocol(Limits, HTTPProtocol):
+    """The HTTP protocol of `serve` and `demo`; offers `ABORT` and `UNSENT` among the extensions of every scope.
 
-    When an application fails, uvicorn closes the connection, and closing waits until the client has taken what was
-    written. A client that takes nothing keeps its socket and its buffers so for ever; also where the whole answer fits
-    into them, and the application was done long ago. So the last of an answer is watched until it is taken.
+    uvicorn closes a connection only once the client has received everything that was written, so a client that reads
+    nothing would keep its socket and its buffers without limit. That also holds if the whole response fits into the
+    buffers and the application has finished. So after each response the delivery of the rest is watched, and the
+    connection is dropped if the client reads nothing for the send timeout.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.app = self._offering_abort(self.app)
+        self.app = self._with_extensions(self.app)
         self._delivery: asyncio.TimerHandle | None = None
 
     def on_response_complete(self) -> None:
@@ -46,73 +47,74 @@ class AbortableProtocol(Patience, HTTPProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._end_watch()
+        self._stop_watching()
 
     def _watch_delivery(self) -> None:
-        self._end_watch()
+        self._stop_watching()
         if self.transport.get_write_buffer_size():
-            self._delivery = self.loop.call_later(self.config.send_timeout, self._drop_unless_taken, self._untaken())
+            self._delivery = self.loop.call_later(
+                self.config.send_timeout, self._abort_unless_progress, self._unsent_bytes()
+            )
 
-    def _drop_unless_taken(self, before: int) -> None:
-        if self._untaken() < before:
+    def _abort_unless_progress(self, before: int) -> None:
+        if self._unsent_bytes() < before:
             self._watch_delivery()
         else:
             self.abort()
 
-    def _end_watch(self) -> None:
+    def _stop_watching(self) -> None:
         if self._delivery is not None:
             self._delivery.cancel()
             self._delivery = None
 
-    def _offering_abort(self, app: ASGIApp) -> ASGIApp:
-        async def offering(scope: Scope, receive: Receive, send: Send) -> None:
+    def _with_extensions(self, app: ASGIApp) -> ASGIApp:
+        async def app_with_extensions(scope: Scope, receive: Receive, send: Send) -> None:
             scope.setdefault("extensions", {}).update({ABORT: self.abort, UNSENT: self.unsent})
             if scope["type"] == "http" and scope["http_version"] == "1.0":
                 send = _without_chunks(send)
             try:
                 await app(scope, receive, send)
             except StreamAborted:
-                self._watch_delivery()  # uvicorn closes the connection, which waits for the same client
+                self._watch_delivery()  # uvicorn closes the connection, and that waits for the client
                 raise
 
-        return offering
+        return app_with_extensions
 
     def abort(self) -> None:
-        """Drop the connection now, with what is buffered for it here and in the kernel."""
+        """Drop the connection at once, with the data buffered for it here and in the kernel."""
         if self.transport is not None:
-            linger = struct.pack("ii", 1, 0)  # on, no time: the kernel drops its buffer too and resets
+            linger = struct.pack("ii", 1, 0)  # on, 0 s: the kernel drops its buffer too and sends a reset
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.transport.abort()
 
     def unsent(self) -> int:
-        """How many bytes are buffered for the client, here and, where it tells, in the kernel."""
+        """Return how many bytes the client has not received: those buffered here and, on Linux, in the kernel."""
         if self.transport is None or self.transport.is_closing():
             return 0
-        return self._untaken()
+        return self._unsent_bytes()
 
-    def _untaken(self) -> int:
-        """The same of a connection that is there, though it may be closing."""
+    def _unsent_bytes(self) -> int:
         buffered: int = self.transport.get_write_buffer_size()
         return buffered + _unsent_by_kernel(self.transport.get_extra_info("socket").fileno())
 
 
 def _without_chunks(send: Send) -> Send:
-    """HTTP/1.0 knows no chunks: a body of unknown length ends with the connection (RFC 9112 section 6.1).
+    """Return a `send` that never uses chunked coding, which HTTP/1.0 does not have.
 
-    h11 does so by itself. With httptools uvicorn 0.54 sends chunks to everybody, unless the length is known to it:
-    so here it always expects just what comes next.
+    A body of unknown length then ends with the connection (RFC 9112 section 6.1). h11 does so by itself. With httptools
+    uvicorn 0.54 uses chunks unless it knows the length, so here its expected length is set before each part.
     """
-    cycle: Any = getattr(send, "__self__", None)  # the protocol has that of the newest request
+    cycle: Any = getattr(send, "__self__", None)  # the cycle of this request; the protocol has the newest one
     if not hasattr(cycle, "chunked_encoding"):
         return send
-    unknown = False
+    unknown_length = False
 
     async def send_until_close(message: Message) -> None:
-        nonlocal unknown
+        nonlocal unknown_length
         if message["type"] == "http.response.start":
-            unknown = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
-            cycle.chunked_encoding = False if unknown else None
-        elif unknown:
+            unknown_length = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
+            cycle.chunked_encoding = False if unknown_length else None
+        elif unknown_length:
             cycle.expected_content_length = len(message.get("body", b""))
         await send(message)
 
@@ -124,12 +126,12 @@ if sys.platform == "linux":
     import termios
 
     def _unsent_by_kernel(descriptor: int) -> int:
-        """What the other side has not acknowledged (tcp(7), SIOCOUTQ)."""
+        """Return how many bytes the client's kernel has not acknowledged (tcp(7), SIOCOUTQ)."""
         (count,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))
         return int(count)
 
 else:
 
     def _unsent_by_kernel(descriptor: int) -> int:
-        """Not known."""
+        """Return 0: this system does not report it."""
         return 0

@@ -1,8 +1,8 @@
-"""Sample rows: three animals, 88 oaks, and as many users as asked for; the same ones every time.
+"""Write sample rows: three animals, 88 oaks, and the requested number of users; the same rows every time.
 
-Every row is written with one fixed timestamp in the past. Whatever happened to it since is newer and wins, so a second
-run changes nothing: rows that were changed stay changed, and deleted ones stay deleted for as long as Cassandra keeps
-the mark of the deletion (`gc_grace_seconds`, ten days).
+All rows have the same write timestamp, which lies in the past. Later changes are newer and win, so a second run changes
+nothing: changed rows stay changed, and deleted rows stay deleted for as long as Cassandra keeps their tombstones
+(`gc_grace_seconds`, ten days).
 """
 
 from __future__ import annotations
@@ -84,27 +84,27 @@ _YEAR_SECONDS = 365 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class SeedReport:
-    """How many rows there are now for certain, and how many seconds that took."""
+    """How many rows were written or already there, and how many seconds that took."""
 
     rows: int
     seconds: float
 
     @property
     def rows_per_second(self) -> float:
-        """As measured over the whole run."""
+        """The average over the whole run."""
         return self.rows / self.seconds if self.seconds else 0.0
 
 
 def row_count(users: int) -> int:
-    """How many rows `seed` sees to."""
+    """Return how many rows `seed` writes for `users` users."""
     return len(SAMPLE_ANIMALS) + len(SAMPLE_PLANTS) + users
 
 
 def seed(session: Any, keyspace: str, users: int, on_progress: Callable[[int], None]) -> SeedReport:
     """Write the sample rows and the first `users` generated users through a driver session.
 
-    The tables must be there. `on_progress` is told how many rows are done so far. Memory does not grow with `users`.
-    Raises the driver's errors; what was written by then stays, and the next run writes the rest.
+    The tables must exist. `on_progress` is called with the number of rows so far. Memory does not grow with `users`.
+    Raises the driver's errors; rows written by then stay, and the next run writes the rest.
     """
     began = time.monotonic()
     _write_missing_animals(session, keyspace)
@@ -116,7 +116,7 @@ def seed(session: Any, keyspace: str, users: int, on_progress: Callable[[int], N
 
 
 def sample_user(index: int) -> User:
-    """The generated user of this number, always the same."""
+    """Return the generated user with this number; always the same one."""
     first, last = _NAMES[index % len(_NAMES)]
     created = WRITTEN_AT + datetime.timedelta(seconds=index % _YEAR_SECONDS)
     return User(
@@ -130,7 +130,10 @@ def sample_user(index: int) -> User:
 
 
 def _write_missing_animals(session: Any, keyspace: str) -> None:
-    """One by one and never twice: Cassandra appends the members of a list that comes again with the same timestamp."""
+    """Write the animals that do not exist.
+
+    Never write one twice: Cassandra appends to a list that is written again with the same timestamp.
+    """
     queries = Queries(keyspace, ANIMALS)
     row, insert = session.prepare(queries.row.cql), session.prepare(queries.insert_at.cql)
     for animal in SAMPLE_ANIMALS:

@@ -1,4 +1,4 @@
-"""`serve`: the application under uvicorn."""
+"""The command `serve`: run the application under uvicorn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import click
 
 from asgi_app.cli import server
-from asgi_app.cli.failures import in_sentences
+from asgi_app.cli.failures import report_failures
 from asgi_app.cli.options import settings_options
 from asgi_app.cli.peers import plain_address
 from asgi_app.cli.session import check_cluster
@@ -24,41 +24,45 @@ _prefix = re.compile(r"(/(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+)*", re.ASCII)
 def _checked_prefix(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     prefix = value.rstrip("/")
     if not _prefix.fullmatch(prefix) or any(unquote(segment) in (".", "..") for segment in prefix.split("/")):
-        raise click.BadParameter("must be a path such as /db, of letters, digits and -._~, the rest percent-encoded")
+        raise click.BadParameter(
+            "must be a path such as /db: letters, digits and -._~, everything else percent-encoded"
+        )
     return prefix
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
-@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that serve.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free port.")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="The number of worker processes."
+)
 @click.option(
     "--root-path",
     default="",
     metavar="PATH",
     callback=_checked_prefix,
-    help="The prefix that a proxy takes off the paths of requests; links have it again.",
+    help="The path prefix that a proxy removes from requests; links contain it.",
 )
-@click.option("--reload", is_flag=True, help="Start anew when a source file in the working directory changes.")
+@click.option("--reload", is_flag=True, help="Restart when a source file in the working directory changes.")
 @settings_options(setting_fields())
-@in_sentences
+@report_failures
 def serve(host: str, port: int, workers: int, root_path: str, reload: bool, overrides: Mapping[str, str]) -> None:
     """Serve the API with uvicorn until Ctrl-C or SIGTERM.
 
-    Every setting is an option here, a variable of the environment, and a line of .env; the first of these wins.
+    Every setting is an option here, an environment variable, and a line of .env; the first that is set wins.
     """
     if reload and workers > 1:
-        raise click.UsageError("--reload and --workers exclude each other.")
+        raise click.UsageError("--reload and --workers cannot be combined.")
     settings = Settings.load(overrides=overrides)
     check_metrics_directory()
     check_cluster(settings)
-    # The application reads the environment when it starts, here or in a process of its own.
+    # The application reads the environment when it starts, in this process or in a worker.
     os.environ.update(overrides)
     if not settings.page_keys:
         os.environ[server.PAGE_KEYS] = server.new_page_key()
     with server.listen(host, port, settings.send_timeout) as listener:
         config = server.configuration(settings, workers=workers, reload=reload, root_path=root_path)
-        warn_of_open_door(host, settings)
+        warn_if_unauthenticated(host, settings)
         if reload:
             server.run_reloading(config, listener)
         elif workers > 1:
@@ -69,12 +73,12 @@ def serve(host: str, port: int, workers: int, root_path: str, reload: bool, over
             server.run_here(config, listener, lambda: server.logger.info("serving on %s", url))
 
 
-def warn_of_open_door(host: str, settings: Settings) -> None:
-    """Tell the operator that whoever reaches this address may read and write."""
+def warn_if_unauthenticated(host: str, settings: Settings) -> None:
+    """Log a warning if the address is not loopback and no API keys are set."""
     if not settings.api_keys and not _is_loopback(host):
         server.logger.warning(
-            "listening on %s without authentication: whoever reaches it may read and write. "
-            "Set ASGI_CASSANDRA_API_KEYS, or see to it that only those who may can reach it.",
+            "listening on %s without authentication: everyone who can connect may read and write. "
+            "Set ASGI_CASSANDRA_API_KEYS, or restrict access to this address.",
             host,
         )
 

@@ -1,4 +1,4 @@
-"""uvicorn as the commands run it: bound before it starts, one log, and an end that drains first."""
+"""Run uvicorn: bind the listener first, configure one log for everything, and drain before the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from uvicorn.supervisors import ChangeReload
 
 from asgi_app.cli.draining import CUT, DrainingServer
 from asgi_app.cli.failures import Failure
-from asgi_app.cli.peers import in_both_forms
+from asgi_app.cli.peers import with_mapped_addresses
 from asgi_app.cli.protocol import AbortableProtocol
 from asgi_app.cli.timeouts import BoundedConfig
 from asgi_app.cli.workers import Supervisor
@@ -28,15 +28,15 @@ from asgi_app.telemetry.logging import ConsoleLines, JsonLines, RequestFields
 APPLICATION = "asgi_app.app:app"
 PAGE_KEYS = "ASGI_CASSANDRA_PAGE_KEYS"
 
-LOOPBACK = "127.0.0.1,::1"
-"""The proxies that are trusted where FORWARDED_ALLOW_IPS names no others, as uvicorn does."""
+TRUSTED_PROXIES = "127.0.0.1,::1"
+"""The proxies that are trusted if FORWARDED_ALLOW_IPS is not set; uvicorn has the same default."""
 
 BACKLOG = 2048
 KERNEL_SECONDS = 10
-"""How much longer than the application the kernel waits for a client that takes nothing."""
+"""How many seconds longer than the application the kernel waits for a client that reads nothing."""
 
 RELOAD_SECONDS = 5
-"""How long requests may go on when a source file has changed."""
+"""Seconds that running requests may still take when a source file has changed."""
 
 _NOT_STARTED = "The application did not start; the log above says why."
 
@@ -44,57 +44,58 @@ logger = logging.getLogger("asgi_app.cli")
 
 
 def new_page_key() -> str:
-    """Return a key for page tokens, so that those of one worker are good in all of them and in one that follows."""
+    """Return a random key for page tokens. All workers share it, so that a token is valid in each of them."""
     return secrets.token_urlsafe(32)
 
 
 def listen(host: str, port: int, send_timeout: float) -> socket.socket:
-    """A listening socket; port 0 is a free one. Raises Failure where it cannot be had.
+    """Return a listening socket; port 0 takes a free port. Raises Failure if that is not possible.
 
-    The kernel gives up what a client takes none of for `send_timeout` and some seconds, also where the connection was
-    closed already. Some more, because the application does so by itself, and can say why.
+    The kernel drops a connection, also one that is being closed, if the client reads nothing for `send_timeout` plus
+    KERNEL_SECONDS. The application drops it after `send_timeout`, so it comes first and can log why.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio turns off Nagle's delay only on sockets that say they are TCP.
+    # The protocol is given because asyncio turns off Nagle's algorithm only on sockets whose protocol is TCP.
     try:
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as error:  # a machine without IPv6
-        raise Failure(_not_served(host, port, error)) from error
+        raise Failure(_listen_error(host, port, error)) from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux, which hands it on to the connections (tcp(7))
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted connections inherit it (tcp(7))
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int((send_timeout + KERNEL_SECONDS) * 1000))
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise Failure(_not_served(host, port, error)) from error
+        raise Failure(_listen_error(host, port, error)) from error
     return listener
 
 
-def _not_served(host: str, port: int, error: OSError) -> str:
+def _listen_error(host: str, port: int, error: OSError) -> str:
     reason = error.strerror or str(error)
     if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-        return f"This machine has no address {host} to listen on ({reason}); choose another with --host."
-    return f"Port {port} on {host} cannot be served ({reason}); choose another with --port."
+        return f"This machine has no address {host} to listen on ({reason}); choose another address with --host."
+    return f"Cannot listen on port {port} of {host} ({reason}); choose another port with --port."
 
 
 def address(listener: socket.socket) -> str:
-    """The URL of a listening socket."""
+    """Return the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def log_config(level: str, form: LogFormat) -> dict[str, Any]:
-    """One log for all, on standard error. The driver and uvicorn speak of what goes wrong only, but all in debug.
+    """Return the configuration of one log on standard error.
 
-    The loggers of others, asyncio's for one, come with warnings and worse.
+    At the level "debug" uvicorn and the driver log their details too, otherwise only what goes wrong. Other loggers,
+    such as asyncio's, log warnings and errors.
     """
-    chatty = level == "debug"
+    verbose = level == "debug"
     levels = {
         "asgi_app": level.upper(),
-        "uvicorn": "DEBUG" if chatty else "WARNING",
-        "cassandra": "INFO" if chatty else "ERROR",
+        "uvicorn": "DEBUG" if verbose else "WARNING",
+        "cassandra": "INFO" if verbose else "ERROR",
     }
     loggers = {name: {"handlers": ["stderr"], "level": it, "propagate": False} for name, it in levels.items()}
     return {
@@ -104,12 +105,12 @@ def log_config(level: str, form: LogFormat) -> dict[str, Any]:
             "console": {"()": ConsoleLines},
             "json": {"()": JsonLines},
         },
-        "filters": {"request": {"()": RequestFields}, "told_elsewhere": {"()": _ToldElsewhere}},
+        "filters": {"request": {"()": RequestFields}, "already_logged": {"()": _AlreadyLogged}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "formatter": form,
-                "filters": ["request"] if chatty else ["request", "told_elsewhere"],
+                "filters": ["request"] if verbose else ["request", "already_logged"],
                 "stream": "ext://sys.stderr",
             },
         },
@@ -118,8 +119,8 @@ def log_config(level: str, form: LogFormat) -> dict[str, Any]:
     }
 
 
-class _ToldElsewhere(logging.Filter):
-    """Drops tracebacks of what a line of the application's own tells: a failed prepare, a stream that broke off."""
+class _AlreadyLogged(logging.Filter):
+    """Drops tracebacks of errors that the application logs in one line: a failed prepare, an aborted stream."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name == "cassandra.cluster":
@@ -135,7 +136,10 @@ def configuration(
     root_path: str = "",
     every_second: Callable[[], Awaitable[None]] | None = None,
 ) -> uvicorn.Config:
-    """uvicorn's configuration; applies the log configuration to this process."""
+    """Return uvicorn's configuration. Side effect: configures the log of this process.
+
+    `every_second` is called once a second while the server runs.
+    """
     return BoundedConfig(
         settings,
         APPLICATION,
@@ -144,7 +148,7 @@ def configuration(
         root_path=root_path,
         http=AbortableProtocol,
         ws="none",
-        forwarded_allow_ips=in_both_forms(os.environ.get("FORWARDED_ALLOW_IPS", LOOPBACK)),
+        forwarded_allow_ips=with_mapped_addresses(os.environ.get("FORWARDED_ALLOW_IPS", TRUSTED_PROXIES)),
         access_log=False,  # the application logs its requests, with their ids
         server_header=False,
         lifespan="on",
@@ -157,15 +161,15 @@ def configuration(
 
 
 def run_here(config: uvicorn.Config, listener: socket.socket, on_started: Callable[[], None]) -> None:
-    """Serve in this process until SIGINT, SIGTERM or POST /shutdown; `on_started` is called when it serves.
+    """Serve in this process until SIGINT, SIGTERM or POST /shutdown; call `on_started` once the service is up.
 
-    Raises Failure where the application did not start, or was not let finish by a second signal.
+    Raises Failure if the application did not start, or if a second signal forced the exit.
     """
     server = DrainingServer(config, on_started)
     try:
-        with _signals_end(server):
+        with _exit_on_signals(server):
             server.run(sockets=[listener])
-    except SystemExit as error:  # uvicorn's way to say that the application's lifespan failed
+    except SystemExit as error:  # uvicorn raises this if the application's lifespan failed
         raise Failure(_NOT_STARTED) from error
     if server.force_exit:
         raise Failure(CUT)
@@ -174,8 +178,8 @@ def run_here(config: uvicorn.Config, listener: socket.socket, on_started: Callab
 def run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
     """Serve in `config.workers` processes until SIGINT, SIGTERM or POST /shutdown.
 
-    Raises Failure where the application did not start, where workers kept dying, and where they were not let finish by
-    a second signal.
+    Raises Failure if the application did not start, if workers died again and again, or if a second signal forced the
+    exit.
     """
     supervisor = Supervisor(config, [listener])
     logger.info("serving on %s with %d workers", address(listener), config.workers)
@@ -184,32 +188,32 @@ def run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
         raise Failure(_NOT_STARTED)
     if supervisor.gave_up:
         raise Failure(
-            "Workers died one after another; the log above says what they said. One that said nothing was killed, "
-            "often because memory ran out."
+            "Workers died one after another; see the log above. A worker that logged nothing was killed, often because "
+            "memory ran out."
         )
     if supervisor.forced:
         raise Failure(CUT)
 
 
 def run_reloading(config: uvicorn.Config, listener: socket.socket) -> None:
-    """Serve in a process that is replaced whenever a source file changes, until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM, in a process that is replaced whenever a source file changes."""
     logger.info("serving on %s, reloading on changes", address(listener))
     config.timeout_graceful_shutdown = RELOAD_SECONDS
     ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
 
 
 @contextmanager
-def _signals_end(server: uvicorn.Server) -> Iterator[None]:
-    """SIGINT and SIGTERM ask the server to end, and that is all they do.
+def _exit_on_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Let SIGINT and SIGTERM request the server's exit within this context, and do nothing else.
 
-    While it runs, uvicorn has handlers of its own; when it has ended it raises the signals it got once more, for those
-    who had handlers before.
+    While the server runs, uvicorn has its own handlers. Afterwards it raises the received signals again, for the
+    handlers from before; without this context they would end the process.
     """
 
-    def ask_to_end(*_: Any) -> None:
+    def request_exit(*_: Any) -> None:
         server.should_exit = True
 
-    before = {number: signal.signal(number, ask_to_end) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, request_exit) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""A driver session for the commands that write to Cassandra directly."""
+"""Driver sessions for the commands that talk to Cassandra directly."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from asgi_app.settings import Settings
 
 @contextmanager
 def open_session(settings: Settings) -> Iterator[Any]:
-    """A connected session, closed with the block.
+    """Open a connected session and close it at the end of the block.
 
-    Raises ClusterConfigError, and ClusterUnreachableError where no node takes the connection.
+    Raises ClusterConfigError for settings that can never work, ClusterUnreachableError if no node accepts the
+    connection.
     """
     cluster = build_cluster(settings)
     try:
@@ -25,9 +26,9 @@ def open_session(settings: Settings) -> Iterator[Any]:
 
 
 def check_cluster(settings: Settings) -> None:
-    """Raise ClusterConfigError where these settings can never make a connection, whatever Cassandra does."""
+    """Raise ClusterConfigError if these settings can never make a connection, whatever state Cassandra is in."""
     try:
         cluster = build_cluster(settings)
     except ClusterUnreachableError:
-        return  # a service waits for its Cassandra
+        return  # Cassandra may start later; the service retries
     cluster.shutdown()

@@ -1,4 +1,4 @@
-"""The directory in which the workers of one `serve` keep their metrics, so that each of them shows those of all."""
+"""Create the directory in which the workers of one `serve` share their metrics, so that each reports the totals."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from asgi_app.cli.failures import Failure
 from asgi_app.settings.metrics_directory import DIRECTORY, named_directory
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # a new directory is made in it
-"""Where Linux, and a container whose root is read-only, has a file system in memory."""
+"""A file system in memory on Linux, writable also in a container with a read-only root."""
 
 
 @contextmanager
 def shared_metrics() -> Iterator[None]:
-    """Let new processes share their metrics within this context, in a directory that is gone afterwards.
+    """Let processes that start within this context share their metrics in a temporary directory.
 
-    A directory that the operator named is used, and kept. prometheus-client reads the variable when it is imported, so
-    it is set before a worker starts. Raises Failure where no directory can be written.
+    If the operator named a directory, it is used instead, and kept. prometheus-client reads the variable when it is
+    imported, so the variable must be set before a worker starts. Raises Failure if no directory can be written.
     """
     if named_directory() is not None:
         yield
@@ -33,7 +33,7 @@ def shared_metrics() -> Iterator[None]:
 
 
 def _new_directory() -> tempfile.TemporaryDirectory[str]:
-    """Return a new directory where temporary files go, or else in shared memory."""
+    """Return a new directory in the system's place for temporary files, or else in shared memory."""
     try:
         return _directory_in(None)
     except OSError:  # the root file system may be read-only
@@ -42,7 +42,7 @@ def _new_directory() -> tempfile.TemporaryDirectory[str]:
         return _directory_in(SHARED_MEMORY)
     except OSError as error:
         raise Failure(
-            "Several workers share their metrics in a directory, and no place for one can be written: mount a file "
+            "Several workers share their metrics in a directory, and no writable place for it was found: mount a file "
             f"system at /tmp (in Kubernetes an emptyDir), or name a directory with TMPDIR or {DIRECTORY}."
         ) from error
 

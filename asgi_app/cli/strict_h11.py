@@ -1,7 +1,7 @@
-"""h11's connection, which reads heads, chunks and trailers as strictly as llhttp does.
+"""An h11 connection that parses heads, chunks and trailers as strictly as llhttp does.
 
-h11 is laxer: it accepts bare line feeds, folded lines, control characters, repeated lengths, methods that do not exist,
-and anything as the extension of a chunk.
+h11 by itself accepts bare line feeds, folded lines, control characters, repeated lengths, unknown methods, and anything
+as the extension of a chunk.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import h11
 from h11._receivebuffer import ReceiveBuffer
 
-from asgi_app.cli.heads import BLANKS, checked_fields, origin_form
+from asgi_app.cli.heads import OPTIONAL_WHITESPACE, checked_fields, origin_form
 from asgi_app.errors import MalformedRequest, RequestError
 
 METHODS = frozenset(
@@ -20,7 +20,7 @@ METHODS = frozenset(
     b"UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PATCH PURGE MKCALENDAR LINK "
     b"UNLINK SOURCE QUERY".split()
 )
-"""Those of llhttp 9 for HTTP. The application answers those that it does not serve."""
+"""The HTTP methods that llhttp 9 knows. The application answers 405 to those that it does not serve."""
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
@@ -31,11 +31,14 @@ _field = re.compile(rb"(?P<name>%b+):(?P<value>%b)" % (_TOKEN, _VALUE))
 _length = re.compile(rb"[0-9]+")
 _chunk = re.compile(rb"(?P<size>[0-9A-Fa-f]+)(?:;%b+(?:=(?:%b*|%b))?)*\r\n" % (_TOKEN, _TOKEN, _QUOTED))
 
-_LONGEST = 2**64  # what llhttp counts with
+_LENGTH_LIMIT = 2**64  # llhttp counts with 64 bits
 
 
 class StrictConnection(h11.Connection):
-    """A server's connection; `fault` is what is wrong with what the client sent, once `next_event` has raised."""
+    """The server side of a connection. After `next_event` has raised, `fault` says why, if more is known than h11 says.
+
+    `failed_within_body` says whether the error was in a body.
+    """
 
     def __init__(self, max_incomplete_event_size: int) -> None:
         super().__init__(h11.SERVER, max_incomplete_event_size)
@@ -44,7 +47,7 @@ class StrictConnection(h11.Connection):
         self.failed_within_body = False
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """Return the next event; a request has its target in origin form. Raises h11.RemoteProtocolError."""
+        """Return the next event; the target of a request is in origin form. Raises h11.RemoteProtocolError."""
         within_body = self.their_state is h11.SEND_BODY
         self._strict_buffer.reads_head = self.their_state is h11.IDLE
         try:
@@ -58,10 +61,10 @@ class StrictConnection(h11.Connection):
 
 
 class _StrictBuffer(ReceiveBuffer):
-    """Checks what h11 takes out of its buffer by lines: heads, trailers, and the beginnings of chunks."""
+    """A receive buffer that checks the lines that h11 extracts: heads, trailers, and the first lines of chunks."""
 
     reads_head = False
-    """Whether the lines that h11 asks for are the head of a request."""
+    """Whether the lines that h11 extracts next are the head of a request."""
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
         if self.reads_head:
@@ -71,11 +74,11 @@ class _StrictBuffer(ReceiveBuffer):
         if lines is None:
             return None
         if before - len(self) != sum(len(line) + 2 for line in lines) + 2:
-            raise MalformedRequest  # a line ended without a carriage return
+            raise MalformedRequest  # a line ended with a bare line feed
         if self.reads_head:
             return _checked_head(lines)
         if any(name in (b"content-length", b"transfer-encoding") for name, _ in _fields(lines)):
-            raise MalformedRequest  # in trailers
+            raise MalformedRequest  # not allowed in trailers
         return lines
 
     def maybe_extract_next_line(self) -> bytearray | None:
@@ -83,19 +86,22 @@ class _StrictBuffer(ReceiveBuffer):
         if line is None:
             return None
         found = _chunk.fullmatch(line)
-        size = int(found["size"], 16) if found else _LONGEST
-        if size >= _LONGEST:
+        size = int(found["size"], 16) if found else _LENGTH_LIMIT
+        if size >= _LENGTH_LIMIT:
             raise MalformedRequest
         return bytearray(b"%x\r\n" % size)
 
     def _skip_empty_lines(self) -> None:
-        """Drop what RFC 9112 section 2.2 lets stand before a request line."""
+        """Drop the empty lines that RFC 9112 section 2.2 allows before a request line."""
         while bytes(self._data[:1]) in (b"\r", b"\n"):
             self.maybe_extract_at_most(1)
 
 
 def _checked_head(lines: Sequence[bytearray]) -> list[bytearray]:
-    """Return the lines as h11 wants them. Raises MalformedRequest in the order in which llhttp would find it."""
+    """Return the lines of a head in the form that h11 expects.
+
+    Raises MalformedRequest or InvalidHeader; the checks run in the same order as llhttp's, so the errors are the same.
+    """
     request = _request_line.fullmatch(lines[0]) if lines else None
     if request is None or request["method"] not in METHODS:
         raise MalformedRequest
@@ -115,10 +121,12 @@ def _fields(lines: Sequence[bytearray]) -> list[tuple[bytes, bytes]]:
     found = [_field.fullmatch(line) for line in lines]
     if None in found:
         raise MalformedRequest
-    return [(bytes(it["name"]).lower(), bytes(it["value"]).strip(BLANKS)) for it in found if it is not None]
+    return [
+        (bytes(it["name"]).lower(), bytes(it["value"]).strip(OPTIONAL_WHITESPACE)) for it in found if it is not None
+    ]
 
 
 def _check_lengths(fields: Sequence[tuple[bytes, bytes]]) -> None:
     lengths = [value for name, value in fields if name == b"content-length"]
-    if len(lengths) > 1 or any(not _length.fullmatch(length) or int(length) >= _LONGEST for length in lengths):
+    if len(lengths) > 1 or any(not _length.fullmatch(length) or int(length) >= _LENGTH_LIMIT for length in lengths):
         raise MalformedRequest

@@ -1,12 +1,14 @@
-"""How long and how much uvicorn waits for a request: its own protocols wait for ever, and buffer without end.
+"""Bound how long and how much uvicorn waits for a request: its own protocols wait and buffer without limit.
 
-They are mixed in before one of uvicorn's protocols, and look at every piece of data after it has been parsed:
+`RequestLimits` is mixed in before one of uvicorn's protocols, and looks at each piece of data after it was parsed:
 
-- the head of a request must be whole within the header timeout, counted from the connection or from its first byte;
-- no more is buffered than a head may have;
-- of requests that come before the ones ahead are answered, few are parsed and the rest is not read;
-- what is left of a body that nobody wants any more must come within the body timeout. While somebody wants it, the
-  application bounds it (`asgi_app.http.requests`), under every server.
+- The head of a request must be complete within the header timeout. It counts from the start of the connection or from
+  the first byte of the head, and restarts while an earlier response is still being sent.
+- No more is buffered than a head may have.
+- The rest of a body that the application no longer reads must arrive within the body timeout. While the application
+  reads a body, it applies the timeout itself (`asgi_app.http.requests`), under every server.
+
+`asgi_app.cli.pipelining` bounds the requests that wait for the response to an earlier one.
 """
 
 from __future__ import annotations
@@ -27,14 +29,14 @@ from asgi_app.http.headers import MOST_HEADERS
 from asgi_app.http.responses import problem_without_request
 from asgi_app.settings import Settings
 
-REQUEST_LINE = 256
-"""Bytes for what of a head is neither URL nor header field."""
+REQUEST_LINE_BYTES = 256
+"""Allowance for the method, the version and the blanks of a request line."""
 
 logger = logging.getLogger("asgi_app.access")
 
 
 class BoundedConfig(uvicorn.Config):
-    """uvicorn's configuration, which carries the bounds to where connections are made, in workers too."""
+    """uvicorn's configuration with the request limits, so that the protocols find them, in worker processes too."""
 
     def __init__(self, settings: Settings, *args: Any, **kwargs: Any) -> None:
         self.header_timeout = settings.header_timeout
@@ -42,20 +44,23 @@ class BoundedConfig(uvicorn.Config):
         self.send_timeout = settings.send_timeout
         self.max_url_bytes = settings.max_url_bytes
         self.max_header_bytes = settings.max_header_bytes
-        self.max_head_bytes = settings.max_url_bytes + settings.max_header_bytes + REQUEST_LINE
+        self.max_head_bytes = settings.max_url_bytes + settings.max_header_bytes + REQUEST_LINE_BYTES
         super().__init__(*args, **kwargs)
-        self.timeout_keep_alive = settings.keep_alive  # type: ignore[assignment]  # it may be a fraction
+        self.timeout_keep_alive = settings.keep_alive  # type: ignore[assignment]  # may be a fraction
 
     def configure_logging(self) -> None:
-        """As uvicorn does, in each process; records do without what no line here tells (logging's "Optimization")."""
+        """Configure logging as uvicorn does, in each process, and skip details that no formatter here prints.
+
+        See "Optimization" in the documentation of Python's logging.
+        """
         super().configure_logging()
         logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
         if sys.version_info >= (3, 12):
             logging.logAsyncioTasks = False
 
 
-class Patience(asyncio.Protocol):
-    """What both parsers have in common; each tells where in a request it stands."""
+class RequestLimits(asyncio.Protocol):
+    """The limits that both parsers share. A subclass for each parser knows the position within a request."""
 
     config: Any
     client: tuple[str, int] | None
@@ -75,10 +80,10 @@ class Patience(asyncio.Protocol):
         if self.client is not None:
             host, port = self.client
             self.client = plain_address(host), port
-        self._start(self.config.header_timeout, self._head_is_late)
+        self._start_timer(self.config.header_timeout, self._on_head_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop()
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -90,11 +95,11 @@ class Patience(asyncio.Protocol):
         excess = self._excess()
         if excess is not None:
             self._refuse(excess)
-        elif self._waits_for_head():
+        elif self._expects_head():
             if self._timer is None:
-                self._start(self.config.header_timeout, self._head_is_late)
-        elif not self._body_is_unwanted():
-            self._stop()
+                self._start_timer(self.config.header_timeout, self._on_head_timeout)
+        elif self._is_answering() or not self._is_within_body():
+            self._stop_timer()
 
     def on_response_complete(self) -> None:
         parent: Any = super()
@@ -103,42 +108,42 @@ class Patience(asyncio.Protocol):
             return
         if self._refusal is not None:
             if not self._is_answering():
-                self._answer(self._refusal)
-        elif self._body_is_unwanted():
-            self._start(self.config.body_timeout, self.transport.close)
-        elif self._head_has_begun():  # its time counts from when it could have been served
-            self._start(self.config.header_timeout, self._head_is_late)
+                self._send_problem(self._refusal)
+        elif self._is_within_body() and not self._is_answering():  # the response came before the end of the body
+            self._start_timer(self.config.body_timeout, self.transport.close)
+        elif self._head_has_begun():  # the next request could not be served before, so its time starts now
+            self._start_timer(self.config.header_timeout, self._on_head_timeout)
 
     def send_400_response(self, _message: str) -> None:
-        """In place of uvicorn's plain text for what its parser does not take."""
+        """Send a problem document instead of uvicorn's plain text if the parser refuses a request."""
         self._refuse(self._fault() or MalformedRequest())
 
     def _should_upgrade(self) -> bool:
         """Return False: the service has no other protocol, so it ignores `Upgrade` (RFC 9110 section 7.8)."""
         return False
 
-    def _head_is_late(self) -> None:
+    def _on_head_timeout(self) -> None:
         self._timer = None
-        if self._is_answering():  # the head of the next request may wait for the answer to this one
-            self._start(self.config.header_timeout, self._head_is_late)
+        if self._is_answering():  # the head of the next request may wait for this response
+            self._start_timer(self.config.header_timeout, self._on_head_timeout)
         elif self._head_has_begun():
             self._refuse(RequestTimeout("The head of this request did not arrive in the time it may take."))
         else:
             self.transport.close()
 
     def _refuse(self, error: RequestError) -> None:
-        """Answer what never became a request, or not a whole one, and close.
+        """Send `error` in response to an incomplete request, after the responses to earlier ones, and close.
 
-        No request gets two answers: where the body of one is broken that has its answer already, the connection is
-        closed, and an answer that has begun is cut. Requests that came before are answered first.
+        No request gets two responses. If its body is broken and its response is complete, the connection is closed; if
+        the response has begun, the connection is aborted.
         """
-        self._stop()
+        self._stop_timer()
         if self._is_within_body() and not self._withdraw_queued():
             self._refuse_body(error)
         elif self._is_answering():
             self._refusal = error
         else:
-            self._answer(error)
+            self._send_problem(error)
 
     def _refuse_body(self, error: RequestError) -> None:
         if self.cycle.response_complete:
@@ -146,11 +151,11 @@ class Patience(asyncio.Protocol):
         elif self.cycle.response_started:
             self.transport.abort()
         else:
-            self.cycle.disconnected = True  # so that the application's answer is not sent as well
+            self.cycle.disconnected = True  # uvicorn then discards the application's response
             self.cycle.message_event.set()
-            self._answer(error)
+            self._send_problem(error)
 
-    def _answer(self, error: RequestError) -> None:
+    def _send_problem(self, error: RequestError) -> None:
         request_id = uuid.uuid4().hex
         body = problem_without_request(error, request_id)
         head = (
@@ -165,46 +170,45 @@ class Patience(asyncio.Protocol):
         self.transport.close()
         logger.info("- - %d %s [request %s]", error.status, error.code, request_id)
 
-    def _too_long(self, url: int, head: int) -> RequestError | None:
-        if url > self.config.max_url_bytes:
+    def _size_error(self, url_bytes: int, head_bytes: int) -> RequestError | None:
+        if url_bytes > self.config.max_url_bytes:
             return UriTooLong(self.config.max_url_bytes)
-        if head > self.config.max_head_bytes:
+        if head_bytes > self.config.max_head_bytes:
             return HeadersTooLarge(self.config.max_header_bytes, MOST_HEADERS)
         return None
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _body_is_unwanted(self) -> bool:
-        return self._is_within_body() and not self._is_answering()
+    def _start_timer(self, seconds: float, callback: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, callback)
 
-    def _start(self, seconds: float, then: Callable[[], None]) -> None:
-        self._stop()
-        self._timer = self.loop.call_later(seconds, then)
-
-    def _stop(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _waits_for_head(self) -> bool:
-        """Whether what came last asks for a head, or is no request at all."""
+    def _expects_head(self) -> bool:
+        """Return whether the data so far ends within a head, or between two requests."""
         raise NotImplementedError
 
     def _head_has_begun(self) -> bool:
+        """Return whether a part of a head has arrived."""
         raise NotImplementedError
 
     def _is_within_body(self) -> bool:
+        """Return whether a head is complete and its body is not."""
         raise NotImplementedError
 
     def _excess(self) -> RequestError | None:
-        """What is too long about what came so far and is not whole."""
+        """Return the error if the incomplete data is larger than allowed."""
         raise NotImplementedError
 
     def _fault(self) -> RequestError | None:
-        """Return what is wrong with what the parser refused, where more is known than that it is no HTTP."""
+        """Return why the parser refused the data, if more is known than that it is not valid HTTP."""
         raise NotImplementedError
 
     def _withdraw_queued(self) -> bool:
-        """Drop the newest request if it waits for its turn. Return whether it did."""
+        """Remove the newest request if it waits for the response to another one. Return whether it did."""
         return False

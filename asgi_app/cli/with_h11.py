@@ -1,4 +1,4 @@
-"""What `Patience` asks about a connection that h11 parses."""
+"""Request limits for connections that h11 parses."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Any
 import h11
 
 from asgi_app.cli.strict_h11 import StrictConnection
-from asgi_app.cli.timeouts import REQUEST_LINE, Patience
+from asgi_app.cli.timeouts import REQUEST_LINE_BYTES, RequestLimits
 from asgi_app.errors import RequestError
 
 
-class H11Patience(Patience):
-    """h11 keeps what is not complete in its buffer, and refuses itself what would not fit."""
+class H11Limits(RequestLimits):
+    """Request limits before uvicorn's h11 protocol.
+
+    h11 keeps incomplete data in its buffer, and itself refuses a head that is larger than `max_head_bytes`.
+    """
 
     conn: Any  # a StrictConnection; uvicorn declares h11's
 
@@ -21,14 +24,14 @@ class H11Patience(Patience):
         self.conn = StrictConnection(self.config.max_head_bytes)
 
     def data_received(self, data: bytes) -> None:
-        if self.conn.their_state is not h11.MUST_CLOSE:  # after the last request of a connection nothing is read
+        if self.conn.their_state is not h11.MUST_CLOSE:  # ignore data after the last request of a connection
             super().data_received(data)
 
-    def _waits_for_head(self) -> bool:
+    def _expects_head(self) -> bool:
         return self.conn.their_state is h11.IDLE
 
     def _head_has_begun(self) -> bool:
-        return self._waits_for_head() and bool(self.conn.trailing_data[0])
+        return self._expects_head() and bool(self.conn.trailing_data[0])
 
     def _is_within_body(self) -> bool:
         return self.conn.their_state is h11.SEND_BODY or self.conn.failed_within_body
@@ -41,4 +44,4 @@ class H11Patience(Patience):
             return None
         buffered, _ = self.conn.trailing_data
         first_line, _, _ = buffered[: self.config.max_head_bytes + 1].partition(b"\r\n")
-        return self._too_long(len(first_line) - REQUEST_LINE, len(buffered))
+        return self._size_error(len(first_line) - REQUEST_LINE_BYTES, len(buffered))

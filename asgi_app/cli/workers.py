@@ -1,4 +1,4 @@
-"""Several processes that serve one listener, and the one that keeps them alive and ends them."""
+"""Supervise several worker processes that serve one listener."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
-from asgi_app.cli.draining import ASKED_TO_END, WorkerServer
+from asgi_app.cli.draining import SHUTDOWN_SIGNAL, WorkerServer
 
-DEATHS_SECONDS = 30.0
-DEATHS_PER_WORKER = 3
-"""More deaths than so many for each worker in so many seconds, and the supervisor gives up."""
+EXITS_SECONDS = 30.0
+EXITS_PER_WORKER = 3
+"""The supervisor gives up if more than EXITS_PER_WORKER exits for each worker happen within EXITS_SECONDS."""
 
-ENDING = frozenset({signal.SIGINT, signal.SIGTERM})
+EXIT_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 
 logger = logging.getLogger("asgi_app.cli")
 
 
 class Supervisor(Multiprocess):
-    """uvicorn's, with workers that drain. SIGINT, SIGTERM and POST /shutdown end all of them; a second signal kills.
+    """uvicorn's supervisor, with workers that drain.
 
-    A worker that dies is replaced. Other signals do nothing.
+    SIGINT, SIGTERM and POST /shutdown end all workers; a second signal kills them. Other signals do nothing. A worker
+    that exits by itself is replaced.
     """
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
@@ -37,33 +38,33 @@ class Supervisor(Multiprocess):
         self.gave_up = False
         self.forced = False
         self._signalled = False
-        self._deaths: deque[float] = deque(maxlen=config.workers * DEATHS_PER_WORKER)
+        self._exits: deque[float] = deque(maxlen=config.workers * EXITS_PER_WORKER)
 
     def init_processes(self) -> None:
-        self.processes = [self._started_worker() for _ in range(self.processes_num)]
+        self.processes = [self._start_worker() for _ in range(self.processes_num)]
 
     def keep_subprocess_alive(self) -> None:
         for index, worker in enumerate(self.processes):
             if self.should_exit.is_set():
                 return
             if not worker.is_alive(timeout=self.config.timeout_worker_healthcheck):
-                worker.kill()  # it may be there and not answer
+                worker.kill()  # it may exist but hang
                 worker.join()
-                self._bury(worker)
+                self._handle_exit(worker)
                 if not self.should_exit.is_set():
-                    self.processes[index] = self._started_worker()
+                    self.processes[index] = self._start_worker()
 
     def handle_signals(self) -> None:
-        if self._take_signals() & {*ENDING, ASKED_TO_END}:
+        if self._take_signals() & {*EXIT_SIGNALS, SHUTDOWN_SIGNAL}:
             self.should_exit.set()
 
     def join_all(self) -> None:
-        """Wait until all have ended; kill them at a second signal."""
-        self._take_signals()  # what came until now belongs to the first
+        """Wait until all workers have ended; kill them at a second signal."""
+        self._take_signals()  # signals until now belong to the first one
         while running := [it.process.sentinel for it in self.processes if it.process.is_alive()]:
             wait(running, 0.1)
             signalled_before = self._signalled
-            if self._take_signals() & ENDING and signalled_before:
+            if self._take_signals() & EXIT_SIGNALS and signalled_before:
                 self.forced = True
                 for worker in self.processes:
                     worker.process.kill()
@@ -71,25 +72,25 @@ class Supervisor(Multiprocess):
 
     def _take_signals(self) -> set[int]:
         received, self.signal_queue = self.signal_queue, []
-        self._signalled = self._signalled or not ENDING.isdisjoint(received)
+        self._signalled = self._signalled or not EXIT_SIGNALS.isdisjoint(received)
         return set(received)
 
-    def _started_worker(self) -> Process:
+    def _start_worker(self) -> Process:
         worker = _Worker(self.config, self.sockets)
         worker.start()
         return worker
 
-    def _bury(self, worker: Process) -> None:
-        if worker.exitcode == STARTUP_FAILURE:  # it would fail the same way again
+    def _handle_exit(self, worker: Process) -> None:
+        if worker.exitcode == STARTUP_FAILURE:  # another one would fail too
             self.start_failed = True
             self.should_exit.set()
             return
-        logger.warning("worker %s died with exit code %s; another takes its place", worker.pid, worker.exitcode)
+        logger.warning("worker %s died with exit code %s; starting another one", worker.pid, worker.exitcode)
         now = time.monotonic()
-        if len(self._deaths) == self._deaths.maxlen and now - self._deaths[0] < DEATHS_SECONDS:
+        if len(self._exits) == self._exits.maxlen and now - self._exits[0] < EXITS_SECONDS:
             self.gave_up = True
             self.should_exit.set()
-        self._deaths.append(now)
+        self._exits.append(now)
 
 
 class _Worker(Process):

@@ -1,4 +1,4 @@
-"""The command line without a node: options, sentences, exit codes, and what it does not import."""
+"""The command line without a node: options, error messages, exit codes and lazy imports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asgi_app.cli import main
 from asgi_app.cli.console import node_progress, row_progress
 from asgi_app.cli.examples import examples
 from asgi_app.cli.failures import failure_of
-from asgi_app.cli.serve import warn_of_open_door
+from asgi_app.cli.serve import warn_if_unauthenticated
 from asgi_app.cli.server import listen, log_config
 from asgi_app.driver.cluster import ClusterConfigError, ClusterUnreachableError
 from asgi_app.local_node import LocalNodeError, Progress, Stage
@@ -27,7 +27,7 @@ from asgi_app.settings import Problem, SettingField, Settings, SettingsError, se
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable and no .env of the developer's."""
+    """Ignore the developer's environment and .env."""
     for field in setting_fields():
         monkeypatch.delenv(field.env, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -48,7 +48,7 @@ def test_every_command_has_help() -> None:
         assert invoke(name, "--help").exit_code == 0
 
 
-def test_serve_has_every_setting_as_an_option_that_names_its_variable() -> None:
+def test_serve_has_an_option_for_every_setting() -> None:
     text = " ".join(invoke("serve", "--help").output.split())
     for field in setting_fields():
         assert (f"--{field.name.replace('_', '-')} " in text) == (not field.secret)
@@ -56,14 +56,14 @@ def test_serve_has_every_setting_as_an_option_that_names_its_variable() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["db", "//db", "/a/../b", "/a b", "/%6", "/%2E%2e", "/d\u00f6b", "http://host/db"])
-def test_a_root_path_is_a_plain_prefix(prefix: str) -> None:
+def test_bad_root_path_is_refused(prefix: str) -> None:
     refused = invoke("serve", "--root-path", prefix)
     assert refused.exit_code == 2
     assert "must be a path such as /db" in refused.output
 
 
 @pytest.mark.parametrize("field", [field for field in setting_fields() if field.secret], ids=lambda field: field.env)
-def test_a_secret_is_no_option(field: SettingField) -> None:
+def test_option_for_a_secret_is_refused(field: SettingField) -> None:
     option = f"--{field.name.replace('_', '-')}"
     ended = invoke("serve", option, "hunter22")
     assert ended.exit_code == 2
@@ -72,7 +72,7 @@ def test_a_secret_is_no_option(field: SettingField) -> None:
 
 
 @pytest.mark.parametrize("command", ["serve", "schema", "seed"])
-def test_all_wrong_settings_are_told_at_once(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_wrong_settings_are_reported_at_once(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CASSANDRA_CONSISTENCY", "most")
     monkeypatch.setenv("ASGI_CASSANDRA_LOG_LEVLE", "info")
     monkeypatch.setenv("CASSANDRA_PASSWORD", "hunter22")
@@ -95,13 +95,13 @@ def test_all_wrong_settings_are_told_at_once(command: str, monkeypatch: pytest.M
         ["nothing"],
     ],
 )
-def test_a_wrong_command_line_is_exit_code_2(arguments: list[str]) -> None:
+def test_wrong_command_line_has_exit_code_2(arguments: list[str]) -> None:
     ended = invoke(*arguments)
     assert ended.exit_code == 2
     assert "Error: " in ended.stderr
 
 
-def test_a_dry_run_prints_the_schema_with_these_settings() -> None:
+def test_dry_run_prints_the_schema() -> None:
     printed = invoke("schema", "--dry-run", "--cassandra-keyspace", "Mine", "--replication-factor", "3").output
     assert printed.splitlines()[0] == (
         'CREATE KEYSPACE IF NOT EXISTS "Mine" WITH replication = '
@@ -123,30 +123,34 @@ def test_a_dry_run_prints_the_schema_with_these_settings() -> None:
         (NoHostAvailable("none", {}), 1, "No Cassandra node answers; check CASSANDRA_HOSTS"),
         (NoHostAvailable("all", {"a": AuthenticationFailed("no")}), 1, "Cassandra refuses this user name and password"),
         (OperationTimedOut(), 1, "Cassandra did not answer in time"),
-        (Unauthorized('Error from server: code=2100 [Unauthorized] message="You may not"'), 1, "Cassandra does not al"),
-        (InvalidRequest('message="unconfigured table x"'), 1, "Cassandra refuses this (unconfigured table x); are k"),
+        (
+            Unauthorized('Error from server: code=2100 [Unauthorized] message="You may not"'),
+            1,
+            "Cassandra does not per",
+        ),
+        (InvalidRequest('message="unconfigured table x"'), 1, "Cassandra refuses this (unconfigured table x). If t"),
         (InvalidRequest('message="Keyspace x does not exist"'), 1, "Cassandra refuses this (Keyspace x does not"),
         (InvalidRequest('message="Unable to find x"'), 1, "Cassandra refuses this (Unable to find x)."),
         (WriteTimeout("late", write_type=0), 1, "Cassandra could not do this ("),
         (RuntimeError("oh"), 1, "Unexpected: RuntimeError: oh."),
     ],
 )
-def test_every_error_is_a_sentence(error: Exception, code: int, beginning: str) -> None:
+def test_failure_of_each_error(error: Exception, code: int, beginning: str) -> None:
     failure = failure_of(error)
     assert failure.exit_code == code
     assert failure.message.startswith(beginning)
 
 
-def test_a_listening_socket_takes_a_free_port_and_refuses_a_taken_one() -> None:
+def test_port_in_use_is_reported() -> None:
     with listen("127.0.0.1", 0, 30) as listener:
         port = str(listener.getsockname()[1])
         ended = invoke("serve", "--port", port)
     assert (ended.exit_code, ended.stderr.count("\n")) == (1, 1)
-    assert f"Port {port} on 127.0.0.1 cannot be served" in ended.stderr
+    assert f"Cannot listen on port {port} of 127.0.0.1" in ended.stderr
 
 
 @pytest.mark.parametrize("host", ["203.0.113.1", "no-such-host.invalid", "2001:db8::1"])
-def test_an_address_that_this_machine_has_not_is_no_fault_of_the_port(host: str) -> None:
+def test_address_of_another_machine_is_reported(host: str) -> None:
     ended = invoke("serve", "--host", host)
     assert (ended.exit_code, ended.stderr.count("\n")) == (1, 1)
     assert f"This machine has no address {host} to listen on" in ended.stderr
@@ -154,14 +158,14 @@ def test_an_address_that_this_machine_has_not_is_no_fault_of_the_port(host: str)
     assert "--port" not in ended.stderr
 
 
-def test_demo_looks_at_its_port_before_it_starts_a_node(tmp_path: Path) -> None:
+def test_demo_checks_its_port_before_it_starts_a_node(tmp_path: Path) -> None:
     with listen("127.0.0.1", 0, 30) as listener:
         ended = invoke("demo", "--port", str(listener.getsockname()[1]))
     assert ended.exit_code == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_log_is_quiet_about_others_unless_debugging() -> None:
+def test_log_levels_of_other_libraries() -> None:
     loggers: dict[str, Any] = log_config("info", "console")["loggers"]
     assert {name: it["level"] for name, it in loggers.items()} == {
         "asgi_app": "INFO",
@@ -171,7 +175,7 @@ def test_the_log_is_quiet_about_others_unless_debugging() -> None:
     assert log_config("debug", "console")["loggers"]["uvicorn"]["level"] == "DEBUG"
 
 
-def test_progress_is_plain_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_without_a_terminal_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     with node_progress() as show:
         show(Progress(Stage.JARS, "downloading Cassandra", 0, 100))
         show(Progress(Stage.JARS, "downloaded a.jar", 1, 100))
@@ -181,11 +185,11 @@ def test_progress_is_plain_lines_without_a_terminal(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "downloading Cassandra (0 of 100)\nbooting Cassandra\n"
 
 
-def test_examples_of_a_demo_without_users_leave_them_out() -> None:
+def test_examples_without_users() -> None:
     assert len(list(examples("http://x", "ks", 1))) == len(list(examples("http://x", "ks", 0))) + 1
 
 
-def test_version_and_module_start_without_the_heavy_modules() -> None:
+def test_version_imports_no_heavy_modules() -> None:
     code = (
         "import sys\n"
         "from asgi_app.cli import main\n"
@@ -215,14 +219,14 @@ def test_version_and_module_start_without_the_heavy_modules() -> None:
         ("0.0.0.0", f"ci:read:{'x' * 32}", False),
     ],
 )
-def test_serve_warns_where_others_can_reach_it_without_a_key(
+def test_serve_warns_if_reachable_without_authentication(
     host: str, keys: str, warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings.load({"ASGI_CASSANDRA_API_KEYS": keys}, env_file=None)
     logger = logging.getLogger("asgi_app.cli")
     logger.addHandler(caplog.handler)  # another test's log configuration may keep records from the root
     try:
-        warn_of_open_door(host, settings)
+        warn_if_unauthenticated(host, settings)
     finally:
         logger.removeHandler(caplog.handler)
     assert ("ASGI_CASSANDRA_API_KEYS" in caplog.text) == warned

@@ -1,11 +1,11 @@
-"""IPv4 addresses in their IPv6 form: which proxies are trusted, and what the log shows."""
+"""IPv4-mapped addresses: trusted proxies and client addresses."""
 
 from __future__ import annotations
 
 import pytest
 from uvicorn.middleware.proxy_headers import _TrustedHosts
 
-from asgi_app.cli.peers import in_both_forms, plain_address
+from asgi_app.cli.peers import plain_address, with_mapped_addresses
 from asgi_app.cli.serve import _is_loopback
 
 
@@ -23,7 +23,7 @@ from asgi_app.cli.serve import _is_loopback
         ("", ""),
     ],
 )
-def test_a_mapped_address_is_its_ipv4_address(host: str, plain: str) -> None:
+def test_plain_address(host: str, plain: str) -> None:
     assert plain_address(host) == plain
 
 
@@ -41,8 +41,8 @@ def test_a_mapped_address_is_its_ipv4_address(host: str, plain: str) -> None:
         ("", [], ["127.0.0.1", "::ffff:127.0.0.1"]),
     ],
 )
-def test_a_proxy_is_trusted_in_both_forms(allowed: str, trusted: list[str], others: list[str]) -> None:
-    hosts = _TrustedHosts(in_both_forms(allowed))
+def test_proxy_is_trusted_in_both_forms(allowed: str, trusted: list[str], others: list[str]) -> None:
+    hosts = _TrustedHosts(with_mapped_addresses(allowed))
     assert [host for host in trusted if host not in hosts] == []
     assert [host for host in others if host in hosts] == []
 
@@ -51,5 +51,5 @@ def test_a_proxy_is_trusted_in_both_forms(allowed: str, trusted: list[str], othe
     ("host", "loopback"),
     [("127.0.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("::", False), ("::ffff:0.0.0.0", False)],
 )
-def test_loopback_is_known_in_both_forms(host: str, loopback: bool) -> None:
+def test_loopback_in_both_forms(host: str, loopback: bool) -> None:
     assert _is_loopback(host) is loopback

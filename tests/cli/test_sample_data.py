@@ -1,4 +1,4 @@
-"""The sample rows: the same every time, such as the service takes them, and no more of them in memory than needed."""
+"""Sample rows: deterministic, valid for the service, and written in constant memory."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from asgi_app.tables import ddl as schema
 from asgi_app.tables.builtin import TABLES
 
 
-def test_samples_are_three_animals_and_88_plants_of_one_genus() -> None:
+def test_sample_animals_and_plants() -> None:
     assert len({(animal.genus, animal.species) for animal in SAMPLE_ANIMALS}) == 3
     assert len({plant.species for plant in SAMPLE_PLANTS}) == 88
     assert {plant.genus for plant in SAMPLE_PLANTS} == {"Quercus"}
     assert row_count(9) == 100
 
 
-def test_the_service_would_take_every_sample() -> None:
+def test_samples_are_valid_request_bodies() -> None:
     for animal in SAMPLE_ANIMALS:
         assert msgspec.structs.asdict(animal_fields.decode(msgspec.json.encode(animal))) == msgspec.structs.asdict(
             animal
@@ -42,7 +42,7 @@ def test_the_service_would_take_every_sample() -> None:
         user_fields.decode(msgspec.json.encode({"name": user.name, "email": user.email, "age": user.age}))
 
 
-def test_users_differ_and_are_the_same_every_time() -> None:
+def test_sample_users_are_distinct_and_deterministic() -> None:
     users = [sample_user(index) for index in range(3000)]
     assert len({user.id for user in users}) == len({user.email for user in users}) == 3000
     assert {user.age for user in users} == set(range(101))
@@ -62,7 +62,7 @@ class Future:
 
 
 class Session:
-    """Takes writes as the driver does; the one of number `fails_at` fails."""
+    """A driver session whose write number `fails_at` fails."""
 
     def __init__(self, fails_at: int | None = None) -> None:
         self.fails_at = fails_at
@@ -85,7 +85,7 @@ class Session:
 
 @pytest.fixture(autouse=True)
 def without_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch is its rows: binding needs a prepared statement of a real node."""
+    """Make a batch just its rows, because binding needs a prepared statement of a real node."""
     monkeypatch.setattr("asgi_app.driver.bulk_writes._batch", lambda _, rows: rows)
 
 
@@ -96,14 +96,14 @@ def test_progress_counts_every_row() -> None:
     assert seen == sorted(seen)
 
 
-def test_a_failed_write_ends_the_run() -> None:
+def test_failed_write_ends_the_run() -> None:
     session = Session(fails_at=5)
     with pytest.raises(OSError, match="gone"):
         seed(session, "ks", 100_000, lambda _: None)
     assert session.sent <= 5 + 2 * BATCHES_IN_FLIGHT
 
 
-def test_a_failure_of_the_last_write_is_told_too() -> None:
+def test_failure_of_the_last_write_is_raised() -> None:
     with pytest.raises(OSError, match="gone"):
         seed(Session(fails_at=9), "ks", 0, lambda _: None)
 
@@ -119,7 +119,7 @@ def test_memory_does_not_grow_with_the_number_of_users() -> None:
     assert peak < 200_000
 
 
-def test_the_write_time_is_past_for_every_clock() -> None:
+def test_write_time_is_fixed() -> None:
     assert WRITTEN_AT.isoformat() == "2024-01-01T00:00:00+00:00"
 
 
@@ -133,12 +133,12 @@ def test_schema_statements_in_order() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1", "{", "{'a': 1}", "{'class': 'X', 'n': [1]}", "{'class': 'X'}; DROP", "f()"])
-def test_what_is_no_replication_is_refused(text: str) -> None:
+def test_bad_replication_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be a CQL map"):
         schema.parse_replication(text)
 
 
-def test_a_replication_is_written_anew() -> None:
+def test_replication_is_normalised() -> None:
     assert schema.parse_replication('{"class":"SimpleStrategy" , "replication_factor":"1"}') == (
         "{'class': 'SimpleStrategy', 'replication_factor': '1'}"
     )

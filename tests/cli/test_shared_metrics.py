@@ -1,4 +1,4 @@
-"""Where the workers' metrics go when little can be written, as on a read-only root file system."""
+"""The directory of the workers' metrics on a read-only root file system."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from asgi_app.cli.shared_metrics import DIRECTORY, shared_metrics
 
 @pytest.fixture(autouse=True)
 def no_place_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a root file system that is read-only: root, who may run the tests, can write to any other."""
+    """Make no place for temporary files writable; root, who may run the tests, could write to a read-only folder."""
     monkeypatch.delenv(DIRECTORY, raising=False)
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "missing")])
 
 
-def test_shared_memory_takes_the_place_of_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shared_memory_is_the_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SHARED_MEMORY", str(tmp_path))
     with shared_metrics():
         used = Path(os.environ[DIRECTORY])
@@ -31,7 +31,7 @@ def test_shared_memory_takes_the_place_of_temporary_files(tmp_path: Path, monkey
     assert DIRECTORY not in os.environ
 
 
-def test_no_place_at_all_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_writable_place_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SHARED_MEMORY", str(tmp_path / "missing"))
     with pytest.raises(Failure, match="mount a file system at /tmp"), shared_metrics():
         pass

@@ -117,7 +117,7 @@ def test_more_users_add_to_those_there(command: Commands, cql: Session, fresh_ke
 def test_seed_without_a_schema_says_what_to_do(command: Commands) -> None:
     ended = command("seed")
     assert ended.returncode == 1
-    assert "See the command schema." in ended.stderr
+    assert "run the command schema." in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -109,7 +109,7 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path, settings: Settings) -> None:
         ended = run([COMMAND, "serve", "--port", str(port)], tmp_path, settings)
     assert ended.returncode == 1
     assert ended.stderr == (
-        f"Error: Port {port} on 127.0.0.1 cannot be served (Address already in use); choose another with --port.\n"
+        f"Error: Cannot listen on port {port} of 127.0.0.1 (Address already in use); choose another port with --port.\n"
     )
 
 

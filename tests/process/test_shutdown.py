@@ -183,7 +183,9 @@ def test_a_second_signal_ends_at_once(tmp_path: Path, guarded: Settings, threads
         assert rows.result(10) is None
         assert b"HTTP/1.1 2" not in post.answer()
         assert "Traceback" not in it.program.errors
-        assert it.program.errors.endswith("Error: Ended at once by a second signal: what was under way was cut.\n")
+        assert it.program.errors.endswith(
+            "Error: Ended at once by a second signal: running requests and streams were aborted.\n"
+        )
 
 
 def test_workers_are_replaced_and_end_together(tmp_path: Path, guarded: Settings, threads: ThreadPoolExecutor) -> None:
