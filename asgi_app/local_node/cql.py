@@ -1,9 +1,9 @@
-"""Asking a port whether CQL answers there, without a driver."""
+"""Check whether a CQL server answers on a port, without a driver."""
 
 import socket
 import struct
 
-# Version 4 request, no flags, stream 0, OPTIONS, empty body: a server answers it before any authentication.
+# Protocol version 4, no flags, stream 0, OPTIONS, empty body: a server answers it without authentication.
 OPTIONS_REQUEST = struct.pack(">BBhBi", 0x04, 0, 0, 0x05, 0)
 SUPPORTED_OPCODE = 0x06
 HEADER_BYTES = 9
@@ -11,7 +11,7 @@ ANSWER_SECONDS = 2.0
 
 
 def cql_answers(host: str, port: int) -> bool:
-    """Whether a CQL server on `host` and `port` answers OPTIONS within two seconds."""
+    """Return whether a CQL server on `host` and `port` answers OPTIONS within two seconds."""
     try:
         with socket.create_connection((host, port), ANSWER_SECONDS) as connection:
             connection.sendall(OPTIONS_REQUEST)

@@ -1,4 +1,4 @@
-"""Folders, whole-file writes and file locks."""
+"""Data and cache folders, atomic file writes and file locks."""
 
 import os
 import tempfile
@@ -12,60 +12,60 @@ CACHE_NAME = "asgi-cassandra"
 
 @dataclass(frozen=True, slots=True)
 class NodeFolder:
-    """The places inside a data folder."""
+    """The files and folders inside a data folder."""
 
     root: Path
 
     @classmethod
     def at(cls, data: Path) -> "NodeFolder":
-        """The folder at `data`, made absolute, because the node runs in another working folder."""
+        """Return the folder at `data` as an absolute path, because the node runs in another working folder."""
         return cls(data.absolute())
 
     @property
     def conf(self) -> Path:
-        """Configuration, written anew at each start."""
+        """The folder of the configuration, which each start writes again."""
         return self.root / "conf"
 
     @property
     def logs(self) -> Path:
-        """Where Cassandra logs."""
+        """The folder of the logs."""
         return self.root / "logs"
 
     @property
     def system_log(self) -> Path:
-        """Cassandra's own log; rolled, so it cannot grow without bound."""
+        """Cassandra's own log; it is rotated, so its size is bounded."""
         return self.logs / "system.log"
 
     @property
     def console_log(self) -> Path:
-        """What Java printed since the last start."""
+        """The output of Java since the last start."""
         return self.logs / "console.log"
 
     @property
     def temporary(self) -> Path:
-        """Native libraries that Java unpacks; emptied at each start."""
+        """The folder for native libraries that Java unpacks; each start empties it."""
         return self.root / "tmp"
 
     @property
     def run_lock(self) -> Path:
-        """Locked for as long as a Java process runs on this folder."""
+        """The file that is locked while a Java process runs on this folder."""
         return self.root / "node.lock"
 
     @property
     def start_lock(self) -> Path:
-        """Locked while a detached node is being started."""
+        """The file that is locked during the start of a detached node."""
         return self.root / "start.lock"
 
     @property
     def state(self) -> Path:
-        """Which detached node runs here."""
+        """The file that says which detached node runs here."""
         return self.root / "node.json"
 
 
-def cache_folder(asked: Path | None, data: Path) -> Path:
-    """Where downloaded jars live: `asked`, else the user's cache folder, else inside `data`."""
-    if asked is not None:
-        return asked.absolute()
+def cache_folder(chosen: Path | None, data: Path) -> Path:
+    """Return the folder for downloaded jars: `chosen`, else in the user's cache folder, else inside `data`."""
+    if chosen is not None:
+        return chosen.absolute()
     for variable, below in (("XDG_CACHE_HOME", ""), ("HOME", ".cache")):
         base = os.environ.get(variable, "")
         if os.path.isabs(base):
@@ -73,8 +73,8 @@ def cache_folder(asked: Path | None, data: Path) -> Path:
     return data.absolute() / "cache"
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never a part."""
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old text or the new one, never a part of it."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(handle, "w", encoding="utf-8") as file:
@@ -87,11 +87,11 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextmanager
 def file_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold an exclusive lock shared with other processes; call `on_wait` once if somebody else has it.
+    """Hold an exclusive lock on a file; call `on_wait` once if another process holds it.
 
-    The kernel drops the lock when its holder ends, so a killed process leaves nothing to clean up.
+    The kernel releases the lock when its holder ends, so a killed process leaves nothing to clean up.
     """
-    import fcntl  # not on Windows, where this module must still import
+    import fcntl  # Windows has no fcntl, but this module must be importable there
 
     with open(path, "ab") as file:
         try:

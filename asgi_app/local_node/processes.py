@@ -1,4 +1,4 @@
-"""Finding and ending a Java that is nobody's child any more, without mistaking another process for it."""
+"""Find and end a Java process that is not a child of this one, and never mistake another process for it."""
 
 import importlib
 import signal
@@ -12,25 +12,25 @@ from .spec import INSTALL_HINT, MissingExtraError
 POLL_SECONDS = 0.05
 
 
-def node_lives(pid: int, token: str) -> bool:
-    """Whether process `pid` lives and was started with `token`: numbers of processes are reused.
+def node_is_alive(pid: int, token: str) -> bool:
+    """Return whether process `pid` is alive and was started with `token`, because pids are reused.
 
     Raises MissingExtraError without psutil.
     """
     psutil = _psutil()
     try:
-        # A process that ended and was not yet collected has no command line.
+        # A zombie process has no command line.
         return token_option(token) in psutil.Process(pid).cmdline()
     except (psutil.Error, ValueError):
         return False
 
 
 def end_node(pid: int, token: str, stop_timeout: float) -> None:
-    """Ask the node to stop, kill it after `stop_timeout` seconds, and return when it is gone."""
+    """Ask the node to stop, kill it after `stop_timeout` seconds, and return when it has ended."""
     _send(pid, token, signal.SIGTERM)
-    _send(pid, token, signal.SIGCONT)  # a paused process does not see SIGTERM
+    _send(pid, token, signal.SIGCONT)  # a paused process receives SIGTERM only when it continues
     deadline = time.monotonic() + stop_timeout
-    while node_lives(pid, token):
+    while node_is_alive(pid, token):
         if time.monotonic() >= deadline:
             kill_node(pid, token)
             return
@@ -38,25 +38,27 @@ def end_node(pid: int, token: str, stop_timeout: float) -> None:
 
 
 def kill_node(pid: int, token: str) -> None:
-    """Kill the node if it lives, and return when it is gone."""
-    while node_lives(pid, token):
+    """Kill the node if it is alive, and return when it has ended."""
+    while node_is_alive(pid, token):
         _send(pid, token, signal.SIGKILL)
         time.sleep(POLL_SECONDS)
 
 
 def wait_until_frozen(pid: int, token: str) -> None:
-    """Return when the node, which was sent SIGSTOP, no longer runs."""
+    """Return when the node, which was sent SIGSTOP, is stopped or has ended."""
     psutil = _psutil()
     with suppress(psutil.NoSuchProcess):
-        while node_lives(pid, token) and psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+        while node_is_alive(pid, token) and psutil.Process(pid).status() != psutil.STATUS_STOPPED:
             time.sleep(POLL_SECONDS)
 
 
 def _send(pid: int, token: str, number: signal.Signals) -> None:
-    """Signal the node if it lives."""
+    """Send a signal to the node if it is alive."""
     psutil = _psutil()
     try:
-        process = psutil.Process(pid)  # knows when it was created, so that its number is not reused here
+        process = psutil.Process(
+            pid
+        )  # psutil compares creation times, so the signal cannot reach a process that reuses the pid
         if token_option(token) in process.cmdline():
             process.send_signal(number)
     except (psutil.Error, ValueError):

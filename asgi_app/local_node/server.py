@@ -1,4 +1,4 @@
-"""What Cassandra is told: its configuration files and its command line."""
+"""Cassandra's configuration files and its command line."""
 
 import json
 import shutil
@@ -12,12 +12,12 @@ from .spec import NodeSpec
 
 MAIN_CLASS = "org.apache.cassandra.service.CassandraDaemon"
 
-# Growing from a small heap keeps an idle node at half the memory of one that starts with all of it.
+# A heap that grows from a small size keeps an idle node at half the memory of one that starts with its maximum.
 INITIAL_HEAP = "64m"
 
 JAVA_OPTIONS = (
     "-XX:+ExitOnOutOfMemoryError",
-    "-XX:+PerfDisableSharedMem",  # no file per process in the system's temporary folder
+    "-XX:+PerfDisableSharedMem",  # writes no file into the system's temporary folder
     "-Djdk.attach.allowAttachSelf=true",
     "-Dfile.encoding=UTF-8",
     "-Dchronicle.analytics.disable=true",
@@ -25,17 +25,17 @@ JAVA_OPTIONS = (
     "-Dcassandra.superuser_setup_delay_ms=0",
 )
 
-# Nobody to wait for: at a first boot that is 30 s by default, then 8 s for gossip, and 2 s at a stop.
+# A single node has no others to wait for. The defaults are 30 s at the first boot, 8 s for gossip, 2 s at a stop.
 ALONE_OPTIONS = (
     "-Dcassandra.ring_delay_ms=0",
     "-Dcassandra.skip_wait_for_gossip_to_settle=0",
     "-Dcassandra.shutdown_announce_in_ms=0",
 )
 
-# On one machine the others are heard of well before the default 30 s; without a wait a join finds no seed.
+# On one machine gossip is much faster than the default 30 s; without a wait a joining node finds no seed.
 MEMBER_OPTIONS = ("-Dcassandra.ring_delay_ms=5000",)
 
-# What Cassandra reaches into, as its own server options document: the exports are the same for Java 11 and 17.
+# The JDK internals that Cassandra uses, from its own jvm*-server.options files: same exports for Java 11 and 17.
 EXPORTS = (
     "java.base/java.lang.ref",
     "java.base/java.lang.reflect",
@@ -92,7 +92,7 @@ OPENS = {
     ),
 }
 
-# The names are relative to the data folder, in which Java runs: logback would read `${…}` and `%i` in that one's name.
+# File names are relative to the data folder, in which Java runs: logback would expand `${…}` and `%i` in its path.
 LOGBACK = """\
 <configuration>
   <appender name="FILE" class="ch.qos.logback.core.rolling.RollingFileAppender">
@@ -117,18 +117,18 @@ LOGBACK = """\
 
 
 def write_configuration(spec: NodeSpec, ports: Ports, folder: NodeFolder) -> None:
-    """Write the files Cassandra reads at start, and empty the folder for Java's temporary files."""
+    """Write the configuration that Cassandra reads at its start, and empty the folder for Java's temporary files."""
     shutil.rmtree(folder.temporary, ignore_errors=True)
     for needed in (folder.conf, folder.logs, folder.temporary):
         needed.mkdir(parents=True, exist_ok=True)
-    # JSON is YAML, and quotes whatever is in a path or a name.
+    # JSON is valid YAML, and it quotes any character in a path or a name.
     (folder.conf / "cassandra.yaml").write_text(json.dumps(cassandra_yaml(spec, ports), indent=2), "utf-8")
     (folder.conf / "cassandra-rackdc.properties").write_text(f"dc={spec.datacenter}\nrack={spec.rack}\n", "utf-8")
     (folder.conf / "logback.xml").write_text(LOGBACK, "utf-8")
 
 
 def cassandra_yaml(spec: NodeSpec, ports: Ports) -> dict[str, object]:
-    """Cassandra's settings; what is not named keeps the server's own default, limits on batches included."""
+    """Return the content of cassandra.yaml; other options keep Cassandra's defaults, also the limits of batches."""
     return {
         "cluster_name": spec.cluster_name,
         "listen_address": spec.host,
@@ -144,14 +144,14 @@ def cassandra_yaml(spec: NodeSpec, ports: Ports) -> dict[str, object]:
         "endpoint_snitch": "GossipingPropertyFileSnitch",
         "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
         "num_tokens": 4,
-        # Nodes of a new cluster have nothing to fetch from each other, and so may join at the same time.
+        # Nodes of a new cluster have no data to fetch from each other, so they may join at the same time.
         "auto_bootstrap": False,
         "commitlog_sync": "periodic",
         "commitlog_sync_period": "10s",
         "commitlog_total_space": "128MiB",
         "auto_snapshot": False,
         "user_defined_functions_enabled": False,
-        # The storage of Cassandra 5, which its SAI indexes need.
+        # The storage format of Cassandra 5, which its SAI indexes need.
         "storage_compatibility_mode": "NONE",
         "memtable": {"configurations": {"default": {"class_name": "TrieMemtable"}}},
         "sstable": {"selected_format": "bti"},
@@ -161,7 +161,7 @@ def cassandra_yaml(spec: NodeSpec, ports: Ports) -> dict[str, object]:
 def java_command(
     spec: NodeSpec, java: Java, jars: Sequence[Path], ports: Ports, folder: NodeFolder, token: str
 ) -> list[str]:
-    """The command that runs the node in the foreground; `token` on it tells this start from any other."""
+    """Return the command that runs the node in the foreground; `token` identifies this start on the command line."""
     return [
         str(java.executable),
         f"-Xms{INITIAL_HEAP}",
@@ -180,7 +180,7 @@ def java_command(
 
 
 def token_option(token: str) -> str:
-    """How a start's token appears on the command line."""
+    """Return the option that carries a start's token on the command line."""
     return f"-Dasgi_app.node={token}"
 
 

@@ -1,4 +1,4 @@
-"""What a node is asked to be, what it reports while it starts, and what can go wrong.
+"""The description of a node, the progress of its start, and the errors.
 
 LocalNodeError
 ├── MissingExtraError      the `local` extra is not installed
@@ -21,7 +21,7 @@ INSTALL_HINT = 'pip install "asgi-cassandra[local]"'
 
 
 class LocalNodeError(Exception):
-    """The node cannot run; the text is one sentence that says what to do."""
+    """The node cannot run; the message is one sentence that says what to do."""
 
 
 class MissingExtraError(LocalNodeError):
@@ -29,7 +29,7 @@ class MissingExtraError(LocalNodeError):
 
 
 class JavaNotFoundError(LocalNodeError):
-    """There is no Java this Cassandra can run on."""
+    """There is no Java that this Cassandra can run on."""
 
 
 class DownloadError(LocalNodeError):
@@ -37,7 +37,7 @@ class DownloadError(LocalNodeError):
 
 
 class PortInUseError(LocalNodeError):
-    """A port the node needs is taken."""
+    """A port that the node needs is in use."""
 
 
 class DataFolderInUseError(LocalNodeError):
@@ -49,7 +49,7 @@ class BootError(LocalNodeError):
 
 
 class Stage(StrEnum):
-    """Where a start has got to, in this order."""
+    """The stages of a start, in this order."""
 
     JAVA = "java"
     JARS = "jars"
@@ -59,7 +59,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One step of a start: `done` of `total` things, `total` 0 while unknown, after `seconds` in the stage."""
+    """A progress event: `done` of `total` items (0: unknown) after `seconds` in the stage."""
 
     stage: Stage
     message: str
@@ -77,19 +77,19 @@ def no_progress(_: Progress) -> None:
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """A node to run.
+    """The description of a node to run.
 
-    `data` holds everything the node writes; delete it for a fresh node. `cache` holds the downloaded jars
-    and defaults to `$XDG_CACHE_HOME/asgi-cassandra`, then `~/.cache/asgi-cassandra`, then `<data>/cache`.
-    `host` is a loopback address. `port` (CQL) and `storage_port` (between nodes) 0 choose a free one;
-    `jmx_port` None leaves JMX off. `boot_timeout` and `stop_timeout` are seconds: how long the node may take
-    to answer, and to drain before it is killed. `java_home` is a Java 11 or 17; None looks for one.
+    `data` is the folder for everything the node writes; delete it for a fresh node. `cache` is the folder for the
+    downloaded jars; it defaults to `$XDG_CACHE_HOME/asgi-cassandra`, then `~/.cache/asgi-cassandra`, then
+    `<data>/cache`. `host` is a loopback address. `port` (CQL) and `storage_port` (between nodes) choose a free port if
+    they are 0; `jmx_port` None turns JMX off. `boot_timeout` and `stop_timeout` are the seconds that the node may take
+    to answer, and to drain before it is killed. `java_home` is a Java 11 or 17; None searches for one.
 
-    Several nodes make one cluster when they share `cluster_name`, a fixed `storage_port` and `seeds` (hosts
-    of nodes to ask for the others) and differ in `host` and `data`. Boot a seed first, then the others, at
-    once if you like, and make keyspaces when all are up: a node that joins later does not fetch older rows.
+    Several nodes form one cluster if they share `cluster_name`, a fixed `storage_port` and `seeds` (hosts of nodes that
+    know the others) and differ in `host` and `data`. Boot a seed first, then the others, in parallel if you like.
+    Create keyspaces when all nodes are up: a node that joins later does not fetch older rows.
 
-    Raises LocalNodeError for values no node can have.
+    Raises LocalNodeError for invalid values.
     """
 
     data: Path
@@ -111,9 +111,9 @@ class NodeSpec:
     def __post_init__(self) -> None:
         _require_loopback(self.host)
         if not re.fullmatch(r"[1-9]\d*[kmgKMG]", self.heap):
-            raise LocalNodeError(f'The heap "{self.heap}" is not a size; write it like 512m or 1g.')
+            raise LocalNodeError(f'The heap "{self.heap}" is not a valid size; write it like 512m or 1g.')
         if self.seeds and not self.storage_port:
-            raise LocalNodeError("The nodes of one cluster share a storage port; set it on each of them.")
+            raise LocalNodeError("The nodes of one cluster share a storage port; set the same one for each node.")
 
 
 def _require_loopback(host: str) -> None:
@@ -126,6 +126,6 @@ def _require_loopback(host: str) -> None:
 
 
 def require_unix() -> None:
-    """Raise LocalNodeError where a node cannot be supervised."""
+    """Raise LocalNodeError on systems where a node cannot be supervised."""
     if os.name != "posix":
         raise LocalNodeError("A local node needs Linux or macOS; on Windows run it inside WSL.")

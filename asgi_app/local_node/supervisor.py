@@ -1,15 +1,15 @@
 """The process between a program and its Cassandra. Run as a script, by path, with the standard library only.
 
-It reads one line of JSON from its standard input (`Job`), starts Java, answers one line of JSON on its
-standard output (`{"pid": …}`, or `{"error": "busy"}` when another node has the data folder), and then
+It reads one line of JSON from its standard input (`Job`), starts Java, and writes one line of JSON to its standard
+output: `{"pid": …}`, or `{"error": "busy"}` if another node uses the data folder. Then
 
-* as a guard, waits: when standard input ends, which the kernel sees to however the program ends, or on
-  SIGTERM, it asks Java to stop and kills it after a bound. It exits when Java has.
-* detached, exits at once, and Java stays.
+* for an owned node it waits as a guard. On SIGTERM, or at the end of its standard input, it asks Java to stop, and
+  kills it after a timeout. The kernel closes that input however the program ends. The guard exits after Java.
+* for a detached node it exits at once, and Java keeps running.
 
-It has a session of its own, so a Ctrl-C in the program's terminal reaches neither it nor Java. On Linux the
-kernel kills Java should the guard itself be killed; elsewhere Java then stays until `LocalNode.stop`.
-The data folder's lock is handed on to Java, so it is held exactly as long as Java lives.
+It runs in its own session, so a Ctrl-C in the program's terminal reaches neither it nor Java. If the guard itself is
+killed, the kernel kills Java on Linux; on other systems Java then runs until `LocalNode.stop`. Java inherits the lock
+of the data folder, so the lock is held exactly as long as Java lives.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ PR_SET_PDEATHSIG = 1
 
 
 class Job(TypedDict):
-    """What to run: `detach` leaves Java alone, else it may take `stop_timeout` seconds to end when asked."""
+    """What to run. `detach` leaves Java running; otherwise it gets `stop_timeout` seconds to end when asked."""
 
     command: list[str]
     folder: str
@@ -37,10 +37,10 @@ class Job(TypedDict):
 
 
 def main() -> int:
-    """Run the job on standard input; the exit status is Java's."""
+    """Run the job from standard input; return Java's exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the thread that started this may block some
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the thread that started this process may block some signals
     signals = None
     job: Job = json.loads(_read_line(0))
     if not job["detach"]:
@@ -68,7 +68,7 @@ def _read_line(source: int) -> bytes:
     while not line.endswith(b"\n"):
         part = os.read(source, 65536)
         if not part:
-            raise SystemExit(1)  # the program ended before it said what to run
+            raise SystemExit(1)  # the program ended before it sent a job
         line += part
     return line
 
@@ -77,12 +77,12 @@ def _answer(message: dict[str, object]) -> None:
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)  # the program sees the end of the answer
+    os.dup2(null, 1)  # closes the pipe, so that the program reads the end of the answer
     os.close(null)
 
 
 def _signals_as_readable(*signals: signal.Signals) -> int:
-    """A descriptor on which each of `signals` arrives as one byte."""
+    """Return a descriptor from which each of `signals` can be read as one byte."""
     readable, writable = os.pipe()
     os.set_blocking(readable, False)
     os.set_blocking(writable, False)
@@ -106,15 +106,15 @@ def _start(job: Job, lock: int) -> subprocess.Popen[bytes]:
 
 
 def _end_with_guard() -> Callable[[], None] | None:
-    """What Java's process does before it becomes Java, so that it cannot outlive this one."""
+    """Return a function for Java's process to call before exec, so that Java cannot outlive this process."""
     if sys.platform != "linux":
         return None
-    prctl = ctypes.CDLL(None).prctl  # looked up before the fork
+    prctl = ctypes.CDLL(None).prctl  # must be looked up before the fork
     guard = os.getpid()
 
     def die_with_guard() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != guard:  # it was killed before the line above
+        if os.getppid() != guard:  # the guard was killed before the line above
             os._exit(1)
 
     return die_with_guard
@@ -123,9 +123,9 @@ def _end_with_guard() -> Callable[[], None] | None:
 def _guard(java: subprocess.Popen[bytes], signals: int, stop_timeout: float) -> int:
     while java.poll() is None:
         readable, _, _ = select.select([0, signals], [], [])
-        program_gone = 0 in readable and not os.read(0, 1)
-        told_to_stop = signals in readable and signal.SIGTERM in os.read(signals, 64)
-        if program_gone or told_to_stop:
+        program_ended = 0 in readable and not os.read(0, 1)
+        stop_requested = signals in readable and signal.SIGTERM in os.read(signals, 64)
+        if program_ended or stop_requested:
             _stop(java, stop_timeout)
     status = java.returncode
     return status if status >= 0 else 128 - status
@@ -133,7 +133,7 @@ def _guard(java: subprocess.Popen[bytes], signals: int, stop_timeout: float) -> 
 
 def _stop(java: subprocess.Popen[bytes], stop_timeout: float) -> None:
     java.terminate()
-    java.send_signal(signal.SIGCONT)  # a paused process does not see SIGTERM
+    java.send_signal(signal.SIGCONT)  # a paused process receives SIGTERM only when it continues
     try:
         java.wait(stop_timeout)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""The strictest start of a node there is, with the jars at hand and without."""
+"""Start a node with an empty environment, with cached jars and without."""
 
 import json
 import shutil
@@ -18,11 +18,11 @@ from asgi_app.local_node.spec import no_progress
 
 @dataclass(frozen=True)
 class FirstBoot:
-    """What a start with nothing in its environment left: its data folder, its working folder, what it said."""
+    """The result of a start with an empty environment: data folder, working folder, reported pids."""
 
     data: Path
     working_folder: Path
-    said: dict[str, int]
+    report: dict[str, int]
 
     @property
     def cache(self) -> Path:
@@ -31,7 +31,7 @@ class FirstBoot:
 
 @pytest.fixture(scope="session")
 def jar_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The user's cache, with all jars in it: the first run of the tests on a machine downloads them."""
+    """Return the user's cache with all jars in it; the first run of the tests on a machine downloads them."""
     folder = tmp_path_factory.mktemp("no node")
     cache = cache_folder(None, folder)
     server_jars(cache, NodeSpec(data=folder).version, no_progress)
@@ -40,10 +40,10 @@ def jar_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(
     scope="session",
-    params=[pytest.param(True, id="jars at hand"), pytest.param(False, id="no jars", marks=pytest.mark.network)],
+    params=[pytest.param(True, id="cached jars"), pytest.param(False, id="no jars", marks=pytest.mark.network)],
 )
 def first_boot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, jar_cache: Path) -> FirstBoot:
-    """A node booted and stopped with PATH and HOME empty and no Java in sight, its jars at hand or to be downloaded."""
+    """Boot and stop a node with empty PATH and HOME and no other Java, with cached jars or with a download."""
     folder = tmp_path_factory.mktemp("first boot")  # a path with a blank in it
     working_folder = folder / "elsewhere"
     working_folder.mkdir()

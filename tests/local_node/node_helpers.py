@@ -1,18 +1,18 @@
-"""Watching the processes of a node from outside."""
+"""Watch the processes of a node from outside."""
 
 import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+from helpers.waiting import wait_until
 
 PARENT_SCRIPT = Path(__file__).with_name("node_parent.py")
-# Network settings that a machine's own certificates or proxy need; nothing about paths or homes.
+# Network settings that a machine's own certificates or proxy need, but no paths or homes.
 NETWORK_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "HTTPS_PROXY", "https_proxy", "NO_PROXY")
 
 
@@ -28,16 +28,13 @@ def alive(pid: int) -> bool:
 
 
 def wait_gone(*pids: int, seconds: float = 20.0) -> None:
-    """Return when all processes have ended; fail when one is still there after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while living := [pid for pid in pids if alive(pid)]:
-        assert time.monotonic() < deadline, f"still alive: {living}"
-        time.sleep(0.02)
+    """Return when all processes have ended; fail after `seconds`."""
+    wait_until(f"the processes {pids} have ended", lambda: not any(map(alive, pids)), seconds)
 
 
 @contextmanager
 def parent_program(data: Path, cache: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, int]]]:
-    """A program with a node, in a process group of its own, and the pids it told."""
+    """Run a program that owns a node, in its own process group; yield the program and the pids that it reports."""
     with subprocess.Popen(
         [sys.executable, str(PARENT_SCRIPT), str(data), str(cache)],
         stdin=subprocess.PIPE,

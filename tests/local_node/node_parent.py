@@ -1,6 +1,6 @@
-"""A program that owns a node: `node_parent.py DATA CACHE`. Says where it is, then waits for its own end.
+"""A program that owns a node: `node_parent.py DATA CACHE`. Prints where the node is, then waits for its own end.
 
-An empty CACHE leaves the choice to the node. After a Ctrl-C it asks the node once more and says what it heard.
+An empty CACHE selects the default. After a Ctrl-C the program prints whether the node still answers.
 """
 
 import json
@@ -12,14 +12,14 @@ from asgi_app.local_node import NodeSpec, local_node
 from asgi_app.local_node.cql import cql_answers
 
 
-def tell(message: dict[str, object]) -> None:
+def report(message: dict[str, object]) -> None:
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 
 
 def main() -> None:
     data, cache = sys.argv[1:]
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell starts with SIGINT ignored
     with local_node(NodeSpec(data=Path(data), cache=Path(cache) if cache else None)) as node:
         place: dict[str, object] = {
             "java": node.pid,
@@ -28,10 +28,10 @@ def main() -> None:
             "port": node.port,
         }
         try:
-            tell(place)
+            report(place)
             sys.stdin.read()
         except KeyboardInterrupt:
-            tell({"still_answers": cql_answers(node.host, node.port)})
+            report({"still_answers": cql_answers(node.host, node.port)})
             sys.exit(3)
 
 

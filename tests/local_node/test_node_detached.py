@@ -1,4 +1,4 @@
-"""A node that stays up after the program that started it."""
+"""Detached nodes, which outlive the program that started them."""
 
 import json
 import os
@@ -48,9 +48,9 @@ def start_from_another_program(data: Path, cache: Path) -> int:
     return int(program.stdout)
 
 
-def test_stays_up_until_it_is_stopped(jar_cache: Path, data: Path) -> None:
+def test_node_runs_until_it_is_stopped(jar_cache: Path, data: Path) -> None:
     pid = start_from_another_program(data, jar_cache)
-    os.kill(pid, signal.SIGHUP)  # what a closed terminal sends
+    os.kill(pid, signal.SIGHUP)  # the signal that a closed terminal sends
 
     status = detached_status(data)
     assert status is not None
@@ -67,7 +67,7 @@ def test_stays_up_until_it_is_stopped(jar_cache: Path, data: Path) -> None:
     assert not (data / "node.json").exists()
 
 
-def test_a_reused_pid_is_not_taken_for_the_node(data: Path) -> None:
+def test_reused_pid_is_not_mistaken_for_the_node(data: Path) -> None:
     state = {
         "pid": os.getpid(),
         "token": "of-a-node-that-crashed",
@@ -86,7 +86,7 @@ def test_a_reused_pid_is_not_taken_for_the_node(data: Path) -> None:
     assert alive(os.getpid())
 
 
-def test_an_unreadable_state_file_is_reported_and_kept(tmp_path: Path) -> None:
+def test_unreadable_state_file_is_reported_and_kept(tmp_path: Path) -> None:
     (tmp_path / "node.json").write_text("{")
 
     with pytest.raises(LocalNodeError, match="cannot be read"):
@@ -94,7 +94,7 @@ def test_an_unreadable_state_file_is_reported_and_kept(tmp_path: Path) -> None:
     assert (tmp_path / "node.json").exists()
 
 
-def test_a_start_that_fails_leaves_nothing_running(jar_cache: Path, data: Path) -> None:
+def test_failed_start_leaves_no_process(jar_cache: Path, data: Path) -> None:
     with pytest.raises(BootError, match="heap of 1m"):
         start_detached(NodeSpec(data=data, cache=jar_cache, heap="1m"))
     assert detached_status(data) is None

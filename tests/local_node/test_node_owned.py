@@ -1,4 +1,4 @@
-"""A node that a program owns: it serves CQL, and ends with the program however that ends."""
+"""Owned nodes: they serve CQL, and end with their program however it ends."""
 
 import os
 import signal
@@ -17,18 +17,18 @@ JAR_COUNT = 100
 FOLDERS_OF_OTHER_TOOLS = (".m2", ".jgo", ".cache/jgo", ".cache/cjdk", ".cache/JNA")
 
 
-def test_boots_from_nothing_without_downloading_a_java(first_boot: FirstBoot) -> None:
+def test_first_boot_downloads_no_java(first_boot: FirstBoot) -> None:
     names = [path.name for path in first_boot.data.rglob("*") if path.is_file()]
     jars = [name for name in names if name.endswith(".jar")]
 
     assert len(jars) == JAR_COUNT
     assert not {"java", "libjvm.so", "libjvm.dylib", "release"} & set(names)
     assert list(first_boot.working_folder.iterdir()) == []
-    wait_gone(first_boot.said["java"], first_boot.said["supervisor"], seconds=0)
+    wait_gone(first_boot.report["java"], first_boot.report["supervisor"], seconds=0)
 
 
 def test_writes_nothing_outside_its_folders(first_boot: FirstBoot) -> None:
-    homes = (Path("~").expanduser(), Path("/"))  # an empty HOME reads as the root
+    homes = (Path("~").expanduser(), Path("/"))  # an empty HOME means the root
 
     assert first_boot.cache.is_dir()
     assert not [home / name for home in homes for name in FOLDERS_OF_OTHER_TOOLS if _newer(home / name, first_boot)]
@@ -38,7 +38,7 @@ def _newer(path: Path, first_boot: FirstBoot) -> bool:
     return path.exists() and path.stat().st_mtime >= first_boot.working_folder.stat().st_mtime
 
 
-def test_serves_crashes_freezes_and_stops(jar_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_kill_restart_pause_and_stop(jar_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jgo", None)  # jars in the cache need no resolver
     events: list[Progress] = []
     spec = NodeSpec(data=tmp_path / "data", cache=jar_cache)
@@ -64,7 +64,7 @@ def test_serves_crashes_freezes_and_stops(jar_cache: Path, tmp_path: Path, monke
         assert not cql_answers(node.host, node.port)
         node.resume()
         assert cql_answers(node.host, node.port)
-        node.pause()  # and is stopped all the same
+        node.pause()  # a paused node can be stopped too
     wait_gone(node.pid, node.supervisor_pid, seconds=0)
     node.stop()
 
@@ -85,37 +85,37 @@ def _find_by_index(session: Session) -> list[int]:
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-def test_ends_with_a_killed_program(jar_cache: Path, tmp_path: Path, end: signal.Signals) -> None:
-    with parent_program(tmp_path, jar_cache) as (program, told):
+def test_node_ends_with_a_killed_program(jar_cache: Path, tmp_path: Path, end: signal.Signals) -> None:
+    with parent_program(tmp_path, jar_cache) as (program, pids):
         program.send_signal(end)
         assert program.wait() == -end
-        wait_gone(told["java"], told["supervisor"])
+        wait_gone(pids["java"], pids["supervisor"])
 
 
-def test_ends_with_a_killed_supervisor(jar_cache: Path, tmp_path: Path) -> None:
-    with parent_program(tmp_path, jar_cache) as (_, told):
-        os.kill(told["supervisor"], signal.SIGKILL)
-        wait_gone(told["java"])
+def test_node_ends_with_a_killed_supervisor(jar_cache: Path, tmp_path: Path) -> None:
+    with parent_program(tmp_path, jar_cache) as (_, pids):
+        os.kill(pids["supervisor"], signal.SIGKILL)
+        wait_gone(pids["java"])
 
 
-def test_stop_returns_when_java_is_gone_though_the_supervisor_was_killed(jar_cache: Path, tmp_path: Path) -> None:
+def test_stop_waits_for_java_after_the_supervisor_was_killed(jar_cache: Path, tmp_path: Path) -> None:
     with local_node(NodeSpec(data=tmp_path, cache=jar_cache)) as node:
         os.kill(node.supervisor_pid, signal.SIGKILL)
         node.stop()
         wait_gone(node.pid, seconds=0)
 
 
-def test_ctrl_c_leaves_the_node_until_its_program_is_done(jar_cache: Path, tmp_path: Path) -> None:
-    with parent_program(tmp_path, jar_cache) as (program, told):
+def test_node_survives_ctrl_c_until_its_program_ends(jar_cache: Path, tmp_path: Path) -> None:
+    with parent_program(tmp_path, jar_cache) as (program, pids):
         os.killpg(program.pid, signal.SIGINT)
         assert program.stdout is not None
         assert program.stdout.readline() == '{"still_answers": true}\n'
         assert program.wait() == 3
-        wait_gone(told["java"], told["supervisor"], seconds=0)
+        wait_gone(pids["java"], pids["supervisor"], seconds=0)
 
 
-def test_a_folder_of_any_name(jar_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Logback reads `${…}` and `%i` in names, and Java reads names by the locale."""
+def test_data_folder_with_special_characters(jar_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use characters that logback expands in names, and a locale in which Java cannot decode them."""
     monkeypatch.setenv("LC_ALL", "C")
     data = tmp_path / "a ${user.home} %i \u00fc\u20ac:'\"$#?;\nb"
     with local_node(NodeSpec(data=data, cache=jar_cache, boot_timeout=240)) as node:
