@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import anyio
-import httpx
 import pytest
 from helpers.cassandra import connected, create, unused_keyspace
 from helpers.service import serving, settings_for
+from helpers.waiting import seconds_until_status
 
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
 
@@ -32,26 +31,17 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalNode]:
             node.resume()
 
 
-async def seconds_until(client: httpx.AsyncClient, status: int) -> float:
-    """How long it takes until both paths have the status, asked again and again."""
-    began = time.monotonic()
-    while [(await client.get(path)).status_code for path in PATHS] != [status] * len(PATHS):
-        assert time.monotonic() < began + 10 * SOON, f"not {status} within {10 * SOON} s"
-        await anyio.sleep(0.02)
-    return time.monotonic() - began
-
-
 async def test_both_are_right_within_two_seconds_of_cassandra_going_and_coming_back(node: LocalNode) -> None:
     keyspace = unused_keyspace()  # it goes with the node
     with connected(node.host, node.port) as cql:
         create(cql, keyspace)
     async with serving(settings_for((node.host, node.port), keyspace)) as (_, client):
         for _ in range(2):
-            await seconds_until(client, 200)
+            await seconds_until_status(client, PATHS, 200, 10 * SOON)
             node.pause()
-            assert await seconds_until(client, 503) < SOON + SLACK
+            assert await seconds_until_status(client, PATHS, 503, 10 * SOON) < SOON + SLACK
             assert (await client.get("/livez")).status_code == 200
             await anyio.sleep(SOON)  # away for longer than a ping may take
             node.resume()
-            assert await seconds_until(client, 200) < SOON + SLACK
+            assert await seconds_until_status(client, PATHS, 200, 10 * SOON) < SOON + SLACK
         assert (await client.get("/users?limit=1")).status_code == 200

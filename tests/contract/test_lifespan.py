@@ -14,6 +14,7 @@ import pytest
 import trio
 from cassandra.cluster import Session
 from helpers.cassandra import own_keyspace
+from helpers.ports import free_port
 from helpers.problems import problem
 from helpers.service import client_of, serving, settings_for
 from starlette.applications import Starlette
@@ -208,9 +209,4 @@ async def test_while_cassandra_is_away_the_service_runs_and_says_so(unused_port:
 @pytest.fixture
 def unused_port() -> int:
     """A port where nothing listens."""
-    import socket
-
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port: int = bound.getsockname()[1]
-        return port
+    return free_port()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -18,10 +17,10 @@ import pytest
 from cassandra.cluster import Cluster
 from helpers.figures import scrape
 from helpers.forwarder import Forwarder, forwarder
+from helpers.ports import free_port
 from helpers.problems import problem
 from helpers.service import client_of, settings_for
-from helpers.waiting import eventually, in_thread
-from process.running import free_port
+from helpers.waiting import eventually, in_thread, seconds_until_status
 from starlette.applications import Starlette
 
 from asgi_app.app import create_app
@@ -90,15 +89,6 @@ async def service(
         yield app, client
 
 
-async def seconds_until(client: httpx.AsyncClient, status: int, at_most: float) -> float:
-    """Ask /readyz until it answers `status`, as an orchestrator does; return how long that took."""
-    began = time.monotonic()
-    while (await client.get("/readyz")).status_code != status:
-        assert time.monotonic() < began + at_most, f"not {status} within {at_most} s"
-        await anyio.sleep(0.05)
-    return time.monotonic() - began
-
-
 async def nodes_up(app: Starlette, client: httpx.AsyncClient) -> set[str]:
     """Return the nodes that the metrics know. Fails where one of them is down."""
     app.state.database.publish_state()
@@ -125,10 +115,10 @@ async def test_the_service_finds_its_nodes_at_their_new_addresses(
     names.address = None
     assert (await client.get("/livez")).status_code == 200
     problem(await client.get(f"/users/{user['id']}"), 503, "cassandra_unavailable")
-    await seconds_until(client, 503, SLACK)
+    await seconds_until_status(client, ["/readyz"], 503, SLACK)
     with forwarder((NEW, port), node_address) as new:
         names.address = NEW
-        assert await seconds_until(client, 200, 60) < connection.FIRST_RENEWAL + SLACK
+        assert await seconds_until_status(client, ["/readyz"], 200, 60) < connection.FIRST_RENEWAL + SLACK
         assert (await client.get(f"/users/{user['id']}")).json() == user
         assert (await client.post("/users/batch", json=[ADA, ADA])).status_code == 201
         assert (await client.get("/users/stream")).text.count(user["id"]) == 1
@@ -148,11 +138,11 @@ async def test_a_name_that_does_not_resolve_yet_is_asked_again(
     _, client = service
     await in_thread(old.close)
     names.address, asked = None, names.asked
-    await seconds_until(client, 503, SLACK)
+    await seconds_until_status(client, ["/readyz"], 503, SLACK)
     await eventually(lambda: names.asked >= asked + 2)
     with forwarder((NEW, port), node_address):
         names.address = NEW
-        await seconds_until(client, 200, SLACK)
+        await seconds_until_status(client, ["/readyz"], 200, SLACK)
 
 
 @pytest.mark.usefixtures("soon")
@@ -173,8 +163,8 @@ async def test_nodes_that_vanish_without_a_word_are_found_again_too(
         names.address = NEW
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask)
-            await seconds_until(client, 503, SLACK)
-            await seconds_until(client, 200, 4 * SLACK)
+            await seconds_until_status(client, ["/readyz"], 503, SLACK)
+            await seconds_until_status(client, ["/readyz"], 200, 4 * SLACK)
             assert app.state.database.session is not before
             await eventually(lambda: is_closed(before))
             await eventually(lambda: ended == [503])
@@ -190,13 +180,13 @@ async def test_old_nodes_that_come_back_first_stay_and_the_attempt_is_dropped(
         new.freeze()
         names.address = NEW
         await in_thread(old.close)
-        await seconds_until(client, 503, SLACK)
+        await seconds_until_status(client, ["/readyz"], 503, SLACK)
         await eventually(lambda: new.accepted > 0)
         with forwarder((OLD, port), node_address):
-            await seconds_until(client, 200, SLACK)
+            await seconds_until_status(client, ["/readyz"], 200, SLACK)
             new.thaw()
             await eventually(lambda: new.connections == 0)
-            await seconds_until(client, 200, SLACK)
+            await seconds_until_status(client, ["/readyz"], 200, SLACK)
             assert app.state.database.session is before
             assert not is_closed(before)
 
@@ -211,7 +201,7 @@ async def test_a_shutdown_in_the_middle_of_an_attempt_leaves_nothing_open(
         async with app.router.lifespan_context(app), client_of(app) as client:
             before, names.address = app.state.database.session, NEW
             await in_thread(old.close)
-            await seconds_until(client, 503, SLACK)
+            await seconds_until_status(client, ["/readyz"], 503, SLACK)
             await eventually(lambda: new.accepted > 0)
             new.thaw()
         assert is_closed(before)
@@ -225,10 +215,10 @@ async def test_a_session_that_was_lent_is_left_alone(old: Forwarder, names: Name
         session = cluster.connect()
         app = create_app(settings_for((NAME, port), keyspace, health_ttl=0), session=session)
         async with app.router.lifespan_context(app), client_of(app) as client:
-            await seconds_until(client, 200, SLACK)
+            await seconds_until_status(client, ["/readyz"], 200, SLACK)
             asked = names.asked
             await in_thread(old.close)
-            await seconds_until(client, 503, SLACK)
+            await seconds_until_status(client, ["/readyz"], 503, SLACK)
             await anyio.sleep(4 * connection.FIRST_RENEWAL)
             assert names.asked == asked
             assert not is_closed(session)

@@ -16,6 +16,7 @@ import pytest
 from cassandra import AuthenticationFailed, DriverException, OperationTimedOut, Unauthorized
 from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionException
+from helpers.ports import free_port
 from helpers.scripted_node import (
     AUTHENTICATE,
     ERROR,
@@ -31,7 +32,6 @@ from helpers.scripted_node import (
 from helpers.service import client_of, settings_for
 from helpers.waiting import in_thread
 from helpers.wire import string
-from process.running import free_port
 
 from asgi_app.app import create_app
 from asgi_app.driver.cluster import ClusterUnreachableError, build_cluster

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from cassandra.cluster import Session
 from helpers.cassandra import count
+from helpers.ports import free_port
+from helpers.waiting import wait_until
 
 from asgi_app.cli.sample_data import seed
-from process.running import COMMAND, PYTHON, Program, free_port, started, wait_until
+from process.running import COMMAND, PYTHON, Program, started
 
 pytestmark = pytest.mark.long
 

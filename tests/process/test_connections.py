@@ -11,9 +11,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from helpers.ports import free_port
+from helpers.waiting import wait_until
 
 from asgi_app.settings import Settings
-from process.running import PARSERS, Program, free_port, started, wait_until
+from process.running import PARSERS, Program, started
 
 ALIVE = b'{"status":"alive"}'
 FORWARDED = {"X-Forwarded-For": "192.0.2.66"}

@@ -12,9 +12,10 @@ import httpx
 import pytest
 from cassandra.cluster import Session
 from helpers.cassandra import count
+from helpers.ports import free_port
 
 from asgi_app.cli.sample_data import sample_user
-from process.running import COMMAND, free_port, run, started
+from process.running import COMMAND, run, started
 
 TABLES = ("animals", "plants", "users")
 

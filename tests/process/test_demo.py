@@ -14,8 +14,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from helpers.ports import free_port
+from helpers.waiting import wait_until
 
-from process.running import Program, alive, free_port, started, wait_until
+from process.running import Program, alive, started
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "asgi_app", "scripts")

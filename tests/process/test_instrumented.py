@@ -9,8 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+from helpers.ports import free_port
 
-from process.running import COMMAND, free_port, started
+from process.running import COMMAND, started
 
 INSTRUMENT = str(Path(COMMAND).with_name("opentelemetry-instrument"))
 EXPORTERS = ["--traces_exporter", "console", "--metrics_exporter", "none", "--logs_exporter", "none"]

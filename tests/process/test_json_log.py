@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
+from helpers.ports import free_port
 
-from process.running import COMMAND, PYTHON, free_port, started
+from process.running import COMMAND, PYTHON, started
 
 ROOT = Path(__file__).parents[2]
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")

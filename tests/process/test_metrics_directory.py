@@ -7,8 +7,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from helpers.ports import free_port
 
-from process.running import COMMAND, PYTHON, free_port, run, started
+from process.running import COMMAND, PYTHON, run, started
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 IMPORTS_FIRST = """

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from helpers.ports import free_port
 
-from process.running import free_port, run, started
+from process.running import run, started
 
 ROOT = Path(__file__).parents[2]
 

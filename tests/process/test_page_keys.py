@@ -8,8 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from helpers.ports import free_port
+from helpers.waiting import wait_until
 
-from process.running import COMMAND, PYTHON, free_port, started, wait_until
+from process.running import COMMAND, PYTHON, started
 
 APPLICATION = "asgi_app.app:app"
 WARNING = "ASGI_CASSANDRA_PAGE_KEYS is not set"

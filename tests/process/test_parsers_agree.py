@@ -11,8 +11,9 @@ from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 import pytest
+from helpers.ports import free_port
 
-from process.running import PARSERS, Program, free_port, started
+from process.running import PARSERS, Program, started
 
 PACE = 0.05
 """Seconds between two segments, so that they are not read as one. Slower servers make a case weaker, never wrong."""

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from helpers.ports import free_port
 from helpers.prefixes import ODD_PREFIXES, Ask, walk
 
-from process.running import COMMAND, PYTHON, free_port, started
+from process.running import COMMAND, PYTHON, started
 
 pytestmark = pytest.mark.anyio
 

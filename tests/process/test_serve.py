@@ -9,8 +9,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from helpers.ports import free_port
+from helpers.waiting import wait_until
 
-from process.running import COMMAND, PYTHON, alive, free_port, run, started, wait_until
+from process.running import COMMAND, PYTHON, alive, run, started
 
 ADA = {"name": "Ada Lovelace", "email": "ada@example.org", "age": 36}
 

@@ -17,9 +17,11 @@ import psutil
 import pytest
 from cassandra.cluster import Session
 from helpers.cassandra import count
+from helpers.ports import free_port
+from helpers.waiting import wait_until
 
 from asgi_app.cli.sample_data import seed
-from process.running import COMMAND, PYTHON, Program, alive, free_port, run, started, wait_until
+from process.running import COMMAND, PYTHON, Program, alive, run, started
 
 Settings = Mapping[str, str]
 

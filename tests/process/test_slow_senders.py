@@ -10,8 +10,10 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pytest
+from helpers.ports import free_port
+from helpers.waiting import wait_until
 
-from process.running import PARSERS, Program, free_port, started, wait_until
+from process.running import PARSERS, Program, started
 
 HEADER_TIMEOUT, BODY_TIMEOUT = 0.6, 0.6
 SLACK = 5.0

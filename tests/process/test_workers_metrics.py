@@ -8,8 +8,10 @@ from pathlib import Path
 import httpx
 import psutil
 from helpers.figures import Figures, figures
+from helpers.ports import free_port
+from helpers.waiting import wait_until
 
-from process.running import COMMAND, alive, free_port, started, wait_until
+from process.running import COMMAND, alive, started
 
 REQUESTS = 40
 WORKERS = 2

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 import uvicorn
-from process.running import wait_until
+from helpers.waiting import wait_until
 from starlette.types import ASGIApp
 
 from asgi_app.app import create_app

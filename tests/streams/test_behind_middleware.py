@@ -13,8 +13,10 @@ import pytest
 from cassandra.cluster import Session
 from helpers.cassandra import own_keyspace
 from helpers.exchange import Exchange
+from helpers.ports import free_port
 from helpers.service import serving, settings_for
-from process.running import PYTHON, Program, free_port, started, wait_until
+from helpers.waiting import wait_until
+from process.running import PYTHON, Program, started
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from helpers.cassandra import connected, create, unused_keyspace
 from helpers.service import settings_for
-from process.running import wait_until
+from helpers.waiting import wait_until
 
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
 from streams.stored import write_users

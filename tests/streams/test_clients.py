@@ -16,10 +16,11 @@ import pytest
 from cassandra.cluster import Session
 from contract.samples import every_loop
 from helpers.exchange import Exchange
+from helpers.ports import free_port
 from helpers.problems import problem
 from helpers.service import serving, settings_for
-from helpers.waiting import eventually
-from process.running import COMMAND, Program, free_port, started, wait_until
+from helpers.waiting import eventually, wait_until
+from process.running import COMMAND, Program, started
 from starlette.applications import Starlette
 
 from asgi_app.settings import Settings

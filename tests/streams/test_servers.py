@@ -14,7 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from process.running import PYTHON, free_port, started, wait_until
+from helpers.ports import free_port
+from helpers.waiting import wait_until
+from process.running import PYTHON, started
 
 from streams.stored import User
 from streams.tcp import ask, connect, rest

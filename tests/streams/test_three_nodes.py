@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,8 +17,9 @@ from cassandra import ConsistencyLevel, DriverException
 from cassandra.cluster import NoHostAvailable, Session
 from cassandra.query import SimpleStatement
 from helpers.cassandra import connected, unused_keyspace
+from helpers.ports import free_port
 from helpers.service import settings_for
-from process.running import wait_until
+from helpers.waiting import wait_until
 
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
 from asgi_app.tables.builtin import TABLES
@@ -41,20 +41,10 @@ BOOT = 300.0
 """Seconds a node may take to boot on a busy machine, beside two other nodes and the load."""
 
 
-def free_port() -> int:
-    """Return a port that is free on every host."""
-    with ExitStack() as probes:
-        first = probes.enter_context(socket.create_server((HOSTS[0], 0)))
-        port: int = first.getsockname()[1]
-        for host in HOSTS[1:]:
-            probes.enter_context(socket.create_server((host, port)))
-        return port
-
-
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[LocalNode]]:
     """Run a cluster of three nodes."""
-    data, port, storage_port = tmp_path_factory.mktemp("nodes"), free_port(), free_port()
+    data, port, storage_port = tmp_path_factory.mktemp("nodes"), free_port(*HOSTS), free_port(*HOSTS)
 
     def spec(host: str) -> NodeSpec:
         return NodeSpec(
