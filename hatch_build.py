@@ -1,8 +1,8 @@
-"""Builds `asgi_app.driver._transcoder` where that can be done; elsewhere the project is installed without it.
+"""Build the optional extension `asgi_app.driver._transcoder`; if that fails, the project is installed without it.
 
-It takes Python's headers and a C++17 compiler whose library reads and writes floating-point numbers in `<charconv>`:
-g++ from 11 on, MSVC from 2019 on, clang with the library of one of these or libc++ from 20 on. `COMPILE_TRANSCODER=no`
-leaves it out.
+The build needs Python's headers and a C++17 compiler whose library supports floating-point numbers in `<charconv>`:
+g++ 11 or later, MSVC 2019 or later, or clang with one of their libraries or with libc++ 20 or later.
+`COMPILE_TRANSCODER=no` skips the build.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ SOURCE = f"{PACKAGE}/_transcoder.cpp"
 SCRATCH = "build/transcoder"
 
 
-class CompiledTranscoder(BuildHookInterface):  # type: ignore[misc]  # hatchling is there only while it builds
-    """A wheel with the compiled part is of one platform and Python, one without it is of all."""
+class CompiledTranscoder(BuildHookInterface):  # type: ignore[misc]  # hatchling is installed only during a build
+    """Adds the extension to a wheel, which is then for one platform and Python; without it the wheel is for all."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Called before a wheel is made, or the tree made importable in its place (`version` is "editable")."""
+        """Build the extension before a wheel is made, or before an editable install (`version` is "editable")."""
         if self.target_name != "wheel":
             return
         built = build(Path(self.root))
@@ -40,7 +40,10 @@ class CompiledTranscoder(BuildHookInterface):  # type: ignore[misc]  # hatchling
 
 
 def build(root: Path) -> Path | None:
-    """Compile it beside its source, for the Python that runs this; None, and no such file, where that cannot be."""
+    """Compile the extension next to its source, for the running Python, and return its path.
+
+    Remove an old one and return None if the build is skipped or fails.
+    """
     windows = sys.platform == "win32"
     flags = ["/std:c++17", "/O2", "/EHsc"] if windows else ["-std=c++17", "-O2", "-g0", "-fvisibility=hidden"]
     extension = Extension(NAME, [str(root / SOURCE)], language="c++", extra_compile_args=flags)
@@ -56,6 +59,6 @@ def build(root: Path) -> Path | None:
         command.run()
         built.replace(target)
     except (BaseError, CCompilerError, OSError) as error:
-        print(f"asgi-cassandra: without its compiled transcoder, which is optional: {error}", file=sys.stderr)
+        print(f"asgi-cassandra: installing without the optional compiled transcoder: {error}", file=sys.stderr)
         return None
     return target

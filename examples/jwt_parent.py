@@ -45,7 +45,7 @@ class JsonWebTokens(AuthenticationBackend):
                 token.strip(), self._key, algorithms=["HS256"], audience=AUDIENCE, options={"require": ["exp", "sub"]}
             )
         except jwt.InvalidTokenError as error:
-            raise AuthenticationError("This token is not good.") from error
+            raise AuthenticationError("This token is not valid.") from error
         return AuthCredentials(str(claims.get("scope", "")).split()), SimpleUser(claims["sub"])
 
 

@@ -21,7 +21,7 @@ from asgi_app.app import create_app
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     host, _, port = os.environ.get("CASSANDRA_HOSTS", "localhost:9042").partition(":")
     cluster = Cluster([host], port=int(port or 9042))
-    app.state.session = await to_thread.run_sync(cluster.connect)  # it blocks, so not on the event loop
+    app.state.session = await to_thread.run_sync(cluster.connect)  # blocks, so it must not run on the event loop
     try:
         async with database.router.lifespan_context(database):
             yield
