@@ -49,9 +49,9 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, _no_host_available()):
         return explain_unreachable(error)
     if isinstance(error, OperationTimedOut):
-        return "Cassandra did not answer in time; run the command again, nothing is written twice."
+        return "Cassandra did not answer in time; run the command again. Nothing is written twice."
     if isinstance(error, Unauthorized):
-        return f"Cassandra does not allow this to the configured role ({_server_message(error)})."
+        return f"Cassandra does not permit this to the configured role ({_server_message(error)})."
     if isinstance(error, InvalidRequest):
         return _refused_sentence(_server_message(error))
     if isinstance(error, (RequestExecutionException, DriverException)):
@@ -90,7 +90,7 @@ _missing = re.compile(r"unconfigured|does not exist|doesn't exist|unknown (keysp
 
 def _refused_sentence(message: str) -> str:
     if _missing.search(message):
-        return f"Cassandra refuses this ({message}); are keyspace and tables there? See the command schema."
+        return f"Cassandra refuses this ({message}). If the keyspace or the tables are missing, run the command schema."
     return f"Cassandra refuses this ({message})."
 
 

@@ -13,7 +13,7 @@ BOTH_PROTOCOLS = ("_should_upgrade", "app", "client", "config", "cycle", "loop",
 BOTH_CYCLES = ("disconnected", "message_event", "response_complete", "response_started")
 HTTPTOOLS_PROTOCOL = (
     *("expect_100_continue", "flow", "headers", "on_body", "on_header", "on_headers_complete", "on_message_begin"),
-    *("on_message_complete", "on_url", "parser", "pipeline", "scope", "send_400_response", "url"),
+    *("_start_asgi_task", "on_message_complete", "on_url", "parser", "pipeline", "scope", "send_400_response", "url"),
 )
 PRIVATE_PARTS = (
     *(f"{H11}.H11Protocol.{name}" for name in (*BOTH_PROTOCOLS, "conn", "send_400_response")),

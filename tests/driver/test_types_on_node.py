@@ -337,7 +337,7 @@ def test_a_prepared_statement_gives_what_a_simple_one_gives(session):
     simple = page_of(session, f"SELECT {columns} FROM everything WHERE id = 4")
     pages = [page_of(session, prepared, [4]) for _ in range(2)]
     assert [page.tuples() for page in pages] == [simple.tuples()] * 2
-    assert pages[0]._layout() is pages[1]._layout()
+    assert pages[0].description.layout is pages[1].description.layout
     assert pages[0].dicts() == [{name: value for name, (_, value) in ORDINARY.items()}]
     assert json.loads(b"[" + pages[0].encoded(JSON_OBJECTS) + b"]") == pages[0].dicts()
 
