@@ -1,4 +1,4 @@
-"""A keyspace for the run, and the settings that name it."""
+"""Fixtures: the settings of the node, a keyspace for the run, and unused keyspaces."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from helpers.cassandra import own_keyspace, unused_keyspace
 
 @pytest.fixture(scope="session")
 def node_settings(node_address: tuple[str, int]) -> Mapping[str, str]:
-    """The variables that name the node."""
+    """Return the variables that name the node."""
     host, port = node_address
     return {"CASSANDRA_HOSTS": host, "CASSANDRA_PORT": str(port)}
 
 
 @pytest.fixture(scope="session")
 def settings(cql: Session, node_settings: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
-    """The variables that name the node and a keyspace with the three tables."""
+    """Yield the variables that name the node and a keyspace with the three tables."""
     with own_keyspace(cql) as keyspace:
         yield {**node_settings, "CASSANDRA_KEYSPACE": keyspace}
 
 
 @pytest.fixture
 def fresh_keyspace(cql: Session) -> Iterator[str]:
-    """The name of a keyspace that is not there yet; dropped afterwards."""
+    """Yield the name of a keyspace that does not exist; drop it afterwards."""
     name = unused_keyspace()
     yield name
     cql.execute(f"DROP KEYSPACE IF EXISTS {name}")

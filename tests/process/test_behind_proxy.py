@@ -1,4 +1,4 @@
-"""The service below a prefix behind nginx, from the outside, by curl: mounted, and served with a root path."""
+"""The service below a prefix behind nginx, requested with curl: mounted, and served with a root path."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PARTS_OF_A_LINK = "<>"
 
 @dataclass(frozen=True)
 class Answer:
-    """What curl got, and its exit code."""
+    """The response that curl received, and its exit code."""
 
     code: int
     status: int
@@ -45,23 +45,23 @@ class Answer:
         return json.loads(self.body)
 
     def problem(self, status: int, code: str) -> Any:
-        """The problem document, which it must be."""
+        """Return the problem document; fail if the response is not one."""
         assert (self.status, self.headers["content-type"]) == (status, "application/problem+json"), self
         assert self.json()["code"] == code
         return self.json()
 
 
 @dataclass(frozen=True)
-class Door:
+class Prefix:
     """A prefix at the proxy, and the program behind it."""
 
     origin: str
-    prefix: str
+    path: str
     program: Program
     folder: Path
 
     def curl(self, path: str, *options: str, key: str | None = EDITOR) -> Answer:
-        """Ask for a path of this origin, sent as it is written."""
+        """Request a path of this origin with curl, which sends the path unchanged."""
         head, body = self.folder / "head", self.folder / "body"
         body.write_bytes(b"")
         credentials = ["-H", f"X-API-Key: {key}"] if key else []
@@ -78,7 +78,7 @@ class Door:
 
 @contextmanager
 def nginx(folder: Path, port: int, mounted: int, served: int, buffering: str) -> Iterator[Program]:
-    """The documented configuration with other ports, in a process of this user's."""
+    """Run nginx with the documented configuration and other ports, as this user."""
     found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if found is None:
         pytest.fail("nginx is not installed: apt-get install nginx-light, or run scripts/test-long, which fetches it.")
@@ -104,7 +104,7 @@ def nginx(folder: Path, port: int, mounted: int, served: int, buffering: str) ->
 def programs(
     cql: Session, settings: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, tuple[Program, int]]]:
-    """The service in the two ways to be below a prefix, by the prefix, with its port."""
+    """Run the service in both ways to be below a prefix; yield programs and ports by prefix."""
     seed(cql, settings["CASSANDRA_KEYSPACE"], USERS, lambda _: None)
     folder = tmp_path_factory.mktemp("services")
     variables = {
@@ -132,7 +132,7 @@ def origin(
     programs: Mapping[str, tuple[Program, int]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
-    """The proxy, with and without its buffer for answers."""
+    """Run the proxy with and without response buffering; yield its URL."""
     port = free_port()
     folder = tmp_path_factory.mktemp("proxy") / "nginx"
     with nginx(folder, port, programs["/db"][1], programs["/served"][1], request.param) as program:
@@ -141,47 +141,47 @@ def origin(
 
 
 @pytest.fixture(params=["/db", "/served"])
-def door(
+def prefix(
     request: pytest.FixtureRequest, origin: str, programs: Mapping[str, tuple[Program, int]], tmp_path: Path
-) -> Door:
-    return Door(origin, request.param, programs[request.param][0], tmp_path)
+) -> Prefix:
+    return Prefix(origin, request.param, programs[request.param][0], tmp_path)
 
 
-def test_the_life_of_a_user_by_links_alone(door: Door) -> None:
-    written = door.post(f"{door.prefix}/users", ADA)
+def test_create_read_change_and_delete_by_links(prefix: Prefix) -> None:
+    written = prefix.post(f"{prefix.path}/users", ADA)
     assert written.status == 201
     where = written.headers["location"]
-    assert where == f"{door.prefix}/users/{written.json()['id']}"
-    assert door.curl(where).json() == written.json()
-    changed = door.post(where, '{"age": 37}', "-X", "PATCH")
+    assert where == f"{prefix.path}/users/{written.json()['id']}"
+    assert prefix.curl(where).json() == written.json()
+    changed = prefix.post(where, '{"age": 37}', "-X", "PATCH")
     assert (changed.status, changed.json()["age"]) == (200, 37)
-    head = door.curl(where, "-I")
+    head = prefix.curl(where, "-I")
     assert (head.code, head.status, head.headers["content-length"]) == (0, 200, str(len(written.body)))
-    assert door.curl(where, "-X", "DELETE").status == 204
-    assert door.curl(where).problem(404, "not_found")["instance"] == where
+    assert prefix.curl(where, "-X", "DELETE").status == 204
+    assert prefix.curl(where).problem(404, "not_found")["instance"] == where
 
 
-def test_the_next_page_is_where_the_link_says(door: Door) -> None:
+def test_links_to_next_pages(prefix: Prefix) -> None:
     seen: list[str] = []
-    path = f"{door.prefix}/users?limit=3"
+    path = f"{prefix.path}/users?limit=3"
     for _ in range(4):
-        page = door.curl(path)
+        page = prefix.curl(path)
         seen += [user["id"] for user in page.json()]
         target, _, relation = page.headers["link"].partition(";")
         assert 'rel="next"' in relation
         path = target.strip(PARTS_OF_A_LINK)
-        assert path.startswith(f"{door.prefix}/users?")
+        assert path.startswith(f"{prefix.path}/users?")
     assert len(set(seen)) == 12
 
 
-def test_a_stream_comes_whole_in_chunks(door: Door, cql: Session, settings: Mapping[str, str]) -> None:
-    stream = door.curl(f"{door.prefix}/users/stream?fetch_size=500")
+def test_complete_stream_in_chunks(prefix: Prefix, cql: Session, settings: Mapping[str, str]) -> None:
+    stream = prefix.curl(f"{prefix.path}/users/stream?fetch_size=500")
     assert (stream.code, stream.status, stream.headers["transfer-encoding"]) == (0, 200, "chunked")
     assert len(stream.json()) == count(cql, f"{settings['CASSANDRA_KEYSPACE']}.users")
 
 
-def test_a_stream_that_breaks_off_is_seen_to(door: Door) -> None:
-    broken = door.curl(f"{door.prefix}/users/stream?fetch_size=1&format=ndjson")
+def test_aborted_stream_is_visible_to_the_client(prefix: Prefix) -> None:
+    broken = prefix.curl(f"{prefix.path}/users/stream?fetch_size=1&format=ndjson")
     assert (broken.code, broken.status) == (18, 200)  # CURLE_PARTIAL_FILE
     *rows, last = broken.body.splitlines()
     assert 0 < len(rows) < USERS
@@ -198,60 +198,62 @@ def test_a_stream_that_breaks_off_is_seen_to(door: Door) -> None:
         ("%2F", "a\\b", "/animal/%252F/a%5Cb"),
     ],
 )
-def test_a_key_arrives_as_it_was_sent(door: Door, genus: str, species: str, sent: str) -> None:
+def test_key_arrives_as_sent(prefix: Prefix, genus: str, species: str, sent: str) -> None:
     animal = {"genus": genus, "species": species, "image_url": "", "size_cm": 1, "sightings": 1, "taxonomy": []}
-    written = door.post(f"{door.prefix}/animal", json.dumps(animal))
+    written = prefix.post(f"{prefix.path}/animal", json.dumps(animal))
     assert written.status == 201
-    for path in (written.headers["location"], door.prefix + sent):
-        found = door.curl(path)
+    for path in (written.headers["location"], prefix.path + sent):
+        found = prefix.curl(path)
         assert (found.status, found.json()["genus"], found.json()["species"]) == (200, genus, species)
 
 
-def test_no_path_is_taken_for_another(door: Door) -> None:
+def test_similar_paths_are_not_found(prefix: Prefix) -> None:
     for path in ("//users", "/users/", "/animal//x", "/x/../users", "/./users", "/users%2Fstream", "/users;a=b"):
-        refused = door.curl(door.prefix + path, key=None)
-        assert refused.problem(404, "not_found")["instance"] == door.prefix + path
-    assert door.curl(f"{door.prefix}/%75sers", key=None).status == 401
-    assert door.curl(f"/x/..{door.prefix}/users").status == 404  # nginx finds the prefix, and sends on what it got
+        refused = prefix.curl(prefix.path + path, key=None)
+        assert refused.problem(404, "not_found")["instance"] == prefix.path + path
+    assert prefix.curl(f"{prefix.path}/%75sers", key=None).status == 401
+    assert (
+        prefix.curl(f"/x/..{prefix.path}/users").status == 404
+    )  # nginx matches the prefix, but passes on the path unchanged
 
 
-def test_the_request_id_goes_through(door: Door) -> None:
-    answer = door.curl(f"{door.prefix}/livez", "-H", "X-Request-ID: from-outside.1", key=None)
+def test_request_id_passes_the_proxy(prefix: Prefix) -> None:
+    answer = prefix.curl(f"{prefix.path}/livez", "-H", "X-Request-ID: from-outside.1", key=None)
     assert answer.headers["x-request-id"] == "from-outside.1"
 
 
-def test_a_preflight_is_answered_and_a_page_may_read_errors(door: Door) -> None:
+def test_cors_through_the_proxy(prefix: Prefix) -> None:
     asks = ("-H", f"Origin: {PAGE}", "-H", "Access-Control-Request-Method: PUT")
-    preflight = door.curl(f"{door.prefix}/users/1", "-X", "OPTIONS", *asks, key=None)
+    preflight = prefix.curl(f"{prefix.path}/users/1", "-X", "OPTIONS", *asks, key=None)
     assert (preflight.status, preflight.headers["access-control-allow-origin"]) == (200, PAGE)
-    refused = door.curl(f"{door.prefix}/users", "-H", f"Origin: {PAGE}", key=None)
+    refused = prefix.curl(f"{prefix.path}/users", "-H", f"Origin: {PAGE}", key=None)
     assert (refused.status, refused.headers["access-control-allow-origin"]) == (401, PAGE)
-    stranger = door.curl(f"{door.prefix}/users", "-H", "Origin: null")
+    stranger = prefix.curl(f"{prefix.path}/users", "-H", "Origin: null")
     assert (stranger.status, "access-control-allow-origin" in stranger.headers) == (200, False)
 
 
-def test_what_is_too_large_is_refused_by_the_service(door: Door) -> None:
-    large = door.folder / "large"
+def test_large_requests_are_refused_by_the_service(prefix: Prefix) -> None:
+    large = prefix.folder / "large"
     large.write_text(json.dumps({"name": "x" * 1_500_000}))
     for how in ((), ("-H", "Transfer-Encoding: chunked")):
-        door.post(f"{door.prefix}/users", f"@{large}", *how).problem(413, "body_too_large")
-    door.curl(f"{door.prefix}/users?x={'x' * 9000}").problem(414, "uri_too_long")
+        prefix.post(f"{prefix.path}/users", f"@{large}", *how).problem(413, "body_too_large")
+    prefix.curl(f"{prefix.path}/users?x={'x' * 9000}").problem(414, "uri_too_long")
     many = [option for number in range(5) for option in ("-H", f"X-Large-{number}: {'x' * 4000}")]
-    door.curl(f"{door.prefix}/users", *many).problem(431, "headers_too_large")
+    prefix.curl(f"{prefix.path}/users", *many).problem(431, "headers_too_large")
 
 
-def test_keys_decide(door: Door) -> None:
-    assert door.curl(f"{door.prefix}/users", key=None).problem(401, "unauthorized")
-    assert door.curl(f"{door.prefix}/users", "-I", key=None).status == 401
-    assert door.curl(f"{door.prefix}/users?limit=1", "-H", f"Authorization: Bearer {READER}", key=None).status == 200
-    assert door.post(f"{door.prefix}/users", ADA, key=READER).problem(403, "forbidden")
+def test_api_keys(prefix: Prefix) -> None:
+    assert prefix.curl(f"{prefix.path}/users", key=None).problem(401, "unauthorized")
+    assert prefix.curl(f"{prefix.path}/users", "-I", key=None).status == 401
+    assert prefix.curl(f"{prefix.path}/users?limit=1", "-H", f"Authorization: Bearer {READER}", key=None).status == 200
+    assert prefix.post(f"{prefix.path}/users", ADA, key=READER).problem(403, "forbidden")
 
 
-def test_the_log_names_the_client_of_the_proxy_and_not_what_it_says(
+def test_log_has_the_client_that_the_proxy_reports(
     programs: Mapping[str, tuple[Program, int]], origin: str, tmp_path: Path
 ) -> None:
     program, port = programs["/served"]
-    door = Door(origin, "/served", program, tmp_path)
+    served = Prefix(origin, "/served", program, tmp_path)
 
     def client_of(request_id: str) -> str | None:
         lines = [json.loads(line) for line in program.errors.splitlines() if request_id in line]
@@ -259,8 +261,8 @@ def test_the_log_names_the_client_of_the_proxy_and_not_what_it_says(
 
     forged = ("-H", "X-Forwarded-For: 192.0.2.66", "-H", "X-Forwarded-Proto: https")
     number = origin.rpartition(":")[2]
-    door.curl("/served/livez", *forged, "-H", f"X-Request-ID: proxied-{number}")
+    served.curl("/served/livez", *forged, "-H", f"X-Request-ID: proxied-{number}")
     assert wait_until("it is logged", lambda: client_of(f"proxied-{number}")) == "127.0.0.1"
-    itself = Door(f"http://127.0.0.1:{port}", "", program, tmp_path)  # as a proxy would that sends this itself
-    itself.curl("/livez", *forged, "-H", f"X-Request-ID: direct-{number}")
+    direct = Prefix(f"http://127.0.0.1:{port}", "", program, tmp_path)  # here the test is the trusted proxy
+    direct.curl("/livez", *forged, "-H", f"X-Request-ID: direct-{number}")
     assert wait_until("it is logged", lambda: client_of(f"direct-{number}")) == "192.0.2.66"

@@ -1,4 +1,4 @@
-"""What a wheel holds where there is a C++ compiler, and where there is none."""
+"""The wheel with a C++ compiler and without."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asgi_app import __version__
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.network  # pip fetches what builds a wheel
+pytestmark = pytest.mark.network  # pip downloads the build dependencies
 
 NO_COMPILER = {"CC": "/no/compiler", "CXX": "/no/compiler"}
 NOT_WANTED = {"COMPILE_TRANSCODER": "no"}
@@ -26,7 +26,7 @@ NOT_WANTED = {"COMPILE_TRANSCODER": "no"}
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a wheel is made of, without what was built before."""
+    """Copy the sources of a wheel, without earlier build results."""
     folder = tmp_path_factory.mktemp("sources")
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
@@ -48,8 +48,8 @@ def compiled_parts(wheel: Path) -> list[str]:
     return [name for name in names if name.startswith("asgi_app/driver/_transcoder.") and not name.endswith(".pyi")]
 
 
-@pytest.mark.timeout(900)  # pip fetches everything, on whatever network there is
-def test_what_the_readme_says_installs_it_in_a_new_environment(sources: Path, tmp_path: Path) -> None:
+@pytest.mark.timeout(900)  # pip downloads everything, possibly over a slow network
+def test_install_command_of_the_readme(sources: Path, tmp_path: Path) -> None:
     (command,) = re.findall(r'^ {4}pip install "([^$"]+)"$', (ROOT / "README.md").read_text(), re.MULTILINE)
     venv.create(tmp_path / "environment", with_pip=True)
     programs = tmp_path / "environment" / "bin"
@@ -61,14 +61,14 @@ def test_what_the_readme_says_installs_it_in_a_new_environment(sources: Path, tm
     assert Path(place).is_relative_to(tmp_path / "environment")
 
 
-def test_with_a_compiler_it_is_of_this_platform(sources: Path, tmp_path: Path) -> None:
+def test_wheel_with_compiler_is_for_this_platform(sources: Path, tmp_path: Path) -> None:
     wheel = wheel_of(sources, tmp_path, {})
     assert not wheel.name.endswith("-any.whl")
     assert len(compiled_parts(wheel)) == 1
 
 
 @pytest.mark.parametrize("environment", [NO_COMPILER, NOT_WANTED], ids=["no compiler", "not wanted"])
-def test_without_the_compiled_part_it_is_of_every_platform(
+def test_wheel_without_extension_is_for_every_platform(
     sources: Path, tmp_path: Path, environment: Mapping[str, str]
 ) -> None:
     wheel = wheel_of(sources, tmp_path, environment)

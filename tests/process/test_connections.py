@@ -1,4 +1,4 @@
-"""Connections of a real `serve`: how long they stay when idle, and whose they are. No Cassandra is needed."""
+"""Connections of `serve`: idle timeouts and client addresses. No Cassandra is needed."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def serving(folder: Path, parser: str, *options: str) -> Iterator[tuple[Program,
         yield program, port
 
 
-def test_an_idle_connection_stays_longer_than_balancers_keep_theirs() -> None:
-    """Application load balancers of AWS, and nginx towards its upstreams: 60 seconds."""
+def test_default_keep_alive_is_longer_than_that_of_balancers() -> None:
+    """Compare with AWS application load balancers, and nginx towards its upstreams: 60 seconds."""
     assert Settings().keep_alive > 60
 
 
 @pytest.mark.parametrize("parser", PARSERS)
-def test_an_idle_connection_is_closed_when_its_time_is_over(tmp_path: Path, parser: str) -> None:
+def test_idle_connection_is_closed_after_keep_alive(tmp_path: Path, parser: str) -> None:
     with (
         serving(tmp_path, parser, "--keep-alive", "0.4") as (_, port),
         socket.create_connection(("127.0.0.1", port), timeout=30) as client,
@@ -51,7 +51,7 @@ def test_an_idle_connection_is_closed_when_its_time_is_over(tmp_path: Path, pars
 
 
 @pytest.mark.parametrize("parser", PARSERS)
-def test_idle_connections_are_closed_at_once_at_the_end(tmp_path: Path, parser: str) -> None:
+def test_idle_connections_do_not_delay_shutdown(tmp_path: Path, parser: str) -> None:
     with (
         serving(tmp_path, parser, "--keep-alive", "3600") as (program, port),
         httpx.Client(base_url=f"http://127.0.0.1:{port}") as client,
@@ -60,7 +60,7 @@ def test_idle_connections_are_closed_at_once_at_the_end(tmp_path: Path, parser: 
         assert program.end(seconds=15) == 0
 
 
-def test_a_proxy_on_ipv4_is_trusted_by_a_server_on_ipv6(tmp_path: Path) -> None:
+def test_ipv4_proxy_is_trusted_by_an_ipv6_listener(tmp_path: Path) -> None:
     with serving(tmp_path, "httptools", "--host", "::", "--log-format", "json") as (program, port):
 
         def client_of(request_id: str) -> str | None:

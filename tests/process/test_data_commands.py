@@ -1,4 +1,4 @@
-"""`schema` and `seed` as a user runs them."""
+"""The commands `schema` and `seed` as processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TABLES = ("animals", "plants", "users")
 
 
 class Commands:
-    """The command, on one keyspace."""
+    """Runs the command line on one keyspace."""
 
     def __init__(self, folder: Path, node_settings: Mapping[str, str], keyspace: str) -> None:
         self.folder = folder
@@ -31,7 +31,7 @@ class Commands:
         return run([COMMAND, *arguments], self.folder, self.settings)
 
     def succeed(self, *arguments: str) -> str:
-        """What it prints, when it ends well."""
+        """Run a command that must succeed, and return its output."""
         ended = self(*arguments)
         assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr
         return ended.stdout
@@ -43,7 +43,7 @@ def command(tmp_path: Path, node_settings: Mapping[str, str], fresh_keyspace: st
 
 
 def snapshot(cql: Session, keyspace: str) -> dict[str, list[Any]]:
-    """Every row of every table."""
+    """Return every row of every table."""
     return {table: sorted(map(repr, cql.execute(f"SELECT * FROM {keyspace}.{table}"))) for table in TABLES}
 
 
@@ -54,7 +54,7 @@ def test_schema_twice(command: Commands, cql: Session, fresh_keyspace: str) -> N
     assert command.succeed("schema") == first
 
 
-def test_the_printed_schema_is_what_makes_the_keyspace(command: Commands, cql: Session, fresh_keyspace: str) -> None:
+def test_dry_run_prints_valid_schema(command: Commands, cql: Session, fresh_keyspace: str) -> None:
     printed = command.succeed("schema", "--dry-run")
     assert (
         cql.execute("SELECT * FROM system_schema.keyspaces WHERE keyspace_name = %s", (fresh_keyspace,)).one() is None
@@ -64,7 +64,7 @@ def test_the_printed_schema_is_what_makes_the_keyspace(command: Commands, cql: S
     assert count(cql, f"{fresh_keyspace}.users") == 0
 
 
-def test_a_dry_run_connects_to_nothing(tmp_path: Path) -> None:
+def test_dry_run_does_not_connect(tmp_path: Path) -> None:
     ended = run([COMMAND, "schema", "--dry-run"], tmp_path, {"CASSANDRA_HOSTS": "127.0.0.1:1"})
     assert ended.returncode == 0
     assert ended.stdout.startswith(
@@ -73,7 +73,7 @@ def test_a_dry_run_connects_to_nothing(tmp_path: Path) -> None:
     )
 
 
-def test_schema_without_the_keyspace(command: Commands, cql: Session, fresh_keyspace: str) -> None:
+def test_schema_without_keyspace(command: Commands, cql: Session, fresh_keyspace: str) -> None:
     refused = command("schema", "--no-keyspace")
     assert refused.returncode == 1
     assert refused.stderr.startswith("Error: Cassandra refuses this (")
@@ -108,14 +108,14 @@ def test_seed_twice_changes_nothing(command: Commands, cql: Session, fresh_keysp
     assert snapshot(cql, fresh_keyspace) == before
 
 
-def test_more_users_add_to_those_there(command: Commands, cql: Session, fresh_keyspace: str) -> None:
+def test_seed_more_users(command: Commands, cql: Session, fresh_keyspace: str) -> None:
     command.succeed("schema")
     command.succeed("seed", "--users", "5")
     command.succeed("seed", "--users", "2500")
     assert count(cql, f"{fresh_keyspace}.users") == 2500
 
 
-def test_seed_without_a_schema_says_what_to_do(command: Commands) -> None:
+def test_seed_without_schema_says_what_to_do(command: Commands) -> None:
     ended = command("seed")
     assert ended.returncode == 1
     assert "run the command schema." in ended.stderr
@@ -123,7 +123,7 @@ def test_seed_without_a_schema_says_what_to_do(command: Commands) -> None:
 
 
 @pytest.mark.parametrize("name", ["schema", "seed"])
-def test_cassandra_away_is_a_sentence(tmp_path: Path, name: str) -> None:
+def test_unreachable_cassandra_is_reported(tmp_path: Path, name: str) -> None:
     port = free_port()
     ended = run([COMMAND, name], tmp_path, {"CASSANDRA_HOSTS": f"127.0.0.1:{port}"})
     assert ended.returncode == 1
@@ -134,21 +134,21 @@ def test_cassandra_away_is_a_sentence(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["schema", "seed"])
-def test_a_wrong_data_centre_is_a_sentence(command: Commands, name: str) -> None:
+def test_wrong_data_centre_is_reported(command: Commands, name: str) -> None:
     command.settings["CASSANDRA_LOCAL_DC"] = "dc9"
     ended = command(name)
     assert ended.returncode == 1
     assert ended.stderr == "Error: CASSANDRA_LOCAL_DC is 'dc9'; the cluster has the data centre 'datacenter1'.\n"
 
 
-def test_verbose_shows_the_traceback_too(tmp_path: Path) -> None:
+def test_verbose_shows_the_traceback(tmp_path: Path) -> None:
     ended = run([COMMAND, "seed", "--verbose"], tmp_path, {"CASSANDRA_HOSTS": f"127.0.0.1:{free_port()}"})
     assert ended.returncode == 1
     assert "Traceback" in ended.stderr
     assert "\nError: No Cassandra node answers" in ended.stderr
 
 
-def test_no_node_runs_on_an_empty_folder(tmp_path: Path) -> None:
+def test_node_status_and_stop_without_node(tmp_path: Path) -> None:
     status = run([COMMAND, "node", "status"], tmp_path, {})
     assert (status.returncode, status.stdout) == (3, "No node runs on .cassandra.\n")
     stop = run([COMMAND, "node", "stop"], tmp_path, {})

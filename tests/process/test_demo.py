@@ -1,6 +1,6 @@
-"""`scripts/demo` as a reader of the README meets it: one command, and what it prints is true.
+"""`scripts/demo` as a reader of the README runs it: one command, whose printed examples work.
 
-From a fresh copy it installs everything, for which it needs the registries; in this checkout that was done.
+In a fresh copy it installs everything, which needs the package registries; in this checkout that was done before.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from process.running import Program, alive, started
 ROOT = Path(__file__).parents[2]
 COPIED = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "asgi_app", "scripts")
 NOT_THIS_CASSANDRA = {"CASSANDRA_HOSTS": "192.0.2.1", "CASSANDRA_USERNAME": "nobody"}
-"""Settings of another day, half of them: the demo is about its own node."""
+"""Incomplete settings of another cluster, which the demo must ignore."""
 
 INSTALL_AND_BOOT_SECONDS = 400
 BOOT_SECONDS = 120
@@ -30,7 +30,7 @@ BOOT_SECONDS = 120
 
 @pytest.fixture(params=[pytest.param(False, id="checkout"), pytest.param(True, id="copy", marks=pytest.mark.network)])
 def checkout(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """This checkout, or a copy of it without what earlier runs left in it."""
+    """Return this checkout, or a copy of it without the files of earlier runs."""
     if not request.param:
         return ROOT
     folder = tmp_path / "copy"
@@ -44,12 +44,12 @@ def checkout(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def printed_examples(output: str) -> list[tuple[str, str]]:
-    """Each command that the demo printed, with the answer it promised."""
+    """Return each command that the demo printed, with the response it promised."""
     return re.findall(r"^  (curl .*)\n  # (.*)$", output, re.MULTILINE)
 
 
 def answer_of(command: str) -> str:
-    """What a curl command prints, by curl itself where there is one."""
+    """Return what a curl command prints; use curl itself if it is installed."""
     if shutil.which("curl"):
         return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
     _, *words = shlex.split(command)
@@ -63,12 +63,12 @@ def answer_of(command: str) -> str:
 
 
 def matches(promised: str, answer: str) -> bool:
-    """Whether an answer is as printed; `…` stands for any text."""
+    """Return whether a response is as promised; `…` stands for any text."""
     return re.fullmatch(".*".join(map(re.escape, promised.split("…"))), answer) is not None
 
 
 def wait_until_serving(program: Program, seconds: float) -> str:
-    """The URL that the demo prints when it serves."""
+    """Return the URL that the demo prints once it serves."""
 
     def look() -> re.Match[str] | None:
         assert program.process.poll() is None, f"it ended with {program.process.returncode}: {program.errors}"
@@ -78,7 +78,7 @@ def wait_until_serving(program: Program, seconds: float) -> str:
 
 
 @pytest.mark.timeout(2 * INSTALL_AND_BOOT_SECONDS)
-def test_the_demo_and_again(checkout: Path, tmp_path: Path) -> None:
+def test_demo_twice(checkout: Path, tmp_path: Path) -> None:
     command = ["scripts/demo", "--port", str(free_port()), "--data", str(tmp_path / "node")]
     with started(command, checkout, NOT_THIS_CASSANDRA) as demo:
         url = wait_until_serving(demo, INSTALL_AND_BOOT_SECONDS)
@@ -101,6 +101,6 @@ def test_the_demo_and_again(checkout: Path, tmp_path: Path) -> None:
         family = demo.family()
         (java,) = (process for process in family if "java" in process.name())
         java.kill()
-        wait_until("it tells that its Cassandra is gone", lambda: "the demo's Cassandra has ended" in demo.errors)
+        wait_until("it logs that its Cassandra has ended", lambda: "the demo's Cassandra has ended" in demo.errors)
         demo.process.send_signal(signal.SIGKILL)
         wait_until("no process of it is left", lambda: not alive(family), 60)

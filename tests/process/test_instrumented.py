@@ -1,4 +1,4 @@
-"""`opentelemetry-instrument` around the command: each request is one server span."""
+"""`serve` under `opentelemetry-instrument`: each request makes one server span."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_each_request_is_one_server_span(tmp_path: Path, settings: Mapping[str, 
 
 
 def _spans(text: str) -> list[dict[str, Any]]:
-    """Return the JSON objects that stand one after another."""
+    """Return the JSON objects of a text that contains several in a row."""
     decoder, found, at = json.JSONDecoder(), [], 0
     while (at := text.find("{", at)) >= 0:
         span, at = decoder.raw_decode(text, at)

@@ -1,4 +1,4 @@
-"""The log of `serve` as JSON lines: every line of it, from the start to the end."""
+"""The log of `serve` as JSON lines, from start to end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 def test_every_line_is_json(tmp_path: Path, settings: Mapping[str, str], workers: int) -> None:
     port = free_port()
     options = ["--port", str(port), "--workers", str(workers), "--log-format", "json", "--slow-statement", "0.000001"]
-    variables = {**settings, "PYTHONWARNINGS": ""}  # as Python is by itself: it warns of a closed stdin of workers
+    variables = {
+        **settings,
+        "PYTHONWARNINGS": "",
+    }  # Python's default; with warnings it reports the closed stdin of workers
     with started([COMMAND, "serve", *options], tmp_path, variables) as program:
         url = f"http://127.0.0.1:{port}"
         program.answers(f"{url}/readyz")
@@ -54,7 +57,7 @@ def test_every_line_is_json(tmp_path: Path, settings: Mapping[str, str], workers
     assert not [value for value in (ADA["name"], ADA["email"]) if str(value) in written_log]
 
 
-def test_the_tracing_example_prints_its_spans(tmp_path: Path, settings: Mapping[str, str]) -> None:
+def test_tracing_example_prints_its_spans(tmp_path: Path, settings: Mapping[str, str]) -> None:
     port = free_port()
     command = [
         PYTHON,
@@ -80,7 +83,7 @@ def test_the_tracing_example_prints_its_spans(tmp_path: Path, settings: Mapping[
 
 
 def spans_of(output: str) -> list[dict[str, Any]]:
-    """The objects that the console exporter printed one after another."""
+    """Return the objects that the console exporter printed in a row."""
     decoder, found = json.JSONDecoder(), []
     while output := output.lstrip():
         span, end = decoder.raw_decode(output)

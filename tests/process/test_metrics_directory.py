@@ -1,4 +1,4 @@
-"""PROMETHEUS_MULTIPROC_DIR: empty is unset, and a directory that cannot be used is named at the start."""
+"""PROMETHEUS_MULTIPROC_DIR: empty counts as not set, and an unusable directory is an error at the start."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from asgi_app.app import app
     ],
     ids=["empty", "blank", "empty hides the old name", "imported by a parent before", "old name"],
 )
-def test_an_empty_variable_is_as_good_as_none(
+def test_empty_variable_counts_as_unset(
     variable: Mapping[str, str], application: str, tmp_path: Path, settings: Mapping[str, str]
 ) -> None:
     (tmp_path / "parent.py").write_text(IMPORTS_FIRST)
@@ -44,9 +44,7 @@ def test_an_empty_variable_is_as_good_as_none(
         assert "Traceback" not in program.errors
 
 
-def test_several_workers_of_serve_share_figures_where_the_variable_is_empty(
-    tmp_path: Path, settings: Mapping[str, str]
-) -> None:
+def test_workers_share_metrics_if_the_variable_is_empty(tmp_path: Path, settings: Mapping[str, str]) -> None:
     url = f"http://127.0.0.1:{(port := free_port())}"
     command = [COMMAND, "serve", "--port", str(port), "--workers", "2"]
     with started(command, tmp_path, {**settings, DIRECTORY: ""}) as program:
@@ -57,13 +55,13 @@ def test_several_workers_of_serve_share_figures_where_the_variable_is_empty(
 
 @pytest.fixture(params=["a file", "below a file"])
 def unusable(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A name of no directory that can be made, for root neither."""
+    """Return a path that cannot be a directory, not even for root."""
     (tmp_path / "file").touch()
     return str(tmp_path / "file") if request.param == "a file" else str(tmp_path / "file" / "directory")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_serve_refuses_a_directory_that_cannot_be_used(
+def test_serve_refuses_unusable_directory(
     workers: str, unusable: str, tmp_path: Path, settings: Mapping[str, str]
 ) -> None:
     ended = run([COMMAND, "serve", "--port", "0", "--workers", workers], tmp_path, {**settings, DIRECTORY: unusable})
@@ -72,7 +70,7 @@ def test_serve_refuses_a_directory_that_cannot_be_used(
     assert "Traceback" not in ended.stderr
 
 
-def test_the_application_does_not_start_under_another_server(
+def test_application_refuses_unusable_directory_under_another_server(
     unusable: str, tmp_path: Path, settings: Mapping[str, str]
 ) -> None:
     command = [PYTHON, "-m", "uvicorn", "--port", str(free_port()), "asgi_app.app:app"]
@@ -81,7 +79,7 @@ def test_the_application_does_not_start_under_another_server(
     assert f"{DIRECTORY}: is not a directory that can be created and written to (" in ended.stderr
 
 
-def test_a_directory_that_does_not_exist_is_made(tmp_path: Path, settings: Mapping[str, str]) -> None:
+def test_missing_directory_is_created(tmp_path: Path, settings: Mapping[str, str]) -> None:
     directory = tmp_path / "not" / "there"
     url = f"http://127.0.0.1:{(port := free_port())}"
     command = [COMMAND, "serve", "--port", str(port)]

@@ -1,4 +1,4 @@
-"""The service on the lowest allowed version of its driver, and on the fork that has the same import name."""
+"""The service with the lowest allowed version of its driver, and with the fork that has the same import name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.long, pytest.mark.network]
 
 ADA = {"name": "Ada", "email": "ada@example.org", "age": 36}
 
-LENT = """
+BORROWED_SESSION = """
 from cassandra.cluster import Cluster
 from starlette.testclient import TestClient
 from asgi_app.app import create_app
@@ -38,7 +38,7 @@ cluster.shutdown()
 
 
 def interpreter_with(driver: str, folder: Path) -> str:
-    """Return the Python of a new virtual environment with this driver and all else that the service needs."""
+    """Return the Python of a new virtual environment with `driver` and the other dependencies of the service."""
     venv.create(folder, with_pip=True)
     python = str(folder / ("Scripts" if sys.platform == "win32" else "bin") / "python")
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
@@ -47,7 +47,7 @@ def interpreter_with(driver: str, folder: Path) -> str:
     return python
 
 
-@pytest.mark.timeout(600)  # an installation from nothing
+@pytest.mark.timeout(600)  # includes an installation
 @pytest.mark.parametrize(
     ("driver", "is_tested"),
     [("cassandra-driver==3.29.3", True), ("scylla-driver", False)],
@@ -72,5 +72,5 @@ def test_create_read_list_and_stream(
         assert httpx.post(f"{base}/users/batch", json=[ADA, ADA]).status_code == 201
         assert service.end() == 0
         assert service.errors.count("is used by its public methods") == (0 if is_tested else 1)
-    lent = run([python, "-c", LENT], tmp_path, settings)
-    assert lent.returncode == 0, lent.stderr
+    ended = run([python, "-c", BORROWED_SESSION], tmp_path, settings)
+    assert ended.returncode == 0, ended.stderr

@@ -1,4 +1,4 @@
-"""Page tokens without ASGI_CASSANDRA_PAGE_KEYS: one warning with the first one, whatever the server and its workers."""
+"""Page tokens without ASGI_CASSANDRA_PAGE_KEYS: the first token logs a warning, under every server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def address(url: str) -> str:
 def client(url: str) -> Iterator[httpx.Client]:
     with httpx.Client(
         base_url=url, limits=httpx.Limits(max_keepalive_connections=0), timeout=30
-    ) as client:  # a connection for each request, so that workers take turns
+    ) as client:  # each request has its own connection, so that both workers receive some
         yield client
 
 
@@ -56,14 +56,14 @@ def token(client: httpx.Client) -> str:
 
 
 def statuses(client: httpx.Client, **query: str | int) -> set[int]:
-    """Return the statuses of many pages asked for at once, so that no worker is idle enough to get all of them."""
+    """Return the statuses of many concurrent page requests, so that every worker receives some."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         pages = threads.map(lambda _: client.get("/users/stream/pages", params=query), range(ATTEMPTS))
         return {page.status_code for page in pages}
 
 
 @pytest.mark.parametrize("form", FORKING)
-def test_each_forked_worker_warns_when_it_issues_its_first_token(
+def test_forked_workers_warn_with_their_first_token(
     form: str, tmp_path: Path, settings: Mapping[str, str], client: httpx.Client, url: str
 ) -> None:
     with started([*FORKING[form], "--bind", address(url), APPLICATION], tmp_path, settings) as program:
@@ -84,7 +84,7 @@ def test_each_forked_worker_warns_when_it_issues_its_first_token(
 
 
 @pytest.mark.parametrize("form", FORKING)
-def test_forked_workers_with_the_same_keys_take_each_others_tokens(
+def test_forked_workers_with_keys_accept_all_tokens(
     form: str, tmp_path: Path, settings: Mapping[str, str], client: httpx.Client, url: str
 ) -> None:
     keys = {"ASGI_CASSANDRA_PAGE_KEYS": "k" * 32}
@@ -96,7 +96,7 @@ def test_forked_workers_with_the_same_keys_take_each_others_tokens(
 
 
 @pytest.mark.parametrize("server", ONE_PROCESS)
-def test_a_single_process_warns_with_its_first_token_and_once(
+def test_single_process_warns_once(
     server: str, tmp_path: Path, settings: Mapping[str, str], client: httpx.Client, url: str
 ) -> None:
     where = address(url) if server == "hypercorn" else address(url).partition(":")[2]
@@ -110,7 +110,7 @@ def test_a_single_process_warns_with_its_first_token_and_once(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_serve_makes_a_key_for_its_workers_and_does_not_warn(
+def test_serve_shares_a_page_key_without_warning(
     workers: int, tmp_path: Path, settings: Mapping[str, str], client: httpx.Client, url: str
 ) -> None:
     port = address(url).partition(":")[2]

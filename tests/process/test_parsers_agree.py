@@ -1,4 +1,4 @@
-"""Odd requests as bytes, sent to `serve` with each parser: the same answers, and no body is read as a request."""
+"""Unusual requests, sent to `serve` with each parser: equal responses, and no body is parsed as a request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from helpers.ports import free_port
 from process.running import PARSERS, Program, started
 
 PACE = 0.05
-"""Seconds between two segments, so that they are not read as one. Slower servers make a case weaker, never wrong."""
+"""Seconds between two segments, so that they are read separately. A slower server only weakens a case."""
 
 ANIMAL = json.dumps(
     {"genus": "Lepus", "species": "europaeus", "image_url": "", "size_cm": 1, "sightings": 1, "taxonomy": []}
@@ -33,9 +33,9 @@ class Case(NamedTuple):
     head: bytes
     body: bytes
     statuses: tuple[int, ...]
-    """Of the answers, with that to the probe; without it where the connection is closed before."""
+    """The statuses of the responses, including the probe's if the connection is still open then."""
     early: bool = False
-    """Whether the answer comes before the body."""
+    """Whether the response arrives before the body is sent."""
 
 
 def get(target: str, *statuses: int, method: str = "GET", version: str = "HTTP/1.1", host: str = "Host: x") -> Case:
@@ -244,10 +244,10 @@ CASES: Mapping[str, Case] = {
 
 @pytest.fixture(scope="module")
 def ports(tmp_path_factory: pytest.TempPathFactory, settings: Mapping[str, str]) -> Iterator[Sequence[int]]:
-    """One of a server with each parser."""
+    """Run a server with each parser; yield their ports."""
     variables = {
         **settings,
-        "ASGI_CASSANDRA_BODY_TIMEOUT": "2",  # for the body that never comes
+        "ASGI_CASSANDRA_BODY_TIMEOUT": "2",  # for the body that never arrives
         "ASGI_CASSANDRA_TRUSTED_HOSTS": "x,trusted,127.0.0.1",
     }
     with ExitStack() as programs:
@@ -258,11 +258,11 @@ def ports(tmp_path_factory: pytest.TempPathFactory, settings: Mapping[str, str])
             program = programs.enter_context(started([*command, "serve", "--port", str(port)], folder, variables))
             program.answers(f"http://127.0.0.1:{port}/readyz")
             found.append(port)
-            programs.callback(_ended_well, program)
+            programs.callback(_check_end, program)
         yield found
 
 
-def _ended_well(program: Program) -> None:
+def _check_end(program: Program) -> None:
     assert program.end() == 0
     assert "Traceback" not in program.errors
 
@@ -274,7 +274,7 @@ class Answer(NamedTuple):
 
 
 def answers(received: bytes) -> list[Answer]:
-    """Split what a connection received, without what differs from run to run."""
+    """Split received bytes into responses, without the parts that differ from run to run."""
     found = []
     while received:
         head, _, received = received.partition(b"\r\n\r\n")
@@ -292,7 +292,7 @@ _TIMED = (b"date", b"server-timing")
 
 
 def exchange(port: int, case: Case, *, apart: bool) -> bytes:
-    """Send head, body and the probe, and return what comes until the server closes."""
+    """Send head, body and the probe; return what arrives until the server closes."""
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -315,7 +315,7 @@ def exchange(port: int, case: Case, *, apart: bool) -> bytes:
 
 @pytest.mark.parametrize("apart", [False, True], ids=["one segment", "own segments"])
 @pytest.mark.parametrize("name", CASES)
-def test_both_parsers_give_the_same_answers(ports: Sequence[int], name: str, apart: bool) -> None:
+def test_both_parsers_give_the_same_responses(ports: Sequence[int], name: str, apart: bool) -> None:
     case = CASES[name]
     received = [exchange(port, case, apart=apart) for port in ports]
     assert all(b"smuggled" not in data.lower() for data in received), received

@@ -1,4 +1,4 @@
-"""Below prefixes that cannot stand in a header as they are, over TCP, under each server."""
+"""Prefixes that must be percent-encoded in headers, over TCP, under each server."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def command_of(server: str, port: int, application: str, *options: str) -> list[
 
 @asynccontextmanager
 async def asking(port: int, hidden: str = "") -> AsyncIterator[Ask]:
-    """A client; `hidden` is the prefix that a proxy takes off the path of each request."""
+    """Yield a client that removes the prefix `hidden` from each path, as a proxy does."""
     async with httpx.AsyncClient(timeout=30) as client:
 
         async def ask(method: str, target: str, body: object) -> httpx.Response:
@@ -65,15 +65,13 @@ async def asking(port: int, hidden: str = "") -> AsyncIterator[Ask]:
 
 @pytest.fixture
 def parent(tmp_path: Path, settings: Mapping[str, str]) -> Mapping[str, str]:
-    """The settings with which a server finds `parent:app`."""
+    """Return settings with which a server can import `parent:app`."""
     Path(tmp_path, "parent.py").write_text(PARENT, "utf-8")
     return {**settings, "PYTHONPATH": str(tmp_path)}
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_every_link_below_an_odd_mount_leads_back_under(
-    server: str, tmp_path: Path, parent: Mapping[str, str]
-) -> None:
+async def test_links_below_a_mount(server: str, tmp_path: Path, parent: Mapping[str, str]) -> None:
     port = free_port()
     with started(command_of(server, port, "parent:app"), tmp_path, parent) as program:
         program.answers(f"http://127.0.0.1:{port}/x/readyz")
@@ -94,7 +92,7 @@ async def test_every_link_below_an_odd_mount_leads_back_under(
         ("hypercorn", "/€ b", "/%E2%82%AC%20b"),
     ],
 )
-async def test_a_prefix_that_a_server_was_given_is_in_every_link(
+async def test_links_with_a_root_path_of_the_server(
     server: str, root_path: str, prefix: str, tmp_path: Path, settings: Mapping[str, str]
 ) -> None:
     port = free_port()
@@ -106,7 +104,7 @@ async def test_a_prefix_that_a_server_was_given_is_in_every_link(
         assert "Traceback" not in program.errors
 
 
-async def test_serve_takes_a_percent_encoded_prefix(tmp_path: Path, settings: Mapping[str, str]) -> None:
+async def test_serve_with_a_percent_encoded_root_path(tmp_path: Path, settings: Mapping[str, str]) -> None:
     port = free_port()
     command = [COMMAND, "serve", "--port", str(port), "--root-path", "/%E2%82%AC/a"]
     with started(command, tmp_path, settings) as program:

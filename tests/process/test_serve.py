@@ -1,4 +1,4 @@
-"""The service as a process, driven over TCP."""
+"""`serve` and other servers as processes, over TCP."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ def write_and_read_a_user(url: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_serve_answers_over_tcp_and_ends_well_on_a_signal(
-    tmp_path: Path, settings: Settings, number: signal.Signals
-) -> None:
+def test_serve_and_end_on_a_signal(tmp_path: Path, settings: Settings, number: signal.Signals) -> None:
     port = free_port()
     with started([COMMAND, "serve", "--port", str(port)], tmp_path, settings) as program:
         program.answers(f"http://127.0.0.1:{port}/readyz")
@@ -42,7 +40,7 @@ def test_serve_answers_over_tcp_and_ends_well_on_a_signal(
         assert "Traceback" not in program.errors
 
 
-def test_a_client_that_keeps_its_connection_does_not_delay_the_end(tmp_path: Path, settings: Settings) -> None:
+def test_open_connection_does_not_delay_the_end(tmp_path: Path, settings: Settings) -> None:
     port = free_port()
     with (
         started([COMMAND, "serve", "--port", str(port)], tmp_path, settings) as program,
@@ -53,7 +51,7 @@ def test_a_client_that_keeps_its_connection_does_not_delay_the_end(tmp_path: Pat
         assert program.end(seconds=10) == 0
 
 
-def test_options_are_settings_and_win_over_the_environment(tmp_path: Path, settings: Settings) -> None:
+def test_options_win_over_the_environment(tmp_path: Path, settings: Settings) -> None:
     port = free_port()
     options = ["--cassandra-keyspace", "nowhere", "--log-level", "error"]
     with started([COMMAND, "serve", "--port", str(port), *options], tmp_path, settings) as program:
@@ -64,7 +62,7 @@ def test_options_are_settings_and_win_over_the_environment(tmp_path: Path, setti
         assert program.errors == ""
 
 
-def test_workers_share_their_page_keys_and_all_end(tmp_path: Path, settings: Settings) -> None:
+def test_workers_share_page_keys_and_end_together(tmp_path: Path, settings: Settings) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with started([COMMAND, "serve", "--port", str(port), "--workers", "2"], tmp_path, settings) as program:
@@ -90,7 +88,7 @@ def test_serve_starts_without_cassandra(tmp_path: Path) -> None:
         assert program.end() == 0
 
 
-def test_every_wrong_setting_is_named(tmp_path: Path) -> None:
+def test_every_wrong_setting_is_reported(tmp_path: Path) -> None:
     wrong = {"CASSANDRA_PORT": "many", "ASGI_CASSANDRA_MAX_WAIT": "-1", "ASGI_CASSANDRA_MAX_WEIGHT": "1"}
     ended = run([COMMAND, "serve", "--request-timeout", "soon"], tmp_path, wrong)
     assert ended.returncode == 2
@@ -98,14 +96,14 @@ def test_every_wrong_setting_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_file_that_is_no_certificate_is_a_wrong_setting(tmp_path: Path) -> None:
+def test_invalid_certificate_is_reported(tmp_path: Path) -> None:
     wrong = {"CASSANDRA_SSL_ENABLED": "true", "CASSANDRA_SSL_CA_CERTS": __file__}
     ended = run([COMMAND, "serve"], tmp_path, wrong)
     assert ended.returncode == 2
     assert ended.stderr.startswith("Error: CASSANDRA_SSL_CA_CERTS: ")
 
 
-def test_a_taken_port_is_a_sentence(tmp_path: Path, settings: Settings) -> None:
+def test_port_in_use_is_reported(tmp_path: Path, settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         ended = run([COMMAND, "serve", "--port", str(port)], tmp_path, settings)
@@ -122,7 +120,7 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path, settings: Settings) -> None:
         ("hypercorn", ["--bind", "127.0.0.1:{port}"]),
     ],
 )
-def test_other_ways_to_serve_the_application(tmp_path: Path, settings: Settings, name: str, address: list[str]) -> None:
+def test_other_servers(tmp_path: Path, settings: Settings, name: str, address: list[str]) -> None:
     port = free_port()
     where = [part.format(port=port) for part in address]
     with started([PYTHON, "-m", name, "asgi_app.app:app", *where], tmp_path, settings) as program:
@@ -132,7 +130,7 @@ def test_other_ways_to_serve_the_application(tmp_path: Path, settings: Settings,
         assert "Traceback" not in program.errors
 
 
-def test_importing_the_application_does_nothing(tmp_path: Path) -> None:
+def test_import_has_no_side_effects(tmp_path: Path) -> None:
     ended = run([PYTHON, "-c", _IMPORT_AND_LOOK], tmp_path, {"CASSANDRA_PORT": "many"})
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 

@@ -1,4 +1,4 @@
-"""How the service ends: signals, POST /shutdown, several workers, other servers, and a process that was forked."""
+"""Shutdown: signals, POST /shutdown, several workers, other servers, and forked processes."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 ADA = json.dumps({"name": "Ada", "email": "ada@example.org", "age": 36}).encode()
 ROWS = 2000
 SLOW_STREAM = "/users/stream?fetch_size=1"
-"""Thousands of pages: seconds."""
+"""A stream of thousands of pages, which takes seconds."""
 
 
 @pytest.fixture(scope="module")
 def guarded(cql: Session, settings: Settings) -> Settings:
-    """The variables that name a keyspace with users, and a token."""
+    """Return settings with a keyspace that has users, and an admin token."""
     seed(cql, settings["CASSANDRA_KEYSPACE"], ROWS, lambda _: None)
     return {**settings, "ASGI_CASSANDRA_ADMIN_TOKEN": TOKEN}
 
@@ -47,7 +47,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 class HalfPost:
-    """A request whose body comes when the test says so: under way for just as long."""
+    """A request that runs until the test sends the rest of its body."""
 
     def __init__(self, url: str) -> None:
         self._socket = socket.create_connection((httpx.URL(url).host, httpx.URL(url).port or 80), timeout=15)
@@ -57,12 +57,12 @@ class HalfPost:
         self._socket.sendall(head.encode() + ADA[:5])
 
     def finish(self) -> bytes:
-        """Send the rest; the answer, until the server closes."""
+        """Send the rest of the body, and return what arrives until the server closes."""
         self._socket.sendall(ADA[5:])
         return self.answer()
 
     def answer(self) -> bytes:
-        """What comes until the server closes or resets."""
+        """Return what arrives until the server closes or resets the connection."""
         received = b""
         with self._socket:
             try:
@@ -74,7 +74,7 @@ class HalfPost:
 
 
 class Service:
-    """A running service and requests that are under way in it."""
+    """A running service, and ways to start requests in it."""
 
     def __init__(self, program: Program, url: str, threads: ThreadPoolExecutor) -> None:
         self.program = program
@@ -82,7 +82,7 @@ class Service:
         self._threads = threads
 
     def stream(self, target: str = SLOW_STREAM) -> Future[int | None]:
-        """Read a stream in a thread, from when its first byte is there; how many rows it had, None if not whole."""
+        """Read a stream in a thread, after its head arrived. The result is its row count, None if it is incomplete."""
         response = _open(self.url + target)
         return self._threads.submit(_rows_of, *response)
 
@@ -135,7 +135,7 @@ def service(
         yield Service(program, url, threads)
 
 
-def test_a_signal_lets_what_is_under_way_end_and_refuses_the_rest(
+def test_signal_drains_running_requests_and_refuses_new_ones(
     tmp_path: Path, guarded: Settings, threads: ThreadPoolExecutor
 ) -> None:
     with service(SERVE, tmp_path, guarded, threads) as it:
@@ -158,7 +158,7 @@ def test_a_signal_lets_what_is_under_way_end_and_refuses_the_rest(
         assert "Traceback" not in it.program.errors
 
 
-def test_what_outlasts_the_grace_is_cut_and_looks_it(
+def test_requests_after_the_grace_period_are_aborted(
     tmp_path: Path, guarded: Settings, threads: ThreadPoolExecutor
 ) -> None:
     with service(SERVE, tmp_path, guarded, threads, ASGI_CASSANDRA_SHUTDOWN_GRACE="0.3") as it:
@@ -173,10 +173,10 @@ def test_what_outlasts_the_grace_is_cut_and_looks_it(
         assert "ResourceWarning" not in it.program.errors
 
 
-def test_a_second_signal_ends_at_once(tmp_path: Path, guarded: Settings, threads: ThreadPoolExecutor) -> None:
+def test_second_signal_ends_at_once(tmp_path: Path, guarded: Settings, threads: ThreadPoolExecutor) -> None:
     with service(SERVE, tmp_path, guarded, threads) as it:
         post, rows = it.half_a_post(), it.stream()
-        it.shut_down()  # which is no signal
+        it.shut_down()  # does not count as a signal
         it.program.process.send_signal(signal.SIGTERM)
         wait_until("it refuses", it.is_refusing)
         assert _status(f"{it.url}/livez") == 200
@@ -201,7 +201,7 @@ def test_workers_are_replaced_and_end_together(tmp_path: Path, guarded: Settings
 
         family = it.program.family()
         post, rows = it.half_a_post(), it.stream("/users/stream?fetch_size=5")
-        for _ in range(4):  # of which each worker may get some
+        for _ in range(4):  # any worker may receive each of them
             assert it.shut_down().status_code == 202
         wait_until("all refuse", lambda: all(it.is_refusing() for _ in range(10)))
         assert post.finish().startswith(b"HTTP/1.1 201 ")
@@ -212,7 +212,10 @@ def test_workers_are_replaced_and_end_together(tmp_path: Path, guarded: Settings
 
 
 def _serving_workers(it: Service, but: psutil.Process | None = None) -> list[psutil.Process]:
-    """The parent's workers, once as many have said that they are connected; the log counts the dead one too."""
+    """Return both workers once both have logged that they are connected, otherwise an empty list.
+
+    The log also contains the line of the dead worker `but`.
+    """
     workers = [worker for worker in _workers(it) if worker != but]
     connected = it.program.errors.count("connected to Cassandra")
     return workers if len(workers) == 2 and connected >= 2 + (but is not None) else []
@@ -226,19 +229,19 @@ def _workers(it: Service) -> list[psutil.Process]:
 def _command(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
-    except psutil.Error:  # it ended this moment
+    except psutil.Error:  # it has just ended
         return ""
 
 
 @pytest.mark.long
-def test_a_second_signal_ends_workers_at_once(tmp_path: Path, guarded: Settings, threads: ThreadPoolExecutor) -> None:
+def test_second_signal_ends_workers_at_once(tmp_path: Path, guarded: Settings, threads: ThreadPoolExecutor) -> None:
     with service([*SERVE, "--workers", "2"], tmp_path, guarded, threads) as it:
         wait_until("two workers serve", lambda: _serving_workers(it))
         family, rows = it.program.family(), it.stream()
-        it.shut_down()  # which is no signal
+        it.shut_down()  # does not count as a signal
         wait_until("all refuse", lambda: all(it.is_refusing() for _ in range(10)))
         it.program.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)  # the parent looks ten times a second; nothing tells that it has seen the first
+        time.sleep(0.3)  # the parent polls ten times a second; nothing shows that it has seen the first one
         assert _status(f"{it.url}/livez") == 200
         it.program.process.send_signal(signal.SIGTERM)
         assert it.ends(5) == 1
@@ -247,7 +250,7 @@ def test_a_second_signal_ends_workers_at_once(tmp_path: Path, guarded: Settings,
 
 
 @pytest.mark.long
-def test_workers_end_when_their_parent_was_killed(
+def test_workers_end_after_their_parent_was_killed(
     tmp_path: Path, guarded: Settings, threads: ThreadPoolExecutor
 ) -> None:
     with service([*SERVE, "--workers", "2"], tmp_path, guarded, threads) as it:
@@ -312,7 +315,7 @@ OTHERS = {
         pytest.param("uvicorn workers", marks=pytest.mark.long),
     ],
 )
-def test_under_other_servers_the_application_drains_and_has_its_process_ended(
+def test_shutdown_under_other_servers(
     name: str, tmp_path: Path, guarded: Settings, threads: ThreadPoolExecutor
 ) -> None:
     command, code = OTHERS[name]
@@ -329,7 +332,7 @@ def test_under_other_servers_the_application_drains_and_has_its_process_ended(
 
 @pytest.mark.long
 @pytest.mark.parametrize(("name", "code"), [("uvicorn", -signal.SIGTERM), ("hypercorn", 0)])
-def test_under_other_servers_a_signal_lets_a_stream_end(
+def test_signal_under_other_servers_lets_a_stream_end(
     name: str, code: int, tmp_path: Path, guarded: Settings, threads: ThreadPoolExecutor
 ) -> None:
     with service(OTHERS[name][0], tmp_path, guarded, threads) as it:
@@ -339,7 +342,7 @@ def test_under_other_servers_a_signal_lets_a_stream_end(
         assert it.ends() == code
 
 
-def test_a_forked_process_refuses_what_its_parent_opened(tmp_path: Path, guarded: Settings, cql: Session) -> None:
+def test_forked_process_refuses_its_parents_session(tmp_path: Path, guarded: Settings, cql: Session) -> None:
     before = count(cql, f"{guarded['CASSANDRA_KEYSPACE']}.users")
     ended = run([PYTHON, "-W", "ignore", "-c", _OPEN_AND_FORK], tmp_path, guarded)
     assert ended.returncode == 0, ended.stderr
@@ -365,7 +368,7 @@ async def in_child():
     found = await asyncio.wait_for(get("/users/stream?fetch_size=7"), 5)
     print(found.status_code, found.json()["code"], flush=True)
     print((await asyncio.wait_for(get("/readyz"), 5)).status_code, flush=True)
-    async with app.router.lifespan_context(app):  # its own
+    async with app.router.lifespan_context(app):  # the child's own
         print((await get("/users?limit=1")).status_code, flush=True)
 
 

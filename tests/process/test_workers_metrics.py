@@ -1,4 +1,4 @@
-"""Several workers tell one set of figures."""
+"""Metrics of several workers: each worker reports the totals of all."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from process.running import COMMAND, alive, started
 REQUESTS = 40
 WORKERS = 2
 STREAMS = 64
-"""How many a worker may have open, by default."""
+"""The default limit of open streams per worker."""
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 BUCKET = "cassandra_statement_seconds_bucket"
 
 
-def test_whichever_worker_answers_tells_the_figures_of_all(tmp_path: Path, settings: Mapping[str, str]) -> None:
+def test_each_worker_reports_the_metrics_of_all(tmp_path: Path, settings: Mapping[str, str]) -> None:
     url = f"http://127.0.0.1:{(port := free_port())}"
     with (
         started([COMMAND, "serve", "--port", str(port), "--workers", str(WORKERS)], tmp_path, settings) as program,
@@ -30,23 +30,25 @@ def test_whichever_worker_answers_tells_the_figures_of_all(tmp_path: Path, setti
         httpx.Client(base_url=url, limits=httpx.Limits(max_keepalive_connections=0), timeout=10) as client,
     ):
         program.answers(f"{url}/readyz")
-        wait_until("every worker is told", lambda: told(client).of("open_streams_limit") == WORKERS * STREAMS)
+        wait_until(
+            "the metrics include every worker", lambda: scraped(client).of("open_streams_limit") == WORKERS * STREAMS
+        )
         directory = Path(program.family()[1].environ()[DIRECTORY])
         assert [client.get("/livez").status_code for _ in range(REQUESTS)] == [200] * REQUESTS
         assert len(list(directory.glob("counter_*.db"))) == WORKERS
-        assert_every_answer_tells(client, REQUESTS)
+        assert_every_scrape_has(client, REQUESTS)
 
         killed = min(workers(directory))
         psutil.Process(killed).kill()
         wait_until(
-            "its gauges are gone and its successor's there",
+            "the gauges of its successor have replaced its own",
             lambda: (
-                told(client).of("open_streams_limit") == WORKERS * STREAMS
+                scraped(client).of("open_streams_limit") == WORKERS * STREAMS
                 and killed not in workers(directory)
                 and len(workers(directory)) == WORKERS
             ),
         )
-        assert_every_answer_tells(client, REQUESTS)  # what it counted stays
+        assert_every_scrape_has(client, REQUESTS)  # its counters stay
 
         family = program.family()
         assert program.end() == 0
@@ -55,14 +57,14 @@ def test_whichever_worker_answers_tells_the_figures_of_all(tmp_path: Path, setti
         assert "Traceback" not in program.errors
 
 
-def told(client: httpx.Client) -> Figures:
-    """One worker's answer to a scraper."""
+def scraped(client: httpx.Client) -> Figures:
+    """Return the metrics that one worker reports to a scraper."""
     return figures(client.get("/metrics", headers={"Accept": "text/plain"}).text)
 
 
-def assert_every_answer_tells(client: httpx.Client, requests: int) -> None:
+def assert_every_scrape_has(client: httpx.Client, requests: int) -> None:
     for _ in range(10):
-        text = told(client)
+        text = scraped(client)
         assert text.of("http_requests_total", route="/livez", method="GET", status="200") == requests
         assert text.of("http_request_seconds_count", route="/livez", method="GET") == requests
         json = client.get("/metrics").json()
@@ -71,10 +73,10 @@ def assert_every_answer_tells(client: httpx.Client, requests: int) -> None:
         assert json["active_connections"] == text.sum("cassandra_node_connections") == WORKERS
         assert json["total_requests"] == json["requests"]
         assert json["cassandra_connections"] == {"active": 0, "idle": WORKERS, "total": WORKERS}
-        assert_quantiles_are_of(text, json["query_performance"])
+        assert_quantiles_match(text, json["query_performance"])
 
 
-def assert_quantiles_are_of(text: Figures, told: Mapping[str, float]) -> None:
+def assert_quantiles_match(text: Figures, reported: Mapping[str, float]) -> None:
     """Check that each quantile lies in the bucket of the text that holds it."""
     buckets = {dict(labels)["le"]: count for (name, labels), count in text.items() if name == BUCKET}
     bounds = sorted(buckets, key=float)
@@ -82,9 +84,9 @@ def assert_quantiles_are_of(text: Figures, told: Mapping[str, float]) -> None:
         rank = part * buckets["+Inf"]
         holding = next(index for index, bound in enumerate(bounds) if buckets[bound] >= rank)
         below = float(bounds[holding - 1]) if holding else 0.0
-        assert 1000 * below < told[name] <= 1000 * float(bounds[holding])
+        assert 1000 * below < reported[name] <= 1000 * float(bounds[holding])
 
 
 def workers(directory: Path) -> set[int]:
-    """The processes whose gauges are told."""
+    """Return the processes whose gauges are reported."""
     return {int(file.stem.rpartition("_")[2]) for file in directory.glob("gauge_livesum_*.db")}
