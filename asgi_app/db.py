@@ -38,7 +38,7 @@ from asgi_app.tables.table import Table
 from asgi_app.telemetry.metrics import Metrics, Snapshot, sample_periodically
 from asgi_app.telemetry.statements import StatementObserver
 
-_PING = Statement("SELECT key FROM system.local WHERE key = 'local'", idempotent=True, writes=False)
+PING = Statement("SELECT key FROM system.local WHERE key = 'local'", idempotent=True, writes=False)
 _COLUMNS = Statement(
     "SELECT column_name, type FROM system_schema.columns WHERE keyspace_name = ? AND table_name = ?",
     idempotent=True,
@@ -187,7 +187,7 @@ class Database:
 
     async def ping(self, deadline: Deadline) -> None:
         """Read one row that every node has, from the nearest node. Raises what the class lists."""
-        await self.execute(_PING, deadline=deadline, lane=Lane.PROBES)
+        await self.execute(PING, deadline=deadline, lane=Lane.PROBES)
 
     async def missing_columns(self, table: Table, deadline: Deadline, lane: Lane = Lane.REQUESTS) -> set[str]:
         """Return the columns of `table` that Cassandra lacks or has with another type: all if there is no such table.

@@ -9,7 +9,6 @@ from starlette.routing import Route
 
 from asgi_app.http.routing import path, path_where
 from asgi_app.resources import diagnostics, operations, species, users
-from asgi_app.resources.admin import has_admin
 from asgi_app.resources.diagnostics import if_enabled
 
 OPERATIONS: tuple[Route, ...] = (
@@ -18,7 +17,7 @@ OPERATIONS: tuple[Route, ...] = (
     path("/livez", None, get=operations.livez),
     path("/readyz", None, get=operations.readyz),
     path("/metrics", "metrics", get=operations.metrics),
-    path_where(has_admin, "/shutdown", None, post=operations.shutdown),  # asks for the admin token itself
+    path_where(operations.has_admin_token, "/shutdown", None, post=operations.shutdown),  # checks the token itself
 )
 
 USERS: tuple[Route, ...] = (

@@ -1,1 +1,1 @@
-"""Answer each path: the handlers of the built-in application."""
+"""The handlers of the built-in application's endpoints."""

@@ -1,6 +1,6 @@
-"""A cluster and sessions of the driver's besides the service's own, opened and closed one within the other.
+"""A second driver cluster with sessions, opened and closed for one diagnostic.
 
-What was opened and closed is noted as it happens, read from the driver's own state.
+Each opening and closing is recorded as an event, read from the driver's own state.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from asgi_app.runtime.deadline import Deadline
 
 
 @asynccontextmanager
-async def held(lock: anyio.Lock, deadline: Deadline) -> AsyncIterator[None]:
-    """Hold `lock`. Raises DeadlineExceeded where it is not free by the deadline.
+async def acquired(lock: anyio.Lock, deadline: Deadline) -> AsyncIterator[None]:
+    """Hold `lock` for as long as the context lasts. Raises DeadlineExceeded if it is not free by the deadline.
 
-    A cluster takes threads and connections, so never more than one is open besides the service's.
+    A cluster takes threads and connections, so at most one is open besides the service's.
     """
     with anyio.move_on_after(deadline.remaining()) as waiting:
         await lock.acquire()
@@ -40,8 +40,8 @@ async def held(lock: anyio.Lock, deadline: Deadline) -> AsyncIterator[None]:
 class NestedConnections:
     """Opens connections with the settings of `database`, in its worker threads, within the deadline.
 
-    Raises CassandraUnavailable where no node can be found, the driver's errors translated, and DeadlineExceeded. On
-    cancellation what is open is closed first.
+    Opening raises CassandraUnavailable if no node can be reached, the driver's errors translated, and DeadlineExceeded.
+    A cancelled block closes what is open before the cancellation takes effect.
     """
 
     def __init__(self, database: Database, deadline: Deadline) -> None:
@@ -50,7 +50,7 @@ class NestedConnections:
 
     @asynccontextmanager
     async def cluster(self, events: list[str]) -> AsyncIterator[Any]:
-        """Open a cluster of the driver's, and shut it down after; note both in `events`."""
+        """Open a driver cluster and shut it down at the end of the context. Record both in `events`."""
         settings = self._database.settings
         seconds = min(settings.cassandra_connection_timeout, self._deadline.remaining())
         build = partial(
@@ -59,39 +59,40 @@ class NestedConnections:
             observer=self._database.metrics,
             connection_class=own_connection_class(),
         )
-        async with self._opened("cluster", build, events) as cluster:
+        async with self._open("cluster", build, events) as cluster:
             yield cluster
 
     @asynccontextmanager
     async def session(self, cluster: Any, events: list[str]) -> AsyncIterator[Database]:
-        """Connect a session of `cluster`, and shut it down after; note both in `events`."""
-        self._deadline.remaining()
+        """Connect a session of `cluster` and shut it down at the end of the context. Record both in `events`."""
+        self._deadline.remaining()  # raises DeadlineExceeded; `connect` has no timeout of its own
         async with (
-            self._opened("session", cluster.connect, events) as session,
+            self._open("session", cluster.connect, events) as session,
             Database.open(self._database.settings, session) as database,
         ):
             self._deadline.remaining()
             yield database
 
     @asynccontextmanager
-    async def _opened(self, name: str, make: Callable[[], Any], events: list[str]) -> AsyncIterator[Any]:
+    async def _open(self, name: str, connect: Callable[[], Any], events: list[str]) -> AsyncIterator[Any]:
+        """Open what `connect` returns, a cluster or a session, and shut it down at the end of the context."""
         run = self._database.dispatcher.run_blocking
         try:
-            it = await run(make)
+            opened = await run(connect)
         except ClusterUnreachableError as error:
             raise CassandraUnavailable from error
         except Exception as error:
             if not is_driver_error(error):
                 raise
             raise translate(error, unknown=False) from error
-        events.append(f"{name}_{_state(it)}")
+        events.append(f"{name}_{_state(opened)}")
         try:
-            yield it
+            yield opened
         finally:
             with anyio.CancelScope(shield=True):
-                await run(it.shutdown)
-            events.append(f"{name}_{_state(it)}")
+                await run(opened.shutdown)
+            events.append(f"{name}_{_state(opened)}")
 
 
-def _state(it: Any) -> str:
-    return "closed" if it.is_shutdown else "opened"
+def _state(connection: Any) -> str:
+    return "closed" if connection.is_shutdown else "opened"

@@ -1,32 +1,34 @@
-"""The endpoints that tell how the service is."""
+"""Operational endpoints: welcome, health, probes, metrics, shutdown."""
 
 from __future__ import annotations
 
 import time
+from hmac import compare_digest
 
 from anyio import to_thread
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 import asgi_app
 from asgi_app.driver.codec import timestamp_text
+from asgi_app.errors import Unauthorized
+from asgi_app.http.auth import bearer_token
 from asgi_app.http.context import database_of, drain_of, health_of, settings_of
 from asgi_app.http.negotiation import preferred
 from asgi_app.http.paths import location
 from asgi_app.http.requests import list_field
 from asgi_app.http.responses import JsonResponse, json_response
-from asgi_app.resources.admin import require_admin
 
 VARY = {"Vary": "Accept"}
 
-METRICS_FORMS = ("application/json", "text/plain", "application/openmetrics-text")
-"""The last is what some scrapers ask for; every one of them reads the plain text too."""
+METRICS_MEDIA_TYPES = ("application/json", "text/plain", "application/openmetrics-text")
+"""The media types that /metrics can be asked for. OpenMetrics scrapers get plain text, which they all read."""
 
 
 async def welcome(request: Request) -> JsonResponse:
-    """GET /: what this is and where to read on."""
+    """Answer GET / with the service's name, its version, and where its documentation and health are."""
     return json_response(
         {
             "message": "asgi-cassandra is running",
@@ -38,7 +40,7 @@ async def welcome(request: Request) -> JsonResponse:
 
 
 async def health(request: Request) -> JsonResponse:
-    """GET /health: 200 while Cassandra answers, 503 while it does not."""
+    """Answer GET /health: 200 while Cassandra answers, else 503."""
     report = await health_of(request).report()
     body = {
         "status": "healthy" if report.connected else "unhealthy",
@@ -51,12 +53,12 @@ async def health(request: Request) -> JsonResponse:
 
 
 async def livez(request: Request) -> JsonResponse:
-    """GET /livez: the process answers; the database is not asked."""
+    """Answer GET /livez: 200 if the process answers. Does not query Cassandra."""
     return json_response({"status": "alive"})
 
 
 async def readyz(request: Request) -> JsonResponse:
-    """GET /readyz: whether requests can be served now, and if not, what is in the way."""
+    """Answer GET /readyz: 200 if requests can be served now, else 503 with the reasons."""
     report = await health_of(request).report()
     draining = drain_of(request.scope).draining
     ready = report.ready and not draining
@@ -70,18 +72,21 @@ async def readyz(request: Request) -> JsonResponse:
 
 
 async def metrics(request: Request) -> ASGIApp:
-    """GET /metrics: Prometheus text for a scraper, JSON for whoever asks for JSON or does not say."""
+    """Answer GET /metrics: Prometheus text if the Accept field prefers it, else JSON."""
     database = database_of(request)
     database.publish_state()
-    if preferred(list_field(request, "accept"), METRICS_FORMS) != "application/json":
+    if preferred(list_field(request, "accept"), METRICS_MEDIA_TYPES) != "application/json":
         body = await to_thread.run_sync(database.metrics.text)
         return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4, headers={"Cache-Control": "no-store", **VARY})
     return json_response(await to_thread.run_sync(database.metrics.summary), headers=VARY)
 
 
 async def shutdown(request: Request) -> JsonResponse:
-    """POST /shutdown: whoever has the admin token ends the service; asking again changes nothing."""
-    require_admin(request)
+    """Answer POST /shutdown with 202 and begin a graceful shutdown. Calling it again changes nothing.
+
+    Raises Unauthorized unless the request carries the admin token.
+    """
+    _require_admin_token(request)
     drain = drain_of(request.scope)
     drain.ask_to_end()
     settings = settings_of(request.scope)
@@ -92,3 +97,16 @@ async def shutdown(request: Request) -> JsonResponse:
         "grace_seconds": settings.shutdown_grace,
     }
     return json_response(body, 202)
+
+
+def has_admin_token(scope: Scope) -> bool:
+    """Return whether an admin token is configured; without one, /shutdown does not exist."""
+    return settings_of(scope).admin_token is not None
+
+
+def _require_admin_token(request: Request) -> None:
+    """Raise Unauthorized unless the request carries the configured admin token."""
+    expected = settings_of(request.scope).admin_token
+    sent = bearer_token(request)
+    if expected is None or sent is None or not compare_digest(sent.encode(), expected.reveal().encode()):
+        raise Unauthorized

@@ -1,4 +1,4 @@
-"""The endpoints of `animals` and `plants`: a row, a partition, an upsert."""
+"""Endpoints of the tables `animals` and `plants`: read a row, stream a partition, upsert a row."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables.builtin import ANIMALS, PLANTS
 from asgi_app.tables.table import Table
 
-PAGE = 1000
+FETCH_SIZE = 1000
+"""Rows per page of a streamed partition."""
+
 LARGEST_FLOAT = 3.4028234663852886e38
-"""The largest finite value of CQL's 32-bit float."""
+"""The largest finite value of CQL's 32-bit float (IEEE 754 binary32)."""
 
 Key = Annotated[str, msgspec.Meta(min_length=1, description="must be a string that is not empty")]
 Int = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1, description="must be an integer of 32 bits")]
@@ -30,7 +32,7 @@ Float = Annotated[
 
 
 class AnimalFields(msgspec.Struct, forbid_unknown_fields=True):
-    """What a client sends to write an animal: the fields of the table, in its order, all of them."""
+    """The request body of POST /animal: every column of the table, in the table's order."""
 
     genus: Key
     species: Key
@@ -40,18 +42,19 @@ class AnimalFields(msgspec.Struct, forbid_unknown_fields=True):
     taxonomy: list[str]
 
 
-def _texts_fit(animal: AnimalFields) -> Iterator[FieldError]:
+def _text_errors(animal: AnimalFields) -> Iterator[FieldError]:
+    """Yield an error for each key that is too long for Cassandra and each text that holds U+0000."""
     for name in ANIMALS.primary_key:
         if not key_fits(getattr(animal, name)):
             yield FieldError(f"/{name}", f"must have at most {LONGEST_KEY} bytes of UTF-8")
     yield from without_nul(animal)
 
 
-animal_fields = BodyDecoder(AnimalFields, _texts_fit)
+animal_fields = BodyDecoder(AnimalFields, _text_errors)
 
 
 async def get_animal(request: Request) -> JsonResponse:
-    """GET /animal/{genus}/{species}: the animal, or 404."""
+    """Answer GET /animal/{genus}/{species} with the animal, or 404."""
     values = (path_key(request, "genus"), path_key(request, "species"))
     statement = queries_of(request, ANIMALS).row
     result = await database_of(request).execute(statement, values, deadline=deadline_of(request))
@@ -61,25 +64,27 @@ async def get_animal(request: Request) -> JsonResponse:
 
 
 async def write_animal(request: Request) -> JsonResponse:
-    """POST /animal: an upsert, as CQL's INSERT is; one that exists is overwritten."""
+    """Answer POST /animal with 201 after an upsert: like CQL's INSERT, it overwrites an existing row."""
     animal = animal_fields.decode(await json_body(request))
     statement = queries_of(request, ANIMALS).insert
+    # Built before the write: once the row is written, nothing may fail.
     path = location(request, f"/animal/{path_segment(animal.genus)}/{path_segment(animal.species)}")
     await database_of(request).execute(statement, msgspec.structs.astuple(animal), deadline=deadline_of(request))
     return json_response({"inserted": True}, 201, {"Location": path})
 
 
 async def stream_animals(request: Request) -> RowStream:
-    """GET /animal/{genus}: a JSON array of the partition."""
-    return _partition(request, ANIMALS)
+    """Answer GET /animal/{genus} with a stream of the partition's rows, by default as a JSON array."""
+    return _stream_partition(request, ANIMALS)
 
 
 async def stream_plants(request: Request) -> RowStream:
-    """GET /plant/{genus}: a JSON array of the partition."""
-    return _partition(request, PLANTS)
+    """Answer GET /plant/{genus} with a stream of the partition's rows, by default as a JSON array."""
+    return _stream_partition(request, PLANTS)
 
 
-def _partition(request: Request, table: Table) -> RowStream:
+def _stream_partition(request: Request, table: Table) -> RowStream:
+    """Return a stream of the rows of the partition that the path names."""
     statement = queries_of(request, table).partition
     values = (path_key(request, "genus"),)
-    return stream_rows(request, statement, values, fetch_size=PAGE)
+    return stream_rows(request, statement, values, fetch_size=FETCH_SIZE)

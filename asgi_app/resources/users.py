@@ -1,4 +1,4 @@
-"""The endpoints of `users`: plain creations, conditional changes, and three ways to walk over all rows."""
+"""Endpoints of the table `users`: unconditional creation, conditional changes, and three ways to read all rows."""
 
 from __future__ import annotations
 
@@ -28,16 +28,24 @@ from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables.builtin import USERS
 from asgi_app.tables.cql import Queries, Statement
 
-LONGEST_BATCH = 100
-LONGEST_LIST = 100
-DEFAULT_LIST = 10
-DEFAULT_PAGE = 1000
-LARGEST_PAGE = 5000
-MOST_ROWS = 2**53 - 1
-OLDEST = 150
+MAX_BATCH_USERS = 100
+
+MAX_LIST_LIMIT = 100
+DEFAULT_LIST_LIMIT = 10
+
+MAX_FETCH_SIZE = 5000
+DEFAULT_FETCH_SIZE = 1000
+
+MAX_STREAM_LIMIT = 2**53 - 1
+"""The largest integer that every JSON parser reads exactly (RFC 8259 section 6)."""
+
+MAX_AGE = 150
 
 BATCH_BYTES_PER_ROW = 170
-"""What a row of `users` weighs in a batch beside its texts, as Cassandra 5.0.9 counts: measured, and tested."""
+"""The bytes that a row of `users` adds to a batch beside its texts, as Cassandra 5.0.9 counts them.
+
+Measured; tests/contract/test_user_batch.py holds it.
+"""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, description="must be a string of 1 to 255 characters")]
 Email = Annotated[
@@ -48,11 +56,11 @@ Email = Annotated[
         description="must be an address of the form a@b.c, of at most 254 characters",
     ),
 ]
-Age = Annotated[int, msgspec.Meta(ge=0, le=OLDEST, description=f"must be an integer from 0 to {OLDEST}")]
+Age = Annotated[int, msgspec.Meta(ge=0, le=MAX_AGE, description=f"must be an integer from 0 to {MAX_AGE}")]
 
 
 class UserFields(msgspec.Struct, forbid_unknown_fields=True):
-    """What a client sends to create or replace a user."""
+    """The request body to create or replace a user."""
 
     name: Name
     email: Email
@@ -60,7 +68,7 @@ class UserFields(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class UserChanges(msgspec.Struct, forbid_unknown_fields=True):
-    """What a client sends to change a user: one field or more, none of them null."""
+    """The request body to change a user: at least one field, and no nulls."""
 
     name: Name | UnsetType = UNSET
     email: Email | UnsetType = UNSET
@@ -68,56 +76,58 @@ class UserChanges(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NewUser(msgspec.Struct):
-    """A user as it is about to be written; times in milliseconds since 1970."""
+    """A user to be written. `created_at` is in milliseconds since 1970."""
 
     id: uuid.UUID
     fields: UserFields
     created_at: int
 
     def values(self) -> tuple[Any, ...]:
-        """What the insert binds, in the order of the table's columns."""
+        """Return the values to bind to the insert, in the order of the table's columns."""
         return (self.id, *msgspec.structs.astuple(self.fields), self.created_at, self.created_at)
 
     def body(self) -> dict[str, Any]:
-        """The row as a later GET shows it."""
+        """Return the row as a later GET returns it."""
         text = timestamp_text(self.created_at)
         return {"id": self.id, **msgspec.structs.asdict(self.fields), "created_at": text, "updated_at": text}
 
 
-def _changes_are_valid(changes: UserChanges) -> Iterator[FieldError]:
+def _change_errors(changes: UserChanges) -> Iterator[FieldError]:
+    """Yield what is wrong with `changes` beyond the types of its fields."""
     if all(value is UNSET for value in msgspec.structs.astuple(changes)):
         yield FieldError("", "must have at least one of name, email, age")
     yield from without_nul(changes)
 
 
 user_fields = BodyDecoder(UserFields, without_nul)
-user_changes = BodyDecoder(UserChanges, _changes_are_valid)
-user_batch = ArrayDecoder(user_fields, "users", LONGEST_BATCH)
+user_changes = BodyDecoder(UserChanges, _change_errors)
+user_batch = ArrayDecoder(user_fields, "users", MAX_BATCH_USERS)
 
 
 async def create_user(request: Request) -> JsonResponse:
-    """POST /users: 201 with the whole user."""
+    """Answer POST /users with 201 and the whole user."""
     user = _new_user(user_fields.decode(await json_body(request)))
-    headers = {"Location": location(request, f"/users/{user.id}")}  # nothing may fail once the row is written
+    # Built before the write: once the row is written, nothing may fail.
+    headers = {"Location": location(request, f"/users/{user.id}")}
     values = (*user.values(), _write_time(request))
     await database_of(request).execute(_queries(request).insert_at, values, deadline=deadline_of(request))
     return json_response(user.body(), 201, headers)
 
 
 async def get_user(request: Request) -> JsonResponse:
-    """GET /users/{user_id}: the user, or 404."""
+    """Answer GET /users/{user_id} with the user, or 404."""
     return await _read_back(request, path_uuid(request, "user_id"))
 
 
 async def replace_user(request: Request) -> JsonResponse:
-    """PUT /users/{user_id}: all fields anew, where the user exists."""
+    """Answer PUT /users/{user_id}: replace all fields of an existing user, or 404."""
     user_id = path_uuid(request, "user_id")
     fields = user_fields.decode(await json_body(request))
     return await _update(request, user_id, msgspec.structs.asdict(fields))
 
 
 async def change_user(request: Request) -> JsonResponse:
-    """PATCH /users/{user_id}: only the fields sent, where the user exists; others are not touched."""
+    """Answer PATCH /users/{user_id}: set only the fields sent, if the user exists, else 404."""
     user_id = path_uuid(request, "user_id")
     changes = user_changes.decode(await json_body(request))
     sent = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not UNSET}
@@ -125,10 +135,10 @@ async def change_user(request: Request) -> JsonResponse:
 
 
 async def delete_user(request: Request) -> Response:
-    """DELETE /users/{user_id}: 204, whether it was there or not.
+    """Answer DELETE /users/{user_id} with 204, whether or not the user existed.
 
-    Conditional, although it answers the same: a plain DELETE carries this machine's clock, and one that runs behind the
-    ballot of an earlier PUT would leave the row.
+    The statement is conditional although the answer is the same either way. A plain DELETE would carry the time of this
+    machine's clock; if that lies before the timestamp of an earlier PUT (its Paxos ballot), the row would stay.
     """
     values = (path_uuid(request, "user_id"),)
     await database_of(request).execute(_queries(request).delete_if_exists, values, deadline=deadline_of(request))
@@ -136,7 +146,7 @@ async def delete_user(request: Request) -> Response:
 
 
 async def create_users(request: Request) -> JsonResponse:
-    """POST /users/batch: all of 1 to 100 users, or none."""
+    """Answer POST /users/batch: create all of 1 to 100 users, or none."""
     users = [_new_user(fields) for fields in user_batch.decode(await json_body(request))]
     if sum(map(_batch_bytes, users)) > settings_of(request.scope).max_batch_bytes:
         raise BatchTooLarge
@@ -147,52 +157,48 @@ async def create_users(request: Request) -> JsonResponse:
 
 
 async def list_users(request: Request) -> ASGIApp:
-    """GET /users?limit&page_state: a JSON array; the next page's address in Link."""
+    """Answer GET /users?limit&page_state with a JSON array. The Link field has the address of the next page."""
     query = QueryValues(request.query_params)
-    limit = query.integer("limit", 1, LONGEST_LIST)
+    limit = query.integer("limit", 1, MAX_LIST_LIMIT)
     query.check()
-    walk = f"list {_queries(request).every_row.cql}"
+    purpose = f"list {_queries(request).every_row.cql}"
     token = query.text("page_state")
-    position = page_tokens_of(request).read(token, walk) if token is not None else None
-    size = limit or (position.fetch_size if position else DEFAULT_LIST)
+    position = page_tokens_of(request).read(token, purpose) if token is not None else None
+    size = limit or (position.fetch_size if position else DEFAULT_LIST_LIMIT)
     if request.method == "HEAD":
         return HeadersOnly()
     paging_state = position.paging_state if position else None
     page = await _gather(request, _queries(request).every_row, (), size, paging_state, exactly=True)
     headers = {}
     if page.paging_state is not None:
-        token = page_tokens_of(request).issue(PagePosition(page.paging_state, size), walk)
+        token = page_tokens_of(request).issue(PagePosition(page.paging_state, size), purpose)
         target = location(request, "/users") + "?" + urlencode({"limit": size, "page_state": token})
         headers["Link"] = next_page(target)
     return json_response(b"[%b]" % page.json_rows(), headers=headers)
 
 
 async def stream_users(request: Request) -> RowStream:
-    """GET /users/stream?limit&fetch_size&age_filter&format: a chunked array, or another form, a chunk a page."""
-    query = QueryValues(request.query_params)
-    limit = query.integer("limit", 0, MOST_ROWS)
-    fetch_size = query.integer("fetch_size", 1, LARGEST_PAGE)
-    minimum = query.integer("age_filter", 0, OLDEST)
-    query.check()
-    statement, values = _walk(request, minimum)
-    return stream_rows(request, statement, values, fetch_size=fetch_size or DEFAULT_PAGE, limit=limit)
+    """Answer GET /users/stream?limit&fetch_size&age_filter&format with a stream of users, one chunk per page."""
+    limit, fetch_size, minimum = _stream_parameters(QueryValues(request.query_params))
+    statement, values = _scan(request, minimum)
+    return stream_rows(request, statement, values, fetch_size=fetch_size or DEFAULT_FETCH_SIZE, limit=limit)
 
 
 async def page_users(request: Request) -> ASGIApp:
-    """GET /users/stream/pages?limit&fetch_size&age_filter&page_state: one Cassandra page, and the way to the next."""
+    """Answer GET /users/stream/pages?limit&fetch_size&age_filter&page_state with one page and the next `page_state`."""
     position = _position(request)
     if request.method == "HEAD":
         return HeadersOnly()
     if position.rows_left == 0:
         return json_response(_page_body(b"", None))
-    statement, values = _walk(request, position.minimum)
+    statement, values = _scan(request, position.minimum)
     size = position.fetch_size if position.rows_left is None else min(position.fetch_size, position.rows_left)
     page = await _gather(request, statement, values, size, position.paging_state or None, exactly=False)
     left = None if position.rows_left is None else position.rows_left - page.row_count
     token = None
     if page.paging_state is not None and left != 0:
-        after = msgspec.structs.replace(position, paging_state=page.paging_state, rows_left=left)
-        token = page_tokens_of(request).issue(after, _pages_walk(request))
+        following = msgspec.structs.replace(position, paging_state=page.paging_state, rows_left=left)
+        token = page_tokens_of(request).issue(following, _pages_purpose(request))
     return json_response(_page_body(page.json_rows(), token))
 
 
@@ -209,20 +215,23 @@ def _now_ms() -> int:
 
 
 def _write_time(request: Request) -> int:
-    """Microseconds, safely in the past.
+    """Return the timestamp of a creation in microseconds since 1970, `write_timestamp_margin` in the past.
 
-    A creation is written without a condition, and a later condition on its row takes its time from a Cassandra node's
-    clock: were the creation's time ahead of that clock, the later write would be acknowledged and not be seen.
+    A creation has no condition and carries this machine's time. A later conditional write to the row carries the time
+    of a Cassandra node's clock. If the creation's time were ahead of it, the later write would be acknowledged but have
+    no effect.
     """
     margin = settings_of(request.scope).write_timestamp_margin
     return time.time_ns() // 1000 - int(margin * 1_000_000)
 
 
 def _batch_bytes(user: NewUser) -> int:
+    """Return how many bytes `user` adds to a batch, as Cassandra counts them."""
     return len(user.fields.name.encode()) + len(user.fields.email.encode()) + BATCH_BYTES_PER_ROW
 
 
 async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) -> JsonResponse:
+    """Set `fields` of an existing user and answer with the whole user. Raises NotFound if there is no such user."""
     assignments = {**fields, "updated_at": _now_ms()}
     statement = _queries(request).update_if_exists(tuple(assignments))
     values = (*assignments.values(), user_id)
@@ -234,11 +243,12 @@ async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) 
     except NotFound:
         raise
     except ServiceError as error:
-        error.outcome = "applied"  # only the look at it failed
+        error.outcome = "applied"  # the write succeeded, only reading the row back failed
         raise
 
 
 async def _read_back(request: Request, user_id: uuid.UUID) -> JsonResponse:
+    """Answer with the user as Cassandra has it now. Raises NotFound if there is none."""
     result = await database_of(request).execute(_queries(request).row, (user_id,), deadline=deadline_of(request))
     if not result.row_count:
         raise NotFound("User not found")
@@ -254,6 +264,7 @@ async def _gather(
     *,
     exactly: bool,
 ) -> Gathered:
+    """Run `gather` with the database, row sizes and deadline of the request."""
     return await gather(
         database_of(request),
         row_sizes_of(request),
@@ -266,35 +277,46 @@ async def _gather(
     )
 
 
-def _walk(request: Request, minimum: int | None) -> tuple[Statement, tuple[int, ...]]:
-    """The statement over all users, or over those of at least the age `minimum`."""
+def _stream_parameters(query: QueryValues) -> tuple[int | None, int | None, int | None]:
+    """Return `limit`, `fetch_size` and `age_filter`, each None if absent. Raises InvalidInput if one is wrong."""
+    limit = query.integer("limit", 0, MAX_STREAM_LIMIT)
+    fetch_size = query.integer("fetch_size", 1, MAX_FETCH_SIZE)
+    minimum = query.integer("age_filter", 0, MAX_AGE)
+    query.check()
+    return limit, fetch_size, minimum
+
+
+def _scan(request: Request, minimum: int | None) -> tuple[Statement, tuple[int, ...]]:
+    """Return the statement and values that read all users, or only those whose age is at least `minimum`."""
     if minimum is None:
         return _queries(request).every_row, ()
     return _queries(request).rows_at_least("age"), (minimum,)
 
 
-def _pages_walk(request: Request) -> str:
+def _pages_purpose(request: Request) -> str:
+    """Return the purpose that binds page tokens to /users/stream/pages of this keyspace."""
     return f"pages {_queries(request).every_row.cql}"
 
 
 def _position(request: Request) -> PagePosition:
-    """Where to go on: what page_state says, with which the other parameters must agree, or else a new walk."""
+    """Return the position in `page_state`, or the start if there is none.
+
+    Raises InvalidInput if another parameter contradicts the `page_state`.
+    """
     query = QueryValues(request.query_params)
-    limit = query.integer("limit", 0, MOST_ROWS)
-    fetch_size = query.integer("fetch_size", 1, LARGEST_PAGE)
-    minimum = query.integer("age_filter", 0, OLDEST)
-    query.check()
+    limit, fetch_size, minimum = _stream_parameters(query)
     token = query.text("page_state")
     if token is None:
-        return PagePosition(b"", fetch_size or DEFAULT_PAGE, limit, limit, minimum)
-    position = page_tokens_of(request).read(token, _pages_walk(request))
-    for name, sent, held in (("limit", limit, position.limit), ("age_filter", minimum, position.minimum)):
-        if sent is not None and sent != held:
+        return PagePosition(b"", fetch_size or DEFAULT_FETCH_SIZE, limit, limit, minimum)
+    position = page_tokens_of(request).read(token, _pages_purpose(request))
+    for name, sent, kept in (("limit", limit, position.limit), ("age_filter", minimum, position.minimum)):
+        if sent is not None and sent != kept:
             query.wrong(name, "contradicts the page_state; leave it out, or start again without one")
     query.check()
     return msgspec.structs.replace(position, fetch_size=fetch_size or position.fetch_size)
 
 
 def _page_body(rows: bytes, token: str | None) -> bytes:
+    """Return the body of one page. `rows` are JSON objects joined by commas, `token` is the next page's."""
     has_more = b"true" if token else b"false"
     return b'{"users":[%b],"has_more":%b,"page_state":%b}' % (rows, has_more, msgspec.json.encode(token))

@@ -1,1 +1,1 @@
-"""Describe tables: columns, keys, statements, schema. Knows no HTTP."""
+"""Table descriptions and the CQL made from them: columns, keys, statements, DDL. Knows no HTTP."""

@@ -1,4 +1,4 @@
-"""The built-in application's three tables, declared once: a struct, a name, the keys."""
+"""The three tables of the built-in application. A struct describes the columns of each."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Plant(msgspec.Struct):
     sightings: int | None
 
 
-USERS = Table.of(User, "users", partition_key=("id",), indexable=("age",))
-ANIMALS = Table.of(Animal, "animals", partition_key=("genus",), clustering_columns=("species",))
-PLANTS = Table.of(Plant, "plants", partition_key=("genus",), clustering_columns=("species",))
+USERS = Table.from_struct(User, "users", partition_key=("id",), indexable=("age",))
+ANIMALS = Table.from_struct(Animal, "animals", partition_key=("genus",), clustering_columns=("species",))
+PLANTS = Table.from_struct(Plant, "plants", partition_key=("genus",), clustering_columns=("species",))
 
 TABLES = (USERS, ANIMALS, PLANTS)

@@ -1,4 +1,4 @@
-"""A table's description → the CQL that creates, reads and writes it. Identifiers are quoted, values always bound."""
+"""Build the CQL that creates, reads and writes a table. Identifiers are quoted, values are always bound."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from asgi_app.tables.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """CQL to prepare, and what must be known of it to run it safely.
+    """CQL to prepare, with the properties that decide how it can be run safely.
 
-    `idempotent`: running it twice leaves what running it once leaves, so that it may be retried and sent to a second
-    node speculatively. `writes`: a failure after it was sent leaves its outcome unknown. `table` is the served table it
-    was made for, or None for CQL of another's writing.
+    `idempotent`: running it twice has the same effect as once, so it may be retried and sent to a second node
+    speculatively. `writes`: if it fails after it was sent, its outcome is unknown. `table`: the served table that it
+    reads or writes; None for CQL that was not built from a `Table`.
     """
 
     cql: str
@@ -25,7 +25,7 @@ class Statement:
 
 
 class Queries:
-    """The statements of one table in one keyspace, each written once."""
+    """The statements of one table in one keyspace. Each is built once."""
 
     def __init__(self, keyspace: str, table: Table) -> None:
         self.keyspace = keyspace
@@ -36,35 +36,41 @@ class Queries:
 
     @cached_property
     def row(self) -> Statement:
-        """Every column of the row of a primary key."""
+        """The SELECT of one row by its primary key."""
         return self._read(f"{self._rows}{_where(self.table.primary_key)}")
 
     @cached_property
     def partition(self) -> Statement:
-        """Every column of the rows of a partition key."""
+        """The SELECT of the rows of one partition."""
         return self._read(f"{self._rows}{_where(self.table.partition_key)}")
 
     @cached_property
     def every_row(self) -> Statement:
-        """Every column of all rows."""
+        """The SELECT of all rows."""
         return self._read(self._rows)
 
     def rows_at_least(self, column: str) -> Statement:
-        """Every column of the rows whose `column` is at least a bound value, found by filtering all rows."""
+        """Return a statement that selects the rows whose `column` is at least a bound value.
+
+        Without an index on the column, Cassandra reads and filters all rows.
+        """
         return self._read(f"{self._rows} WHERE {quoted(column)} >= ? ALLOW FILTERING")
 
     @cached_property
     def insert(self) -> Statement:
-        """Every column, in the table's order."""
+        """The INSERT of a row, which overwrites an existing one. It binds every column, in the table's order."""
         return self._write(self._insert(), idempotent=self._insert_is_idempotent)
 
     @cached_property
     def insert_at(self) -> Statement:
-        """As `insert`, with the write's timestamp in microseconds as the last value."""
+        """The same INSERT, with the write's timestamp in microseconds as the last value."""
         return self._write(f"{self._insert()} USING TIMESTAMP ?", idempotent=self._insert_is_idempotent)
 
     def update_if_exists(self, columns: tuple[str, ...]) -> Statement:
-        """Set `columns` of the row of a primary key, where it exists: a lightweight transaction."""
+        """Return a statement that sets `columns` of an existing row: a lightweight transaction.
+
+        It binds the columns in the given order, then the primary key.
+        """
         if columns not in self._updates:
             assignments = ", ".join(f"{quoted(column)} = ?" for column in columns)
             where = _where(self.table.primary_key)
@@ -74,11 +80,11 @@ class Queries:
 
     @cached_property
     def delete_if_exists(self) -> Statement:
-        """Delete the row of a primary key, where it exists: a lightweight transaction."""
+        """The DELETE of an existing row by its primary key: a lightweight transaction."""
         return self._write(f"DELETE FROM {self._name}{_where(self.table.primary_key)} IF EXISTS", idempotent=False)
 
     def create_table(self) -> str:
-        """The DDL, harmless where the table is there."""
+        """Return the DDL of the table. It has no effect if the table exists."""
         columns = ", ".join(f"{quoted(column.name)} {column.cql_type}" for column in self.table.columns)
         partition = f"({_list(self.table.partition_key)})"
         key = ", ".join([partition, *map(quoted, self.table.clustering_columns)])
@@ -86,11 +92,15 @@ class Queries:
 
     @property
     def _insert_is_idempotent(self) -> bool:
-        """A list that is written twice with one timestamp has its members twice: each write names them anew."""
+        """Whether an insert may be repeated.
+
+        Not with a list: each write gives its members new cell names, so a second write with the same timestamp leaves
+        every member twice.
+        """
         return not any("list<" in column.cql_type for column in self.table.columns)
 
     def create_indexes(self) -> list[str]:
-        """The DDL of a storage-attached index on each column that may have one, harmless where it is there."""
+        """Return the DDL of a storage-attached index for each indexable column. It has no effect on existing ones."""
         return [
             f"CREATE CUSTOM INDEX IF NOT EXISTS {quoted(f'{self.table.name}_{column}')} "
             f"ON {self._name} ({quoted(column)}) USING 'StorageAttachedIndex'"
@@ -109,18 +119,20 @@ class Queries:
 
 
 def create_keyspace(keyspace: str, replication: str) -> str:
-    """The DDL, harmless where the keyspace is there; `replication` is a CQL map literal."""
+    """Return the DDL of a keyspace; `replication` is a CQL map literal. It has no effect if the keyspace exists."""
     return f"CREATE KEYSPACE IF NOT EXISTS {quoted(keyspace)} WITH replication = {replication}"
 
 
 def quoted(identifier: str) -> str:
-    """An identifier as CQL takes it letter by letter, whatever it holds."""
+    """Return `identifier` in double quotes, so that CQL keeps its case and accepts any character."""
     return '"' + identifier.replace('"', '""') + '"'
 
 
 def _list(names: Sequence[str]) -> str:
+    """Return the quoted names, separated by commas."""
     return ", ".join(map(quoted, names))
 
 
 def _where(columns: Sequence[str]) -> str:
+    """Return a WHERE clause that binds each of `columns`, or nothing if there are none."""
     return " WHERE " + " AND ".join(f"{quoted(column)} = ?" for column in columns) if columns else ""

@@ -1,4 +1,4 @@
-"""What a served table is: its name, its columns with their CQL types, its keys. Declared once, read by all."""
+"""The description of a served table: its name, its columns with their CQL types, its keys."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _CQL_TYPES: Mapping[Any, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class CQLType:
-    """Put into `Annotated[...]` where a column's CQL type is not the one its Python type stands for."""
+    """Overrides a column's CQL type: `Annotated[int, CQLType("bigint")]` is a `bigint`, a plain `int` an `int`."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column and its CQL type, as CQL writes it."""
+    """A column: its name and its CQL type, such as `list<text>`."""
 
     name: str
     cql_type: str
@@ -42,10 +42,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as the service reads and writes it.
+    """A table that the service reads and writes.
 
-    `partition_key` and `clustering_columns` are names of `columns`; together they are the primary key, in this order.
-    `indexable` are columns that a filter asks for and that an index may serve, where somebody wants to pay for one.
+    `partition_key` and `clustering_columns` are names of `columns`. Together, in this order, they are the primary key.
+    `indexable` are the columns that endpoints filter by: a storage-attached index can be created on each.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Table:
     indexable: tuple[str, ...] = ()
 
     @classmethod
-    def of(
+    def from_struct(
         cls,
         row: type[msgspec.Struct],
         name: str,
@@ -64,9 +64,9 @@ class Table:
         clustering_columns: tuple[str, ...] = (),
         indexable: tuple[str, ...] = (),
     ) -> Table:
-        """The table whose rows the struct `row` describes, a field a column.
+        """Return a table with one column for each field of the struct `row`.
 
-        Raises TypeError for a field whose type has no CQL type, ValueError for a key that is no column.
+        Raises TypeError if a field's type has no CQL type, ValueError if a key or indexable column is not a field.
         """
         hints = get_type_hints(row, include_extras=True)
         columns = tuple(Column(field, _cql_type(hints[field])) for field in row.__struct_fields__)
@@ -77,27 +77,28 @@ class Table:
 
     @property
     def primary_key(self) -> tuple[str, ...]:
-        """Partition key and clustering columns, in the order CQL binds them."""
+        """The partition key and clustering columns, in the order in which statements bind them."""
         return self.partition_key + self.clustering_columns
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """Every column, in the order its struct declares them."""
+        """The names of all columns, in the order in which the struct declares them."""
         return tuple(column.name for column in self.columns)
 
 
 def _cql_type(hint: Any) -> str:
+    """Return the CQL type for a type hint. A union with None has the type of its other member."""
     if get_origin(hint) is Annotated:
         inner, *extras = get_args(hint)
-        named = [extra.name for extra in extras if isinstance(extra, CQLType)]
-        return named[0] if named else _cql_type(inner)
+        overrides = [extra.name for extra in extras if isinstance(extra, CQLType)]
+        return overrides[0] if overrides else _cql_type(inner)
     if get_origin(hint) in (list, set):
         (member,) = get_args(hint)
         return f"{get_origin(hint).__name__}<{_cql_type(member)}>"
     if type(None) in get_args(hint):
-        (present,) = (arm for arm in get_args(hint) if arm is not type(None))
-        return _cql_type(present)
+        (inner,) = (member for member in get_args(hint) if member is not type(None))
+        return _cql_type(inner)
     try:
         return _CQL_TYPES[hint]
     except (KeyError, TypeError):
-        raise TypeError(f"{hint!r} stands for no CQL type: say which with Annotated[..., CQLType('...')]") from None
+        raise TypeError(f"{hint!r} has no CQL type: name one with Annotated[..., CQLType('...')]") from None

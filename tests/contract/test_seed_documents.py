@@ -21,6 +21,7 @@ from helpers.problems import problem
 from helpers.service import serving, settings_for
 from starlette.applications import Starlette
 
+from asgi_app.db import PING
 from asgi_app.resources import diagnostics
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Statement
@@ -452,7 +453,7 @@ async def test_reports_count_what_cassandra_holds(client: httpx.AsyncClient, cql
 @pytest.mark.parametrize(
     ("name", "replaced", "instead", "expected"),
     [
-        ("query_error", "MISSING_TABLE", diagnostics.LIGHT, {"error_caught": None}),
+        ("query_error", "MISSING_TABLE", PING, {"error_caught": None}),
         (
             "streaming_error",
             "MISSING_STREAM_TABLE",
@@ -468,13 +469,13 @@ async def test_reports_count_what_cassandra_holds(client: httpx.AsyncClient, cql
         (
             "nested_contexts",
             "EVERY_COLUMN",
-            diagnostics.LIGHT,
+            PING,
             {"row_count": 1, "correct_order": False, "main_session_unaffected": True},
         ),
         (
             "cancellation",
             "EVERY_COLUMN",
-            diagnostics.LIGHT,
+            PING,
             {"was_cancelled": False, "rows_processed_before_cancel": 1, "new_stream_worked": True},
         ),
         ("cancellation", "COUNT_OF_KEYSPACE", COUNT_OF_TABLES, {"was_cancelled": True, "new_stream_worked": False}),

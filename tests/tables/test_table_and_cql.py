@@ -21,7 +21,7 @@ class Reading(msgspec.Struct):
     labels: set[str] | None
 
 
-TABLE = Table.of(Reading, "Readings", partition_key=("sensor",), clustering_columns=("at",))
+TABLE = Table.from_struct(Reading, "Readings", partition_key=("sensor",), clustering_columns=("at",))
 
 
 def test_columns_come_of_the_struct() -> None:
@@ -37,9 +37,9 @@ def test_columns_come_of_the_struct() -> None:
 
 def test_a_key_that_is_no_column_is_refused() -> None:
     with pytest.raises(ValueError, match="nowhere"):
-        Table.of(Reading, "readings", partition_key=("nowhere",))
+        Table.from_struct(Reading, "readings", partition_key=("nowhere",))
     with pytest.raises(ValueError, match="key"):
-        Table.of(Reading, "readings", partition_key=())
+        Table.from_struct(Reading, "readings", partition_key=())
 
 
 def test_a_type_without_a_cql_type_is_refused() -> None:
@@ -47,7 +47,7 @@ def test_a_type_without_a_cql_type_is_refused() -> None:
         id: complex
 
     with pytest.raises(TypeError, match="CQLType"):
-        Table.of(Odd, "odd", partition_key=("id",))
+        Table.from_struct(Odd, "odd", partition_key=("id",))
 
 
 def test_identifiers_are_quoted() -> None:
