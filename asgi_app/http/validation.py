@@ -1,10 +1,10 @@
-"""JSON bodies and query values → typed values, or an error that names every wrong field."""
+"""Decode JSON bodies and query values into typed values, or raise an error that names every wrong field."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
@@ -17,16 +17,16 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _anything = msgspec.json.Decoder(msgspec.Raw)
-# Possessive, and content with a string that never ends: each byte is looked at once, whatever a client sends.
+# Possessive quantifiers, and a string may lack its end: each byte is examined once, whatever a client sends.
 _string_literal = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)?', re.DOTALL)
 _integer_literal = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
 class BodyDecoder(Generic[S]):
-    """Decodes a JSON object into `struct`; the struct's types and `Meta` constraints are the rules.
+    """Decodes a JSON object into `struct`, validated by the struct's types and `Meta` constraints.
 
-    `check` is for rules that a type cannot say: it gets the decoded value and yields what is wrong with it.
-    The struct must forbid unknown fields, so that a member nobody reads is an error and not a surprise.
+    `check` is for rules that a type cannot express: it takes the decoded value and yields its errors. The struct must
+    forbid unknown fields, so that a misspelled optional member is an error instead of being ignored.
     """
 
     def __init__(self, struct: type[S], check: Callable[[S], Iterable[FieldError]] | None = None) -> None:
@@ -36,19 +36,19 @@ class BodyDecoder(Generic[S]):
         self._fields = {field.encode_name: _Field(field) for field in msgspec.structs.fields(struct)}
 
     def decode(self, body: bytes | msgspec.Raw) -> S:
-        """The value of `body`.
-
-        Raises MalformedJSON where it is not JSON, InvalidInput where it is not `struct`.
-        """
+        """Decode `body`. Raises MalformedJSON if it is not JSON, InvalidInput if it is not a valid `struct`."""
         errors, value = self.inspect(body)
         if value is None:
             raise InvalidInput(errors=tuple(errors))
         return value
 
     def inspect(self, body: bytes | msgspec.Raw, pointer: str = "") -> tuple[list[FieldError], S | None]:
-        """Either no errors and the value, or the errors of the object at `pointer` and None."""
+        """Decode the object at the JSON pointer `pointer`. Return no errors and the value, or the errors and None.
+
+        Raises MalformedJSON if `body` is not JSON.
+        """
         try:
-            errors, value = self._decode_or_inspect(body, pointer)
+            errors, value = self._decode(body, pointer)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             _refuse_malformed(bytes(body), pointer, error)
         if errors:
@@ -56,18 +56,16 @@ class BodyDecoder(Generic[S]):
         found = [FieldError(pointer + e.field, e.message) for e in self._check(value)] if self._check else []
         return (found, None) if found else ([], value)
 
-    def _decode_or_inspect(self, body: bytes | msgspec.Raw, pointer: str) -> tuple[list[FieldError], Any]:
+    def _decode(self, body: bytes | msgspec.Raw, pointer: str) -> tuple[list[FieldError], Any]:
         try:
             return [], self._decoder.decode(body)
-        except msgspec.ValidationError:
-            return self._inspect_members(body, pointer)
+        except msgspec.ValidationError:  # it names only the first mistake
+            return self._decode_members(body, pointer)
 
-    def _inspect_members(self, body: bytes | msgspec.Raw, pointer: str) -> tuple[list[FieldError], Any]:
-        """Decode member by member, the last of a name counting, to find every wrong one."""
-        try:
-            members = _members.decode(body)
-        except msgspec.ValidationError:
-            _anything.decode(body)  # raises where what comes after the first token is no JSON
+    def _decode_members(self, body: bytes | msgspec.Raw, pointer: str) -> tuple[list[FieldError], Any]:
+        """Decode member by member, to find every wrong one. Of members with the same name, the last one counts."""
+        members = _object_members(body)
+        if members is None:
             return [FieldError(pointer, "must be a JSON object")], None
         errors: list[FieldError] = []
         values: dict[str, Any] = {}
@@ -80,16 +78,12 @@ class BodyDecoder(Generic[S]):
                 values[name] = field.decoder.decode(members[name])
             except msgspec.ValidationError as error:
                 errors.append(FieldError(f"{pointer}/{name}", field.rule or _explain(error)))
-        errors.extend(
-            FieldError(f"{pointer}/{_escape(name)}", "is not a field of this resource")
-            for name in members
-            if name not in self._fields
-        )
+        errors += _unknown_members(members, self._fields, pointer)
         return errors, None if errors else self._struct(**values)
 
 
 class _Field:
-    """A field of a struct by itself: `rule` is the `description` of its `Meta`, which then explains every mistake."""
+    """Decodes one field of a struct. `rule` is the `description` of its `Meta`: the message for every mistake."""
 
     def __init__(self, field: msgspec.structs.FieldInfo) -> None:
         self.required = field.required
@@ -100,7 +94,7 @@ class _Field:
 
 
 class ArrayDecoder(Generic[S]):
-    """Decodes a JSON array of objects, or an object whose one member `wrapper` is that array."""
+    """Decodes a JSON array of objects, or an object whose only member `wrapper` is that array."""
 
     def __init__(self, member: BodyDecoder[S], wrapper: str, longest: int) -> None:
         self._member = member
@@ -109,16 +103,17 @@ class ArrayDecoder(Generic[S]):
         self._bare = msgspec.json.Decoder(list[msgspec.Raw])
 
     def decode(self, body: bytes) -> list[S]:
-        """The members, one to `longest` of them.
+        """Decode an array of 1 to `longest` members.
 
-        Raises MalformedJSON, or InvalidInput whose errors carry each wrong member's index.
+        Raises MalformedJSON if `body` is not JSON, InvalidInput if the array or a member is wrong; the errors of a
+        member are at pointers with its index.
         """
-        pointer, raw = self._unwrap(body)
-        if not 1 <= len(raw) <= self._longest:
+        pointer, members = self._unwrap(body)
+        if not 1 <= len(members) <= self._longest:
             raise InvalidInput(errors=(FieldError(pointer, f"must have 1 to {self._longest} members"),))
         errors: list[FieldError] = []
         values: list[S] = []
-        for index, member in enumerate(raw):
+        for index, member in enumerate(members):
             found, value = self._member.inspect(member, f"{pointer}/{index}")
             errors += found
             if value is not None:
@@ -128,13 +123,12 @@ class ArrayDecoder(Generic[S]):
         return values
 
     def _unwrap(self, body: bytes) -> tuple[str, list[msgspec.Raw]]:
+        """Return the JSON pointer of the array in `body`, and the array's members."""
         try:
             if body.lstrip(b" \t\r\n").startswith(b"["):
                 return "", self._members(body, "")
-            outer = self._outer(body)
-            self._expect_only_wrapper(outer)
             pointer = f"/{self._wrapper}"
-            return pointer, self._members(outer[self._wrapper], pointer)
+            return pointer, self._members(self._wrapped(body), pointer)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             _refuse_malformed(body, "", error)
 
@@ -144,29 +138,23 @@ class ArrayDecoder(Generic[S]):
         except msgspec.ValidationError:
             raise InvalidInput(errors=(FieldError(pointer, "must be a JSON array"),)) from None
 
-    def _outer(self, body: bytes) -> dict[str, msgspec.Raw]:
-        try:
-            return _members.decode(body)
-        except msgspec.ValidationError:
-            _anything.decode(body)  # raises where what comes after the first token is no JSON
-            raise InvalidInput(errors=(FieldError("", "must be a JSON array"),)) from None
-
-    def _expect_only_wrapper(self, members: Mapping[str, msgspec.Raw]) -> None:
-        errors = [
-            FieldError(f"/{_escape(name)}", "is not a field of this resource")
-            for name in members
-            if name != self._wrapper
-        ]
+    def _wrapped(self, body: bytes) -> msgspec.Raw:
+        """Return the member `wrapper` of an object that has no other member."""
+        members = _object_members(body)
+        if members is None:
+            raise InvalidInput(errors=(FieldError("", "must be a JSON array"),))
+        errors = _unknown_members(members, (self._wrapper,), "")
         if self._wrapper not in members:
             errors.append(FieldError(f"/{self._wrapper}", "is required"))
         if errors:
             raise InvalidInput(errors=tuple(errors))
+        return members[self._wrapper]
 
 
-def without_nul(value: msgspec.Struct) -> Iterator[FieldError]:
-    """What is wrong where a text of `value` holds U+0000.
+def nul_errors(value: msgspec.Struct) -> Iterator[FieldError]:
+    """Yield an error for each text of `value` that contains U+0000.
 
-    Cassandra would store it, and then no tool that ends its strings with it could read the row.
+    Cassandra would store it, but tools that use it to terminate strings could not read the row.
     """
     for name, content in msgspec.structs.asdict(value).items():
         texts = enumerate(content) if isinstance(content, list) else [(None, content)]
@@ -177,9 +165,9 @@ def without_nul(value: msgspec.Struct) -> Iterator[FieldError]:
 
 
 class QueryValues:
-    """Reads query parameters, gathers what is wrong with them, and raises once for all.
+    """Reads query parameters and collects their errors, which `check` raises together.
 
-    Of a parameter given twice the last counts, as of a member named twice.
+    Of parameters with the same name, the last one counts, as with members of a body.
     """
 
     def __init__(self, query: Mapping[str, str]) -> None:
@@ -187,7 +175,7 @@ class QueryValues:
         self._errors: list[FieldError] = []
 
     def integer(self, name: str, at_least: int, at_most: int) -> int | None:
-        """The integer in plain decimal digits within its bounds, or None where the parameter is absent."""
+        """Return the integer, in decimal digits and within the bounds, or None if the parameter is absent or wrong."""
         text = self._query.get(name)
         if text is None:
             return None
@@ -197,21 +185,21 @@ class QueryValues:
         return None
 
     def text(self, name: str) -> str | None:
-        """The parameter as it was sent, or None."""
+        """Return the parameter as it was sent, or None if it is absent."""
         return self._query.get(name)
 
     def wrong(self, name: str, message: str) -> None:
-        """Note that parameter `name` is wrong."""
+        """Record an error of the parameter `name`."""
         self._errors.append(FieldError(f"query.{name}", message))
 
     def check(self) -> None:
-        """Raise InvalidInput if anything read so far was wrong."""
+        """Raise InvalidInput if a parameter read so far was wrong."""
         if self._errors:
             raise InvalidInput(errors=tuple(self._errors))
 
 
 def check_text(body: bytes) -> None:
-    """Raise MalformedJSON where `body` is not UTF-8: msgspec looks only into the strings that it decodes."""
+    """Raise MalformedJSON if `body` is not UTF-8. msgspec checks only the strings that it decodes."""
     try:
         body.decode()
     except UnicodeDecodeError as error:
@@ -219,8 +207,8 @@ def check_text(body: bytes) -> None:
 
 
 def check_depth(body: bytes, deepest: int) -> None:
-    """Raise MalformedJSON where arrays and objects in `body` nest deeper than `deepest`."""
-    if body.count(b"[") + body.count(b"{") <= deepest:
+    """Raise MalformedJSON if arrays and objects in `body` nest deeper than `deepest` levels."""
+    if body.count(b"[") + body.count(b"{") <= deepest:  # fast path: too few brackets to nest deeper
         return
     depth = 0
     for bracket in re.finditer(rb"[\[\]{}]", _string_literal.sub(b"", body)):
@@ -229,8 +217,22 @@ def check_depth(body: bytes, deepest: int) -> None:
             raise MalformedJSON(f"The body nests deeper than the {deepest} levels this service reads.")
 
 
+def _object_members(body: bytes | msgspec.Raw) -> dict[str, msgspec.Raw] | None:
+    """Return the undecoded members of a JSON object, or None for other JSON. Raises DecodeError if it is not JSON."""
+    try:
+        return _members.decode(body)
+    except msgspec.ValidationError:
+        _anything.decode(body)  # the decoder above stopped at the first token; what follows may not be JSON
+        return None
+
+
+def _unknown_members(members: Iterable[str], known: Container[str], pointer: str) -> list[FieldError]:
+    message = "is not a field of this resource"
+    return [FieldError(f"{pointer}/{_escape(name)}", message) for name in members if name not in known]
+
+
 def _explain(error: msgspec.ValidationError) -> str:
-    """Return msgspec's sentence as what is said of a field: it names types and bounds, never the value sent."""
+    """Return msgspec's message as the error of a field. It names types and bounds, never the value that was sent."""
     message, _, path = str(error).partition(" - at `$")
     message = message.replace("Expected", "expected").replace("`", "")
     inside = path.rstrip("`")
@@ -238,9 +240,9 @@ def _explain(error: msgspec.ValidationError) -> str:
 
 
 def _refuse_malformed(body: bytes, pointer: str, cause: Exception) -> NoReturn:
-    """Raise MalformedJSON, or InvalidInput where the grammar is right and a string is no Unicode text.
+    """Raise MalformedJSON, or InvalidInput if the only fault of `body` is a string with a lone surrogate.
 
-    msgspec reads neither; RFC 8259 section 8.2 lets the grammar hold what UTF-8 cannot encode.
+    msgspec refuses both with the same error. RFC 8259 section 8.2 allows lone surrogates, which UTF-8 cannot encode.
     """
     if isinstance(cause, msgspec.DecodeError):
         fields = _fields_with_lone_surrogates(body, pointer)
@@ -251,6 +253,11 @@ def _refuse_malformed(body: bytes, pointer: str, cause: Exception) -> NoReturn:
 
 
 def _fields_with_lone_surrogates(body: bytes, pointer: str) -> list[str]:
+    """Return the JSON pointers of strings with lone surrogates; none if `body` is not JSON.
+
+    The standard library's parser accepts lone surrogates, so it can locate them. It runs only for a refused body.
+    """
+
     def refuse(constant: str) -> NoReturn:
         raise ValueError(constant)
 
@@ -261,6 +268,7 @@ def _fields_with_lone_surrogates(body: bytes, pointer: str) -> list[str]:
 
 
 def _lone_surrogates(value: Any, pointer: str) -> Iterable[str]:
+    """Yield the JSON pointers of strings with lone surrogates in `value`; a member's name counts for its object."""
     if isinstance(value, str) and not _is_unicode(value):
         yield pointer
     elif isinstance(value, list):
@@ -278,6 +286,6 @@ def _is_unicode(text: str) -> bool:
 
 
 def _escape(name: str) -> str:
-    """A member name as a JSON pointer token (RFC 6901 section 3), cut where a client sends a book."""
+    """Return a member name as a JSON pointer token (RFC 6901 section 3), cut to 100 characters."""
     text = name[:100].encode("utf-8", "replace").decode()
     return text.replace("~", "~0").replace("/", "~1")

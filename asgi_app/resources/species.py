@@ -13,7 +13,7 @@ from asgi_app.http.context import database_of, deadline_of, queries_of
 from asgi_app.http.paths import location, path_segment
 from asgi_app.http.requests import LONGEST_KEY, json_body, key_fits, path_key
 from asgi_app.http.responses import JsonResponse, json_response
-from asgi_app.http.validation import BodyDecoder, without_nul
+from asgi_app.http.validation import BodyDecoder, nul_errors
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables.builtin import ANIMALS, PLANTS
 from asgi_app.tables.table import Table
@@ -47,7 +47,7 @@ def _text_errors(animal: AnimalFields) -> Iterator[FieldError]:
     for name in ANIMALS.primary_key:
         if not key_fits(getattr(animal, name)):
             yield FieldError(f"/{name}", f"must have at most {LONGEST_KEY} bytes of UTF-8")
-    yield from without_nul(animal)
+    yield from nul_errors(animal)
 
 
 animal_fields = BodyDecoder(AnimalFields, _text_errors)

@@ -22,7 +22,7 @@ from asgi_app.http.paths import location
 from asgi_app.http.requests import json_body, path_uuid
 from asgi_app.http.response_headers import next_page
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
-from asgi_app.http.validation import ArrayDecoder, BodyDecoder, QueryValues, without_nul
+from asgi_app.http.validation import ArrayDecoder, BodyDecoder, QueryValues, nul_errors
 from asgi_app.paging import Gathered, gather
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables.builtin import USERS
@@ -96,10 +96,10 @@ def _change_errors(changes: UserChanges) -> Iterator[FieldError]:
     """Yield what is wrong with `changes` beyond the types of its fields."""
     if all(value is UNSET for value in msgspec.structs.astuple(changes)):
         yield FieldError("", "must have at least one of name, email, age")
-    yield from without_nul(changes)
+    yield from nul_errors(changes)
 
 
-user_fields = BodyDecoder(UserFields, without_nul)
+user_fields = BodyDecoder(UserFields, nul_errors)
 user_changes = BodyDecoder(UserChanges, _change_errors)
 user_batch = ArrayDecoder(user_fields, "users", MAX_BATCH_USERS)
 
