@@ -1,4 +1,4 @@
-"""One real Cassandra for the whole run, booted by the first test that asks for it, and what most tests need on it."""
+"""Shared fixtures and hooks: one real Cassandra for the whole run, event loops, markers, hypothesis."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 from cassandra.cluster import Session
 from helpers.cassandra import connected, own_keyspace
-from helpers.loops import EVERY_LOOP
+from helpers.loops import LOOPS
 from helpers.service import serving, settings_for
 from starlette.applications import Starlette
 
@@ -19,26 +20,26 @@ from asgi_app.local_node import NodeSpec, local_node
 from asgi_app.settings import Settings
 
 NODE_VARIABLE = "TEST_CASSANDRA_NODE"
-"""Names a node to use (host:port) in place of a fresh one, which saves its boot while you work on the tests."""
+"""The environment variable that names a running node (host:port) to use, which saves the boot of a fresh one."""
 
 NodeAddress = tuple[str, int]
 
 
 @pytest.fixture(scope="session")
 def node_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeAddress]:
-    """Host and port of a running node, the same for every test: give each suite a keyspace of its own."""
+    """Host and port of a running node, which all tests share. A test that needs a keyspace to itself creates one."""
     named = os.environ.get(NODE_VARIABLE)
     if named:
         yield _running_node(named)
         return
-    # More heap than a demo has: the suites of the whole run share this node.
+    # More heap than the demo's node, because all tests of the run share it.
     spec = NodeSpec(data=tmp_path_factory.mktemp("cassandra"), heap="768m")
     with local_node(spec) as node:
         yield node.host, node.port
 
 
 def _running_node(named: str) -> NodeAddress:
-    """The address that the variable names. Fails the run where nothing listens, which is what was asked for."""
+    """Return the address `named`. Fails the run if nothing listens there, rather than booting another node."""
     host, _, port = named.rpartition(":")
     if not host or not port.isdigit():
         pytest.fail(f"{NODE_VARIABLE} must be host:port.")
@@ -49,53 +50,80 @@ def _running_node(named: str) -> NodeAddress:
     return host, int(port)
 
 
-ROOMS = frozenset({"driver", "http", "runtime", "tables", "telemetry"})
-"""Folders of tests whose async tests run on every event loop that the service supports."""
+EVERY_LOOP_FOLDERS = frozenset({"driver", "http", "runtime", "tables", "telemetry"})
+"""Folders whose async tests run on every event loop, unless a test or module has the marker `loops`."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make property tests independent of how busy the machine is and of what other threads do."""
+    profile = hypothesis.settings.register_profile
+    profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    profile("fast", hypothesis.settings.get_profile("tests"), max_examples=10)  # for scripts/test-fast
+    hypothesis.settings.load_profile("tests")
+    # Hypothesis compares the global random state before and after each draw. The driver's threads use it too.
+    config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that needs a Cassandra node as `cassandra`."""
+    for item in items:
+        if "node_address" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.cassandra)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the async tests of `ROOMS` on every event loop, except those of a module that chooses its own."""
-    chooses = hasattr(metafunc.module, "anyio_backend")
-    if "anyio_backend" in metafunc.fixturenames and metafunc.definition.path.parent.name in ROOMS and not chooses:
-        metafunc.parametrize("anyio_backend", EVERY_LOOP, indirect=True)
+    """Run an async test on the event loops that its marker `loops` names, in `EVERY_LOOP_FOLDERS` on all of them."""
+    if "anyio_backend" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("loops")
+    in_every_loop_folder = metafunc.definition.path.parent.name in EVERY_LOOP_FOLDERS
+    names = marker.args if marker is not None else tuple(LOOPS) if in_every_loop_folder else ()
+    if names:
+        loops = [LOOPS[name] for name in names]
+        metafunc.parametrize("anyio_backend", loops, ids=names, scope="module", indirect=True)
 
 
 @pytest.fixture(scope="module")
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Return the event loop of an async test: asyncio, unless the test asks for another one."""
-    return getattr(request, "param", ("asyncio", {"use_uvloop": False}))
+    """The event loop of an async test: asyncio, unless it is parametrized by the marker `loops` or its folder."""
+    return getattr(request, "param", LOOPS["asyncio"])
 
 
 @pytest.fixture(scope="session")
 def cql(node_address: tuple[str, int]) -> Iterator[Session]:
-    """The tests' own driver session."""
+    """A driver session of the tests, beside the application's."""
     with connected(*node_address) as session:
         yield session
 
 
 @pytest.fixture(scope="session")
 def keyspace(cql: Session) -> Iterator[str]:
-    """This run's keyspace, with the three tables."""
+    """The name of this run's keyspace, which has the three tables."""
     with own_keyspace(cql) as name:
         yield name
 
 
 @pytest.fixture(scope="session")
 def settings(node_address: tuple[str, int], keyspace: str) -> Settings:
+    """Settings for the node and this run's keyspace."""
     return settings_for(node_address, keyspace)
 
 
 @pytest.fixture(scope="module")
 async def service(anyio_backend: Any, settings: Settings) -> AsyncIterator[tuple[Starlette, httpx.AsyncClient]]:
+    """A running application and a client of it, shared by the tests of a module."""
     async with serving(settings) as started:
         yield started
 
 
 @pytest.fixture
 def app(service: tuple[Starlette, httpx.AsyncClient]) -> Starlette:
+    """The running application."""
     return service[0]
 
 
 @pytest.fixture
 def client(service: tuple[Starlette, httpx.AsyncClient]) -> httpx.AsyncClient:
+    """A client of the running application."""
     return service[1]

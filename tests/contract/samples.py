@@ -1,4 +1,4 @@
-"""Values the suite sends and expects."""
+"""Values that the contract's tests send and expect."""
 
 from __future__ import annotations
 
@@ -10,15 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from cassandra.cluster import Session
-from helpers.loops import EVERY_LOOP
+from helpers.loops import LOOPS
 
-every_loop = pytest.mark.parametrize(
-    "anyio_backend",
-    EVERY_LOOP,
-    scope="module",
-    indirect=True,
-)
-"""Marks the core of the suite, which must pass on each event loop."""
+every_loop = pytest.mark.loops(*LOOPS)
+"""Marks tests to run on every event loop that the service supports."""
 
 ADA: dict[str, Any] = {"name": "Ada", "email": "ada@example.com", "age": 36}
 BO: dict[str, Any] = {"name": "Bo", "email": "bo@example.org", "age": 41}
@@ -35,18 +30,18 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 USER_FIELDS = ["id", "name", "email", "age", "created_at", "updated_at"]
 JSON = {"Content-Type": "application/json"}
 LONG_AGO = 1_000_000
-"""A write timestamp, in microseconds, that no ballot is older than: see "Clocks and conditions" of the contract."""
+"""A write timestamp in microseconds, older than any Paxos ballot: see "Clocks and conditions" in the contract."""
 
 
 async def create(client: httpx.AsyncClient, *, prefix: str = "", **changes: Any) -> Any:
-    """A new user, as the service below `prefix` answered it."""
+    """Create a user with POST and return the answer's body. `prefix` is where the service is mounted."""
     response = await client.post(f"{prefix}/users", json=ADA | changes)
     assert response.status_code == 201, response.text
     return response.json()
 
 
 def insert_users(cql: Session, table: str, ages: list[int]) -> list[str]:
-    """Users with these ages, written behind the service's back; their ids."""
+    """Insert users with these ages by the driver, past the service, and return their ids."""
     statement = cql.prepare(
         f"INSERT INTO {table} (id, name, email, age, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
         f" USING TIMESTAMP {LONG_AGO}"
@@ -62,5 +57,5 @@ def insert_users(cql: Session, table: str, ages: list[int]) -> list[str]:
 
 
 def token_in(response: httpx.Response) -> str:
-    """The page token in the Link to the next page of a list."""
+    """Return the page token in the Link field of a list, which leads to the next page."""
     return parse_qs(urlsplit(response.links["next"]["url"]).query)["page_state"][0]

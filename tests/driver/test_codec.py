@@ -12,9 +12,8 @@ import msgspec
 import pytest
 from cassandra import cqltypes as cql
 from cassandra import util
-from helpers.properties import given
 from helpers.wire import int32
-from hypothesis import example
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asgi_app.driver.codec import codec_for, timestamp_text

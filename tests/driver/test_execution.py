@@ -23,7 +23,6 @@ from cassandra.policies import ConstantSpeculativeExecutionPolicy, HostDistance,
 from cassandra.pool import Host, HostConnection
 from cassandra.protocol import ColumnMetadata, ExecuteMessage, QueryMessage, ServerError
 from cassandra.query import UNSET_VALUE, PreparedStatement
-from helpers.loops import ASYNCIO_LOOPS
 from helpers.scripted_node import ERROR, EXECUTE, INT, RESULT, Asked, Peer, error, rows, scripted_node
 from helpers.service import settings_for
 from helpers.waiting import LONG, eventually, in_thread
@@ -36,19 +35,10 @@ from asgi_app.driver.page import RowPage
 from asgi_app.driver.protocol import KnownColumns, RawProtocolHandler, keep_page
 from asgi_app.driver.result import Result
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.loops("asyncio", "uvloop")]  # trio does not read the driver's sockets
 
 SOON = 5.0
 """Seconds within which something is told that needs no waiting, on a busy machine."""
-
-
-@pytest.fixture(
-    scope="module",
-    params=ASYNCIO_LOOPS,
-)
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Those that read the driver's sockets."""
-    return request.param
 
 
 class Reports:

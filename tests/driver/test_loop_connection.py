@@ -25,7 +25,6 @@ from cassandra.connection import (
     ProtocolError,
 )
 from cassandra.protocol import EventMessage, OptionsMessage, ProtocolHandler, QueryMessage, ReadyMessage
-from helpers.loops import ASYNCIO_LOOPS
 from helpers.scripted_node import (
     BLOB,
     ERROR,
@@ -52,18 +51,12 @@ from asgi_app.driver.cluster import build_cluster
 from asgi_app.driver.loop_connection import READ_AT_ONCE, LoopConnection, connection_class_for
 from asgi_app.driver.protocol import RawProtocolHandler, keep_page
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.loops("asyncio", "uvloop")]  # trio does not read the driver's sockets
 
 SOON = 5.0
 """Seconds within which something is told that needs no waiting, on a busy machine."""
 
 VERSIONS = [4, 5]
-
-
-@pytest.fixture(params=ASYNCIO_LOOPS)
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Those that read the driver's sockets."""
-    return request.param
 
 
 class Line:

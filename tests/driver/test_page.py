@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 from cassandra import cqltypes, protocol
-from helpers.properties import given
 from helpers.wire import cell, encoded, int32, string
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_app.driver import page as page_module

@@ -16,7 +16,6 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
-from helpers.loops import ASYNCIO_LOOPS
 from helpers.waiting import eventually
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -24,6 +23,8 @@ from hypothesis import strategies as st
 
 from asgi_app.driver import timers as timers_module
 from asgi_app.driver.timers import Timers
+
+pytestmark = pytest.mark.loops("asyncio", "uvloop")  # the timers use what asyncio loops have
 
 LONG = 20.0
 """Seconds: longer than any test takes unless it hangs."""
@@ -206,12 +207,6 @@ def test_they_outlive_a_clock_that_stood_still(clock: Clock) -> None:
 
 
 # --- on the event loops
-
-
-@pytest.fixture(params=ASYNCIO_LOOPS)
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Those that read the driver's sockets."""
-    return request.param
 
 
 def here() -> Timers:

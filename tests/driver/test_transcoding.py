@@ -16,8 +16,8 @@ from contextlib import suppress
 import msgspec
 import pytest
 from cassandra import cqltypes
-from helpers.properties import given
 from helpers.wire import cell, encoded
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_app.driver import transcoding

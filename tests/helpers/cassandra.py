@@ -1,4 +1,4 @@
-"""A driver session of the tests' own, beside the application's, and keyspaces that are dropped again."""
+"""A driver session of the tests, beside the application's, and keyspaces that are dropped after use."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from asgi_app.tables.table import Table
 
 ONE_REPLICA = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
 DDL_TIMEOUT = 60.0
-"""Seconds: a node that boots its first tables on a busy machine may take long, and must not fail a run."""
+"""Seconds that a schema change may take: generous, because a node that creates its first tables is slow."""
 
 
 @contextmanager
 def connected(host: str, port: int) -> Iterator[Session]:
-    """A plain driver session, to write what the service never would and to see what it wrote."""
+    """Open a plain driver session, to write what the service never would and to read what it wrote.
+
+    Its threads do not change while it is open, because it ignores schema changes and has one worker: tests that count
+    threads hold beside other users of the node.
+    """
     profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=DDL_TIMEOUT)
     cluster = Cluster(
         [(host, port)],
@@ -29,6 +33,9 @@ def connected(host: str, port: int) -> Iterator[Session]:
         protocol_version=4,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         control_connection_timeout=DDL_TIMEOUT,
+        executor_threads=1,
+        schema_metadata_enabled=False,
+        schema_event_refresh_window=-1,  # disabled
     )
     try:
         yield cluster.connect()
@@ -38,7 +45,7 @@ def connected(host: str, port: int) -> Iterator[Session]:
 
 @contextmanager
 def own_keyspace(session: Session, tables: Iterable[Table] = TABLES) -> Iterator[str]:
-    """A new keyspace with `tables`, for as long as the context lasts."""
+    """Create a keyspace with `tables`, and drop it at the end of the context. Returns its name."""
     name = unused_keyspace()
     create(session, name, tables)
     try:
@@ -48,22 +55,22 @@ def own_keyspace(session: Session, tables: Iterable[Table] = TABLES) -> Iterator
 
 
 def unused_keyspace() -> str:
-    """The name of a keyspace that is not there."""
+    """Return a name for a new keyspace."""
     return f"contract_{uuid.uuid4().hex}"
 
 
 def create(session: Session, keyspace: str, tables: Iterable[Table] = TABLES) -> None:
-    """Create a keyspace and tables, those that are not there yet."""
+    """Create a keyspace and tables if they do not exist."""
     session.execute(create_keyspace(keyspace, ONE_REPLICA))
     for table in tables:
         session.execute(Queries(keyspace, table).create_table())
 
 
 def count(session: Session, table: str) -> int:
-    """How many rows `keyspace.table` has."""
+    """Return the number of rows of `keyspace.table`."""
     return len(list(session.execute(f"SELECT * FROM {table}")))
 
 
 def column(session: Session, table: str, name: str) -> list[Any]:
-    """The values of one column, over all rows, in the server's order."""
+    """Return the values of one column of all rows, in Cassandra's order."""
     return [row[0] for row in session.execute(f"SELECT {name} FROM {table}")]

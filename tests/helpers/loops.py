@@ -1,11 +1,12 @@
-"""The event loops that the service promises, as parameters of the fixture `anyio_backend`."""
+"""The event loops that the service supports."""
 
-import pytest
+from __future__ import annotations
 
-ASYNCIO_LOOPS = (
-    pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-)
-"""Those that read the driver's sockets."""
+from typing import Any
 
-EVERY_LOOP = (*ASYNCIO_LOOPS, pytest.param(("trio", {}), id="trio"))
+LOOPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "asyncio": ("asyncio", {"use_uvloop": False}),
+    "uvloop": ("asyncio", {"use_uvloop": True}),
+    "trio": ("trio", {}),
+}
+"""anyio's backend and its options for each event loop."""

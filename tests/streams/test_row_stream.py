@@ -20,7 +20,7 @@ import anyio.lowlevel
 import msgspec
 import pytest
 from cassandra.cqltypes import Int32Type
-from contract.samples import every_loop
+from helpers.loops import LOOPS
 from starlette.types import Message
 
 from asgi_app.db import OpenStreams
@@ -44,7 +44,7 @@ from asgi_app.tables.builtin import PLANTS
 from asgi_app.tables.cql import Statement
 from asgi_app.telemetry.metrics import Metrics
 
-pytestmark = [pytest.mark.anyio, every_loop]
+pytestmark = [pytest.mark.anyio, pytest.mark.loops(*LOOPS)]
 
 SELECT = Statement("SELECT n FROM numbers", idempotent=True, writes=False)
 LONG = 20.0
