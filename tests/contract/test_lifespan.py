@@ -14,9 +14,11 @@ import pytest
 import trio
 from cassandra.cluster import Session
 from helpers.cassandra import own_keyspace
+from helpers.loops import LOOPS
 from helpers.ports import free_port
 from helpers.problems import problem
 from helpers.service import client_of, serving, settings_for
+from helpers.waiting import wait_until
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -144,14 +146,7 @@ def _task_count() -> int:
         return trio.lowlevel.current_statistics().tasks_living
 
 
-LOOPS: list[tuple[str, dict[str, Any]]] = [
-    ("asyncio", {"use_uvloop": False}),
-    ("asyncio", {"use_uvloop": True}),
-    ("trio", {}),
-]
-
-
-@pytest.mark.parametrize(("backend", "options"), LOOPS, ids=["asyncio", "uvloop", "trio"])
+@pytest.mark.parametrize(("backend", "options"), LOOPS.values(), ids=LOOPS)
 def test_threads_are_bounded_while_it_runs_and_gone_when_it_has_ended(
     settings: Settings, cql: Session, backend: str, options: dict[str, Any]
 ) -> None:
@@ -162,9 +157,7 @@ def test_threads_are_bounded_while_it_runs_and_gone_when_it_has_ended(
     # Beside the driver's own (two executors, timers, heartbeat, reactor): the dispatcher's submitter and its four.
     assert max(while_open) - len(before) <= 16
     assert while_open[-1] <= max(while_open[0], while_open[1])
-    for thread in _extra(before):
-        thread.join(10)
-    assert [thread.name for thread in _extra(before)] == []
+    wait_until("the application's threads have ended", lambda: not _extra(before))
 
 
 def _extra(before: set[threading.Thread]) -> list[threading.Thread]:

@@ -1,4 +1,4 @@
-"""An address of a node: a listening socket that forwards to it, and that a test closes or freezes."""
+"""A TCP forwarder to a node, which a test can freeze or close."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ Address = tuple[str, int]
 
 
 class Forwarder:
-    """Forwards each connection to `node`, in threads of its own, until it is closed."""
+    """Forwards each connection to `node`, in threads, until it is closed. `address` is where it listens."""
 
     def __init__(self, listener: socket.socket, node: Address) -> None:
+        self.address: Address = listener.getsockname()
         self._listener = listener
         self._node = node
         self._flows = threading.Event()
@@ -26,20 +27,20 @@ class Forwarder:
 
     @property
     def connections(self) -> int:
-        """How many connections of clients are open now."""
+        """The number of client connections that are open."""
         with self._lock:
             return len(self._open) // 2
 
     def freeze(self) -> None:
-        """Forward nothing any more and close nothing, as a network does that loses every packet."""
+        """Hold everything back and close nothing, like a network that loses every packet."""
         self._flows.clear()
 
     def thaw(self) -> None:
-        """Forward again, beginning with what was held."""
+        """Forward again, beginning with what was held back."""
         self._flows.set()
 
     def close(self) -> None:
-        """Listen no more and break every connection."""
+        """Stop listening and break every connection."""
         self._break(self._listener)
         self.thaw()
         with self._lock:
@@ -80,7 +81,7 @@ class Forwarder:
 
 @contextmanager
 def forwarder(address: Address, node: Address) -> Iterator[Forwarder]:
-    """Return a forwarder from `address` to `node`, closed with the block."""
+    """Forward from `address` to `node` until the end of the context. Port 0 chooses a free port."""
     running = Forwarder(socket.create_server(address), node)
     try:
         yield running

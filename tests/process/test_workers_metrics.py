@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -62,13 +63,21 @@ def scraped(client: httpx.Client) -> Figures:
     return figures(client.get("/metrics", headers={"Accept": "text/plain"}).text)
 
 
+def text_and_json(client: httpx.Client, requests: int) -> tuple[Figures, dict[str, Any]] | None:
+    """Return the metrics as text and as JSON, or None while a request that was answered is not counted yet.
+
+    A worker counts a request after its answer is sent, so another worker can be scraped in between.
+    """
+    text, json = scraped(client), client.get("/metrics").json()
+    in_total = text.of("http_requests_total", route="/livez", method="GET", status="200")
+    in_histogram = text.of("http_request_seconds_count", route="/livez", method="GET")
+    both_agree = json["requests"] == text.sum("http_requests_total") + 1  # the scrape of the text
+    return (text, json) if in_total == in_histogram == requests and both_agree else None
+
+
 def assert_every_scrape_has(client: httpx.Client, requests: int) -> None:
     for _ in range(10):
-        text = scraped(client)
-        assert text.of("http_requests_total", route="/livez", method="GET", status="200") == requests
-        assert text.of("http_request_seconds_count", route="/livez", method="GET") == requests
-        json = client.get("/metrics").json()
-        assert json["requests"] == text.sum("http_requests_total") + 1  # the scrape of the text
+        text, json = wait_until("every request is counted", lambda: text_and_json(client, requests))
         assert json["total_queries"] == text.of("cassandra_statement_seconds_count")
         assert json["active_connections"] == text.sum("cassandra_node_connections") == WORKERS
         assert json["total_requests"] == json["requests"]
