@@ -8,7 +8,7 @@ reading of RFC 9112 to both.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from asgi_app.errors import FieldError, InvalidHeader, MalformedRequest
 
@@ -22,7 +22,12 @@ VERSIONS = ("1.1", "1.0")
 
 _ONE_HOST = FieldError("header.Host", "must be there exactly once")
 
-_absolute_form = re.compile(rb"https?://(?P<authority>[^/?#@]+)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?", re.IGNORECASE)
+_NEVER_TRAILERS = frozenset({b"connection", b"proxy-connection", b"content-length", b"transfer-encoding"})
+"""The fields that say how long a message is, or whether the connection ends after it."""
+
+_absolute_form = re.compile(
+    rb"https?://(?P<authority>[A-Za-z0-9\-._~!$&'()*+,;=%:\[\]]+)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?", re.IGNORECASE
+)
 
 
 def checked_fields(version: str, method: bytes, fields: Fields) -> list[tuple[bytes, bytes]]:
@@ -45,6 +50,23 @@ def checked_fields(version: str, method: bytes, fields: Fields) -> list[tuple[by
     if hosts > 1 or (not hosts and version == "1.1"):
         raise InvalidHeader("Host must be there exactly once.", errors=(_ONE_HOST,))
     return checked
+
+
+def check_trailers(names: Iterable[bytes]) -> None:
+    """Raise MalformedRequest where one of these trailers is a field that only a head may have (RFC 9110 section 6.5.1).
+
+    llhttp obeys `Connection: close` among trailers: it ignores every request that comes after, and none is answered.
+    """
+    if not _NEVER_TRAILERS.isdisjoint(names):
+        raise MalformedRequest
+
+
+def expects_continue(fields: Fields) -> bool:
+    """Return whether the client waits for 100 before it sends the body (RFC 9110 section 10.1.1)."""
+    expected = [value for name, value in fields if name == b"expect"]
+    return any(
+        each.strip(OPTIONAL_WHITESPACE).lower() == b"100-continue" for value in expected for each in value.split(b",")
+    )
 
 
 def _is_chunked(version: str, fields: Fields) -> bool:

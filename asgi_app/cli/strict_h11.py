@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import h11
 from h11._receivebuffer import ReceiveBuffer
 
-from asgi_app.cli.heads import OPTIONAL_WHITESPACE, checked_fields, origin_form
+from asgi_app.cli.heads import OPTIONAL_WHITESPACE, check_trailers, checked_fields, origin_form
 from asgi_app.errors import MalformedRequest, RequestError
 
 METHODS = frozenset(
@@ -27,6 +27,7 @@ _VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
 _QUOTED = rb'"(?:[\t\x20!\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
 
 _request_line = re.compile(rb"(?P<method>[A-Z-]+) +(?P<target>[\x21-\x7e]+) +HTTP/(?P<version>[0-9]\.[0-9])")
+_beginning = re.compile(rb"[\r\n]*(?P<method>[A-Z-]+) +[\x21-\x7e]*(?: .*)?", re.DOTALL)
 _field = re.compile(rb"(?P<name>%b+):(?P<value>%b)" % (_TOKEN, _VALUE))
 _length = re.compile(rb"[0-9]+")
 _chunk = re.compile(rb"(?P<size>[0-9A-Fa-f]+)(?:;%b+(?:=(?:%b*|%b))?)*\r\n" % (_TOKEN, _TOKEN, _QUOTED))
@@ -77,8 +78,7 @@ class _StrictBuffer(ReceiveBuffer):
             raise MalformedRequest  # a line ended with a bare line feed
         if self.reads_head:
             return _checked_head(lines)
-        if any(name in (b"content-length", b"transfer-encoding") for name, _ in _fields(lines)):
-            raise MalformedRequest  # not allowed in trailers
+        check_trailers(name for name, _ in _fields(lines))
         return lines
 
     def maybe_extract_next_line(self) -> bytearray | None:
@@ -97,6 +97,12 @@ class _StrictBuffer(ReceiveBuffer):
             self.maybe_extract_at_most(1)
 
 
+def may_begin(data: bytes | bytearray) -> bool:
+    """Return whether a request line may begin like this."""
+    found = _beginning.fullmatch(data)
+    return found is not None and found["method"] in METHODS
+
+
 def _checked_head(lines: Sequence[bytearray]) -> list[bytearray]:
     """Return the lines of a head in the form that h11 expects.
 
@@ -108,13 +114,20 @@ def _checked_head(lines: Sequence[bytearray]) -> list[bytearray]:
     fields = _fields(lines[1:])
     _check_lengths(fields)
     method = bytes(request["method"])
-    checked_fields(request["version"].decode(), method, fields)
     target, authority = origin_form(method, bytes(request["target"]))
+    checked_fields(request["version"].decode(), method, fields)
     head = bytearray(b"%b %b HTTP/%b" % (method, target, request["version"]))
+    ends = [bytearray(b"connection: close")] if _names_proxy_connection_close(fields) else []
     if authority is None:
-        return [head, *lines[1:]]
+        return [head, *lines[1:], *ends]
     others = [line for line, (name, _) in zip(lines[1:], fields, strict=True) if name != b"host"]
-    return [head, bytearray(b"host: " + authority), *others]
+    return [head, bytearray(b"host: " + authority), *others, *ends]
+
+
+def _names_proxy_connection_close(fields: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Return whether an old client's `Proxy-Connection` says `close`, which llhttp takes for a `Connection: close`."""
+    options = [value.lower().split(b",") for name, value in fields if name == b"proxy-connection"]
+    return any(option.strip(OPTIONAL_WHITESPACE) == b"close" for given in options for option in given)
 
 
 def _fields(lines: Sequence[bytearray]) -> list[tuple[bytes, bytes]]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import h11
 
-from asgi_app.cli.strict_h11 import StrictConnection
+from asgi_app.cli.strict_h11 import StrictConnection, may_begin
 from asgi_app.cli.timeouts import REQUEST_LINE_BYTES, RequestLimits
-from asgi_app.errors import RequestError
+from asgi_app.errors import MalformedRequest, RequestError
 
 
 class H11Limits(RequestLimits):
@@ -37,11 +37,12 @@ class H11Limits(RequestLimits):
         return self.conn.their_state is h11.SEND_BODY or self.conn.failed_within_body
 
     def _fault(self) -> RequestError | None:
-        return self._excess() or self.conn.fault
+        return self.conn.fault or self._excess()  # after a fault the body may be what is too long
 
     def _excess(self) -> RequestError | None:
         if self.conn.their_state not in (h11.IDLE, h11.ERROR):
             return None
         buffered, _ = self.conn.trailing_data
         first_line, _, _ = buffered[: self.config.max_head_bytes + 1].partition(b"\r\n")
-        return self._size_error(len(first_line) - REQUEST_LINE_BYTES, len(buffered))
+        excess = self._size_error(len(first_line) - REQUEST_LINE_BYTES, len(buffered))
+        return excess if excess is None or may_begin(first_line) else MalformedRequest()

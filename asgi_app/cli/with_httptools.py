@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from asgi_app.cli.heads import Fields, checked_fields, origin_form, with_host
+from asgi_app.cli.heads import Fields, check_trailers, checked_fields, expects_continue, origin_form, with_host
 from asgi_app.cli.ignored_upgrades import UpgradeIgnoringParser
 from asgi_app.cli.pipelining import PipelinedInput
 from asgi_app.cli.timeouts import RequestLimits
 from asgi_app.errors import RequestError
+
+Checked = TypeVar("Checked")
 
 
 class HttpToolsInput(RequestLimits):
@@ -31,6 +33,7 @@ class HttpToolsInput(RequestLimits):
         self._unreported = 0
         self._broken_rule: RequestError | None = None
         self._upgrade_ignored = False
+        self._head_fields = 0  # how many of `headers` are no trailers
         self.length_fields = b""
         super().__init__(*args, **kwargs)
         self.parser = UpgradeIgnoringParser(self)
@@ -45,13 +48,9 @@ class HttpToolsInput(RequestLimits):
         parent.on_message_begin()
 
     def on_headers_complete(self) -> None:
-        # The scope gets its own list: `self.headers` also collects trailers, which are no header fields
-        # (RFC 9110 section 6.5.1).
-        try:
-            self.scope["headers"] = fields = self._checked_fields()
-        except RequestError as error:
-            self._broken_rule = error
-            raise
+        # `self.headers` stays as it is, for trailers: they are no header fields (RFC 9110 section 6.5.1).
+        self._head_fields = len(self.headers)
+        self.scope["headers"] = fields = self._obeying(self._checked_fields)
         parent: Any = super()
         parent.on_headers_complete()
         self._in_head = False
@@ -63,13 +62,20 @@ class HttpToolsInput(RequestLimits):
     def _checked_fields(self) -> list[tuple[bytes, bytes]]:
         """Return the fields for the application, and put the target into origin form. Raises RequestError."""
         method, version = self.parser.get_method(), self.parser.get_http_version()
+        authority = None
+        if not self.url.startswith(b"/") or b"#" in self.url:  # hardly ever, so this saves a call
+            self.url, authority = origin_form(method, self.url)
         fields = checked_fields(version, method, self.headers)
-        if version == "1.0":
-            self.expect_100_continue = False  # RFC 9110 section 10.1.1
-        if self.url.startswith(b"/") and b"#" not in self.url:  # the usual case, which saves a call
-            return fields
-        self.url, authority = origin_form(method, self.url)
+        self.expect_100_continue = version == "1.1" and expects_continue(fields)  # uvicorn takes no blank, and no list
         return fields if authority is None else with_host(fields, authority)
+
+    def _obeying(self, check: Callable[[], Checked]) -> Checked:
+        """Return what `check` returns, and keep the rule that was broken: httptools raises an error of its own."""
+        try:
+            return check()
+        except RequestError as error:
+            self._broken_rule = error
+            raise
 
     def on_body(self, body: bytes) -> None:
         self._unreported = 0
@@ -80,10 +86,15 @@ class HttpToolsInput(RequestLimits):
         if self._upgrade_ignored:  # the parser reports this to stop at the upgrade; the message goes on
             self._upgrade_ignored = False
             return
+        if len(self.headers) > self._head_fields:
+            self._obeying(self._check_trailers)
         self._in_message = False
         self._unreported = 0
         parent: Any = super()
         parent.on_message_complete()
+
+    def _check_trailers(self) -> None:
+        check_trailers(name for name, _ in self.headers[self._head_fields :])
 
     def _expects_head(self) -> bool:
         return self._in_head or not (self._in_message or self._is_answering())

@@ -99,6 +99,9 @@ CASES: Mapping[str, Case] = {
     ),
     "100-continue, refused": sized("Content-Type: text/plain\r\nExpect: 100-continue", SMUGGLED, 415, 200, early=True),
     "100-continue": sized("Expect: 100-continue", ANIMAL, 100, 201, 200, early=True),
+    "100-continue and blanks": sized("Expect: \t100-Continue ", ANIMAL, 100, 201, 200, early=True),
+    "100-continue in a list": sized("Expect: x, 100-continue", ANIMAL, 100, 201, 200, early=True),
+    "another expectation": sized("Expect: x", ANIMAL, *CREATED),
     "100-continue, HTTP/1.0": sized("Expect: 100-continue", ANIMAL, 201, version="HTTP/1.0"),
     # Two lengths, odd lengths.
     "Content-Length and chunked": post(f"Content-Length: 5\r\n{CHUNKED}", chunks(SMUGGLED), *REFUSED),
@@ -148,6 +151,12 @@ CASES: Mapping[str, Case] = {
     "trailers": post(CHUNKED, chunks(ANIMAL, trailers=b"X-One: y\r\nHost: z\r\n"), *CREATED),
     "a length as trailer": post(CHUNKED, chunks(ANIMAL, trailers=b"Content-Length: 5\r\n"), *REFUSED),
     "a coding as trailer": post(CHUNKED, chunks(ANIMAL, trailers=b"Transfer-Encoding: chunked\r\n"), *REFUSED),
+    "the end of the connection as trailer": post(CHUNKED, chunks(ANIMAL, trailers=b"Connection: close\r\n"), *REFUSED),
+    "the end as trailer, h2c": post(f"{H2C}\r\n{CHUNKED}", chunks(ANIMAL, trailers=b"Connection: close\r\n"), *REFUSED),
+    "the end as a proxy's trailer": post(CHUNKED, chunks(ANIMAL, trailers=b"Proxy-Connection: close\r\n"), *REFUSED),
+    "the end as trailer, 415": post(
+        f"Content-Type: text/plain\r\n{CHUNKED}", chunks(ANIMAL, trailers=b"Connection: close\r\n"), 415, early=True
+    ),
     "trailer with a line feed": post(CHUNKED, chunks(ANIMAL, trailers=b"X: y\n"), *REFUSED),
     "trailer that is folded": post(CHUNKED, chunks(ANIMAL, trailers=b"X: y\r\n z\r\n"), *REFUSED),
     "trailer without name": post(CHUNKED, chunks(ANIMAL, trailers=b"nonsense\r\n"), *REFUSED),
@@ -194,6 +203,13 @@ CASES: Mapping[str, Case] = {
     "absolute form, Host does not count": get("http://stranger/livez", 400, 200),
     "absolute form, no authority": get("http:///livez", *REFUSED),
     "absolute form, user": get("http://u:p@x/livez", *REFUSED),
+    "absolute form, odd host": get("http://x\\y/livez", *REFUSED),
+    "absolute form, odd path": get("http://x/livez\\", 404, 200),
+    "a wrong target before a long body": Case(
+        b"POST http:/livez HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n", b"a" * 9000, REFUSED
+    ),
+    "a wrong target and two Hosts": get("?x", *REFUSED, host="Host: x\r\nHost: x"),
+    "a good one before a long line": Case(LIVEZ, b"a" * 9000, (200, 400)),
     "absolute form, fragment": get("http://x/livez#y", *REFUSED),
     "absolute form, another scheme": get("ftp://x/livez", *REFUSED),
     "absolute form, not http": get("urn:x", *REFUSED),
@@ -234,6 +250,9 @@ CASES: Mapping[str, Case] = {
     "a blank after the version": get("/livez", *REFUSED, version="HTTP/1.1 "),
     # The end of a connection.
     "close": sized("Connection: close", ANIMAL, 201),
+    "close for a proxy": sized("Proxy-Connection: Close", ANIMAL, 201),
+    "close for a proxy, in a list": sized("Proxy-Connection: x, close", ANIMAL, 201),
+    "keep-alive for a proxy": sized("Proxy-Connection: keep-alive", ANIMAL, *CREATED),
     "close in a list": sized("Connection: keep-alive, Close", ANIMAL, 201),
     "keep-alive, HTTP/1.0": sized("Connection: keep-alive", ANIMAL, 201, version="HTTP/1.0"),
     "a good one before a bad one": Case(LIVEZ + b"GET / HTTP/1.1\r\n\r\n", b"", (200, 400)),
