@@ -16,6 +16,7 @@ from zlib import error as ZlibError  # noqa: N812 - the name says that it is an 
 import msgspec
 from cassandra import ConsistencyLevel, DriverException, UnresolvableContactPoints
 from cassandra.auth import PlainTextAuthProvider
+from cassandra.connection import ConnectionShutdown
 from cassandra.policies import (
     ConstantReconnectionPolicy,
     ConstantSpeculativeExecutionPolicy,
@@ -214,13 +215,21 @@ def _speculative_policy(delay: float, observer: Observer) -> _Speculation | None
 
 
 def _connection_class(driver: ModuleType) -> type[Any]:
-    """The driver's own, reading more at once.
+    """Return the driver's own class, which reads more at once and says so when the node closes a new connection.
 
     Its 4 KiB make fifty reads of a page of 200 kB, and with each the reading thread gives the interpreter away and may
     wait for it while rows are encoded: until the page is read, all answers behind it on the connection wait too.
     """
     default = driver.Cluster.connection_class
-    return type(default.__name__, (default,), {"in_buffer_size": _READ_AT_ONCE})
+
+    def close(self: Any) -> None:
+        """Close as the driver does; it alone would let whoever makes the connection wait until the timeout."""
+        default.close(self)
+        if not self.connected_event.is_set():
+            self.last_error = self.last_error or ConnectionShutdown(f"Connection to {self.endpoint} was closed")
+            self.connected_event.set()
+
+    return type(default.__name__, (default,), {"in_buffer_size": _READ_AT_ONCE, "close": close})
 
 
 def _connection_arguments(driver: ModuleType, settings: Settings) -> dict[str, Any]:

@@ -46,10 +46,14 @@ BAD_CREDENTIALS, IS_BOOTSTRAPPING, PROTOCOL_ERROR = 0x0100, 0x1002, 0x000A
 LOGIN: dict[str, Any] = {"cassandra_username": "app", "cassandra_password": Secret("wrong")}
 
 
-async def why(port: int, host: str = "127.0.0.1", **changes: Any) -> str:
-    """Connect in vain, by the connections that the service has on this event loop, and return the sentence."""
+async def why(port: int, host: str = "127.0.0.1", own_connections: bool = True, **changes: Any) -> str:
+    """Connect in vain, and return the sentence.
+
+    The connections are those that the service has on this event loop, or those of the commands.
+    """
     settings = settings_for((host, port), "ks", **changes)
-    make = functools.partial(build_cluster, settings, connection_class=own_connection_class())
+    connection_class = own_connection_class() if own_connections else None
+    make = functools.partial(build_cluster, settings, connection_class=connection_class)
     cluster = await in_thread(make)
     try:
         with pytest.raises(ClusterUnreachableError) as caught:
@@ -179,10 +183,12 @@ async def test_a_port_that_says_nothing() -> None:
     )
 
 
-async def test_a_port_that_closes() -> None:
-    """The driver's own connections, here those on trio, wait on."""
-    with listening(lambda stream: None) as port:
-        assert "CASSANDRA_PORT" in await why(port, cassandra_connection_timeout=1.0)
+@pytest.mark.parametrize("own", [True, False], ids=["the service", "a command"])
+async def test_a_port_that_closes(own: bool) -> None:
+    """As a balancer without a node behind it does, and a port that demands TLS without an alert."""
+    with listening(lambda stream: stream.recv(100)) as port:
+        sentence = await why(port, own_connections=own)
+    assert sentence.startswith(f"127.0.0.1:{port} closes the connection before it is ready; check ")
 
 
 # --- TLS
