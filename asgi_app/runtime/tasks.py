@@ -56,6 +56,7 @@ def in_own_task(
     block or the exit cancels the context manager and waits until it has closed what it opened. It sees the context
     variables of the entry. An error that happens while it is open is logged at once and raised at the exit.
 
+    Entering it a second time raises RuntimeError, and the first entry goes on.
     Leaving it on another event loop raises WrongEventLoop, and in a forked process OpenedBeforeFork; the context
     manager then stays open.
     """
@@ -75,6 +76,8 @@ class _InOwnTask(AbstractAsyncContextManager[T]):
         self._run: _Run[T]
 
     async def __aenter__(self) -> T:
+        if hasattr(self, "_run"):  # the first run would be lost, and with it the only way to close what is open
+            raise RuntimeError("This context manager was entered before. Make a new one for each entry.")
         self._run = _Run(self._context)
         return await self._run.open()
 

@@ -285,6 +285,18 @@ async def test_own_task_survives_the_garbage_collector() -> None:
     assert door.events == ["open", "left", "closed"]
 
 
+async def test_second_entry_leaves_the_exit_to_the_first() -> None:
+    door = Door()
+    context = door.opened()
+    await context.__aenter__()
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="entered before"):
+            await context.__aenter__()
+    assert door.events == ["open"]
+    await leave(context)
+    assert door.events == ["open", "left", "closed"]
+
+
 async def test_own_task_cannot_be_left_on_another_event_loop() -> None:
     door = Door()
     context = door.opened()
