@@ -20,6 +20,9 @@ EXITS_SECONDS = 30.0
 EXITS_PER_WORKER = 3
 """The supervisor gives up if more than EXITS_PER_WORKER exits for each worker happen within EXITS_SECONDS."""
 
+START_SECONDS = 60.0
+"""Seconds that a worker may take until it answers for the first time."""
+
 EXIT_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 
 logger = logging.getLogger("asgi_app.cli")
@@ -94,6 +97,26 @@ class Supervisor(Multiprocess):
 
 
 class _Worker(Process):
+    """uvicorn's, which has time to start: on a busy machine the imports alone may take longer than its health check."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self._start_ends = time.monotonic() + START_SECONDS
+        self._has_answered = False
+        self._is_asked = False
+
+    def is_alive(self, timeout: float = 5) -> bool:
+        """Return whether the process runs and answers within `timeout` seconds; while it starts it need not answer."""
+        if self._has_answered or time.monotonic() > self._start_ends:
+            return super().is_alive(timeout)
+        if not self._is_asked:  # once: each answer that is left over would hide for a while that it hangs
+            self._is_asked = True
+            self.parent_conn.send(b"ping")
+        if self.parent_conn.poll():
+            self.parent_conn.recv()
+            self._has_answered = True
+        return self.process.is_alive()
+
     @property
     def server(self) -> uvicorn.Server:
         if self._server is None:

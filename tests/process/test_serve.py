@@ -79,6 +79,18 @@ def test_workers_share_page_keys_and_end_together(tmp_path: Path, settings: Sett
         wait_until("every process has ended", lambda: not alive(family))
 
 
+def test_workers_may_start_slowly(tmp_path: Path, settings: Settings) -> None:
+    """The imports take longer than uvicorn waits for an answer, as in a container with a tenth of a processor."""
+    slow = "import sys, time\nif 'spawn_main' in ' '.join(sys.orig_argv): time.sleep(7)\n"
+    (tmp_path / "sitecustomize.py").write_text(slow)
+    port = free_port()
+    variables = {**settings, "PYTHONPATH": str(tmp_path)}
+    with started([COMMAND, "serve", "--port", str(port), "--workers", "2"], tmp_path, variables) as program:
+        program.answers(f"http://127.0.0.1:{port}/readyz")
+        assert program.end() == 0
+        assert "died" not in program.errors
+
+
 def test_serve_starts_without_cassandra(tmp_path: Path) -> None:
     port = free_port()
     away = {"CASSANDRA_HOSTS": f"127.0.0.1:{free_port()}"}
