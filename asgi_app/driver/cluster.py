@@ -1,7 +1,7 @@
-"""From settings to a configured driver `Cluster` that has not connected yet.
+"""Build a driver `Cluster` from the settings, not connected yet.
 
-`cassandra.cluster` is imported inside `build_cluster`: on a Python for which the driver has no event loop the import
-fails, and that must become a sentence for the operator, not a traceback wherever this package is imported.
+`cassandra.cluster` is imported inside `build_cluster`. On a Python for which the driver has no event loop the import
+fails; the operator must then read a sentence, not a traceback at the import of this package.
 """
 
 import inspect
@@ -38,29 +38,29 @@ RetryDecision = tuple[int, int | None]
 
 
 class Observer(Protocol):
-    """Is told what the driver does by itself, in the driver's threads."""
+    """Receives events of the driver, in the driver's threads."""
 
     def statement_retried(self, reason: str) -> None:
-        """A statement is sent once more; the reason is one of `RETRY_REASONS`."""
+        """Count a statement that the driver sends again; `reason` is one of `RETRY_REASONS`."""
 
     def statement_speculated(self) -> None:
-        """A statement is still without an answer, and another node is asked, where there is one."""
+        """Count a statement that got no answer in time, so that the driver asks another node if there is one."""
 
 
-_RECONNECTION_DELAY = 1.0  # seconds; a node that comes back is to be used again within two
-_SPECULATIVE_ATTEMPTS = 1  # with three replicas a quorum survives one hung node, so a second node is all it takes
+_RECONNECTION_DELAY = 1.0  # seconds; a node that returns must be in use again within two
+_SPECULATIVE_ATTEMPTS = 1  # with three replicas a quorum survives one hung node, so one more node is enough
 _READ_AT_ONCE = 64 * 1024
-_MOST_RETRIES = 2  # three nodes tried; more would only add load to a cluster that is failing
+_MOST_RETRIES = 2  # so three nodes are tried; more would only add load to a failing cluster
 _REPEATABLE_WRITES = frozenset({WriteType.SIMPLE, WriteType.BATCH, WriteType.UNLOGGED_BATCH, WriteType.BATCH_LOG})
-"""The types of a write timeout after which the same write does no harm: not CAS and COUNTER, whatever the mark says."""
+"""The write types that may be repeated after a timeout. Never CAS and COUNTER, even if marked as idempotent."""
 
 
 class ClusterConfigError(Exception):
-    """The cluster cannot be set up as configured; the sentence names the variable. Trying again is no use."""
+    """Raised if the settings can never make a cluster. The message names the variable."""
 
 
 class ClusterUnreachableError(Exception):
-    """No host name resolves, or Astra's metadata service does not answer. Trying again later may succeed."""
+    """Raised if no node can be found or connected to now. A later attempt may succeed."""
 
 
 def build_cluster(
@@ -69,21 +69,20 @@ def build_cluster(
     observer: Observer | None = None,
     connection_class: type[Any] | None = None,
 ) -> "Cluster":
-    """A driver `Cluster` for these settings, without any connection to Cassandra.
+    """Return a driver `Cluster` for the settings, without a connection to Cassandra.
 
-    Blocks, so call it in a worker thread: the driver looks up the host names here, and for Astra it fetches the node
-    list over HTTPS (bounded by CASSANDRA_CONNECTION_TIMEOUT). It also starts a thread: whoever calls this calls the
-    cluster's `shutdown()`, connected or not.
+    Blocks: call it in a worker thread. The driver resolves the host names here, and for Astra fetches the node list
+    over HTTPS (bounded by CASSANDRA_CONNECTION_TIMEOUT). It also starts a thread, so the caller must call the cluster's
+    `shutdown()`, connected or not.
 
-    `row_factory` makes the rows of every statement that brings no other. `observer` is told of retries.
-    `connection_class` is one of `asgi_app.driver.loop_connection`; without it the driver's own reads its sockets in a
-    thread.
+    `row_factory` is the default for all statements. `observer` is notified of retries. `connection_class` comes from
+    `loop_connection.connection_class_for`; without it the driver's own class reads its sockets in a thread.
 
-    Raises `ClusterConfigError` when the driver cannot run on this Python or a TLS file or the bundle cannot be used,
-    and `ClusterUnreachableError` when no node can be found now.
+    Raises ClusterConfigError if the driver cannot run on this Python or a TLS file or the bundle cannot be used, and
+    ClusterUnreachableError if no node can be found now.
     """
     driver = _driver()
-    profile = _execution_profile(driver, settings, row_factory, observer or _Nobody())
+    profile = _execution_profile(driver, settings, row_factory, observer or _NoObserver())
     arguments = {
         **_connection_arguments(driver, settings),
         "execution_profiles": {driver.EXEC_PROFILE_DEFAULT: profile},
@@ -95,24 +94,24 @@ def build_cluster(
 
 
 class IdempotentRetryPolicy(RetryPolicy):  # type: ignore[misc]  # the driver has no types
-    """Decide what the driver does at once after a failure: a retry, for idempotent statements only, twice at most.
+    """Retries idempotent statements immediately after a failure, twice at most.
 
     The driver's own policy sends any statement to the next host after a lost connection or a server error
     (`cassandra/policies.py`, `RetryPolicy.on_request_error`), although the first host may have carried it out: a
-    counter would count twice, a condition would find its own work. Here:
+    counter would count twice, a condition would fail on its own write. This policy retries after:
 
-    - read timeout: once more on the same host if enough replicas answered and only the data was missing
-    - write timeout of a plain write or a batch, its log included: the next host, once
-    - unavailable: the next host, once
-    - connection lost, overloaded, bootstrapping, server error: the next host, twice
+    - a read timeout: once on the same host, if enough replicas answered and only the data was missing
+    - a write timeout of a plain write or a batch, its log included: once on the next host
+    - unavailable: once on the next host
+    - a lost connection, an overloaded or bootstrapping node, a server error: twice on the next host
 
-    A statement that is not marked `is_idempotent`, or none at all, is never repeated. A batch carries its own mark.
-    What fails although another host was asked is repeated later: see `asgi_app.runtime.retries`.
+    A statement without the mark `is_idempotent` is never repeated. A batch has its own mark. A statement that fails on
+    all these hosts is repeated later: see `asgi_app.runtime.retries`.
     See https://docs.datastax.com/en/datastax-drivers/developing/query-idempotence.html
     """
 
     def __init__(self, observer: Observer | None = None) -> None:
-        self._observer = observer or _Nobody()
+        self._observer = observer or _NoObserver()
 
     def on_read_timeout(self, query: Any, *args: Any, **kwargs: Any) -> RetryDecision:
         return self._if_idempotent("read_timeout", query, super().on_read_timeout(query, *args, **kwargs))
@@ -148,7 +147,7 @@ class IdempotentRetryPolicy(RetryPolicy):  # type: ignore[misc]  # the driver ha
 
 
 class _Speculation(ConstantSpeculativeExecutionPolicy):  # type: ignore[misc]  # the driver has no types
-    """The driver's, observed. It asks a plan when to send a statement again first of all, and anew each time it has."""
+    """The driver's policy of speculative execution, observed."""
 
     def __init__(self, delay: float, max_attempts: int, observer: Observer) -> None:
         super().__init__(delay, max_attempts)
@@ -159,6 +158,11 @@ class _Speculation(ConstantSpeculativeExecutionPolicy):  # type: ignore[misc]  #
 
 
 class _ObservedPlan(ConstantSpeculativeExecutionPolicy.ConstantSpeculativeExecutionPlan):  # type: ignore[misc]
+    """A plan that reports each speculative execution.
+
+    The driver asks a plan for the delay before it sends a statement for the first time, and again after each send.
+    """
+
     def __init__(self, delay: float, max_attempts: int, observer: Observer) -> None:
         super().__init__(delay, max_attempts)
         self._observer = observer
@@ -172,7 +176,7 @@ class _ObservedPlan(ConstantSpeculativeExecutionPolicy.ConstantSpeculativeExecut
         return delay
 
 
-class _Nobody:
+class _NoObserver:
     def statement_retried(self, reason: str) -> None: ...
 
     def statement_speculated(self) -> None: ...
@@ -188,7 +192,7 @@ def _driver() -> ModuleType:
 
 
 def execution_changes(settings: Settings, row_factory: RowFactory, observer: Observer) -> dict[str, Any]:
-    """What an execution profile of this service has, but for its load balancing, by the driver's names."""
+    """Return the options of this service's execution profile except load balancing, by the driver's names."""
     return {
         "retry_policy": IdempotentRetryPolicy(observer),
         "consistency_level": ConsistencyLevel.name_to_value[settings.cassandra_consistency],
@@ -202,7 +206,7 @@ def execution_changes(settings: Settings, row_factory: RowFactory, observer: Obs
 def _execution_profile(
     driver: ModuleType, settings: Settings, row_factory: RowFactory, observer: Observer
 ) -> "ExecutionProfile":
-    # Without a data centre the driver takes that of the first contact point it reaches.
+    # Without a data centre the driver uses that of the first contact point that it reaches.
     balancing = TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.cassandra_local_dc or ""))
     return driver.ExecutionProfile(
         load_balancing_policy=balancing, **execution_changes(settings, row_factory, observer)
@@ -210,15 +214,15 @@ def _execution_profile(
 
 
 def _speculative_policy(delay: float, observer: Observer) -> _Speculation | None:
-    """Asks another node when the first hangs. The driver applies it to idempotent statements only."""
+    """Return a policy that asks another node if the first hangs. The driver uses it for idempotent statements only."""
     return _Speculation(delay, _SPECULATIVE_ATTEMPTS, observer) if delay else None
 
 
 def _connection_class(driver: ModuleType) -> type[Any]:
-    """Return the driver's own class, which reads more at once and says so when the node closes a new connection.
+    """Return the driver's connection class, changed to read more at once and to report when a node closes it early.
 
-    Its 4 KiB make fifty reads of a page of 200 kB, and with each the reading thread gives the interpreter away and may
-    wait for it while rows are encoded: until the page is read, all answers behind it on the connection wait too.
+    With its 4 KiB a page of 200 kB takes fifty reads. At each read the reading thread releases the interpreter's lock,
+    and may wait for it while rows are encoded. Until the page is read, all answers behind it on the connection wait.
     """
     default = driver.Cluster.connection_class
 
@@ -233,7 +237,7 @@ def _connection_class(driver: ModuleType) -> type[Any]:
 
 
 def _connection_arguments(driver: ModuleType, settings: Settings) -> dict[str, Any]:
-    """Return what a `Cluster` takes beside its addresses, without what this driver does not have."""
+    """Return the arguments of a `Cluster` besides its addresses, without those that this driver does not know."""
     arguments = {
         "protocol_version": settings.protocol_version,
         "allow_beta_protocol_version": False,
@@ -243,19 +247,19 @@ def _connection_arguments(driver: ModuleType, settings: Settings) -> dict[str, A
         "idle_heartbeat_timeout": _heartbeat_timeout(settings),
         "reconnection_policy": ConstantReconnectionPolicy(_RECONNECTION_DELAY, max_attempts=None),
         "compression": False,
-        "prepare_on_all_hosts": False,  # a hung node must not delay a prepare; UNPREPARED makes the driver repeat it
+        "prepare_on_all_hosts": False,  # a hung node must not delay a prepare; the driver prepares again on UNPREPARED
         "metrics_enabled": False,
-        "monitor_reporting_enabled": False,  # reports to DataStax Insights, which only DSE has
+        "monitor_reporting_enabled": False,  # reports to DataStax Insights, a part of DSE only
         "executor_threads": 2,
         "application_name": "asgi-cassandra",
         "application_version": asgi_app.__version__,
     }
-    known = inspect.signature(driver.Cluster).parameters  # scylla-driver has no reports and names no application so
+    known = inspect.signature(driver.Cluster).parameters  # scylla-driver lacks monitor_reporting_enabled
     return {name: value for name, value in arguments.items() if name in known}
 
 
 def _heartbeat_timeout(settings: Settings) -> float:
-    """At most one interval, so that a round of heartbeats ends before the next is due."""
+    """Return at most one interval, so that a round of heartbeats ends before the next one starts."""
     timeout, interval = settings.cassandra_connection_timeout, settings.cassandra_idle_heartbeat_interval
     return min(timeout, interval) if interval else timeout
 
@@ -285,7 +289,7 @@ def _tls_context(settings: Settings) -> ssl.SSLContext | None:
     if not settings.cassandra_ssl_enabled:
         return None
     context = _context_trusting(settings.cassandra_ssl_ca_certs)
-    # The driver hands the node's address to the handshake exactly when the context checks host names.
+    # The driver passes the node's address to the handshake only if the context checks host names.
     context.check_hostname = settings.ssl_check_hostname
     if settings.cassandra_ssl_certfile is not None:
         _load_client_certificate(context, settings.cassandra_ssl_certfile, settings.cassandra_ssl_keyfile)
@@ -297,7 +301,7 @@ def _context_trusting(ca_certs: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_certs)
     except ssl.SSLError as error:
         raise ClusterConfigError("CASSANDRA_SSL_CA_CERTS: no PEM certificate can be read from this file.") from error
-    except OSError as error:  # it was there when the settings were checked
+    except OSError as error:  # it existed when the settings were checked
         raise ClusterConfigError(f"CASSANDRA_SSL_CA_CERTS: this file cannot be read ({error.strerror}).") from error
 
 
@@ -309,7 +313,7 @@ def _load_client_certificate(context: ssl.SSLContext, certfile: Path, keyfile: P
             "CASSANDRA_SSL_CERTFILE and CASSANDRA_SSL_KEYFILE: these two files are not a PEM certificate and its key "
             "without a pass phrase."
         ) from error
-    except OSError as error:  # it was there when the settings were checked
+    except OSError as error:  # it existed when the settings were checked
         raise ClusterConfigError(
             "CASSANDRA_SSL_CERTFILE and CASSANDRA_SSL_KEYFILE: one of these two files cannot be read "
             f"({error.strerror})."
@@ -317,7 +321,7 @@ def _load_client_certificate(context: ssl.SSLContext, certfile: Path, keyfile: P
 
 
 def _no_pass_phrase() -> str:
-    """Given to OpenSSL, which would otherwise ask for one on the terminal and wait."""
+    """Return an empty pass phrase for OpenSSL, which would otherwise ask for one on the terminal and wait."""
     return ""
 
 
@@ -325,7 +329,7 @@ def _astra_cluster(driver: ModuleType, settings: Settings, bundle: Path, argumen
     _check_bundle(bundle)
     cloud = {
         "secure_connect_bundle": str(bundle),
-        "use_default_tempdir": True,  # by default the driver unpacks beside the bundle, which may be read-only
+        "use_default_tempdir": True,  # by default the driver unpacks beside the bundle, perhaps read-only
         "connect_timeout": settings.cassandra_connection_timeout,
     }
     by_token = _login("token", settings.astra_db_token)
@@ -337,19 +341,19 @@ def _astra_cluster(driver: ModuleType, settings: Settings, bundle: Path, argumen
             "ASTRA_DB_SECURE_BUNDLE_PATH: the metadata service named in the bundle does not answer; the database may "
             "be hibernated, or the bundle out of date."
         ) from error
-    except (OSError, ValueError, KeyError) as error:  # what the driver lets through from ssl, json and dictionaries
+    except (OSError, ValueError, KeyError) as error:  # errors of ssl, json and dictionaries that the driver passes on
         raise _bundle_error("its certificates or its database's node list cannot be used") from error
 
 
 class _BundleConfig(msgspec.Struct):
-    """The part of a bundle's config.json without which the driver would look for a host called None."""
+    """The required part of a bundle's config.json. Without it the driver would look for a host called None."""
 
     host: str
     port: int | str
 
 
 def _check_bundle(bundle: Path) -> None:
-    """The driver's own errors for a wrong file are a KeyError, a FileNotFoundError or a wait for nothing."""
+    """Raise ClusterConfigError unless the file is a bundle. The driver would raise a KeyError or wait in vain."""
     try:
         with ZipFile(bundle) as archive:
             for name in ("ca.crt", "cert", "key"):

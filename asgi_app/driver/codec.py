@@ -1,12 +1,12 @@
-"""The bytes of a CQL cell → the value a client gets, for every CQL type, and never an exception.
+"""Decode the cells of every CQL type into the values that clients get, without ever raising.
 
 The driver's own decoders raise on cells that Cassandra stores without complaint, such as a timestamp after year 9999.
-Raised in the driver's reactor, that closes the connection which all requests share. The decoders here answer every
-sequence of bytes: a cell that is not a value of its type becomes the text of its bytes, `0x…`.
+In the driver's reactor such an exception closes the connection that all requests share. The decoders here accept any
+bytes: a cell that is not a value of its type becomes its bytes as text, `0x…`.
 
-The values are None, bool, int of at most 64 bits, float (finite), str, list and dict with str keys: what msgspec writes
-as JSON and as MessagePack. `docs/types.md` has the table; the binary forms follow section 6 of Cassandra's
-`native_protocol_v5.spec` and, for `vector`, its class `VectorType`.
+Values are None, bool, int of at most 64 bits, finite float, str, list, and dict with str keys: all can be written as
+JSON and as MessagePack. `docs/types.md` has the table. The binary forms follow section 6 of Cassandra's
+`native_protocol_v5.spec` and, for `vector`, Cassandra's class `VectorType`.
 """
 
 from __future__ import annotations
@@ -29,34 +29,35 @@ import msgspec
 from cassandra import cqltypes
 
 Cell = bytes | None
-"""One encoded value. None is null; no bytes at all is Cassandra's "empty", which most types accept."""
+"""One encoded value. None is null; zero bytes are Cassandra's "empty", which most types accept."""
 
 NOT_A_VALUE = (ArithmeticError, IndexError, ValueError, struct.error)
-"""What reading bytes with `struct`, slices, `int`, `Decimal`, `datetime` and msgspec raises when they do not fit."""
+"""The errors of `struct`, slices, `int`, `Decimal`, `datetime` and msgspec for bytes that are not a value."""
 
 _FEW = 3
-"""Cells. Below this many, reading them one by one is faster than preparing to read them together (measured)."""
+"""Fewer cells than this are decoded faster one by one than together (measured)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How the cells of one CQL type are read. Immutable, and so safe in any number of threads.
+    """Decodes the cells of one CQL type. Immutable: any number of threads may use it.
 
-    `cell` turns the bytes of one cell that is not null into its value. `whole`, if there is one, does the same for many
-    cells in one go, several times faster; it raises one of `NOT_A_VALUE` unless all of them are perfect. `names` says
-    that a value can be the name of a member of a JSON object. `width` is the size in bytes of every value, for types
-    that Cassandra packs into a vector without a length before each. `strict` reads one perfect cell, faster than
-    `cell`; it raises one of `NOT_A_VALUE` for any other.
+    A cell is perfect if its bytes are a value of the type.
     """
 
     cell: Callable[[bytes], Any]
+    """Decodes one cell that is not null. Never raises."""
     whole: Callable[[Sequence[bytes]], Sequence[Any]] | None = None
+    """Decodes many cells at once, several times faster. Raises one of `NOT_A_VALUE` unless all cells are perfect."""
     names: bool = True
+    """Whether a value can be the name of a member of a JSON object."""
     width: int | None = None
+    """The size of each value in bytes, for types that Cassandra packs into a vector without lengths."""
     strict: Callable[[bytes], Any] | None = None
+    """Decodes one perfect cell, faster than `cell`. Raises one of `NOT_A_VALUE` for other cells."""
 
     def column(self, cells: Sequence[Cell]) -> Sequence[Any]:
-        """The values of many cells of this type, in their order; null is None. Never raises."""
+        """Return the values of many cells of this type, in order; null is None. Never raises."""
         if self.whole is None or len(cells) < _FEW:
             return self._one_by_one(cells)
         try:
@@ -79,7 +80,7 @@ class Codec:
 
 
 class Shape(NamedTuple):
-    """How a type with others inside is built."""
+    """The structure of a type that contains other types."""
 
     kind: type
     inner: tuple[Hashable, ...]
@@ -88,12 +89,11 @@ class Shape(NamedTuple):
 
 
 def shape_of(cql_type: Any) -> Hashable:
-    """All that decides how a type is read, equal for equal types.
+    """Return a key for how to decode a type, equal for equal types; None for an unknown type. Never raises.
 
-    `cql_type` is a class of `cassandra.cqltypes`, of which the driver makes a new one for each nested type in each
-    response. None stands for a type that is not known here. Never raises.
+    `cql_type` is a class of `cassandra.cqltypes`. The driver makes new classes for the nested types of each response.
     """
-    if cql_type in _SCALARS:  # most are, and this is done for every page
+    if cql_type in _SCALARS:  # the usual case, checked for every page
         return cql_type  # type: ignore[no-any-return]
     ancestry = getattr(cql_type, "__mro__", ())
     kind = next((known for known in ancestry if known in _SCALARS or known in _NESTED), None)
@@ -106,18 +106,18 @@ def shape_of(cql_type: Any) -> Hashable:
 
 
 def codec_of(shape: Hashable) -> Codec:
-    """The codec of a type of this shape. A type that is not known here is read as its bytes, `0x…`. Never raises."""
+    """Return the codec of a shape. An unknown type is decoded as its bytes, `0x…`. Never raises."""
     if isinstance(shape, Shape):
         return _NESTED[shape.kind](shape)
     return _SCALARS.get(shape, _OPAQUE)
 
 
 def codec_for(cql_type: Any) -> Codec:
-    """The codec of a type as the driver describes it: `codec_of(shape_of(cql_type))`."""
+    """Return the codec of a class of `cassandra.cqltypes`."""
     return codec_of(shape_of(cql_type))
 
 
-# --- cells that are not what their type says
+# --- cells that are not a value of their type
 
 
 def _hex(cell: bytes) -> str:
@@ -125,7 +125,7 @@ def _hex(cell: bytes) -> str:
 
 
 def _safely(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """`read`, but an empty cell is null, and one that `read` refuses is its bytes as text."""
+    """Return `read`, changed to decode an empty cell as null, and a cell that it refuses as its bytes in text."""
 
     def value(cell: bytes) -> Any:
         if not cell:
@@ -140,7 +140,7 @@ def _safely(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 def _joined(cells: Sequence[bytes], width: int) -> bytes:
     if set(map(len, cells)) - {width}:
-        raise ValueError("a cell has not the width of its type")
+        raise ValueError("a cell does not have the width of its type")
     return b"".join(cells)
 
 
@@ -171,7 +171,7 @@ def _number(code: str, width: int, *, packed: bool = True) -> Codec:
 
 
 def _in_json(number: float) -> float | str:
-    """JSON has no NaN and no infinity, and msgspec would write null for them."""
+    """Return a number as it is, but NaN and infinities as text: JSON has none, and msgspec would write null."""
     if math.isfinite(number):
         return number
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
@@ -190,10 +190,11 @@ def _singles(cells: Sequence[bytes]) -> Sequence[float | str]:
 
 
 def _shortest(singles: Sequence[float]) -> Sequence[float]:
-    """Each 32 bit float as the 64 bit float with the fewest digits that rounds to it: 0.1, not 0.10000000149011612.
+    """Return for each 32-bit float the 64-bit float with the fewest digits that rounds to it.
 
-    Six digits survive a 32 bit float and nine name it (IEEE 754-2019 section 5.12.2), so it takes six to nine, mostly
-    seven or eight: hence the order. All at once, because a vector may have thousands.
+    So 0.1 is not written as 0.10000000149011612. A 32-bit float keeps any six digits, and nine digits identify it (IEEE
+    754-2019 section 5.12.2). Most need seven or eight, so these are tried first. All floats are converted at once,
+    because a vector may have thousands.
     """
     found = list(singles)
     seven, more = _name_with(7, range(len(found)), singles, found)
@@ -206,7 +207,7 @@ def _shortest(singles: Sequence[float]) -> Sequence[float]:
 def _name_with(
     digits: int, places: Sequence[int], singles: Sequence[float], found: list[float]
 ) -> tuple[list[int], list[int]]:
-    """Puts into `found` the singles at `places` that so many digits name; the places where they do and do not."""
+    """Put into `found` the singles at `places` that `digits` digits identify. Return the places done, and the rest."""
     guesses = list(map(float, map(f"%.{digits}g".__mod__, [singles[place] for place in places])))
     rounded = unpack(f">{len(guesses)}f", pack(f">{len(guesses)}f", *guesses))
     named, unnamed = [], []
@@ -224,7 +225,7 @@ def _varint(cell: bytes) -> str:
 
 
 def _digits(number: int) -> str:
-    """`str(number)` without its limit of 4,300 digits, and in much less than its quadratic time."""
+    """Return `str(number)`, but without its limit of 4,300 digits and its quadratic time."""
     if number.bit_length() < 10_000:
         return str(number)
     exact = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)
@@ -233,7 +234,10 @@ def _digits(number: int) -> str:
 
 
 def _as_decimal(number: int, exact: Context, power_of_two: Callable[[int], Decimal]) -> Decimal:
-    """Halved until small: the conversion itself is quadratic, `Decimal`'s multiplication is nearly linear."""
+    """Return the number as a Decimal.
+
+    It is halved until it is small, because the conversion is quadratic and `Decimal`'s multiplication nearly linear.
+    """
     bits = number.bit_length()
     if bits < 10_000:
         return Decimal(number)
@@ -244,7 +248,7 @@ def _as_decimal(number: int, exact: Context, power_of_two: Callable[[int], Decim
 
 
 def _decimal(cell: bytes) -> str:
-    """The text that Java's `BigDecimal` and Python's `Decimal` agree on: trailing zeros kept, `1E+10` when shorter."""
+    """Return the text that Java's `BigDecimal` and Python's `Decimal` agree on: with trailing zeros, or as `1E+10`."""
     if len(cell) < 5:
         raise ValueError("a scale without digits")
     scale = int.from_bytes(cell[:4], "big", signed=True)
@@ -262,7 +266,7 @@ def _uuid(cell: bytes) -> str:
 
 
 def _uuids(cells: Sequence[bytes]) -> Sequence[str]:
-    """One place of all texts at a time: 32 strided copies in C, whatever the number of cells."""
+    """Return many UUIDs as text, written by 32 strided copies in C: one for each digit of all texts."""
     digits = hexlify(_joined(cells, 16))
     lines = bytearray(_UUID_LINE * len(cells))
     for digit, place in enumerate(_UUID_PLACES):
@@ -293,7 +297,7 @@ _LAST_DAY = date.max.toordinal()
 
 @lru_cache(maxsize=2048)  # some years of days: neighbouring timestamps share theirs
 def _day(days: int) -> str:
-    """Days since 1970-01-01 as ISO 8601, with a signed year outside 0001 to 9999 (proleptic Gregorian)."""
+    """Return days since 1970-01-01 as ISO 8601, with a signed year outside 0001 to 9999 (proleptic Gregorian)."""
     ordinal = days + _DAYS_TO_EPOCH
     if 0 <= ordinal < _LAST_DAY:
         return date.fromordinal(ordinal + 1).isoformat()
@@ -307,7 +311,7 @@ def _date(cell: bytes) -> str:
 
 
 def timestamp_text(milliseconds: int) -> str:
-    """Milliseconds since 1970-01-01T00:00Z as every answer writes them: `2026-11-21T22:35:19.795Z`. Any int will do."""
+    """Return milliseconds since 1970-01-01T00:00Z, any int, as responses write it: `2026-11-21T22:35:19.795Z`."""
     days, milliseconds = divmod(milliseconds, _DAY_IN_MS)
     seconds, milliseconds = divmod(milliseconds, 1000)
     minutes, seconds = divmod(seconds, 60)
@@ -317,7 +321,7 @@ def timestamp_text(milliseconds: int) -> str:
 _MINUTES = tuple(f"T{hours:02d}:{minutes:02d}:" for hours in range(24) for minutes in range(60))
 _SECONDS = tuple(f"{seconds:02d}." for seconds in range(60))
 _MILLISECONDS = tuple(f"{milliseconds:03d}Z" for milliseconds in range(1000))
-"""Looked up in half the time that formatting takes."""
+"""A lookup takes half the time of formatting."""
 
 
 def _timestamp(cell: bytes) -> str:
@@ -330,11 +334,11 @@ _WRITTEN_SIZE = len('"1970-01-01T00:00:00.000500Z"\n')
 
 
 def _timestamps(cells: Sequence[bytes]) -> Sequence[str]:
-    """Written by msgspec in C, which leaves out a fraction that is zero and else writes microseconds.
+    """Return many timestamps as text, written by msgspec in C. Raises ValueError if a text would not be exact.
 
-    So half a millisecond is added, and the `500` that it puts at the end of each text is left behind. Where rounding
-    made another number of it, or a year has not four digits, the cells are read one by one. No line that msgspec
-    writes is longer, so that the length of all tells the length of each.
+    msgspec writes microseconds, but no fraction if it is zero. So half a millisecond is added, and the `500` at the end
+    of each text is dropped. The result is not exact if rounding changed the `500` or a year does not have four digits.
+    No line of msgspec's is longer than `_WRITTEN_SIZE`, so the total length proves the length of each line.
     """
     count = len(cells)
     seconds = [ms / 1000 + 0.0005 for ms in unpack(f">{count}q", _joined(cells, 8))]
@@ -396,7 +400,7 @@ def _signed_vint(cell: bytes, at: int) -> tuple[int, int]:
 
 
 def _vint(cell: bytes, at: int) -> tuple[int, int]:
-    """A number of one to nine bytes, and where it ends. The leading ones of its first byte count the others."""
+    """Return a number of one to nine bytes, and its end. The leading ones of its first byte count the other bytes."""
     first = cell[at]
     more = 8 - (first ^ 0xFF).bit_length()
     end = at + 1 + more
@@ -405,7 +409,7 @@ def _vint(cell: bytes, at: int) -> tuple[int, int]:
     return int.from_bytes(cell[at + 1 : end], "big") | (first & (0xFF >> more)) << 8 * more, end
 
 
-# --- values in values
+# --- types that contain other types
 
 
 def _sequence(shape: Shape) -> Codec:
@@ -429,7 +433,7 @@ def _object(keys: Iterable[Any], values: Iterable[Any]) -> dict[str, Any]:
 
 
 def _name(key: Any) -> str:
-    """A key as the name of a member: text as it is, else its JSON, such as 1 or true."""
+    """Return a key as the name of a member: text unchanged, other values as JSON, such as `1` or `true`."""
     return key if isinstance(key, str) else msgspec.json.encode(key).decode()
 
 
@@ -447,9 +451,10 @@ def _udt(shape: Shape) -> Codec:
 
 
 def _fields(shape: Shape) -> Callable[[bytes], list[Any]]:
-    """Reads one field after another. Fields that the value does not have, as it was written before they were, are null.
+    """Return a reader of fields, one after another.
 
-    Bytes after the last field are those of fields that the type got since its description was read: passed over.
+    Fields that were added to the type after the value was written are null. Bytes after the last known field are
+    ignored: they are fields that were added to the type after its description was read.
     """
     inner = tuple(map(codec_of, shape.inner))
 
@@ -463,7 +468,7 @@ def _fields(shape: Shape) -> Callable[[bytes], list[Any]]:
 
 def _vector(shape: Shape) -> Codec:
     (inner,), size = _inner(shape, 1), shape.size
-    split = _lengthy if inner.width is None else _packed
+    split = _with_lengths if inner.width is None else _packed
     width = None if inner.width is None else inner.width * size
 
     def read(cell: bytes) -> Any:
@@ -477,12 +482,12 @@ def _inside(shape: Shape) -> Codec:
 
 
 def _inner(shape: Shape, count: int) -> list[Codec]:
-    """The codecs of the types inside, or of as many unknown ones where the description lacks them."""
+    """Return the codecs of the contained types; those of `count` unknown types if the description lacks them."""
     return list(map(codec_of, shape.inner if len(shape.inner) == count else [None] * count))
 
 
 def _counted(cell: bytes, parts_each: int) -> list[Cell]:
-    """The parts of a list, set (one for each element) or map (two for each entry), which start with their number."""
+    """Return the parts of a list or set (one for each element) or map (two for each entry): a count, then the parts."""
     count = int.from_bytes(cell[:4], "big") * parts_each
     if len(cell) < 4 * (1 + count):
         raise ValueError("more elements than bytes")
@@ -493,7 +498,7 @@ def _counted(cell: bytes, parts_each: int) -> list[Cell]:
 
 
 def _framed(cell: bytes, at: int, count: int) -> tuple[list[Cell], int]:
-    """Up to `count` parts that each follow their length, as many as the cell has, and where they end."""
+    """Return up to `count` parts, as many as the cell has, and their end. A length goes before each part."""
     parts: list[Cell] = []
     while len(parts) < count and at < len(cell):
         part, at = _part(cell, at)
@@ -515,14 +520,14 @@ _LENGTH = Struct(">i")
 
 
 def _packed(cell: bytes, count: int, width: int | None) -> list[bytes]:
-    """The elements of a vector whose sizes are all the same."""
+    """Return the elements of a vector of elements of `width` bytes."""
     if width is None or len(cell) != count * width:
         raise ValueError("not the size of this vector")
     return [cell[at : at + width] for at in range(0, len(cell), width)]
 
 
-def _lengthy(cell: bytes, count: int, _: int | None) -> list[bytes]:
-    """The elements of a vector that each follow their length."""
+def _with_lengths(cell: bytes, count: int, _: int | None) -> list[bytes]:
+    """Return the elements of a vector that has a length before each element."""
     elements, at = [], 0
     for _ in range(count):
         length, start = _vint(cell, at)
@@ -533,7 +538,7 @@ def _lengthy(cell: bytes, count: int, _: int | None) -> list[bytes]:
     return elements
 
 
-# --- the tables
+# --- codecs by type
 
 _OPAQUE = Codec(_hex)
 _UUID = Codec(_safely(_uuid), _uuids, width=16, strict=_uuid)
@@ -565,7 +570,7 @@ _SCALARS: Final[Mapping[Hashable, Codec]] = MappingProxyType(
         cqltypes.VarcharType: _TEXT,
     }
 )
-"""The types with nothing inside. A subclass that is not listed is read as its nearest ancestor."""
+"""The types that contain no other type. A subclass that is not listed is decoded as its nearest ancestor."""
 
 _NESTED: Final[Mapping[type, Callable[[Shape], Codec]]] = MappingProxyType(
     {
@@ -579,4 +584,4 @@ _NESTED: Final[Mapping[type, Callable[[Shape], Codec]]] = MappingProxyType(
         cqltypes.VectorType: _vector,
     }
 )
-"""What makes the codec of a type with other types inside."""
+"""Functions that make the codec of a type that contains other types."""

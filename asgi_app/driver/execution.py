@@ -177,7 +177,7 @@ class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no typ
         self._start_timer()
 
     def _start_timer(self) -> None:
-        """As the driver's, which looks at the clock four times."""
+        """Start the timer as the driver does, but read the clock once, not four times."""
         if self._timer is not None:
             return
         left = self._start_time + self.timeout - time.time()
@@ -191,7 +191,7 @@ class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no typ
             _detach_timer(self._timer)
 
     def _set_result(self, host: Any, connection: Any, pool: Any, response: Any) -> None:
-        """As the driver's, by the shortest way for rows."""
+        """Take a response as the driver does, with a shortcut for rows."""
         if type(response) is not RawResultMessage or response.kind != RESULT_KIND_ROWS:
             super()._set_result(host, connection, pool, response)
             return
@@ -204,7 +204,7 @@ class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no typ
         self._end(response, None)
 
     def _set_final_exception(self, response: BaseException) -> None:
-        self._final_exception = response  # what the driver asks before it tries again
+        self._final_exception = response  # the driver checks it before a retry
         self._end(None, response)
 
     def _end(self, page: Any, error: BaseException | None) -> None:
@@ -216,7 +216,7 @@ class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no typ
 
 
 class _Bound(BoundStatement):  # type: ignore[misc]  # the driver has no types
-    """Values bound to all parameters of a prepared statement, each to one and none of them encrypted."""
+    """Values bound to all parameters of a prepared statement, none of them encrypted."""
 
     def __init__(self, prepared: PreparedStatement, values: Sequence[Any]) -> None:
         self.prepared_statement = prepared
@@ -235,19 +235,19 @@ class _Bound(BoundStatement):  # type: ignore[misc]  # the driver has no types
 
 
 def _bound(prepared: PreparedStatement, values: Sequence[Any]) -> BoundStatement:
-    """As the driver binds. Raises what it raises."""
+    """Bind values as the driver does, faster. Raises what the driver raises."""
     if isinstance(values, dict):
         return prepared.bind(values)
     try:
         return _Bound(prepared, values)
     except Exception:
-        return prepared.bind(values)  # raises too, and says of which column
+        return prepared.bind(values)  # raises too, and names the column
 
 
 def _give_back(connection: Any, pool: Any) -> None:
-    """As the driver does when a request is done, but wakes nobody where half of what may be under way is not.
+    """Return the stream id to the connection as the driver does, but skip `notify` while most stream ids are free.
 
-    Somebody waits for his turn only where all of it was, and has it long before that.
+    Threads wait for a stream id only after all were taken, and have got one long before half of them are free again.
     """
     with connection.lock:
         usual = not (pool._trash or connection.is_defunct or connection.is_closed)
@@ -258,7 +258,7 @@ def _give_back(connection: Any, pool: Any) -> None:
 
 
 class _Flag:
-    """An event that nobody waits for."""
+    """An event without waiters."""
 
     __slots__ = ("_is_set",)
 
@@ -283,7 +283,7 @@ def _report_error(error: BaseException, future: Any, done: OnDone[Result]) -> No
 
 
 def _release_future(future: Any) -> None:
-    """Free a finished future, and what it holds, at once and not when its timeout would have come."""
+    """Free a finished future and what it refers to now, not only when its timeout would have fired."""
     timer, future._timer = future._timer, None
     if timer is not None and timer.canceled:
         _detach_timer(timer)
@@ -291,14 +291,15 @@ def _release_future(future: Any) -> None:
 
 
 def _detach_timer(timer: Any) -> None:
-    """Free what a cancelled timer holds.
+    """Free what a cancelled timer refers to.
 
-    The driver's reactor keeps it, and by it the future and the page, until the moment it would have run: at a thousand
-    requests a second and thirty seconds that is thirty thousand of them, and the garbage collector's work.
+    The driver's reactor keeps a cancelled timer, and with it the future and the page, until it would have fired. At a
+    thousand requests a second with a timeout of thirty seconds that is thirty thousand, all work for the garbage
+    collector.
     """
     if timer.callback is not None:
-        timer.callback = _nothing  # and not None: the reactor may be about to call it
+        timer.callback = _do_nothing  # not None: the reactor may be about to call it
 
 
-def _nothing() -> None:
-    """What a cancelled timer does."""
+def _do_nothing() -> None:
+    """Replace the callback of a cancelled timer."""

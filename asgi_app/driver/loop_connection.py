@@ -1,12 +1,12 @@
-"""The driver's connections on the application's own event loop: their sockets and their timers.
+"""Driver connections whose sockets and timers run on the application's event loop.
 
-The driver's reactor is a thread with an event loop of its own. Beside ours that makes two threads that take the
-interpreter from each other for every statement, and two wake-ups: to send it, and to hand its answer over. Here the
-event loop that serves the requests reads and writes the driver's sockets itself, and what stands behind it (protocol,
-pools, retries, reconnection) is the driver's own.
+The driver's reactor is a thread with its own event loop. It competes with the application's loop for the lock of the
+interpreter, and each statement costs two wake-ups between the threads: to send it and to deliver its answer. Here the
+loop that serves the requests also reads and writes the driver's sockets. Protocol, pools, retries and reconnection are
+the driver's own code.
 
-Connections are made, and most are closed, in the driver's worker threads; they block there and not on the loop. The
-event loop must run for as long as the cluster lives.
+The driver's worker threads open connections and close most of them. They block for that, the loop never does. The event
+loop must run for as long as the cluster lives.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from cassandra.segment import CrcException
 from asgi_app.driver.timers import Timer, Timers
 
 READ_AT_ONCE = 64 * 1024
-"""Bytes. A page of 200 kB takes four reads, with the turns of other sockets in between."""
+"""Bytes of one read. A page of 200 kB takes four reads, so other sockets get their turn in between."""
 
-_HEADER = Struct(">BBhBi")  # native_protocol_v4.spec section 2: version, flags, stream, opcode, length of the body
-_VERSION = 0x7F  # the other bit of the first byte tells a response from a request
+_HEADER = Struct(">BBhBi")  # version, flags, stream, opcode, length of the body (native_protocol_v4.spec section 2)
+_VERSION = 0x7F  # without the first bit, which is set in a response
 
 _NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no types
-    """A connection whose socket is read and written by an event loop; see `connection_class_for`."""
+    """A connection whose socket an event loop reads and writes; see `connection_class_for`."""
 
     in_buffer_size = READ_AT_ONCE
     is_closed: bool
@@ -47,11 +47,11 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
 
     @classmethod
     def create_timer(cls, timeout: float, callback: Callable[[], None]) -> Timer:
-        """Calls `callback` on the loop after `timeout` seconds; the driver cancels most."""
+        """Call `callback` on the loop after `timeout` seconds, and return the timer. The driver cancels most timers."""
         return cls.timers.start(timeout, callback)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Connect, which blocks: in a worker thread of the driver's. Raises what the driver's own connections raise."""
+        """Connect. Blocks, so the driver calls it in a worker thread. Raises what the driver's own class raises."""
         super().__init__(*args, **kwargs)
         self._thread = self.timers.thread
         self._buffer = memoryview(bytearray(READ_AT_ONCE))
@@ -66,9 +66,8 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
         self._connect_socket()
         self._socket.setblocking(False)
         if self._socket.family in (socket.AF_INET, socket.AF_INET6):
-            self._socket.setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-            )  # else a request waits for the last answer
+            # Without this a request waits until the node has acknowledged the one before (Nagle's algorithm).
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._is_tls = isinstance(self._socket, ssl.SSLSocket)
         self._descriptor = self._socket.fileno()
         try:
@@ -79,24 +78,24 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
         self._send_options_message()
 
     def close(self) -> None:
-        """Close; what is under way ends with ConnectionShutdown. Callable from any thread."""
+        """Close the connection. Running requests end with ConnectionShutdown. Callable from any thread."""
         with self.lock:
             if self.is_closed:
                 return
             self.is_closed = True
         try:
             self._on_loop(self._release_socket)
-        except ConnectionShutdown:  # no loop watches it any more
+        except ConnectionShutdown:  # the loop has ended, and reads the socket no more
             self._socket.close()
         if not self.is_defunct:
             closed = ConnectionShutdown(f"Connection to {self.endpoint} was closed")
             if not self.connected_event.is_set():
-                self.last_error = closed  # for whoever is still waiting for it to be made
+                self.last_error = closed  # for the thread that waits until the connection is ready
                 self.connected_event.set()
             self.error_all_requests(closed)
 
     def push(self, data: bytes) -> None:
-        """Send, with all else that is pushed until the loop comes to it. Callable from any thread."""
+        """Send data, together with all that is pushed before the loop's next round. Callable from any thread."""
         self._outgoing.append(data)
         if not self._sending_is_due:
             self._sending_is_due = True
@@ -109,7 +108,7 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
             else:
                 self.loop.call_soon_threadsafe(function)
         except RuntimeError as error:
-            self._sending_is_due = False  # the next who sends is refused too
+            self._sending_is_due = False  # so that the next push raises too
             raise ConnectionShutdown("the event loop of this connection has ended") from error
 
     def _begin_reading(self) -> None:
@@ -117,7 +116,7 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
             self.loop.add_reader(self._descriptor, self._read)
 
     def _release_socket(self) -> None:
-        """The loop lets go of the descriptor before another socket can get its number."""
+        """Close the socket. The loop must forget the descriptor first, because another socket may get its number."""
         self.loop.remove_reader(self._descriptor)
         self.loop.remove_writer(self._descriptor)
         self._socket.close()
@@ -125,7 +124,7 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
     # --- writing
 
     def _send(self) -> None:
-        self._sending_is_due = False  # before looking, so that a push from now on makes it due again
+        self._sending_is_due = False  # first, so that a push from now on schedules another call
         if not self._waits_to_write:
             self._send_all()
 
@@ -147,14 +146,14 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
             return
         self._unsent = data[sent:]
         if self._unsent:
-            # `_socket_writable` stays: of what it would refuse the driver 3.30 goes on counting that it is under way.
+            # `_socket_writable` stays true: driver 3.30 keeps counting a request that it refuses as in flight.
             self._waits_to_write = True
             self.loop.add_writer(self._descriptor, self._send_when_writable)
 
     # --- reading
 
     def _read(self) -> None:
-        """Take what has come. Never raises: what goes wrong is this connection's and not the loop's."""
+        """Read what has arrived. Never raises: an error ends this connection, not the loop."""
         try:
             while not self.is_closed:
                 size = self._socket.recv_into(self._buffer)
@@ -162,7 +161,9 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
                     self.defunct(ConnectionShutdown(f"Connection to {self.endpoint} was closed by the node"))
                     return
                 self._take(bytes(self._buffer[:size]))
-                if not self._is_tls:  # the loop will say whether there is more
+                if (
+                    not self._is_tls
+                ):  # the loop calls again if there is more; TLS may hold data that the loop does not see
                     return
         except _NOT_NOW:
             return
@@ -188,7 +189,7 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
         while size - at >= _HEADER.size:
             version, flags, stream, opcode, length = _HEADER.unpack_from(data, at)
             if version & _VERSION not in ProtocolVersion.SUPPORTED_VERSIONS or length < 0:
-                raise ProtocolError(f"this is no frame of a protocol that the driver speaks: {data[at : at + 9]!r}")
+                raise ProtocolError(f"not a frame of a supported protocol version: {data[at : at + 9]!r}")
             body = at + _HEADER.size
             end = body + length
             if end > size:
@@ -196,14 +197,14 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
                 break
             self.process_msg(_Frame(version & _VERSION, flags, stream, opcode, _HEADER.size, end), data[body:end])
             at = end
-            if self._is_checksumming_enabled:  # that was the node's consent to it
+            if self._is_checksumming_enabled:  # the message just processed was the node's consent to checksums
                 self._take_checksummed(data[at:])
                 return
         if at < size:
             self._parts, self._held, self._wanted = [data[at:]], size - at, wanted
 
     def _take_checksummed(self, data: bytes) -> None:
-        """Hand the driver whole segments only: of one that begins with less than its header it loses what it has."""
+        """Give the driver complete segments only: it loses a part that is shorter than a segment's header."""
         data = self._segment_part + data
         at = 0
         while (end := at + self._segment_length(data, at)) <= len(data):
@@ -213,7 +214,7 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
         self._segment_part = data[at:]
 
     def _segment_length(self, data: bytes, at: int) -> int:
-        """How long the segment is that begins there; at least that of a header while it has none yet."""
+        """Return the length of the segment at `at`; the length of a header if the header is incomplete."""
         header: int = self._segment_codec.header_length_with_crc
         if len(data) - at < header:
             return header
@@ -225,12 +226,12 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
 
 
 def connection_class_for(loop: asyncio.AbstractEventLoop) -> type[LoopConnection]:
-    """What a driver `Cluster` takes as its `connection_class` to live on `loop`. Called on that loop."""
+    """Return a `connection_class` for a driver `Cluster` that uses `loop`. Call it in the loop's thread."""
     return type("LoopConnection", (LoopConnection,), {"loop": loop, "timers": Timers(loop)})
 
 
 def _taken(queue: deque[bytes]) -> list[bytes]:
-    """All that is in the queue, which other threads append to meanwhile."""
+    """Remove and return everything in the queue, to which other threads append meanwhile."""
     taken = []
     with suppress(IndexError):
         while True:

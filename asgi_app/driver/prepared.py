@@ -1,4 +1,4 @@
-"""Prepared statements, kept by their CQL: bounded, and prepared once however many ask at once."""
+"""A bounded cache of prepared statements."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Prepared", "PreparedStatements"]
 
 
 class PreparedStatements:
-    """Prepared statements by their CQL: at most `limit` kept, the least recently used dropped first.
+    """Keeps at most `limit` prepared statements by their CQL, and drops the least recently used first.
 
-    A statement asked for by many at once is prepared once; one of them leaving does not stop it for the others.
-    A failure is told to all who waited, and the next to ask tries again.
+    Concurrent requests for a statement share one prepare. It continues if one of them is cancelled. A failure is raised
+    to all that wait for it and is not kept: the next request prepares again.
     """
 
     def __init__(
@@ -39,14 +39,17 @@ class PreparedStatements:
         return len(self._ready)
 
     def ready(self, statement: Statement) -> Prepared | None:
-        """The prepared statement where it is here already."""
+        """Return the prepared statement if the cache has it, else None."""
         prepared = self._ready.get(statement.cql)
         if prepared is not None:
             self._ready.move_to_end(statement.cql)
         return prepared
 
     async def get(self, statement: Statement, deadline: Deadline) -> Prepared:
-        """The prepared statement; raises what preparing raised, or DeadlineExceeded."""
+        """Return the prepared statement; prepare it if the cache does not have it.
+
+        Raises the error of preparing, or DeadlineExceeded. Cancellation leaves the prepare running.
+        """
         prepared = self.ready(statement)
         if prepared is not None:
             return prepared
@@ -75,7 +78,7 @@ class PreparedStatements:
 
 
 class _Preparation:
-    """A prepare under way and what came of it."""
+    """A running prepare, and its outcome."""
 
     def __init__(self) -> None:
         self.finished = anyio.Event()
@@ -86,5 +89,7 @@ class _Preparation:
         if self.prepared is not None:
             return self.prepared
         if self.error is not None:
-            raise type(self.error)() from self.error.__cause__  # of its own: a traceback is not shared by many waiters
+            raise type(
+                self.error
+            )() from self.error.__cause__  # a new error for each waiter: they must not share a traceback
         raise DeadlineExceeded

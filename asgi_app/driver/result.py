@@ -1,4 +1,4 @@
-"""What a statement returns."""
+"""The result of a statement."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from asgi_app.driver.page import JSON_OBJECTS, RowPage
 
 
 class Result(msgspec.Struct, frozen=True, gc=False):
-    """The result of a statement: its page of rows, None if it has none, and the state from which the next page goes on.
+    """The result of a statement: a page of rows, None if it returns no rows, and the state that asks for the next page.
 
-    `paging_state` is None on the last page only; a page without rows need not be the last.
+    `paging_state` is None on the last page only. A page without rows is not always the last.
     """
 
     page: RowPage | None
     paging_state: bytes | None
 
     def dicts(self) -> list[dict[str, Any]]:
-        """Return the page's rows by column name."""
+        """Return the page's rows, each a dict from column name to value."""
         return self.page.dicts() if self.page else []
 
     def json_rows(self) -> bytes:

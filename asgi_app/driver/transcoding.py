@@ -1,9 +1,9 @@
-"""A page of rows → JSON by compiled code, where that was built and the columns are plain.
+"""Write a page of rows as JSON by compiled code, if that was built and the columns have plain types.
 
-`asgi_app.driver._transcoder` (`_transcoder.cpp`) is built while the project is installed, if that can be done there
-(`hatch_build.py`). It writes what `RowPage.json_rows` and `RowPage.json_lines` write, ten times as fast, large pages
-without the interpreter's lock. For whatever is not a perfect page of plain columns they do it themselves, with the same
-bytes: `tests/driver/test_page.py` runs on both.
+`asgi_app.driver._transcoder` (`_transcoder.cpp`) is built during installation if a compiler is there
+(`hatch_build.py`). It writes the same bytes as the Python code of `asgi_app.driver.page` ten times as fast, large pages
+without the interpreter's lock. It refuses a page with other types or with a cell that is not a value of its type;
+Python then writes the page. `tests/driver/test_page.py` runs with and without it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from cassandra import cqltypes
 
 try:
     from asgi_app.driver._transcoder import INTERFACE, transcode
-except ImportError:  # it was not built, or cannot be loaded
+except ImportError:  # not built, or not loadable
     INTERFACE = 0
 
-if INTERFACE != 2:  # also where sources were updated, and not installed again
+if INTERFACE != 2:  # not built, or built from older sources than this module
     transcode = None  # type: ignore[assignment]
 
 HOW: Final = "in Python" if transcode is None else "by compiled code"
-"""For the log."""
+"""How JSON of rows is written, for the log."""
 
 KINDS: Final[Mapping[Hashable, bytes]] = MappingProxyType(
     {
@@ -47,33 +47,35 @@ KINDS: Final[Mapping[Hashable, bytes]] = MappingProxyType(
         cqltypes.VarcharType: b"t",
     }
 )
-"""The types that the compiled code reads, with its codes for them."""
+"""The types that the compiled code knows, and its codes for them."""
 
 
 LINE_ENDS: Final = ((b"\xc2\x85", rb"\u0085"), (b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"))
-"""What ends a line for Python and is not escaped by JSON: NEXT LINE, LINE SEPARATOR, PARAGRAPH SEPARATOR."""
+"""Line ends for Python that JSON does not escape: NEXT LINE, LINE SEPARATOR, PARAGRAPH SEPARATOR; and escapes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How compiled code writes the rows of a statement."""
+    """The parameters with which compiled code writes the rows of a statement."""
 
     kinds: bytes
+    """The code of each column's type."""
     names: tuple[bytes, ...]
+    """The JSON before each column's value: `{"a":`, `,"b":`."""
     line_names: tuple[bytes, ...]
-    """The same for rows as lines."""
+    """The same for JSON lines, with line ends escaped."""
 
     def rows(self, body: bytes, count: int) -> bytes | None:
-        """The rows as JSON objects with commas between them; None where Python has to look at them."""
+        """Return the rows as JSON objects with commas between them; None if Python must write them."""
         return None if transcode is None else transcode(body, count, self.kinds, self.names, False)
 
     def lines(self, body: bytes, count: int) -> bytes | None:
-        """The rows as JSON objects, each with a newline after it; None as above."""
+        """Return the rows as JSON objects, each followed by a newline; None if Python must write them."""
         return None if transcode is None else transcode(body, count, self.kinds, self.line_names, True)
 
 
 def plan_of(names: Sequence[str], shapes: Sequence[Hashable]) -> Plan | None:
-    """The plan for columns of these names, which differ, and shapes (`codec.shape_of`); None if one is not plain."""
+    """Return the plan for columns of unique names and their shapes (`codec.shape_of`); None if a type is not plain."""
     if not shapes or not all(shape in KINDS for shape in shapes):
         return None
     before = tuple(b'%b"%b":' % (b"," if at else b"{", _escaped(name)) for at, name in enumerate(names))
@@ -81,10 +83,10 @@ def plan_of(names: Sequence[str], shapes: Sequence[Hashable]) -> Plan | None:
 
 
 def without_line_ends(json: bytes) -> bytes:
-    """Return the JSON with each raw character escaped that Python's `str.splitlines` takes for a line's end.
+    """Return the JSON with the characters escaped at which Python's `str.splitlines` ends a line.
 
-    JSON itself escapes the others, which are control characters, and bytes of UTF-8 mean no other character anywhere.
-    Readers of lines, such as `httpx.Response.iter_lines`, end a line at each of them.
+    Readers of lines, such as `httpx.Response.iter_lines`, end a line there. JSON itself escapes the other line ends,
+    which are control characters. To replace bytes is safe: UTF-8 has these bytes for no other character.
     """
     if json.isascii():
         return json
