@@ -1,9 +1,9 @@
-// A page of rows as Cassandra sent them -> JSON objects, without a Python object for any row or cell.
+// Writes a page of rows, as Cassandra sent them, as JSON objects, without a Python object for any row or cell.
 //
-// The twin of `RowPage.json_rows` and `RowPage.json_lines` for perfect pages of plain columns: `transcode` gives the same
-// bytes, or None for whatever is not perfect, which the twin then tells of. What it reads is section 4.2.5.2 (rows) and
-// section 6 (values) of Cassandra's native_protocol_v5.spec. It holds no state, and lets go of the interpreter's lock
-// while it works on a large page.
+// `transcode` returns the same bytes as the Python code of `asgi_app.driver.page` (JSON_OBJECTS, JSON_LINES), or None if
+// a cell is not a value of its type or the page is incomplete; Python then writes the page or raises. It reads section
+// 4.2.5.2 (rows) and section 6 (values) of Cassandra's native_protocol_v5.spec. It has no state, and releases the
+// interpreter's lock while it works on a large page.
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -24,18 +24,18 @@
 
 namespace {
 
-// A single of any bits becomes the double that Python makes of it only where both are IEC 60559 and nothing is kept at a
-// greater precision. Elsewhere this does not compile, and Python writes all pages.
+// A float becomes the double that Python makes of it only if both types are IEC 60559 and no value is kept with more
+// precision. On other platforms this does not compile, and Python writes all pages.
 static_assert(std::numeric_limits<float>::is_iec559 && std::numeric_limits<double>::is_iec559 && FLT_EVAL_METHOD == 0);
 
-// Counts the changes of what `transcode` takes: `asgi_app.driver.transcoding` takes no other.
+// The version of `transcode`'s parameters. `asgi_app.driver.transcoding` uses this version only.
 constexpr long kInterface = 2;
 
-// Bytes of a page above which other threads may run meanwhile. Smaller ones take less than 0.1 ms; to get the lock back
-// may take the event loop 5 ms.
+// The size in bytes above which a page is written without the interpreter's lock. Smaller pages take less than 0.1 ms,
+// but the event loop may wait 5 ms to get the lock back.
 constexpr Py_ssize_t kLargePage = 64 * 1024;
 
-// What a column holds: the codes that `asgi_app.driver.transcoding` gives its types.
+// The type of a column, by its code in `asgi_app.driver.transcoding`.
 enum Kind : char {
     kText = 't',
     kBoolean = '?',
@@ -53,7 +53,7 @@ enum Kind : char {
 
 using Bytes = std::string_view;
 
-// A page, or a cell, that the twin has to look at.
+// Thrown for a page or a cell that Python must write.
 struct NotPerfect {};
 
 void require(bool condition) {
@@ -67,9 +67,9 @@ Unsigned big_endian(Bytes bytes) {
     return number;
 }
 
-// --- what is written
+// --- output
 
-// Bytes that grow. A writer takes room for the most that it may need, writes, and says where it ended.
+// A growing buffer. A writer calls `room` with the most bytes that it may need, writes, and calls `ended_at`.
 class Out {
 public:
     explicit Out(std::size_t size) : first_(allocated(nullptr, size)), at_(first_.get()), end_(at_ + size) {}
@@ -106,7 +106,7 @@ private:
         const std::size_t after = before + (before < size ? size : before);
         if (after < before) throw std::bad_alloc{};
         char* memory = allocated(first_.get(), after);
-        static_cast<void>(first_.release());  // realloc has freed it
+        static_cast<void>(first_.release());  // realloc has freed this memory
         first_.reset(memory);
         at_ = memory + written;
         end_ = memory + after;
@@ -117,7 +117,7 @@ private:
     char* end_;
 };
 
-// Two characters for each number from 0 on.
+// A table of the two digits of each number from 0 to count - 1.
 template <std::size_t count, unsigned base>
 struct Pairs {
     char pairs[2 * count];
@@ -144,7 +144,7 @@ char* write_hex(char* to, Bytes bytes) {
 
 // --- text
 
-// Whether a byte stands for itself within a JSON string, as part of one character of ASCII.
+// Returns whether a byte is a character of ASCII that a JSON string holds unescaped.
 constexpr bool is_plain(unsigned char byte) { return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\'; }
 
 void escape(Out& out, unsigned char byte) {
@@ -161,7 +161,8 @@ void escape(Out& out, unsigned char byte) {
     out.ended_at(kHex.write(out.room(2), byte));
 }
 
-// The size in bytes of the well-formed character that begins at `at` and is not ASCII (Unicode 15, table 3-7).
+// Returns the size in bytes of the character at `at`, which is not ASCII. Throws unless it is well-formed UTF-8
+// (Unicode 15, table 3-7).
 std::size_t character_size(Bytes text, std::size_t at) {
     const auto byte = [&](std::size_t offset) -> unsigned {
         return at + offset < text.size() ? static_cast<unsigned char>(text[at + offset]) : 0;
@@ -183,8 +184,8 @@ std::size_t character_size(Bytes text, std::size_t at) {
     return 4;
 }
 
-// Whether Python's str.splitlines ends a line at the well-formed character that begins at `at` and is not ASCII: U+0085,
-// U+2028 or U+2029. The others that it knows are control characters, which JSON escapes.
+// Returns whether Python's str.splitlines ends a line at the character at `at`, which is well-formed and not ASCII:
+// U+0085, U+2028 or U+2029. All other line ends are control characters, which JSON escapes.
 bool ends_line(Bytes text, std::size_t at) {
     if (text[at] == '\xC2') return text[at + 1] == '\x85';
     return text[at] == '\xE2' && text[at + 1] == '\x80' && (text[at + 2] == '\xA8' || text[at + 2] == '\xA9');
@@ -248,7 +249,7 @@ void write_integer(Out& out, Integer number) {
     out.ended_at(std::to_chars(to, to + most, number).ptr);
 }
 
-// The fewest digits that name the number, written as msgspec does: 1.0, 0.00001, 1e-6, 1e16.
+// Writes the fewest digits that identify the number, in the form of msgspec: 1.0, 0.00001, 1e-6, 1e16.
 void write_double(Out& out, double number) {
     if (!std::isfinite(number)) {
         return out.put(std::isnan(number) ? "\"NaN\"" : number > 0 ? "\"Infinity\"" : "\"-Infinity\"");
@@ -265,9 +266,9 @@ void write_double(Out& out, double number) {
     if (count > 1) std::memcpy(all + 1, written + 2, count - 1);
     const Bytes digits(all, count);
     int exponent = 0;
-    const std::size_t sign = mark + 1;  // to_chars always writes it, and from_chars takes no plus
+    const std::size_t sign = mark + 1;  // to_chars always writes a sign, and from_chars accepts no plus
     std::from_chars(written + sign + (whole[sign] == '+'), end, exponent);
-    const int point = exponent + 1;  // where it stands, counted from before the first digit
+    const int point = exponent + 1;  // the number of digits before the decimal point
     const auto zeros = [&](std::size_t many) { out.put(Bytes("0000000000000000", many)); };
     if (0 < point && point <= 16) {
         const auto before = static_cast<std::size_t>(point);
@@ -294,7 +295,7 @@ void write_double(Out& out, double number) {
     write_integer(out, exponent);
 }
 
-// The double of so many significant digits that is nearest.
+// Returns the number rounded to `digits` significant digits.
 double rounded(double number, int digits) {
     char written[40];
     const auto end =
@@ -304,7 +305,7 @@ double rounded(double number, int digits) {
     return found;
 }
 
-// A single as the double with the fewest digits that rounds to it, found as `codec._shortest` does, which says why.
+// Writes a float as the double with the fewest digits that rounds to it. `codec._shortest` explains the search.
 void write_single(Out& out, float single) {
     if (!std::isfinite(single)) {
         write_double(out, single);
@@ -339,9 +340,9 @@ constexpr std::int64_t kLastDay = 2'932'896;  // 9999-12-31
 
 char* write_pair(char* to, std::int64_t number) { return kDecimal.write(to, static_cast<std::size_t>(number)); }
 
-// Days since 1970-01-01 as ISO 8601, in the proleptic Gregorian calendar. A year begins in March here, so that a leap
-// day is its last; 400 of them have always the same number of days (H. Hinnant, "chrono-Compatible Low-Level Date
-// Algorithms").
+// Writes days since 1970-01-01 as ISO 8601, in the proleptic Gregorian calendar. Years begin in March here, so that a
+// leap day is the last day of its year; any 400 years have the same number of days (H. Hinnant, "chrono-Compatible
+// Low-Level Date Algorithms").
 char* write_day(char* to, std::int64_t days) {
     require(kFirstDay <= days && days <= kLastDay);
     constexpr std::int64_t kCycle = 146'097, kCentury = 36'524, kFourYears = 1'461;
@@ -392,7 +393,7 @@ void write_date(Out& out, std::uint32_t days) {
 
 // --- cells, rows, pages
 
-// The number of bytes of each value of a kind; 0 where values differ.
+// Returns the number of bytes of each value of a kind; 0 if they differ in size.
 std::size_t width_of(Kind kind) {
     switch (kind) {
         case kText:
@@ -408,7 +409,7 @@ std::size_t width_of(Kind kind) {
         case kTimestamp: return 8;
         case kUuid: return 16;
     }
-    throw std::invalid_argument("a kind of column that is not known");
+    throw std::invalid_argument("unknown kind of column");
 }
 
 void write_value(Out& out, Kind kind, Bytes cell, bool lines) {
@@ -430,8 +431,8 @@ void write_value(Out& out, Kind kind, Bytes cell, bool lines) {
 
 struct Column {
     Kind kind;
-    std::size_t width;  // of a value, 0 where they differ
-    Bytes before;       // its name, with what comes before and after it
+    std::size_t width;  // of a value in bytes, 0 if values differ
+    Bytes before;       // the JSON before the value: {"name": or ,"name":
 };
 
 class Page {
@@ -462,7 +463,7 @@ private:
     std::size_t at_ = 0;
 };
 
-// The rows as lines, each with a newline after it, or else with commas between them.
+// Returns the rows as JSON objects, each followed by a newline if `lines`, else with commas between them.
 Out written(Bytes body, std::size_t rows, const std::vector<Column>& columns, bool lines) {
     Out out(body.size() * 2 + 64);
     Page page(body);
@@ -476,16 +477,16 @@ Out written(Bytes body, std::size_t rows, const std::vector<Column>& columns, bo
     return out;
 }
 
-// --- what Python calls
+// --- the interface to Python
 
 std::vector<Column> columns_of(const char* kinds, Py_ssize_t count, PyObject* names) {
     if (!PyTuple_Check(names) || PyTuple_Size(names) != count || count < 1)
-        throw std::invalid_argument("a tuple with the name of each column is wanted");
+        throw std::invalid_argument("names must be a tuple with the name of each column");
     std::vector<Column> columns;
     columns.reserve(static_cast<std::size_t>(count));
     for (Py_ssize_t at = 0; at < count; ++at) {
         PyObject* name = PyTuple_GetItem(names, at);
-        if (!PyBytes_Check(name)) throw std::invalid_argument("names are bytes");
+        if (!PyBytes_Check(name)) throw std::invalid_argument("each name must be bytes");
         const Bytes before(PyBytes_AsString(name), static_cast<std::size_t>(PyBytes_Size(name)));
         const auto kind = static_cast<Kind>(kinds[at]);
         columns.push_back({kind, width_of(kind), before});
@@ -495,8 +496,8 @@ std::vector<Column> columns_of(const char* kinds, Py_ssize_t count, PyObject* na
 
 enum class Ended { kWhole, kNotPerfect, kNoMemory };
 
-// `written`, with the interpreter let go of meanwhile. It is taken back by a plain statement and not by a destructor: a
-// thread of an interpreter that is ending is ended there, which a destructor would make a crash of.
+// Calls `written`, without the interpreter's lock if the page is large. A plain statement takes the lock back, not a
+// destructor: if the interpreter is shutting down, it ends this thread there, and in a destructor that would crash.
 Ended written_unlocked(std::optional<Out>& out, Bytes body, std::size_t rows, const std::vector<Column>& columns,
                        bool lines) {
     PyThreadState* state = body.size() > kLargePage ? PyEval_SaveThread() : nullptr;
@@ -545,10 +546,10 @@ int add_constants(PyObject* module) { return PyModule_AddIntConstant(module, "IN
 PyMethodDef methods[] = {
     {"transcode", transcode, METH_VARARGS,
      "transcode(body, rows, kinds, names, lines) -> bytes | None\n\n"
-     "The rows of a page as JSON objects; None where a cell is not a value of its kind, or the page is not whole.\n"
-     "`kinds` has a code for each column, `names` what comes before its value: b'{\"a\":', b',\"b\":'. With\n"
-     "`lines` a newline comes after each row, and no text holds what Python takes for a line's end; without it commas\n"
-     "come between rows. Raises ValueError for a kind that is not known, TypeError, MemoryError."},
+     "Return the rows of a page as JSON objects; None if a cell is not a value of its kind or the page is incomplete.\n"
+     "`kinds` has a code for each column, `names` the JSON before its value: b'{\"a\":', b',\"b\":'. With `lines`\n"
+     "each row is followed by a newline, and line ends in texts are escaped; without it commas separate the rows.\n"
+     "Raises ValueError for an unknown kind, TypeError, MemoryError."},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -561,7 +562,7 @@ PyModuleDef_Slot slots[] = {
 };
 
 PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "_transcoder", "A page of rows -> JSON, without Python objects.", 0, methods, slots,
+    PyModuleDef_HEAD_INIT, "_transcoder", "Write pages of rows as JSON, without Python objects.", 0, methods, slots,
     nullptr,               nullptr,       nullptr,
 };
 

@@ -155,7 +155,7 @@ def test_cells_are_split_alike_with_and_without_the_compiled_driver(content):
     cells = [content_cell for row in content for content_cell in row]
     body = encoded(content)
     assert page_module._cells(body, len(content), width) == cells
-    assert page_module._split_in_c(body, len(cells)) == page_module._split_in_python(body, len(cells)) == cells
+    assert page_module._split(body, len(cells)) == page_module._split_in_python(body, len(cells)) == cells
 
 
 @pytest.mark.parametrize("encoding", [JSON_OBJECTS, JSON_LINES, MSGPACK])

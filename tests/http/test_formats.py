@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from helpers.properties import given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_app.http.formats import CSV_RECORDS
