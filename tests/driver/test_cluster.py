@@ -1,4 +1,4 @@
-"""The driver objects that settings become: real ones of the driver, never connected to a node."""
+"""The driver's `Cluster` for given settings: a real one that never connects to a node."""
 
 import datetime
 import http.server
@@ -42,7 +42,7 @@ LOOPBACK = (ContactPoint("127.0.0.1"),)
 
 @pytest.fixture
 def build() -> Iterator[Build]:
-    """`build_cluster` for keyword settings; every cluster made is shut down."""
+    """A function that calls `build_cluster` with settings as keywords. Each cluster is shut down after the test."""
     clusters: list[Cluster] = []
 
     def build(*, row_factory: Any = tuple_factory, **settings: Any) -> Cluster:
@@ -63,7 +63,7 @@ def profile_of(cluster: Cluster) -> ExecutionProfile:
 # Where to connect
 
 
-def test_hosts_carry_their_ports(build: Build) -> None:
+def test_contact_points(build: Build) -> None:
     hosts = (ContactPoint("127.0.0.1"), ContactPoint("127.0.0.2", 9043), ContactPoint("::1", 9044))
     cluster = build(cassandra_hosts=hosts, cassandra_port=9999)
     addresses = [(point.address, point.port) for point in cluster.endpoints_resolved]
@@ -71,7 +71,7 @@ def test_hosts_carry_their_ports(build: Build) -> None:
     assert cluster.port == cluster.endpoint_factory.port == 9999
 
 
-def test_connections_are_the_drivers_own_and_read_much_at_once(build: Build) -> None:
+def test_default_connection_class_reads_64_kib(build: Build) -> None:
     connection = build().connection_class
     assert issubclass(connection, Cluster.connection_class)
     assert (connection.in_buffer_size, Cluster.connection_class.in_buffer_size) == (65536, 4096)
@@ -84,7 +84,7 @@ def test_nothing_is_connected(build: Build) -> None:
     assert cluster.control_connection._connection is None
 
 
-def test_names_that_do_not_resolve_may_be_tried_again() -> None:
+def test_unresolvable_names() -> None:
     with pytest.raises(ClusterUnreachableError, match=r"^CASSANDRA_HOSTS: "):
         build_cluster(Settings(cassandra_hosts=(ContactPoint("no-such-host.invalid"),)))
 
@@ -108,18 +108,18 @@ def test_connection_settings(build: Build) -> None:
 
 
 @pytest.mark.parametrize(("interval", "timeout"), [(30.0, 5.0), (2.0, 2.0), (0.0, 5.0)])
-def test_a_heartbeat_has_no_longer_than_its_interval(build: Build, interval: float, timeout: float) -> None:
+def test_heartbeat_timeout_is_at_most_its_interval(build: Build, interval: float, timeout: float) -> None:
     assert build(cassandra_idle_heartbeat_interval=interval).idle_heartbeat_timeout == timeout
 
 
 @pytest.mark.parametrize("version", [3, 4, 5])
-def test_the_protocol_version_is_fixed(build: Build, version: int) -> None:
+def test_protocol_version(build: Build, version: int) -> None:
     cluster = build(protocol_version=version)
     assert cluster.protocol_version == version
     assert cluster._protocol_version_explicit
 
 
-def test_a_node_is_tried_again_every_second_for_ever(build: Build) -> None:
+def test_reconnection_every_second_without_end(build: Build) -> None:
     policy = build().reconnection_policy
     assert isinstance(policy, ConstantReconnectionPolicy)
     assert policy.max_attempts is None
@@ -155,7 +155,7 @@ def test_profile_defaults(build: Build) -> None:
 
 
 @pytest.mark.parametrize("level", ["ONE", "TWO", "THREE", "QUORUM", "ALL", "LOCAL_ONE", "LOCAL_QUORUM", "EACH_QUORUM"])
-def test_every_consistency_level_is_one_of_the_driver(build: Build, level: str) -> None:
+def test_consistency_levels(build: Build, level: str) -> None:
     profile = profile_of(build(cassandra_consistency=level))
     assert ConsistencyLevel.value_to_name[profile.consistency_level] == level
 
@@ -171,7 +171,7 @@ def test_speculation_asks_one_more_node(build: Build) -> None:
 
 
 class Told:
-    """Keeps what the driver's policies tell."""
+    """Records the events that the driver's policies report."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -183,7 +183,7 @@ class Told:
         self.events.append("speculated")
 
 
-def test_a_second_node_asked_is_told() -> None:
+def test_speculation_is_observed() -> None:
     told = Told()
     cluster = build_cluster(Settings(speculative_delay=0.25), observer=told)
     try:
@@ -197,7 +197,7 @@ def test_a_second_node_asked_is_told() -> None:
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
-def test_retries_are_told_and_errors_that_go_to_the_client_are_not(idempotent: bool) -> None:
+def test_only_retries_are_observed(idempotent: bool) -> None:
     told = Told()
     policy = IdempotentRetryPolicy(told)
     query = SimpleStatement("x", is_idempotent=idempotent)
@@ -318,7 +318,7 @@ def test_request_error_goes_to_the_next_host_twice(query: Any) -> None:
 
 
 @pytest.mark.parametrize("query", OTHERS)
-def test_what_is_not_idempotent_is_never_repeated(query: Any) -> None:
+def test_no_retry_without_idempotence(query: Any) -> None:
     decisions = {read_timeout(query), unavailable(query), request_error(query)}
     decisions |= {write_timeout(query, write_type) for write_type in WriteType.value_to_name}
     assert decisions == {RETHROW}
@@ -343,11 +343,11 @@ SIGNS_CERTIFICATES = x509.KeyUsage(
     encipher_only=False,
     decipher_only=False,
 )
-"""Python 3.13 trusts no authority without it."""
+"""Python 3.13 trusts no authority without this extension."""
 
 
 class Authority:
-    """Signs certificates for the tests, as PEM files under `folder`."""
+    """An authority that signs certificates, as PEM files under `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -398,7 +398,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def server_context(authority: Authority) -> ssl.SSLContext:
-    """A node that demands a certificate of the authority."""
+    """Return the TLS context of a node that demands a certificate of the authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*authority.identity("server"))
     context.load_verify_locations(authority.certificate)
@@ -407,7 +407,7 @@ def server_context(authority: Authority) -> ssl.SSLContext:
 
 
 def shake_hands(client: ssl.SSLContext, server: ssl.SSLContext, host: str | None) -> None:
-    """A TLS handshake in memory; raises what either side raises."""
+    """Do a TLS handshake in memory. Raises the error of either side."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     sides = [
         client.wrap_bio(to_client, to_server, server_hostname=host),
@@ -471,21 +471,21 @@ def test_tls_refuses_another_authority(build: Build, authority: Authority, tmp_p
         shake_hands(context, server_context(authority), "127.0.0.1")
 
 
-def test_a_ca_file_that_is_none(build: Build, tmp_path: Path) -> None:
+def test_ca_file_without_a_certificate(build: Build, tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     path.write_text("no certificate")
     with pytest.raises(ClusterConfigError, match=r"^CASSANDRA_SSL_CA_CERTS: "):
         build(cassandra_ssl_enabled=True, cassandra_ssl_ca_certs=path)
 
 
-def test_a_ca_file_that_went_away(authority: Authority) -> None:
+def test_deleted_ca_file(authority: Authority) -> None:
     settings = Settings(cassandra_hosts=LOOPBACK, **tls_settings(authority))
     authority.certificate.unlink()
     with pytest.raises(ClusterConfigError, match=r"^CASSANDRA_SSL_CA_CERTS: this file cannot be read \(No such file"):
         build_cluster(settings)
 
 
-def test_a_client_key_that_went_away_is_not_called_a_wrong_one(authority: Authority) -> None:
+def test_deleted_client_key(authority: Authority) -> None:
     identity = authority.identity("client")
     settings = Settings(cassandra_hosts=LOOPBACK, **tls_settings(authority, identity))
     identity.key.unlink()
@@ -499,7 +499,7 @@ def test_a_key_of_another_certificate(build: Build, authority: Authority) -> Non
         build(**tls_settings(authority, mixed))
 
 
-def test_a_key_with_a_pass_phrase_asks_nobody(build: Build, authority: Authority) -> None:
+def test_key_with_a_pass_phrase_does_not_prompt(build: Build, authority: Authority) -> None:
     identity = authority.identity("client", pass_phrase=b"open sesame")
     with pytest.raises(ClusterConfigError, match="without a pass phrase"):
         build(**tls_settings(authority, identity))
@@ -512,7 +512,7 @@ uses_driver_tls = pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLS:Deprecatio
 
 
 class Metadata(http.server.BaseHTTPRequestHandler):
-    """Answers as Astra's metadata service does."""
+    """A server that answers as Astra's metadata service does."""
 
     answer: ClassVar[dict[str, Any]] = {
         "contact_info": {
@@ -528,7 +528,7 @@ class Metadata(http.server.BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(self.answer).encode())
 
     def log_message(self, *_args: Any) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -636,8 +636,8 @@ except ClusterConfigError as error:
 """
 
 
-def test_a_driver_without_an_event_loop_is_a_sentence() -> None:
-    """In a process of its own, where neither of the driver's event loops can be imported."""
+def test_driver_without_an_event_loop() -> None:
+    """In a separate process, in which neither of the driver's event loops can be imported."""
     run = subprocess.run([sys.executable, "-c", WITHOUT_EVENT_LOOP], capture_output=True, text=True, check=True)
     assert run.stdout.startswith("The Cassandra driver has no usable event loop on Python 3.")
     assert "libev" in run.stdout

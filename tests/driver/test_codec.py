@@ -1,4 +1,4 @@
-"""What each CQL type becomes, and that no bytes at all make a codec raise."""
+"""The values of each CQL type; no bytes make a codec raise."""
 
 import json
 import math
@@ -107,7 +107,7 @@ def assert_can_be_sent(answer):
 
 
 @given(ANY_TYPE, ANY_BYTES)
-def test_any_bytes_of_any_type_have_a_value_that_json_and_messagepack_can_carry(cql_type, cell):
+def test_any_bytes_of_any_type_can_be_encoded(cql_type, cell):
     assert_can_be_sent(value(cql_type, cell))
 
 
@@ -302,7 +302,7 @@ def test_every_date_of_four_digit_years_is_iso_8601(day):
 
 
 @given(st.binary(min_size=4, max_size=4))
-def test_a_float_is_the_shortest_decimal_that_names_it(cell):
+def test_float_is_the_shortest_decimal(cell):
     answer = value(cql.FloatType, cell)
     (exact,) = struct.unpack(">f", cell)
     if not math.isfinite(exact):
@@ -323,7 +323,7 @@ def test_a_varint_is_its_digits(number):
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("exponent", [4299, 4300, 5000, 200_000])
-def test_a_varint_has_no_most_digits(exponent, sign):
+def test_varint_of_many_digits(exponent, sign):
     number = sign * (10**exponent + 7)
     cell = number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
     text = "-" * (sign < 0) + "1" + "0" * (exponent - 1) + "7"
@@ -347,7 +347,7 @@ def test_a_decimal_keeps_its_scale(number):
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1), st.sampled_from([1, -1]))
-def test_a_duration_says_months_days_and_nanoseconds(months, days, nanoseconds, sign):
+def test_duration(months, days, nanoseconds, sign):
     duration = util.Duration(sign * months, sign * days, sign * nanoseconds)
     answer = value(cql.DurationType, cql.DurationType.serialize(duration, 4))
     sizes = {
@@ -379,13 +379,13 @@ def test_text_is_itself(text):
 
 
 @given(st.lists(st.text(), max_size=20), st.dictionaries(st.text(), st.integers(-(2**31), 2**31 - 1)))
-def test_what_the_driver_writes_is_what_comes_out(texts, mapping):
+def test_values_that_the_driver_encodes(texts, mapping):
     texts_type, mapping_type = list_of(cql.UTF8Type), map_of(cql.UTF8Type, cql.Int32Type)
     assert value(texts_type, texts_type.serialize(texts, 4)) == texts
     assert value(mapping_type, mapping_type.serialize(mapping, 4)) == mapping
 
 
-def test_types_that_lack_their_parameters_still_read_bytes():
+def test_types_without_parameters():
     for bare in (
         cql.SetType,
         cql.MapType,

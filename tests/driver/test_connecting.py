@@ -1,4 +1,4 @@
-"""Why Cassandra cannot be reached, as one sentence that names the setting: real sockets where the fault can be made."""
+"""The sentence that says why Cassandra cannot be reached and names the setting, mostly with real sockets."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def why(port: int, host: str = "127.0.0.1", own_connections: bool = True, 
 
 @contextmanager
 def listening(behave: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Return the port of a server that does `behave` with each connection."""
+    """Run a server that calls `behave` with each connection, and yield its port."""
 
     def serve() -> None:
         with suppress(OSError):
@@ -87,7 +87,7 @@ def listening(behave: Callable[[socket.socket], None]) -> Iterator[int]:
 
 @contextmanager
 def answering(behave: Callable[[Peer], None], **options: Any) -> Iterator[ScriptedNode]:
-    """Return a node that does `behave` with each connection, before its handshake, until the client leaves."""
+    """Run a node that calls `behave` with each connection before its handshake, until the client leaves."""
 
     def serve() -> None:
         while True:
@@ -112,7 +112,7 @@ def answering(behave: Callable[[Peer], None], **options: Any) -> Iterator[Script
 
 
 def starting_up(*answers: tuple[int, bytes]) -> Callable[[Peer], None]:
-    """Return what a node does that answers OPTIONS as usual, and what follows with `answers`."""
+    """Return the behaviour of a node that answers OPTIONS as usual, and all else with `answers`."""
 
     def behave(peer: Peer) -> None:
         for opcode, body in ((SUPPORTED, supported()), *answers):
@@ -125,7 +125,7 @@ def starting_up(*answers: tuple[int, bytes]) -> Callable[[Peer], None]:
 DEMANDS_LOGIN = (AUTHENTICATE, string("org.apache.cassandra.auth.PasswordAuthenticator"))
 
 
-async def test_nobody_listens() -> None:
+async def test_no_listener() -> None:
     port = free_port()
     assert await why(port) == (
         f"No Cassandra node answers at 127.0.0.1:{port}; check CASSANDRA_HOSTS and CASSANDRA_PORT, and that Cassandra "
@@ -133,7 +133,7 @@ async def test_nobody_listens() -> None:
     )
 
 
-async def test_a_login_is_demanded_and_none_is_set() -> None:
+async def test_login_required_but_not_set() -> None:
     with answering(starting_up(DEMANDS_LOGIN)) as node:
         assert await why(node.port) == (
             f"Cassandra at 127.0.0.1:{node.port} asks for a user name and a password; set CASSANDRA_USERNAME and "
@@ -263,7 +263,7 @@ async def test_a_data_centre_that_is_not_there(node_address: tuple[str, int]) ->
     )
 
 
-async def test_the_reason_is_in_the_log_and_in_no_answer(
+async def test_reason_is_logged_and_not_sent_to_clients(
     node_address: tuple[str, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     app = create_app(settings_for(node_address, "ks", cassandra_local_dc="dc9"))
@@ -298,7 +298,7 @@ def unreached(*causes: Exception) -> NoHostAvailable:
         ([], False, "No Cassandra node answers; check CASSANDRA_HOSTS"),
     ],
 )
-def test_the_reason_that_says_most_is_the_sentence(causes: list[Exception], astra: bool, named: str) -> None:
+def test_most_useful_reason_is_the_sentence(causes: list[Exception], astra: bool, named: str) -> None:
     sentence = explain_unreachable(unreached(*causes), astra=astra)
     assert named in sentence
     assert sentence.endswith(".")

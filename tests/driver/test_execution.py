@@ -1,4 +1,4 @@
-"""Statements on their way: on a real node, and on nodes that answer when the test says so."""
+"""Execution of statements, on a real node and on scripted nodes."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from asgi_app.driver.result import Result
 pytestmark = [pytest.mark.anyio, pytest.mark.loops("asyncio", "uvloop")]  # trio does not read the driver's sockets
 
 SOON = 5.0
-"""Seconds within which something is told that needs no waiting, on a busy machine."""
+"""Seconds in which an immediate event happens even on a busy machine."""
 
 
 class Reports:
-    """What a caller is reports, and how often."""
+    """The reports of a statement's result or error."""
 
     def __init__(self) -> None:
         self.all: list[tuple[Any, bytes | None, BaseException | None]] = []
@@ -61,7 +61,7 @@ class Reports:
             return await asyncio.wrap_future(self._first)
 
     async def page(self) -> RowPage:
-        """The page. Raises the error where there is one."""
+        """Return the page. Raises the reported error."""
         page, _, error = await self.first()
         if error is not None:
             raise error
@@ -95,7 +95,7 @@ def send(
 
 @asynccontextmanager
 async def open_session(address: tuple[str, int], keyspace: str, **changes: Any) -> AsyncIterator[Any]:
-    """A session as the service makes it."""
+    """A session, made as the service makes its own."""
     settings = settings_for(address, keyspace, **changes)
     own = connection_class_for(asyncio.get_running_loop())
     cluster = await in_thread(functools.partial(build_cluster, settings, keep_page, connection_class=own))
@@ -109,7 +109,7 @@ async def open_session(address: tuple[str, int], keyspace: str, **changes: Any) 
 
 @pytest.fixture(scope="module")
 async def session(anyio_backend: Any, node_address: tuple[str, int], keyspace: str) -> AsyncIterator[Any]:
-    """On one loop by version 4 of the protocol, on the other by version 5."""
+    """A version of the protocol: 4 on one event loop, 5 on the other."""
     version = 5 if anyio_backend[1]["use_uvloop"] else 4
     async with open_session(node_address, keyspace, protocol_version=version) as opened:
         yield opened
@@ -120,11 +120,11 @@ SET_BY_THE_DRIVER = {
     *("_load_balancer", "_metrics", "_retry_policy", "_spec_execution_plan", "_start_time", "_timer"),
     *("attempted_hosts", "message", "prepared_statement", "query", "query_plan", "row_factory", "session", "timeout"),
 }
-"""What `ResponseFuture.__init__` sets, of which `LoopFuture` sets what it needs itself."""
+"""The attributes that `ResponseFuture.__init__` sets; `LoopFuture` sets those that it needs itself."""
 
 
-async def test_the_driver_sets_what_calls_know_of(session: Any) -> None:
-    """A new attribute may be one that `LoopFuture` lacks: look before you raise the bound of the driver's version."""
+async def test_response_future_sets_only_known_attributes(session: Any) -> None:
+    """`LoopFuture` may need a new attribute too: check before you raise the bound of the driver's version."""
     future = session._create_response_future("SELECT key FROM system.local", None, False, None, LONG)
     future._cancel_timer()
     assert set(vars(future)) == SET_BY_THE_DRIVER
@@ -132,18 +132,18 @@ async def test_the_driver_sets_what_calls_know_of(session: Any) -> None:
 
 @pytest.fixture
 def own_table(cql: Session, keyspace: str) -> str:
-    """A table with the rows 0 to 9 of partition 0, that a test may alter."""
+    """The name of a table with the rows 0 to 9 of partition 0 that the test may alter."""
     return numbers(cql, keyspace)
 
 
 @pytest.fixture(scope="session")
 def table(cql: Session, keyspace: str) -> str:
-    """The same for all tests, which write to partitions of their own."""
+    """The name of such a table for all tests; each writes to its own partition."""
     return numbers(cql, keyspace)
 
 
 def numbers(cql: Session, keyspace: str) -> str:
-    """The name of a new table; it is dropped with the keyspace."""
+    """Create such a table and return its name. It is dropped with the keyspace."""
     name = f"{keyspace}.t_{uuid.uuid4().hex}"
     cql.execute(f"CREATE TABLE {name} (p int, n int, PRIMARY KEY (p, n))")
     for number in range(10):
@@ -153,7 +153,7 @@ def numbers(cql: Session, keyspace: str) -> str:
 
 @pytest.fixture
 def partition() -> int:
-    """Of a test's own, in the table of all."""
+    """The test's own partition in the common table."""
     return uuid.uuid4().int % 2**31
 
 
@@ -194,7 +194,7 @@ async def test_a_write_and_a_conditional_write(session: Any, table: str, partiti
     assert [row.n for row in cql.execute(f"SELECT n FROM {table} WHERE p = {partition}")] == [1, 2]
 
 
-async def test_a_write_carries_the_clients_time_and_a_read_none(session: Any, table: str, partition: int) -> None:
+async def test_only_writes_carry_a_timestamp(session: Any, table: str, partition: int) -> None:
     messages: list[ExecuteMessage] = []
     executor = LoopExecutor(session)
     insert = await prepare(session, f"INSERT INTO {table} (p, n) VALUES (?, ?)")
@@ -214,8 +214,8 @@ async def test_a_batch_is_applied_whole(session: Any, table: str, partition: int
     assert [row.n for row in cql.execute(f"SELECT n FROM {table} WHERE p = {partition}")] == list(range(5))
 
 
-async def test_a_column_that_is_added_meanwhile_is_in_the_next_page(session: Any, own_table: str, cql: Session) -> None:
-    """The node has forgotten the statement then, and the driver prepares it again."""
+async def test_added_column_is_on_the_next_page(session: Any, own_table: str, cql: Session) -> None:
+    """The node has then forgotten the statement, and the driver prepares it again."""
     executor, prepared = (
         LoopExecutor(session),
         await prepare(session, f"SELECT * FROM {own_table} WHERE p = ? AND n = 1"),
@@ -233,9 +233,7 @@ async def test_a_column_that_is_added_meanwhile_is_in_the_next_page(session: Any
         assert (await send(executor, prepared, (0,))[1].page()).dicts() == [{"p": 0, "n": 1}]
 
 
-async def test_statements_that_the_node_has_forgotten_are_prepared_again(
-    session: Any, own_table: str, cql: Session
-) -> None:
+async def test_forgotten_statement_is_prepared_again(session: Any, own_table: str, cql: Session) -> None:
     executor = LoopExecutor(session)
     select = await prepare(session, f"SELECT n FROM {own_table} WHERE p = ?")
     insert = await prepare(session, f"INSERT INTO {own_table} (p, n) VALUES (?, ?)")
@@ -247,9 +245,7 @@ async def test_statements_that_the_node_has_forgotten_are_prepared_again(
     assert [row.n for row in cql.execute(f"SELECT n FROM {own_table} WHERE p = 4")] == [0, 1, 2]
 
 
-async def test_a_table_that_is_dropped_is_told_and_one_made_again_is_read(
-    session: Any, own_table: str, cql: Session
-) -> None:
+async def test_table_dropped_and_created_again(session: Any, own_table: str, cql: Session) -> None:
     executor, prepared = LoopExecutor(session), await prepare(session, f"SELECT * FROM {own_table} WHERE p = ?")
     assert len((await send(executor, prepared, (0,))[1].page()).tuples()) == 10
     cql.execute(f"DROP TABLE {own_table}")
@@ -260,9 +256,7 @@ async def test_a_table_that_is_dropped_is_told_and_one_made_again_is_read(
 
 
 @pytest.mark.parametrize("values", [(1, 2, 3), ("no number",), (2**40,), (object(),)])
-async def test_values_that_cannot_be_bound_raise_at_once_and_send_nothing(
-    session: Any, table: str, values: tuple[Any, ...]
-) -> None:
+async def test_unbindable_values_raise_and_send_nothing(session: Any, table: str, values: tuple[Any, ...]) -> None:
     executor, prepared = LoopExecutor(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ?")
     reports = Reports()
     with pytest.raises((TypeError, ValueError)):
@@ -271,7 +265,7 @@ async def test_values_that_cannot_be_bound_raise_at_once_and_send_nothing(
     assert reports.all == []
 
 
-async def test_what_the_node_refuses_is_told(session: Any, table: str) -> None:
+async def test_refused_statement_reports_the_error(session: Any, table: str) -> None:
     executor, prepared = LoopExecutor(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ?")
     call, reports = send(executor, prepared, (0,), paging_state=b"no state of Cassandra's")
     assert isinstance(await reports.error(LONG), Exception)
@@ -279,7 +273,7 @@ async def test_what_the_node_refuses_is_told(session: Any, table: str) -> None:
     assert len(reports.all) == 1
 
 
-async def test_a_session_that_is_closed_tells_so(node_address: tuple[str, int], keyspace: str, table: str) -> None:
+async def test_closed_session(node_address: tuple[str, int], keyspace: str, table: str) -> None:
     async with open_session(node_address, keyspace) as session:
         executor, prepared = LoopExecutor(session), await prepare(session, f"SELECT n FROM {table} WHERE p = ?")
     call, reports = send(executor, prepared, (0,))
@@ -291,7 +285,7 @@ async def test_a_session_that_is_closed_tells_so(node_address: tuple[str, int], 
 
 
 class Cluster:
-    """As much of the driver's cluster and session as a call asks for, with the driver's own pools and connections."""
+    """The part of the driver's cluster and session that an execution needs, with real pools and connections."""
 
     def __init__(self, kind: type[LoopConnection], ports: list[int], speculation: Any) -> None:
         self.connection_class = kind
@@ -329,7 +323,7 @@ class Cluster:
 
 
 class Nodes:
-    """A executor to nodes of the test's own, asked in this order."""
+    """An executor on scripted nodes, which are asked in this order."""
 
     def __init__(self, cluster: Cluster, peers: list[Peer]) -> None:
         self.cluster = cluster
@@ -337,11 +331,11 @@ class Nodes:
         self.executor = LoopExecutor(cluster)
 
     def in_flight(self) -> list[int]:
-        """Of each connection, how many requests it counts."""
+        """Return the number of requests in flight on each connection."""
         return [self.cluster._pools[host]._connection.in_flight for host in self.cluster.hosts]
 
     async def asked(self, number: int = 0) -> Asked:
-        """The next request of a node, which is to run a statement."""
+        """Return the next request to a node; it must be EXECUTE."""
         asked: Asked = await in_thread(self.peers[number].read)
         assert asked.opcode == EXECUTE
         return asked
@@ -374,15 +368,15 @@ async def one() -> AsyncIterator[Nodes]:
 
 
 def statement(*, idempotent: bool = True) -> PreparedStatement:
-    """As if it had been prepared."""
+    """Return a prepared statement, without a node."""
     bound, read = [ColumnMetadata("ks", "t", "n", Int32Type)], [("ks", "t", "n", Int32Type)]
     prepared = PreparedStatement(bound, b"id", None, "SELECT n FROM ks.t", None, 4, read, None)
     prepared.is_idempotent = idempotent
     return prepared
 
 
-async def test_what_is_sent_is_what_the_driver_would_send(one: Nodes) -> None:
-    """But that it asks for the description of the columns, of which it compares the bytes."""
+async def test_execute_message_equals_the_drivers(one: Nodes) -> None:
+    """Except that the service asks for the description of the columns, because it compares its bytes."""
     send(one.executor, statement(), (7,), fetch_size=50, paging_state=b"state", writes=True)
     body = (await one.asked()).body
     values = b"\0\1" + int32(4) + int32(7)
@@ -391,7 +385,7 @@ async def test_what_is_sent_is_what_the_driver_would_send(one: Nodes) -> None:
     assert body == expected + (1).to_bytes(8, "big")
 
 
-async def test_a_call_is_told_once_whatever_comes_after(one: Nodes) -> None:
+async def test_result_is_reported_once(one: Nodes) -> None:
     call, reports = send(one.executor, statement(), (1,))
     asked = await one.asked()
     await one.answer(asked, 5)
@@ -407,7 +401,7 @@ async def test_a_call_is_told_once_whatever_comes_after(one: Nodes) -> None:
     assert again.is_schema_agreed
 
 
-async def test_a_timeout_is_told_in_its_time_and_the_late_answer_is_dropped(one: Nodes) -> None:
+async def test_timeout_then_late_answer(one: Nodes) -> None:
     began = time.monotonic()
     call, reports = send(one.executor, statement(), (1,), timeout=0.2)
     late = await one.asked()
@@ -426,7 +420,7 @@ async def test_a_timeout_is_told_in_its_time_and_the_late_answer_is_dropped(one:
     assert other._connection is connection
 
 
-async def test_every_one_of_many_timeouts_is_told_and_nothing_is_left(one: Nodes) -> None:
+async def test_many_timeouts_leave_nothing_behind(one: Nodes) -> None:
     sent = [send(one.executor, statement(), (number,), timeout=0.05 + number / 1000) for number in range(100)]
     asked = [await one.asked() for _ in sent]
     assert {type(await reports.error()) for _, reports in sent} == {OperationTimedOut}
@@ -438,7 +432,7 @@ async def test_every_one_of_many_timeouts_is_told_and_nothing_is_left(one: Nodes
     assert [timer for slot in timers._slots.values() for timer in slot] == []
 
 
-async def test_an_answer_leaves_no_timer(one: Nodes) -> None:
+async def test_answer_leaves_no_timer(one: Nodes) -> None:
     call, reports = send(one.executor, statement(), (1,), timeout=3600)
     await one.answer(await one.asked(), 5)
     await reports.page()
@@ -446,7 +440,7 @@ async def test_an_answer_leaves_no_timer(one: Nodes) -> None:
     assert [timer for slot in one.cluster.connection_class.timers._slots.values() for timer in slot] == []
 
 
-async def test_without_a_node_it_is_told_before_send_returns() -> None:
+async def test_no_node_is_reported_before_send_returns() -> None:
     async with nodes() as gone:
         gone.cluster.hosts.clear()
         call, reports = send(gone.executor, statement(), (1,))
@@ -457,7 +451,7 @@ async def test_without_a_node_it_is_told_before_send_returns() -> None:
         gone.cluster.hosts.extend(gone.cluster._pools)
 
 
-async def test_a_node_that_is_down_is_passed_over() -> None:
+async def test_down_node_is_skipped() -> None:
     async with nodes(2) as two:
         host = two.cluster.hosts[0]
         await in_thread(two.cluster._pools[host].shutdown)
@@ -472,7 +466,7 @@ async def test_a_node_that_is_down_is_passed_over() -> None:
         two.cluster._pools[host] = two.cluster._pools[two.cluster.hosts[1]]
 
 
-async def test_when_the_last_node_is_gone_there_is_none(one: Nodes) -> None:
+async def test_last_node_lost(one: Nodes) -> None:
     _, reports = send(one.executor, statement(), (1,))
     await one.asked()
     one.peers[0].socket.close()
@@ -485,7 +479,7 @@ async def test_when_the_last_node_is_gone_there_is_none(one: Nodes) -> None:
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
-async def test_only_what_is_idempotent_goes_to_the_next_node_when_one_is_lost(idempotent: bool) -> None:
+async def test_lost_node_retries_only_idempotent_statements(idempotent: bool) -> None:
     async with nodes(2) as two:
         call, reports = send(two.executor, statement(idempotent=idempotent), (1,))
         await two.asked()
@@ -502,11 +496,11 @@ async def test_only_what_is_idempotent_goes_to_the_next_node_when_one_is_lost(id
 
 
 READ_TIMEOUT = error(0x1200, "late", b"\0\6" + int32(2) + int32(2) + b"\0")
-"""Enough replicas answered and none with data: worth another attempt."""
+"""Enough replicas answered, none with data: a case to retry."""
 
 
 @pytest.mark.parametrize(("idempotent", "attempts"), [(True, 2), (False, 1)])
-async def test_a_read_that_may_be_repeated_is_repeated_once(one: Nodes, idempotent: bool, attempts: int) -> None:
+async def test_read_timeout_is_retried_once(one: Nodes, idempotent: bool, attempts: int) -> None:
     call, reports = send(one.executor, statement(idempotent=idempotent), (1,))
     for _ in range(attempts):
         await in_thread(one.peers[0].answer, await one.asked(), ERROR, READ_TIMEOUT)
@@ -515,7 +509,7 @@ async def test_a_read_that_may_be_repeated_is_repeated_once(one: Nodes, idempote
     assert len(reports.all) == 1
 
 
-async def test_an_error_of_the_server_goes_to_the_next_node() -> None:
+async def test_server_error_goes_to_the_next_node() -> None:
     async with nodes(2) as two:
         _, reports = send(two.executor, statement(), (1,))
         await in_thread(two.peers[0].answer, await two.asked(), ERROR, error(0x0000, "oops"))
@@ -529,7 +523,7 @@ async def test_an_error_of_the_server_goes_to_the_next_node() -> None:
 WRITE_TIMEOUT = error(0x1100, "late", b"\0\6" + int32(1) + int32(2) + string("BATCH_LOG"))
 
 
-async def test_a_write_that_was_not_done_in_time_goes_to_the_next_node_once() -> None:
+async def test_write_timeout_goes_to_the_next_node_once() -> None:
     async with nodes(2) as two:
         _, reports = send(two.executor, statement(), (1,), writes=True)
         await in_thread(two.peers[0].answer, await two.asked(), ERROR, WRITE_TIMEOUT)
@@ -550,7 +544,7 @@ PREPARED_BODY = int32(4) + PREPARED + b"\0\2ks\0\1t\0\1n\0\x09" + int32(1) + int
 PREPARE = 0x09
 
 
-async def test_a_forgotten_statement_is_prepared_again_and_run_once(one: Nodes) -> None:
+async def test_unprepared_is_prepared_and_run_once(one: Nodes) -> None:
     prepared = statement(idempotent=False)
     call, reports = send(one.executor, prepared, (1,))
     assert type(prepared.result_metadata) is KnownColumns
@@ -569,7 +563,7 @@ async def test_a_forgotten_statement_is_prepared_again_and_run_once(one: Nodes) 
     await eventually(lambda: one.in_flight() == [0])
 
 
-async def test_a_timeout_while_it_is_prepared_again_is_told_and_it_is_not_run_any_more(one: Nodes) -> None:
+async def test_timeout_during_the_second_prepare(one: Nodes) -> None:
     call, reports = send(one.executor, statement(), (1,))
     await in_thread(one.peers[0].answer, await one.asked(), ERROR, error(0x2500, "unprepared", b"\0\2id"))
     preparing = await in_thread(one.peers[0].read)
@@ -586,14 +580,14 @@ async def test_a_timeout_while_it_is_prepared_again_is_told_and_it_is_not_run_an
 
 
 @pytest.mark.parametrize("values", [(7,), (None,), (UNSET_VALUE,), (), (True,), {"n": 7}])
-def test_values_are_bound_as_the_driver_binds_them(values: Any) -> None:
+def test_values_are_bound_as_by_the_driver(values: Any) -> None:
     ours, drivers = _bound(statement(), values), statement().bind(values)
     for name in ("values", "keyspace", "routing_key", "is_idempotent", "consistency_level"):
         assert getattr(ours, name) == getattr(drivers, name)
 
 
 @pytest.mark.parametrize("values", [(1, 2), ("no number",), (2**40,), (object(),)])
-def test_values_that_cannot_be_bound_are_refused_as_the_driver_does(values: tuple[Any, ...]) -> None:
+def test_unbindable_values_raise_as_in_the_driver(values: tuple[Any, ...]) -> None:
     with pytest.raises((TypeError, ValueError)) as drivers:
         statement().bind(values)
     with pytest.raises(drivers.type) as ours:
@@ -601,7 +595,7 @@ def test_values_that_cannot_be_bound_are_refused_as_the_driver_does(values: tupl
     assert str(ours.value) == str(drivers.value)
 
 
-async def test_all_who_wait_for_a_free_number_get_one(one: Nodes) -> None:
+async def test_waiters_for_a_stream_id_all_get_one(one: Nodes) -> None:
     (pool,) = one.cluster._pools.values()
     pool._connection.max_request_id = 4
     sent = [send(one.executor, statement(), (number,))[1] for number in range(4)]
@@ -619,7 +613,7 @@ async def test_all_who_wait_for_a_free_number_get_one(one: Nodes) -> None:
     assert one.in_flight() == [0]
 
 
-async def test_a_connection_that_was_replaced_is_closed_with_its_last_answer(one: Nodes) -> None:
+async def test_replaced_connection_closes_after_its_last_answer(one: Nodes) -> None:
     (pool,) = one.cluster._pools.values()
     connection = pool._connection
     sent = [send(one.executor, statement(), (number,))[1] for number in range(2)]
@@ -641,7 +635,7 @@ def eager() -> ConstantSpeculativeExecutionPolicy:
 
 
 @pytest.mark.parametrize("winner", [0, 1])
-async def test_a_hung_node_is_not_waited_for_and_the_first_answer_counts(winner: int) -> None:
+async def test_speculative_execution_takes_the_first_answer(winner: int) -> None:
     async with nodes(2, eager()) as two:
         call, reports = send(two.executor, statement(), (1,))
         asked = [await two.asked(0), await two.asked(1)]
@@ -653,7 +647,7 @@ async def test_a_hung_node_is_not_waited_for_and_the_first_answer_counts(winner:
         assert call.attempted_hosts == two.cluster.hosts
 
 
-async def test_what_is_not_idempotent_is_asked_of_one_node() -> None:
+async def test_no_speculation_without_idempotence() -> None:
     async with nodes(2, eager()) as two:
         call, reports = send(two.executor, statement(idempotent=False), (1,), timeout=0.3)
         await two.asked()
@@ -661,7 +655,7 @@ async def test_what_is_not_idempotent_is_asked_of_one_node() -> None:
         assert call.attempted_hosts == two.cluster.hosts[:1]
 
 
-async def test_two_hung_nodes_are_a_timeout_in_its_time() -> None:
+async def test_speculation_with_two_hung_nodes_times_out() -> None:
     async with nodes(2, eager()) as two:
         began = time.monotonic()
         call, reports = send(two.executor, statement(), (1,), timeout=1.0)
@@ -674,7 +668,7 @@ async def test_two_hung_nodes_are_a_timeout_in_its_time() -> None:
         assert (len(reports.all), len(call.attempted_hosts)) == (1, 2)
 
 
-async def test_one_node_alone_is_asked_once_and_its_answer_counts() -> None:
+async def test_speculation_with_one_node() -> None:
     async with nodes(1, eager()) as one:
         call, reports = send(one.executor, statement(), (1,))
         asked = await one.asked()
@@ -689,8 +683,8 @@ async def test_one_node_alone_is_asked_once_and_its_answer_counts() -> None:
 # --- a node that does not read
 
 
-async def test_a_node_that_does_not_read_refuses_nothing_and_keeps_nobody_past_the_deadline(one: Nodes) -> None:
-    """The driver would count for ever as under way what a full socket refuses."""
+async def test_full_socket_keeps_deadlines(one: Nodes) -> None:
+    """If the socket refused requests when full, the driver would count them as in flight for all time."""
     (connection,) = (pool._connection for pool in one.cluster._pools.values())
     filling: Future[Any] = Future()
     connection.in_flight += 1

@@ -1,4 +1,4 @@
-"""Which driver is imported, and whether the fast path is for it."""
+"""The name of the imported driver, and whether the fast path serves it."""
 
 import tomllib
 from pathlib import Path
@@ -30,12 +30,12 @@ def test_the_installed_driver_is_tested() -> None:
         ("", False),
     ],
 )
-def test_the_fast_path_is_for_some_versions(monkeypatch: pytest.MonkeyPatch, version: str, tested: bool) -> None:
+def test_tested_versions(monkeypatch: pytest.MonkeyPatch, version: str, tested: bool) -> None:
     monkeypatch.setattr(cassandra, "__version__", version)
     assert is_tested() == tested
 
 
-def test_a_fork_is_known_by_its_modules_and_not_by_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fork_is_recognized_by_its_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cassandra, "__version__", "3.29.12")
     assert is_tested()
     monkeypatch.setattr(connection, "ProtocolFeatures", object, raising=False)
@@ -43,6 +43,6 @@ def test_a_fork_is_known_by_its_modules_and_not_by_its_version(monkeypatch: pyte
     assert driver_name() == "scylla-driver 3.29.12"
 
 
-def test_the_versions_are_those_that_are_installed() -> None:
+def test_versions_match_pyproject() -> None:
     dependencies = tomllib.loads(PYPROJECT.read_text())["project"]["dependencies"]
     assert TESTED in dependencies

@@ -1,4 +1,4 @@
-"""Descriptions of columns that are read once: the page is always the one that it is without that."""
+"""Descriptions of columns are read once, and every page is the same as without that."""
 
 import struct
 
@@ -23,7 +23,7 @@ def option(kind):
 
 
 def described(columns, flags, table="t"):
-    """The columns as a response describes them."""
+    """Return the description of columns in a response."""
     if flags & NO_METADATA:
         return b""
     each = b"" if flags & ONE_TABLE else string("ks") + string(table)
@@ -32,7 +32,7 @@ def described(columns, flags, table="t"):
 
 
 def body_of(columns, cells=(), *, flags=ONE_TABLE, state=None, length=None, count=None, table="t", width=None):
-    """A RESULT with rows; `length` and `count` where they shall not be those of the paging state and of the rows."""
+    """Return a RESULT with rows; `length` and `count` replace those of the paging state and of the rows."""
     before = b""
     if state is not None:
         flags |= MORE_PAGES
@@ -50,7 +50,7 @@ def received(body, known, version=4):
 
 
 def outcome(message):
-    """All that a page says; of one that cannot be read, only that."""
+    """Return everything that a message says, or "corrupt"."""
     page = message.parsed_rows
     assert isinstance(page, RowPage)
     assert message.column_names == list(page.column_names)
@@ -71,7 +71,7 @@ def outcome(message):
 
 
 def assert_same(bodies, version=4):
-    """The same pages with what is known of the columns as without it, whatever came before."""
+    """Check that messages decode alike with and without known columns, in this order."""
     known = KnownColumns(PREPARED)
     for body in bodies:
         assert outcome(received(body, known, version)) == outcome(received(body, list(PREPARED), version))
@@ -102,7 +102,7 @@ def test_whether_more_pages_follow_makes_no_difference():
     assert len({id(message.parsed_rows.description) for message in messages}) == 1
 
 
-def test_a_description_is_read_anew_where_it_differs_and_known_from_then_on():
+def test_changed_description_is_read_again():
     known = KnownColumns(PREPARED)
     first = received(body_of(USERS, ANN), known).parsed_rows
     wider = (*USERS, ("age", INT))
@@ -113,7 +113,7 @@ def test_a_description_is_read_anew_where_it_differs_and_known_from_then_on():
     assert second.description is not first.description
 
 
-def test_without_a_description_nothing_is_known_and_the_prepared_columns_count():
+def test_no_metadata_uses_the_prepared_columns():
     known = KnownColumns(PREPARED)
     brief = body_of(USERS, ANN, flags=NO_METADATA)
     for body in (brief, body_of((("x", INT), ("y", TEXT)), ANN), brief):
@@ -122,7 +122,7 @@ def test_without_a_description_nothing_is_known_and_the_prepared_columns_count()
     assert message.column_names == ["id", "name"]
 
 
-def test_what_another_statement_knows_is_not_used():
+def test_statements_do_not_share_descriptions():
     one, other = KnownColumns(PREPARED), KnownColumns(PREPARED)
     received(body_of(USERS, ANN), one)
     assert other.seen is None
@@ -133,7 +133,7 @@ def test_what_another_statement_knows_is_not_used():
 
 
 def with_flags(body, flags):
-    """The same bytes, which mean something else."""
+    """Return the same bytes with another meaning."""
     return body[:4] + int32(flags) + body[8:]
 
 
@@ -179,8 +179,8 @@ def test_a_page_that_differs_from_the_one_before(before, changed, version):
     assert_same([before, changed, before, changed, changed], version)
 
 
-def test_a_negative_length_is_no_way_back_to_the_description():
-    """Wherever in the bytes a description stands that is known: it is not at a place before the paging state."""
+def test_negative_length_of_the_paging_state():
+    """A known description before the paging state must not be found."""
     columns, known = described(USERS, ONE_TABLE), KnownColumns(PREPARED)
     assert outcome(received(body_of(USERS, ANN), known)) != "corrupt"
     rest = columns + int32(1) + int32(4) + int32(1) + int32(3) + b"Ann"
@@ -192,7 +192,7 @@ def test_a_negative_length_is_no_way_back_to_the_description():
 
 @pytest.mark.parametrize("columns", [USERS, (("id", INT), ("v", VECTOR)), (("v", VECTOR),)], ids=str)
 @pytest.mark.parametrize("state", [None, b"state"])
-def test_a_page_cut_anywhere_is_corrupt_and_spoils_none_that_follow(columns, state):
+def test_cut_page_does_not_affect_the_next_pages(columns, state):
     cells = [int32(1) * 2] * len(columns)
     whole = body_of(columns, cells, state=state)
     expected = outcome(received(whole, list(PREPARED)))
@@ -226,7 +226,7 @@ def pages(draw, columns):
 
 @st.composite
 def walks(draw):
-    """Responses to one statement, of few descriptions, so that each is likely to be known when it comes again."""
+    """Generate responses to one statement with few descriptions, so that most are known when they come again."""
     columns = draw(st.lists(COLUMNS, min_size=1, max_size=3))
     return draw(st.lists(pages(columns), min_size=2, max_size=8))
 
@@ -234,13 +234,13 @@ def walks(draw):
 @hypothesis_settings(deadline=None, max_examples=250)
 @given(walks(), st.sampled_from([3, 4, 5]))
 @example([body_of(USERS, ANN), body_of(USERS, ANN, state=b"", length=-4)], 4)
-def test_whatever_comes_the_page_is_the_same(bodies, version):
+def test_pages_are_the_same_with_known_columns(bodies, version):
     assert_same(bodies, version)
 
 
 @hypothesis_settings(deadline=None, max_examples=200)
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=4))
-def test_whatever_bytes_come_between_the_page_is_the_same(junk):
+def test_pages_are_the_same_after_junk(junk):
     bodies = [body_of(USERS, ANN)]
     for rest in junk:
         bodies += [int32(protocol.RESULT_KIND_ROWS) + rest, body_of(USERS, ANN, state=rest)]

@@ -1,4 +1,4 @@
-"""The driver's connections on the application's loop, against a node that sends what the test says."""
+"""Driver connections on the application's event loop, with a scripted node."""
 
 from __future__ import annotations
 
@@ -54,20 +54,20 @@ from asgi_app.driver.protocol import RawProtocolHandler, keep_page
 pytestmark = [pytest.mark.anyio, pytest.mark.loops("asyncio", "uvloop")]  # trio does not read the driver's sockets
 
 SOON = 5.0
-"""Seconds within which something is told that needs no waiting, on a busy machine."""
+"""Seconds in which an immediate event happens even on a busy machine."""
 
 VERSIONS = [4, 5]
 
 
 class Line:
-    """A connection and the node's end of it."""
+    """A connection, and the node's end of it."""
 
     def __init__(self, connection: Any, peer: Peer) -> None:
         self.connection = connection
         self.peer = peer
 
     def ask(self, message: Any = None, handler: Any = ProtocolHandler) -> Future[Any]:
-        """Send a request, as the driver's pool does; what it is told comes as the future's result."""
+        """Send a request as the driver's pool does; its outcome becomes the future's result."""
         with self.connection.lock:
             stream = self.connection.get_request_id()
         told: Future[Any] = Future()
@@ -76,25 +76,25 @@ class Line:
         return told
 
     async def asked(self, count: int) -> tuple[list[Future[Any]], list[Asked]]:
-        """So many requests, sent and arrived."""
+        """Send `count` requests and wait until all have arrived."""
         futures = [self.ask() for _ in range(count)]
         return futures, [await in_thread(self.peer.read) for _ in range(count)]
 
     async def works(self) -> None:
-        """A request is answered."""
+        """Check that a request is answered."""
         (told,), (asked,) = await self.asked(1)
         await in_thread(self.peer.answer, asked)
         assert isinstance(await answer(told), ReadyMessage)
 
 
 async def answer(told: Future[Any], seconds: float = LONG) -> Any:
-    """What a request is told."""
+    """Return the outcome of a request."""
     with anyio.fail_after(seconds):
         return await asyncio.wrap_future(told)
 
 
 async def connected(node: ScriptedNode, **options: Any) -> Line:
-    """A new connection to the node. Raises what connecting raises."""
+    """Return a new connection to the node. Raises what connecting raises."""
     version = options.setdefault("protocol_version", 4)
     kind = options.pop("kind", None) or connection_class_for(asyncio.get_running_loop())
     make = functools.partial(kind.factory, DefaultEndPoint("127.0.0.1", node.port), 10.0, compression=False, **options)
@@ -111,7 +111,7 @@ async def connected(node: ScriptedNode, **options: Any) -> Line:
 
 
 def is_unwatched(descriptor: int) -> bool:
-    """Whether the loop neither reads nor writes the descriptor."""
+    """Return whether the loop watches the descriptor neither for reading nor for writing."""
     loop = asyncio.get_running_loop()
     return not loop.remove_reader(descriptor) and not loop.remove_writer(descriptor)
 
@@ -132,7 +132,7 @@ async def line(node: ScriptedNode) -> AsyncIterator[Line]:
 
 @pytest.fixture
 def no_complaints(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Neither the loop nor the driver logs an error meanwhile."""
+    """Check that neither the loop nor the driver logs an error in the test."""
     with caplog.at_level(logging.ERROR):
         yield
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
@@ -142,7 +142,7 @@ def no_complaints(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_complaints")
-async def test_requests_are_answered_in_any_order(line: Line) -> None:
+async def test_answers_in_any_order(line: Line) -> None:
     told, asked = await line.asked(3)
     for number in (2, 0, 1):
         await in_thread(line.peer.answer, asked[number], RESULT, rows([("n", INT)], [int32(number)]))
@@ -152,7 +152,7 @@ async def test_requests_are_answered_in_any_order(line: Line) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.usefixtures("no_complaints")
 async def test_answers_split_at_every_byte(version: int) -> None:
-    """Two answers, one of them without a body, cut in two at each place."""
+    """Two answers, one without a body, split in two at each byte."""
     with scripted_node(version) as node:
         line = await connected(node, protocol_version=version)
         reads, total = Reads(line.connection), 0
@@ -176,7 +176,7 @@ async def test_answers_split_at_every_byte(version: int) -> None:
 
 
 class Reads:
-    """Watches what a connection reads from now on."""
+    """Counts the bytes that a connection reads."""
 
     def __init__(self, connection: Any) -> None:
         self._take = connection._take
@@ -190,7 +190,7 @@ class Reads:
         self._more.set()
 
     async def come_to(self, total: int) -> None:
-        """Returns once so many bytes were read."""
+        """Wait until `size` bytes were read."""
         with anyio.fail_after(LONG):
             while self._total < total:
                 self._more = anyio.Event()
@@ -240,8 +240,8 @@ async def test_a_large_page_between_small_answers(version: int, size: int) -> No
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_what_comes_in_one_piece_with_the_consent_to_checksums(version: int) -> None:
-    """READY and what the node pushes right behind it: from version 5 on, the second is in a segment already."""
+async def test_frames_right_behind_the_consent_to_checksums(version: int) -> None:
+    """READY and the frame right behind it, which is in a segment from version 5 on."""
     events: Future[Any] = Future()
 
     class Watching(LoopConnection):
@@ -276,7 +276,7 @@ async def test_what_comes_in_one_piece_with_the_consent_to_checksums(version: in
 
 
 def on_this_loop(kind: type[LoopConnection]) -> Any:
-    """A class of connections of the test's own, as `connection_class_for` makes one."""
+    """Return a new class of connections, made by `connection_class_for`."""
     made = connection_class_for(asyncio.get_running_loop())
     return type(kind.__name__, (kind,), {"loop": made.loop, "timers": made.timers})
 
@@ -286,7 +286,7 @@ def topology_change() -> bytes:
     return string("TOPOLOGY_CHANGE") + string("NEW_NODE") + address
 
 
-async def test_a_body_that_cannot_be_decoded_ends_its_connection_and_its_requests(node: ScriptedNode) -> None:
+async def test_undecodable_body_ends_the_connection(node: ScriptedNode) -> None:
     line = await connected(node)
     told, asked = await line.asked(3)
     spoilt = frame(4, asked[0].stream, RESULT, int32(2) + b"\xff")
@@ -309,9 +309,7 @@ SPOILT = {
 
 @pytest.mark.parametrize("split", [False, True], ids=["whole", "split"])
 @pytest.mark.parametrize("spoilt", SPOILT.values(), ids=SPOILT)
-async def test_what_is_no_frame_ends_its_connection_and_not_the_loop(
-    node: ScriptedNode, spoilt: bytes, split: bool
-) -> None:
+async def test_bytes_that_are_no_frame_end_the_connection(node: ScriptedNode, spoilt: bytes, split: bool) -> None:
     line, other = await connected(node), await connected(node)
     reads = Reads(line.connection)
     told, asked = await line.asked(3)
@@ -333,7 +331,7 @@ async def test_what_is_no_frame_ends_its_connection_and_not_the_loop(
 
 
 async def is_over(line: Line) -> None:
-    """The connection's socket is closed, nothing watches it, and it takes no more requests."""
+    """Check that the connection's socket is closed and unwatched, and that it refuses requests."""
     connection, descriptor = line.connection, line.connection._descriptor
     await eventually(lambda: connection._socket.fileno() == -1, SOON)
     assert is_unwatched(descriptor)
@@ -345,7 +343,7 @@ async def is_over(line: Line) -> None:
 
 
 @pytest.mark.parametrize("part", ["header", "payload"])
-async def test_a_checksum_that_is_wrong_ends_the_connection(part: str) -> None:
+async def test_wrong_checksum_ends_the_connection(part: str) -> None:
     with scripted_node(5) as node:
         line = await connected(node, protocol_version=5)
         (told,), (asked,) = await line.asked(1)
@@ -357,7 +355,7 @@ async def test_a_checksum_that_is_wrong_ends_the_connection(part: str) -> None:
         await is_over(line)
 
 
-async def test_an_answer_that_nobody_waits_for_is_dropped(line: Line) -> None:
+async def test_unexpected_answer_is_dropped(line: Line) -> None:
     (told,), (asked,) = await line.asked(1)
     with line.connection.lock:
         line.connection._requests.pop(asked.stream)
@@ -369,7 +367,7 @@ async def test_an_answer_that_nobody_waits_for_is_dropped(line: Line) -> None:
     assert (line.connection.in_flight, line.connection.orphaned_request_ids) == (0, set())
 
 
-async def test_a_callback_that_raises_spoils_neither_the_loop_nor_the_connection(line: Line) -> None:
+async def test_raising_callback_harms_neither_loop_nor_connection(line: Line) -> None:
     called: Future[None] = Future()
 
     def fails(response: object) -> None:
@@ -387,7 +385,7 @@ async def test_a_callback_that_raises_spoils_neither_the_loop_nor_the_connection
 # --- connecting
 
 
-async def test_a_node_that_speaks_another_version_says_so(node: ScriptedNode) -> None:
+async def test_unsupported_protocol_version(node: ScriptedNode) -> None:
     def refuse() -> None:
         peer = node.accept()
         told = error(0x0A, "Invalid or unsupported protocol version (5); highest is 4")
@@ -403,7 +401,7 @@ async def test_a_node_that_speaks_another_version_says_so(node: ScriptedNode) ->
 
 
 async def fails_to_connect(node: ScriptedNode, behave: Callable[[], None], seconds: float) -> BaseException:
-    """What connecting raises; no descriptor is left of it."""
+    """Return the error of connecting, and check that no descriptor stays open."""
     kind = connection_class_for(asyncio.get_running_loop())
     failure: list[BaseException] = []
     async with anyio.create_task_group() as tasks:
@@ -418,14 +416,14 @@ async def fails_to_connect(node: ScriptedNode, behave: Callable[[], None], secon
     return raised
 
 
-async def test_a_node_that_closes_while_it_is_connected_to(node: ScriptedNode) -> None:
+async def test_node_closes_during_the_handshake(node: ScriptedNode) -> None:
     before = psutil.Process().num_fds() - 1  # the listener
     raised = await fails_to_connect(node, lambda: node.accept().socket.close(), LONG)
     assert isinstance(raised, ConnectionShutdown | ConnectionError)
     await eventually(lambda: psutil.Process().num_fds() <= before)
 
 
-async def test_a_node_that_never_answers_is_given_up(node: ScriptedNode) -> None:
+async def test_silent_node_times_out(node: ScriptedNode) -> None:
     before = psutil.Process().num_fds() - 1
     raised = await fails_to_connect(node, lambda: assert_asked(node), 0.3)
     assert isinstance(raised, OperationTimedOut)
@@ -436,7 +434,7 @@ def assert_asked(node: ScriptedNode) -> None:
     assert node.accept().read().opcode == OPTIONS
 
 
-async def test_nobody_listens(node: ScriptedNode) -> None:
+async def test_no_listener(node: ScriptedNode) -> None:
     node.close()
     before = psutil.Process().num_fds()
     kind = connection_class_for(asyncio.get_running_loop())
@@ -451,7 +449,7 @@ async def test_nobody_listens(node: ScriptedNode) -> None:
 
 @pytest.mark.parametrize("how", [Peer.reset, lambda peer: peer.socket.close()], ids=["reset", "closed"])
 @pytest.mark.parametrize("count", [1, 3, 250])
-async def test_when_the_node_closes_every_request_ends_soon(
+async def test_close_by_the_node_ends_every_request(
     node: ScriptedNode, count: int, how: Callable[[Peer], None]
 ) -> None:
     line = await connected(node)
@@ -466,7 +464,7 @@ async def test_when_the_node_closes_every_request_ends_soon(
         line.ask()
 
 
-async def test_answers_that_came_before_the_node_closed_are_told(node: ScriptedNode) -> None:
+async def test_answers_before_a_close_by_the_node_count(node: ScriptedNode) -> None:
     line = await connected(node)
     told, asked = await line.asked(2)
     line.peer.answer(asked[0])
@@ -475,7 +473,7 @@ async def test_answers_that_came_before_the_node_closed_are_told(node: ScriptedN
     assert isinstance(await answer(told[1], SOON), ConnectionShutdown)
 
 
-async def test_half_an_answer_and_the_end(node: ScriptedNode) -> None:
+async def test_close_by_the_node_within_an_answer(node: ScriptedNode) -> None:
     line = await connected(node)
     (told,), (asked,) = await line.asked(1)
     line.peer.socket.sendall(frame(4, asked.stream, READY, b"\0" * 100)[:50])
@@ -484,7 +482,7 @@ async def test_half_an_answer_and_the_end(node: ScriptedNode) -> None:
 
 
 @pytest.mark.parametrize("from_loop", [True, False], ids=["loop", "thread"])
-async def test_closing_ends_every_request_and_frees_the_socket(node: ScriptedNode, from_loop: bool) -> None:
+async def test_close_ends_every_request_and_frees_the_socket(node: ScriptedNode, from_loop: bool) -> None:
     before = psutil.Process().num_fds()
     line = await connected(node)
     told, _ = await line.asked(5)
@@ -502,7 +500,7 @@ async def test_closing_ends_every_request_and_frees_the_socket(node: ScriptedNod
     assert not line.connection.is_defunct  # it was wanted: the pool need not take the node for dead
 
 
-async def test_many_threads_close_at_once(node: ScriptedNode) -> None:
+async def test_concurrent_close(node: ScriptedNode) -> None:
     line = await connected(node)
     told, _ = await line.asked(5)
     async with anyio.create_task_group() as tasks:
@@ -512,7 +510,7 @@ async def test_many_threads_close_at_once(node: ScriptedNode) -> None:
     await is_over(line)
 
 
-async def test_a_connection_that_is_closed_by_the_callback_of_its_own_answer(node: ScriptedNode) -> None:
+async def test_close_within_a_callback(node: ScriptedNode) -> None:
     line = await connected(node)
     told: Future[Any] = Future()
 
@@ -528,8 +526,8 @@ async def test_a_connection_that_is_closed_by_the_callback_of_its_own_answer(nod
     await eventually(lambda: line.connection._socket.fileno() == -1)
 
 
-async def test_a_connection_that_is_closed_while_it_is_made_is_given_up_at_once(node: ScriptedNode) -> None:
-    """As the driver's own are: not only when the time for connecting is over."""
+async def test_close_during_the_handshake(node: ScriptedNode) -> None:
+    """As with the driver's own class, not only after the timeout for connecting."""
     made: Future[Any] = Future()
 
     class Told(LoopConnection):
@@ -553,8 +551,8 @@ async def test_a_connection_that_is_closed_while_it_is_made_is_given_up_at_once(
     assert isinstance(failure[0], ConnectionShutdown)
 
 
-async def test_the_next_connection_may_have_the_same_descriptor(node: ScriptedNode) -> None:
-    """The loop lets go of one before the kernel hands its number to another."""
+async def test_descriptor_is_reused(node: ScriptedNode) -> None:
+    """The loop forgets a descriptor before the kernel gives its number to another socket."""
     for _ in range(10):
         line = await connected(node)
         await line.works()
@@ -569,7 +567,7 @@ async def test_the_next_connection_may_have_the_same_descriptor(node: ScriptedNo
 # --- writing
 
 
-async def test_what_is_sent_at_once_arrives_in_order_and_whole(line: Line) -> None:
+async def test_requests_arrive_in_order(line: Line) -> None:
     count = 300
     told = [line.ask(QueryMessage(f"{number:06d}" * 100, 1)) for number in range(count)]
     bodies = [(await in_thread(line.peer.read)).body for _ in range(count)]
@@ -577,7 +575,7 @@ async def test_what_is_sent_at_once_arrives_in_order_and_whole(line: Line) -> No
     assert not any(one.done() for one in told)
 
 
-async def test_many_threads_send_at_once(line: Line) -> None:
+async def test_concurrent_send(line: Line) -> None:
     threads, each = 8, 50
     told: list[Future[Any]] = []
 
@@ -603,8 +601,8 @@ async def test_many_threads_send_at_once(line: Line) -> None:
     assert {type(await answer(one)) for one in told} == {ReadyMessage}
 
 
-async def test_no_request_is_held_back_by_one_that_takes_its_time(line: Line) -> None:
-    """By Nagle's algorithm: until the node acknowledges the one before, some forty milliseconds."""
+async def test_request_does_not_wait_for_an_acknowledgement(line: Line) -> None:
+    """Nagle's algorithm would delay it until the node acknowledges the one before: some forty milliseconds."""
     assert line.connection._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
@@ -612,7 +610,7 @@ LARGE = 1 << 20
 
 
 async def fill(line: Line) -> int:
-    """Send until the socket takes no more; how many requests that were."""
+    """Send until the socket is full, and return the number of requests."""
     sent = 0
     while not line.connection._waits_to_write:
         assert sent < 100
@@ -623,7 +621,7 @@ async def fill(line: Line) -> int:
     return sent
 
 
-async def test_what_is_sent_while_the_node_does_not_read_waits_and_comes_whole_and_in_order(line: Line) -> None:
+async def test_requests_to_a_node_that_does_not_read_arrive_later(line: Line) -> None:
     sent = await fill(line)
     told = [line.ask(QueryMessage(f"{number:06d}", 1)) for number in range(200)]
     await anyio.lowlevel.checkpoint()
@@ -647,7 +645,7 @@ async def test_answers_are_read_while_the_node_does_not_read(line: Line) -> None
 
 
 @pytest.mark.parametrize("how", ["closed here", "closed by the node"])
-async def test_a_connection_that_ends_while_its_socket_is_full(node: ScriptedNode, how: str) -> None:
+async def test_connection_ends_while_its_socket_is_full(node: ScriptedNode, how: str) -> None:
     line = await connected(node)
     (told,), _ = await line.asked(1)
     await fill(line)
@@ -664,7 +662,7 @@ async def test_a_connection_that_ends_while_its_socket_is_full(node: ScriptedNod
 # --- a loop that has ended
 
 
-def test_on_a_loop_that_has_ended_every_request_is_refused(node: ScriptedNode) -> None:
+def test_ended_loop_refuses_requests(node: ScriptedNode) -> None:
     loop = asyncio.new_event_loop()
     runner = threading.Thread(target=loop.run_forever)
     runner.start()
@@ -693,7 +691,7 @@ async def _class_here() -> Any:
     return connection_class_for(asyncio.get_running_loop())
 
 
-def test_nothing_is_left_of_a_connection_that_a_loop_that_has_ended_should_read(node: ScriptedNode) -> None:
+def test_ended_loop_leaves_no_socket_open(node: ScriptedNode) -> None:
     loop = asyncio.new_event_loop()
     kind = connection_class_for(loop)
     loop.close()
@@ -713,8 +711,8 @@ def tls(tmp_path: Path) -> Any:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.usefixtures("no_complaints")
-async def test_over_tls_pages_of_any_size_arrive(version: int, tls: Any) -> None:
-    """What OpenSSL has decrypted already wakes no loop: it must be read to its end."""
+async def test_tls_pages_of_any_size(version: int, tls: Any) -> None:
+    """Bytes that OpenSSL has already decrypted do not wake the loop, so a read must go on to their end."""
     with scripted_node(version, tls[0]) as node:
         line = await connected(node, protocol_version=version, ssl_context=tls[1])
         for size in (1, 16_000, 16_384, 20_000, READ_AT_ONCE, 1_000_000):
@@ -727,7 +725,7 @@ async def test_over_tls_pages_of_any_size_arrive(version: int, tls: Any) -> None
         await is_over(line)
 
 
-async def test_over_tls_what_is_sent_while_the_node_does_not_read_comes_whole(tls: Any) -> None:
+async def test_tls_requests_to_a_node_that_does_not_read_arrive_later(tls: Any) -> None:
     with scripted_node(tls=tls[0]) as node:
         line = await connected(node, ssl_context=tls[1])
         sent = await fill(line)
@@ -744,7 +742,7 @@ async def test_over_tls_what_is_sent_while_the_node_does_not_read_comes_whole(tl
 
 
 @pytest.mark.parametrize("how", [Peer.reset, lambda peer: peer.socket.close()], ids=["reset", "closed"])
-async def test_over_tls_when_the_node_closes_every_request_ends_soon(tls: Any, how: Callable[[Peer], None]) -> None:
+async def test_tls_close_by_the_node_ends_every_request(tls: Any, how: Callable[[Peer], None]) -> None:
     with scripted_node(tls=tls[0]) as node:
         line = await connected(node, ssl_context=tls[1])
         told, _ = await line.asked(3)
@@ -753,7 +751,7 @@ async def test_over_tls_when_the_node_closes_every_request_ends_soon(tls: Any, h
         await eventually(lambda: line.connection._socket.fileno() == -1)
 
 
-async def test_bytes_that_are_no_tls_end_the_connection(tls: Any) -> None:
+async def test_tls_other_bytes_end_the_connection(tls: Any) -> None:
     with scripted_node(tls=tls[0]) as node:
         line = await connected(node, ssl_context=tls[1])
         told, _ = await line.asked(1)
@@ -769,7 +767,7 @@ async def test_bytes_that_are_no_tls_end_the_connection(tls: Any) -> None:
 
 @pytest.fixture(scope="session")
 def large(cql: Session, keyspace: str) -> str:
-    """A table whose first page takes several reads, and with version 5 several segments."""
+    """The name of a table whose first page takes several reads, and with version 5 several segments."""
     cql.execute(f"CREATE TABLE IF NOT EXISTS {keyspace}.large (k int PRIMARY KEY, v blob)")
     insert = cql.prepare(f"INSERT INTO {keyspace}.large (k, v) VALUES (?, ?)")
     for key in range(40):
@@ -780,7 +778,7 @@ def large(cql: Session, keyspace: str) -> str:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.usefixtures("no_complaints")
 async def test_a_real_node(version: int, node_address: tuple[str, int], keyspace: str, large: str) -> None:
-    """Its own pools and control connection; with version 5, checksums."""
+    """With the driver's pools and control connection; with version 5 also checksums."""
     before = psutil.Process().num_fds()
     settings = settings_for(node_address, keyspace, protocol_version=version)
     own = connection_class_for(asyncio.get_running_loop())

@@ -1,4 +1,4 @@
-"""Pages of rows: from a response's bytes to values and JSON, and what happens to bytes that are not one."""
+"""Pages of rows: from a response's bytes to values and JSON; other bytes raise RowsCorrupt."""
 
 import importlib.util
 import json
@@ -32,7 +32,7 @@ from asgi_app.driver.protocol import RawProtocolHandler, keep_page
 
 @pytest.fixture(autouse=True, scope="module", params=["python"] + ["compiled"] * (transcoding.transcode is not None))
 def written_by(request):
-    """Every test here holds of both ways to write JSON."""
+    """Run every test with the compiled transcoder and without it."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "python":
             patch.setattr(transcoding, "transcode", None)
@@ -126,7 +126,7 @@ def test_a_conditional_write_has_its_applied_column():
     assert page.encoded(JSON_OBJECTS) == b'{"[applied]":false,"count(*)":7}'
 
 
-def test_names_that_no_struct_takes_still_become_json():
+def test_column_names_that_msgspec_refuses():
     twice = page_of([("a", INT), ("a", INT)], [(int32(1), int32(2))])
     assert twice.tuples() == [(1, 2)]
     assert twice.encoded(JSON_OBJECTS) == b'{"a":2}'
@@ -192,14 +192,14 @@ def assert_corrupt(page):
 
 
 @pytest.mark.parametrize("count", [-1, -(2**31), 0, 1, 3, 4, 1000, 2**31 - 1])
-def test_a_row_count_that_lies(count):
+def test_wrong_row_count(count):
     page = page_of(USERS, [ANN, BOB], count=count)
     assert page.row_count == count
     assert_corrupt(page)
 
 
 @given(st.integers(0, 200))
-def test_a_page_cut_anywhere(cut):
+def test_cut_page(cut):
     body = rows_body(USERS, [ANN, BOB])
     message = received(body[: min(4 + cut, len(body) - 1)])
     assert_corrupt(message.parsed_rows)
@@ -220,7 +220,7 @@ def test_any_bytes_are_rows_or_corrupt(body, count, width):
 
 
 @given(st.binary(max_size=80))
-def test_no_rows_response_raises_where_the_driver_reads_it(rest):
+def test_rows_never_raise_in_the_driver(rest):
     page = received(int32(protocol.RESULT_KIND_ROWS) + rest).parsed_rows
     assert isinstance(page, RowPage)
     with suppress(RowsCorrupt):
@@ -234,7 +234,7 @@ def test_rows_of_other_columns_than_described_are_refused():
         assert_corrupt(received(body, result_metadata=description).parsed_rows)
 
 
-def test_a_type_code_that_nobody_knows_spoils_its_page_alone():
+def test_unknown_type_code():
     assert_corrupt(page_of([("n", 0x00FF)], [(int32(1),)]))
 
 
@@ -242,7 +242,7 @@ MARSHAL = "org.apache.cassandra.db.marshal."
 
 
 def java(text):
-    """A type by its Java name, as the server describes those that have no code."""
+    """Return the description of a type by its Java name, which the server sends for types without a code."""
     return option(CUSTOM) + string(text.replace("#", MARSHAL))
 
 

@@ -1,4 +1,4 @@
-"""Prepared statements are prepared once, kept up to a bound, and a failure is not kept."""
+"""The cache of prepared statements: one prepare each, a bound, and no failures kept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def statement(name: str) -> Statement:
 
 
 class Server:
-    """Prepares when its gate is open, and fails as often as it is told."""
+    """Prepares when its gate is open; fails `failures` times first."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -59,7 +59,7 @@ async def test_a_statement_is_prepared_once(cache: PreparedStatements, server: S
     assert server.asked == ["SELECT a"]
 
 
-async def test_many_who_ask_at_once_share_one_prepare(cache: PreparedStatements, server: Server) -> None:
+async def test_concurrent_requests_share_one_prepare(cache: PreparedStatements, server: Server) -> None:
     server.gate = anyio.Event()
     async with anyio.create_task_group() as tasks:
         for _ in range(20):
@@ -79,7 +79,7 @@ async def test_the_least_recently_used_is_dropped(cache: PreparedStatements, ser
     assert server.asked == ["SELECT a", "SELECT b", "SELECT c", "SELECT b"]
 
 
-async def test_a_failure_is_told_to_all_and_not_kept(cache: PreparedStatements, server: Server) -> None:
+async def test_failure_is_raised_to_all_and_not_kept(cache: PreparedStatements, server: Server) -> None:
     server.gate = anyio.Event()
     server.failures = 1
     failures: list[CassandraUnavailable] = []
@@ -100,7 +100,7 @@ async def test_a_failure_is_told_to_all_and_not_kept(cache: PreparedStatements, 
     assert await cache.get(statement("a"), Deadline.after(LONG)) == "prepared SELECT a"  # type: ignore[comparison-overlap]
 
 
-async def test_one_who_leaves_does_not_stop_it_for_the_others(cache: PreparedStatements, server: Server) -> None:
+async def test_cancelled_request_does_not_stop_the_prepare(cache: PreparedStatements, server: Server) -> None:
     server.gate = anyio.Event()
     with pytest.raises(DeadlineExceeded):
         await cache.get(statement("a"), Deadline.after(0.01))

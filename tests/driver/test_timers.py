@@ -1,4 +1,4 @@
-"""Timers that share slots: never early, late by one slot at most, and nothing is left of those that are cancelled."""
+"""Timers that share slots: never early, late by one slot at most, and freed when cancelled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from asgi_app.driver.timers import Timers
 pytestmark = pytest.mark.loops("asyncio", "uvloop")  # the timers use what asyncio loops have
 
 LONG = 20.0
-"""Seconds: longer than any test takes unless it hangs."""
+"""Seconds, longer than any test takes unless it hangs."""
 
 SLOT = Timers.SLOT
 
@@ -36,7 +36,7 @@ SLOT = Timers.SLOT
 
 
 class Clock:
-    """An event loop that is no more than its clock: what is due is called while the test moves the time."""
+    """An event loop with a clock that the test moves; timers that become due are called."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -58,11 +58,11 @@ class Clock:
 
     @property
     def pending(self) -> int:
-        """What the loop would still wake for."""
+        """The number of timers that would still wake the loop."""
         return sum(not cancelled.is_set() for _, _, cancelled in self._timers)
 
     def advance(self, seconds: float) -> None:
-        """Let so much time pass, and everything happen that is due in it, at its moment."""
+        """Move the clock by `seconds`, and call each timer at its moment."""
         end = self.now + seconds
         while due := [timer for timer in self._timers if timer[0] <= end and not timer[2].is_set()]:
             timer = min(due, key=lambda timer: timer[0])
@@ -97,7 +97,7 @@ STEPS = st.lists(
 
 @hypothesis_settings(deadline=None)
 @given(STEPS)
-def test_each_fires_once_in_its_slot_unless_it_is_cancelled_before(steps: list[tuple[str, Any]]) -> None:
+def test_each_timer_fires_once_in_its_slot_unless_cancelled(steps: list[tuple[str, Any]]) -> None:
     clock = Clock()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timers_module, "time", SimpleNamespace(monotonic=clock.time))
@@ -128,7 +128,7 @@ def test_each_fires_once_in_its_slot_unless_it_is_cancelled_before(steps: list[t
     assert clock.pending == 0
 
 
-def test_an_earlier_timer_is_not_late_for_a_later_one(clock: Clock) -> None:
+def test_earlier_timer_started_later(clock: Clock) -> None:
     timers = timers_of(clock)
     fired: list[str] = []
     timers.start(30, lambda: fired.append("late"))
@@ -139,7 +139,7 @@ def test_an_earlier_timer_is_not_late_for_a_later_one(clock: Clock) -> None:
     assert fired == ["early", "late"]
 
 
-def test_once_all_are_cancelled_nothing_wakes_the_loop_again(clock: Clock) -> None:
+def test_cancelled_timers_do_not_wake_the_loop(clock: Clock) -> None:
     timers = timers_of(clock)
     for timer in [timers.start(seconds / 7, pytest.fail) for seconds in range(1, 300)]:
         timer.cancel()
@@ -148,7 +148,7 @@ def test_once_all_are_cancelled_nothing_wakes_the_loop_again(clock: Clock) -> No
     assert clock.pending == 0
 
 
-def test_what_is_cancelled_leaves_no_slot_behind(clock: Clock) -> None:
+def test_cancelled_timers_leave_no_slot(clock: Clock) -> None:
     timers = timers_of(clock)
     for _ in range(500):
         timers.start(3, pytest.fail).cancel()
@@ -158,7 +158,7 @@ def test_what_is_cancelled_leaves_no_slot_behind(clock: Clock) -> None:
     assert sum(map(len, kept.values())) == 0
 
 
-def test_one_that_is_cancelled_by_another_of_the_same_moment_does_not_fire(clock: Clock) -> None:
+def test_timer_cancels_another_of_its_slot(clock: Clock) -> None:
     timers = timers_of(clock)
     fired: list[str] = []
     pair: list[Any] = []
@@ -172,7 +172,7 @@ def test_one_that_is_cancelled_by_another_of_the_same_moment_does_not_fire(clock
     assert fired == ["one"]
 
 
-def test_a_timer_of_no_time_fires_at_the_next_slot(clock: Clock) -> None:
+def test_timer_of_zero_seconds(clock: Clock) -> None:
     fired: list[float] = []
     timers_of(clock).start(0, lambda: fired.append(clock.now))
     assert fired == []  # never before `start` returns
@@ -180,7 +180,7 @@ def test_a_timer_of_no_time_fires_at_the_next_slot(clock: Clock) -> None:
     assert len(fired) == 1
 
 
-def test_one_that_is_started_by_another_fires_too(clock: Clock) -> None:
+def test_timer_starts_another(clock: Clock) -> None:
     timers = timers_of(clock)
     fired: list[float] = []
 
@@ -195,8 +195,8 @@ def test_one_that_is_started_by_another_fires_too(clock: Clock) -> None:
     assert all(later - earlier >= 0.03 - 1e-6 for earlier, later in itertools.pairwise(fired))
 
 
-def test_they_outlive_a_clock_that_stood_still(clock: Clock) -> None:
-    """A loop that was blocked for long comes late to all at once."""
+def test_blocked_loop(clock: Clock) -> None:
+    """A loop that was blocked finds many slots due at once."""
     timers = timers_of(clock)
     fired: list[int] = []
     for number in range(50):
@@ -214,7 +214,7 @@ def here() -> Timers:
 
 
 async def fires(timers: Timers, seconds: float) -> float:
-    """Wait until a timer of so many seconds fires, and tell when that was."""
+    """Wait until a timer of `seconds` fires, and return the time it took."""
     fired = anyio.Event()
     timers.start(seconds, fired.set)
     with anyio.fail_after(LONG):
@@ -224,7 +224,7 @@ async def fires(timers: Timers, seconds: float) -> float:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("seconds", [0, 0.0004, 0.01, 0.0333, 0.1])
-async def test_it_is_not_early_on_a_real_loop(seconds: float) -> None:
+async def test_never_early_on_a_real_loop(seconds: float) -> None:
     timers = here()
     for _ in range(3):
         began = time.monotonic()
@@ -247,7 +247,7 @@ async def test_many_fire_each_once_and_none_early() -> None:
 
 
 @pytest.mark.anyio
-async def test_an_earlier_timer_wakes_a_loop_that_sleeps_for_a_later_one() -> None:
+async def test_earlier_timer_wakes_a_sleeping_loop() -> None:
     timers = here()
     late = timers.start(3600, lambda: pytest.fail("an hour has not passed"))
     await anyio.lowlevel.checkpoint()
@@ -256,7 +256,7 @@ async def test_an_earlier_timer_wakes_a_loop_that_sleeps_for_a_later_one() -> No
 
 
 @pytest.mark.anyio
-async def test_one_that_is_cancelled_never_fires() -> None:
+async def test_cancelled_timer_never_fires() -> None:
     timers = here()
     fired: list[str] = []
     timer = timers.start(0.02, lambda: fired.append("cancelled"))
@@ -288,7 +288,7 @@ async def test_another_thread_starts_and_cancels() -> None:
 
 
 @pytest.mark.anyio
-async def test_another_thread_cancels_what_the_loop_started() -> None:
+async def test_another_thread_cancels() -> None:
     timers = here()
     fired: list[str] = []
     started = [timers.start(0.05, lambda: fired.append("cancelled")) for _ in range(100)]
@@ -305,7 +305,7 @@ async def test_another_thread_cancels_what_the_loop_started() -> None:
 
 
 @pytest.mark.anyio
-async def test_threads_that_start_and_cancel_at_once_lose_none() -> None:
+async def test_concurrent_start_and_cancel() -> None:
     timers = here()
     fired: list[tuple[int, int]] = []
     count = 300
@@ -325,7 +325,7 @@ async def test_threads_that_start_and_cancel_at_once_lose_none() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_callback_that_raises_keeps_no_other_from_its_turn() -> None:
+async def test_raising_callback_does_not_stop_others() -> None:
     timers = here()
     loop = asyncio.get_running_loop()
     told: list[BaseException] = []
@@ -345,13 +345,13 @@ async def test_a_callback_that_raises_keeps_no_other_from_its_turn() -> None:
 
 
 class Kept:
-    """What a callback holds."""
+    """An object that a callback refers to."""
 
     def called(self) -> None: ...
 
 
 @pytest.mark.anyio
-async def test_what_was_cancelled_is_not_kept() -> None:
+async def test_cancelled_timer_is_freed() -> None:
     timers = here()
     kept = Kept()
     watched = weakref.ref(kept)
@@ -364,7 +364,7 @@ async def test_what_was_cancelled_is_not_kept() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_timer_that_fired_is_kept_by_nobody() -> None:
+async def test_fired_timer_is_freed() -> None:
     timers = here()
     kept = Kept()
     watched = weakref.ref(kept)
@@ -374,7 +374,7 @@ async def test_a_timer_that_fired_is_kept_by_nobody() -> None:
     await eventually(lambda: watched() is None, LONG)
 
 
-def test_a_loop_that_has_ended_takes_timers_of_other_threads_in_silence() -> None:
+def test_ended_loop_ignores_timers() -> None:
     loop = asyncio.new_event_loop()
     timers = Timers(loop)
     loop.close()

@@ -1,4 +1,4 @@
-"""Compiled code writes the bytes that Python writes, and leaves to it whatever is not perfect."""
+"""Compiled code writes the same bytes as Python, and leaves imperfect pages to Python."""
 
 import importlib.util
 import json
@@ -44,7 +44,7 @@ int main() {
 
 
 def can_be_built(folder):
-    """Whether the compiler that building would take, if there is one, knows all that it has to."""
+    """Return whether there is a compiler that supports what the build needs."""
     probe = folder / "probe.cpp"
     probe.write_text(NEEDED)
     compiler = shutil.which(os.environ.get("CXX", "c++"))
@@ -52,13 +52,13 @@ def can_be_built(folder):
     return compiler and not subprocess.run([compiler, *flags, str(probe)], check=False).returncode
 
 
-def test_it_was_built_where_it_can_be(tmp_path):
+def test_built_if_a_compiler_can(tmp_path):
     wanted = os.environ.get("COMPILE_TRANSCODER") != "no"
     assert transcoding.transcode is not None or not (wanted and can_be_built(tmp_path))
 
 
 @compiled
-def test_it_is_left_alone_where_it_is_of_other_sources(monkeypatch):
+def test_other_interface_is_not_used(monkeypatch):
     monkeypatch.setattr(_transcoder, "INTERFACE", _transcoder.INTERFACE + 1)
     spec = importlib.util.spec_from_file_location("updated", transcoding.__file__)
     updated = importlib.util.module_from_spec(spec)
@@ -123,7 +123,7 @@ def test_perfect_pages_are_written_alike(case):
 
 
 LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
-"""What `str.splitlines` takes for the end of a line, by its documentation."""
+"""The characters at which `str.splitlines` ends a line, by its documentation."""
 
 TEXTS = [
     LINE_ENDS,
@@ -138,7 +138,7 @@ def of_texts(names, types, texts):
 
 
 @pytest.mark.parametrize("python", [pytest.param(False, marks=compiled), True])
-def test_a_row_is_one_line_for_every_reader_whatever_its_texts_and_names(monkeypatch, python):
+def test_row_is_one_line_for_every_reader(monkeypatch, python):
     if python:
         monkeypatch.setattr(transcoding, "transcode", None)
     page = of_texts([f"name{LINE_ENDS[-3:]}"], (cqltypes.UTF8Type,), TEXTS)
@@ -149,7 +149,7 @@ def test_a_row_is_one_line_for_every_reader_whatever_its_texts_and_names(monkeyp
     assert json.loads(b"[" + page.encoded(JSON_OBJECTS) + b"]") == page.dicts()
 
 
-def test_the_keys_of_maps_end_no_line_either():
+def test_line_ends_in_map_keys():
     kind = cqltypes.MapType.apply_parameters([cqltypes.UTF8Type, cqltypes.UTF8Type])
     key, value = (f"{name}{LINE_ENDS}".encode() for name in ("key", "value"))
     page = RowPage(Description(("m",), (kind,)), 1, encoded([[struct.pack(">i", 1) + cell(key) + cell(value)]]))
@@ -171,7 +171,7 @@ def any_rows(types):
 
 @compiled
 @given(TYPES.flatmap(any_rows))
-def test_of_any_other_page_they_say_the_same_or_leave_it(case):
+def test_imperfect_pages_are_the_same_or_left(case):
     page = page_of(*case)
     for ours, theirs in zip(by_compiled(page), by_python(page), strict=True):
         assert ours in (None, theirs)
@@ -179,7 +179,7 @@ def test_of_any_other_page_they_say_the_same_or_leave_it(case):
 
 @compiled
 @given(TYPES, st.integers(-2, 12), st.binary(max_size=120))
-def test_any_bytes_are_the_same_rows_or_left(types, count, body):
+def test_any_bytes_are_the_same_or_left(types, count, body):
     names = tuple(f"c{number}" for number in range(len(types)))
     page = RowPage(Description(names, tuple(types)), count, body)
     theirs = None
@@ -222,7 +222,7 @@ def test_every_day_of_four_centuries_and_the_ends():
 
 @compiled
 @pytest.mark.parametrize("moment", [FIRST_MS - 1, LAST_MS + 1, -(2**63), 2**63 - 1])
-def test_years_that_have_not_four_digits_are_left(moment):
+def test_years_without_four_digits_are_left(moment):
     assert by_compiled(page_of([cqltypes.DateType], [(struct.pack(">q", moment),)])) == (None, None)
 
 
@@ -235,7 +235,7 @@ def test_years_that_have_not_four_digits_are_left(moment):
         *(b"\xf0\x8f\xbf\xbf", b"\xf4\x90\x80\x80", b"\xf0\x9d\x84", b"\xf0(\x8c\xbc"),
     ],
 )
-def test_text_that_is_no_utf_8_is_left(text):
+def test_invalid_utf_8_is_left(text):
     with pytest.raises(UnicodeDecodeError):
         text.decode()
     assert by_compiled(page_of([cqltypes.UTF8Type], [(text,)])) == (None, None)
@@ -250,7 +250,7 @@ def test_every_character_is_written_alike():
 
 @compiled
 def test_a_large_page_lets_other_threads_run():
-    """Nobody is made to let go of the interpreter here, so another thread runs only where it is let go of."""
+    """The interpreter never switches threads by itself here: another thread runs only if the code releases the lock."""
     page = page_of([cqltypes.BytesType], [(bytes(1_000_000),)] * 20)
     turns, begun, done = [], threading.Event(), threading.Event()
 
@@ -282,7 +282,7 @@ def turns_meanwhile(page, turns):
 
 @compiled
 @pytest.mark.parametrize("end", [-1, -8, -4000])
-def test_a_large_page_that_is_not_whole_is_left(end):
+def test_incomplete_large_page_is_left(end):
     whole = page_of([cqltypes.DateType], [(struct.pack(">q", 0),)] * 10_000)
     assert by_compiled(whole) == by_python(whole)
     cut = RowPage(whole.description, 10_000, whole._body[:end])

@@ -64,7 +64,7 @@ def exceptions_of(module: ModuleType) -> Iterator[type[BaseException]]:
             yield found
 
 
-def test_every_exception_class_of_the_driver_is_mapped() -> None:
+def test_every_driver_exception_is_translated() -> None:
     found = set(driver_exceptions()) | set(exceptions_of(cassandra))
     assert len(found) > 45
     unmapped = {kind for kind in found if not any(ancestor in TRANSLATIONS for ancestor in kind.__mro__)}
@@ -129,7 +129,7 @@ def test_no_text_of_the_driver_reaches_the_client() -> None:
         (cassandra.InvalidRequest("bad"), None),
     ],
 )
-def test_a_write_that_was_sent_may_have_run_unless_it_was_refused(error: Exception, outcome: str | None) -> None:
+def test_sent_write_may_have_run_unless_refused(error: Exception, outcome: str | None) -> None:
     future = run("a", coordinator="a")
     assert may_have_run(future, error) is (outcome == "unknown")
     assert translate(error, unknown=may_have_run(future, error)).outcome == outcome
@@ -155,7 +155,7 @@ def run(*attempted: str, coordinator: str | None = None, **errors: Exception) ->
         (run("a", coordinator="a", a=UNAVAILABLE, b=GONE), no_host(UNAVAILABLE, GONE), False),  # b was never asked
     ],
 )
-def test_a_refusal_proves_nothing_of_the_other_nodes_that_were_asked(future: Any, error: Exception, may: bool) -> None:
+def test_one_refusal_says_nothing_about_other_nodes(future: Any, error: Exception, may: bool) -> None:
     assert may_have_run(future, error) is may
 
 
@@ -169,11 +169,11 @@ def test_a_refusal_proves_nothing_of_the_other_nodes_that_were_asked(future: Any
         (cassandra.InvalidRequest("unconfigured table"), False),
     ],
 )
-def test_a_prepare_is_repeated_where_another_node_may_do_it(error: Exception, may: bool) -> None:
+def test_prepare_may_succeed_elsewhere(error: Exception, may: bool) -> None:
     assert prepare_may_succeed_elsewhere(error) is may
 
 
-def test_a_refused_prepare_means_a_missing_table_or_a_mistake_in_the_statement() -> None:
+def test_refused_prepare() -> None:
     refused = cassandra.InvalidRequest("unconfigured table")
     assert isinstance(translate_prepare(refused, of_served_table=True), SchemaMissing)
     assert isinstance(translate_prepare(refused, of_served_table=False), StatementRefused)

@@ -1,4 +1,4 @@
-"""Every CQL type and the driver's ways to a result, with a real Cassandra and the protocol versions it speaks."""
+"""Every CQL type, and each kind of result, with a real Cassandra and each version of the protocol."""
 
 import json
 import struct
@@ -182,12 +182,12 @@ OURS_ALONE = [
 
 
 def parsed(text: str):
-    """The server's JSON, with what has a point, or more digits than Python reads, as its text."""
+    """Return the server's JSON, with floats and with integers of too many digits for Python as text."""
     return json.loads(text, parse_float=str, parse_int=lambda digits: int(digits) if len(digits) <= 20 else digits)
 
 
 def single(text):
-    """The 32 bit float that a text names."""
+    """Return the 32-bit float that a text stands for."""
     return struct.unpack(">f", struct.pack(">f", float(text)))[0]
 
 
@@ -214,7 +214,7 @@ FROM_SERVER = {
     "vector_timestamp": lambda items: [text.replace(" ", "T") for text in items],
     "vector_udt": lambda items: list(map(unquoted, items)),
 }
-"""The server's form of a column → ours, where docs/types.md says that they differ in form and not in value."""
+"""Functions from the server's form of a column to ours, if docs/types.md says that they differ in form only."""
 
 OURS_TO_COMPARE = {"float_": single, "vector_float": lambda items: list(map(single, items))}
 
@@ -309,12 +309,12 @@ def test_every_type_has_its_value_and_agrees_with_select_json(session, case):
 
 
 @pytest.mark.parametrize(("column", "literal", "expected"), OURS_ALONE)
-def test_values_that_cassandra_itself_writes_otherwise(session, column, literal, expected):
+def test_values_whose_form_differs_from_cassandras(session, column, literal, expected):
     store(session, 2, {column: literal})
     assert stored(session, 2, [column]) == {column: expected}
 
 
-def test_a_vector_of_a_user_type_whose_name_looks_like_a_number_to_the_driver(session):
+def test_vector_of_a_user_type_with_a_name_of_digits(session):
     session.execute("INSERT INTO addresses (id, v) VALUES (1, [{street: 's'}, {street: null}])")
     assert page_of(session, "SELECT v FROM addresses").tuples() == [([{"street": "s"}, {"street": None}],)]
 
@@ -351,7 +351,7 @@ def test_a_prepared_statement_survives_a_new_column(session):
     assert page_of(session, prepared, [1]).dicts() == [before[0] | {column: None}]
 
 
-def test_a_timestamp_that_the_driver_cannot_read_harms_nobody(session):
+def test_timestamp_that_the_driver_cannot_read(session):
     for number, at in enumerate(["0", "9223372036854775807", "1"]):
         session.execute(f"INSERT INTO pages (id, n, at) VALUES (0, {number}, {at})")
     futures = [session.execute_async("SELECT n, at FROM pages WHERE id = 0") for _ in range(20)]

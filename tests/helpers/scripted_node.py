@@ -1,6 +1,6 @@
-"""A Cassandra node that is no more than a listening socket: it shakes hands, and the test says what it sends and when.
+"""A scripted Cassandra node: a listening socket that does the handshake and sends what the test tells it to send.
 
-Everything here blocks, for at most `PATIENCE` seconds: call it in a worker thread where the event loop must go on.
+All functions block, for at most `PATIENCE` seconds: call them in a worker thread if the event loop must run.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _RESPONSE = 0x80
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request as it came."""
+    """A received request."""
 
     stream: int
     opcode: int
@@ -53,14 +53,14 @@ class Peer:
     """The node's end of one connection, after the handshake."""
 
     def __init__(self, stream: socket.socket, version: int) -> None:
-        """`stream` is connected, and speaks TLS already where it shall."""
+        """Take a connected socket, after its TLS handshake if it uses TLS."""
         self.socket = stream
         self.version = version
         self._received = b""
         self._in_segments = False
 
     def shake_hands(self) -> None:
-        """Answer OPTIONS and STARTUP as a node does that asks for no password."""
+        """Answer OPTIONS and STARTUP as a node without authentication does."""
         options = self.read()
         assert options.opcode == OPTIONS
         self.socket.sendall(frame(self.version, options.stream, SUPPORTED, supported()))
@@ -70,32 +70,32 @@ class Peer:
         self._in_segments = self.version >= CHECKSUMS
 
     def read(self) -> Asked:
-        """The next request. Raises EOFError where the client has closed."""
+        """Return the next request. Raises EOFError if the client has closed the connection."""
         version, _, stream, opcode, length = _HEADER.unpack(self._take(_HEADER.size))
         assert version == self.version
         return Asked(stream, opcode, self._take(length))
 
     def encoded(self, *frames: bytes) -> bytes:
-        """The frames as they travel on this connection."""
+        """Return the bytes of frames on this connection."""
         return segments(*frames) if self._in_segments else b"".join(frames)
 
     def send(self, *frames: bytes) -> None:
-        """Send frames, all in one piece."""
+        """Send frames in one piece."""
         self.socket.sendall(self.encoded(*frames))
 
     def answer(self, asked: Asked, opcode: int = READY, body: bytes = b"") -> None:
-        """Send one answer."""
+        """Send the response to a request."""
         self.send(frame(self.version, asked.stream, opcode, body))
 
     def is_closed_by_client(self) -> bool:
-        """Wait until the client closes; False where it sends something instead."""
+        """Wait until the client closes the connection and return True; return False if it sends something instead."""
         try:
             return not self.socket.recv(1)
         except ConnectionResetError:
             return True
 
     def reset(self) -> None:
-        """Close as a process that is killed: with RST."""
+        """Close with RST, as the kernel does for a killed process."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
@@ -130,7 +130,7 @@ class Peer:
 
 
 class ScriptedNode:
-    """Listens; each `accept` is one connection."""
+    """A listening node; each `accept` takes one connection."""
 
     def __init__(self, listener: socket.socket, version: int, tls: ssl.SSLContext | None) -> None:
         self._listener = listener
@@ -140,23 +140,23 @@ class ScriptedNode:
         self.peers: list[Peer] = []
 
     def accept(self) -> Peer:
-        """The next connection, before its handshake."""
+        """Return the next connection, before its handshake."""
         stream, _ = self._listener.accept()
         stream.settimeout(PATIENCE)
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is sent in two pieces comes in two, now
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # two pieces must arrive as two, at once
         if self._tls is not None:
             stream = self._tls.wrap_socket(stream, server_side=True)
         self.peers.append(Peer(stream, self._version))
         return self.peers[-1]
 
     def welcome(self) -> Peer:
-        """The next connection, ready for requests."""
+        """Return the next connection, after its handshake."""
         peer = self.accept()
         peer.shake_hands()
         return peer
 
     def close(self) -> None:
-        """Close everything."""
+        """Close the listener and all connections."""
         self._listener.close()
         for peer in self.peers:
             peer.socket.close()
@@ -166,7 +166,7 @@ class ScriptedNode:
 def scripted_node(
     version: int = 4, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
 ) -> Iterator[ScriptedNode]:
-    """A node on a port of its own, for as long as the context lasts."""
+    """Run a node on a free port within the context."""
     listener = socket.create_server((host, 0))
     listener.settimeout(PATIENCE)
     node = ScriptedNode(listener, version, tls)
@@ -176,16 +176,16 @@ def scripted_node(
         node.close()
 
 
-# --- what a node says
+# --- responses
 
 
 def frame(version: int, stream: int, opcode: int, body: bytes = b"", length: int | None = None) -> bytes:
-    """A response; `length` where it shall lie about its body."""
+    """Return a response frame; `length` replaces the real length of the body."""
     return _HEADER.pack(_RESPONSE | version, 0, stream, opcode, len(body) if length is None else length) + body
 
 
 def segments(*frames: bytes) -> bytes:
-    """Frames in segments with checksums, as version 5 sends them: small ones share one, a large one has several."""
+    """Return frames in segments with checksums (version 5): small frames share one, a large frame takes several."""
     together = b"".join(frames)
     buffer = io.BytesIO()
     for payload in [together] if len(together) <= Segment.MAX_PAYLOAD_LENGTH else frames:
@@ -194,7 +194,7 @@ def segments(*frames: bytes) -> bytes:
 
 
 def supported() -> bytes:
-    """The body of SUPPORTED."""
+    """Return the body of SUPPORTED."""
     buffer = io.BytesIO()
     protocol.write_short(buffer, 2)
     for option, values in (("CQL_VERSION", ["3.4.7"]), ("COMPRESSION", [])):
@@ -204,7 +204,7 @@ def supported() -> bytes:
 
 
 def rows(columns: list[tuple[str, int]], cells: list[bytes], *, paging_state: bytes | None = None) -> bytes:
-    """The body of a RESULT with rows of one table; `cells` row after row."""
+    """Return the body of a RESULT with rows of one table; `cells` are in row order."""
     flags = 1 if paging_state is None else 3
     more = b"" if paging_state is None else int32(len(paging_state)) + paging_state
     described = b"".join(string(name) + struct.pack(">H", kind) for name, kind in columns)
@@ -213,7 +213,7 @@ def rows(columns: list[tuple[str, int]], cells: list[bytes], *, paging_state: by
 
 
 def error(code: int, message: str, rest: bytes = b"") -> bytes:
-    """The body of an ERROR."""
+    """Return the body of an ERROR."""
     return int32(code) + string(message) + rest
 
 
@@ -221,7 +221,7 @@ def error(code: int, message: str, rest: bytes = b"") -> bytes:
 
 
 def tls_contexts(folder: Path, *, expired: bool = False) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """What a node and a client of it use; the client trusts this node alone. The files are written to `folder`."""
+    """Return the contexts of a node and of a client that trusts only this node. Writes the files to `folder`."""
     certificate, key = folder / "node.crt", folder / "node.key"
     _self_signed(certificate, key, datetime.timedelta(hours=-1) if expired else datetime.timedelta(days=1))
     node = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -232,7 +232,7 @@ def tls_contexts(folder: Path, *, expired: bool = False) -> tuple[ssl.SSLContext
 
 
 def _self_signed(certificate: Path, key: Path, valid_for: datetime.timedelta) -> None:
-    """Write a certificate of 127.0.0.1 that is its own authority, and its key."""
+    """Write a self-signed certificate of 127.0.0.1, and its key."""
     secret = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "node")])
     address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
