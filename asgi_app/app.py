@@ -1,4 +1,4 @@
-"""The composition root: settings, routes and lifespan become an application."""
+"""The composition root: makes the application of settings, routes and a lifespan."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from starlette.middleware import Middleware
 from asgi_app.db import Database
 from asgi_app.driver.session import SessionSource
 from asgi_app.errors import ServiceError
-from asgi_app.http.api_keys import ApiKeys
-from asgi_app.http.auth import Authorize
+from asgi_app.http.auth import ApiKeys, Authorize
 from asgi_app.http.context import started
-from asgi_app.http.cors import CrossOriginMiddleware, PreflightMiddleware
 from asgi_app.http.middleware import RequestContextMiddleware
 from asgi_app.http.responses import answer_http_exception, answer_service_error
 from asgi_app.http.routing import SegmentRouter
-from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS, takes_a_call
+from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS
 from asgi_app.runtime.drain import DRAIN, Drain, end_this_process
 from asgi_app.runtime.gc_tuning import rare_collections
 from asgi_app.runtime.ownership import Claim
@@ -38,19 +36,21 @@ def create_app(
     authorize: Authorize | None = None,
     owns_process: bool = False,
 ) -> Starlette:
-    """An application that connects to Cassandra while its lifespan runs and does nothing before.
+    """Return an application that connects to Cassandra while its lifespan runs and does nothing before.
 
-    Without `settings` they are read from the environment and `.env` when the lifespan starts, which raises
-    SettingsError with everything that is wrong with them, and for a PROMETHEUS_MULTIPROC_DIR that cannot be written to
-    as well. `session` is a driver session of the caller's, or a function
-    that returns it when the lifespan starts: then nothing is connected here, and it is not closed; the lifespan raises
-    TypeError where it is none. `diagnostics` turns the demonstrations of behaviour on, unless the settings say
-    otherwise. `authorize` decides who may do what, as `asgi_app.http.auth` says; without one the API keys of the
-    settings do, and without those everybody may do everything. `owns_process` says that the process serves nothing
-    else, so that its garbage collector may be set for that (`asgi_app.runtime.gc_tuning`) while the lifespan runs.
+    `settings` defaults to the environment and `.env`, read when the lifespan starts. `session` is a driver session of
+    the caller's, or a function that returns it when the lifespan starts: the application then opens no connection, and
+    it does not close the session. `diagnostics` enables the demonstrations of behaviour, unless the settings decide.
+    `authorize` decides which clients may do what, as `asgi_app.http.auth.Authorize` describes; without it the API keys
+    of the settings decide, and without those everybody may do everything. With `owns_process` the process serves
+    nothing else, so its garbage collector is tuned (`asgi_app.runtime.gc_tuning`) while the lifespan runs.
+
+    The lifespan raises SettingsError, with every problem of the settings or of PROMETHEUS_MULTIPROC_DIR, and TypeError
+    if `session` is not a driver session.
 
     The process and the event loop that enter the lifespan own the application until they leave it, in the same task or
-    in another. A second entry raises AlreadyStarted meanwhile; other loops and forked processes are refused.
+    in another. A second entry in the meantime raises AlreadyStarted; requests on other event loops and in forked
+    processes are refused.
     """
 
     claim = Claim()
@@ -60,34 +60,31 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         with claim.held():
             chosen = settings or Settings.load()
-            decide = chosen_hook(chosen, authorize)
+            hook = choose_hook(chosen, authorize)
             check_metrics_directory()
             async with Database.open(chosen, session) as database, background_tasks() as tasks:
                 drain = Drain(chosen.shutdown_grace, chosen.drain_delay, end_this_process)
                 tasks.start_soon(drain.run)
                 enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
                 with (
-                    started(app, chosen, database, drain, TABLES, diagnostics=enabled, authorize=decide),
+                    started(app, chosen, database, drain, TABLES, diagnostics=enabled, authorize=hook),
                     rare_collections() if owns_process else nullcontext(),
                 ):
                     yield {DRAIN: drain}
                     await drain.finish()
 
-    # Looked up now: instrumentation puts a class of its own there, perhaps after this module was imported.
+    router = SegmentRouter([*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS], lifespan=lifespan)
+    # Not the imported name: instrumentation replaces the class in its module, perhaps after this module was imported.
     app = applications.Starlette(
-        middleware=[
-            Middleware(CrossOriginMiddleware),
-            Middleware(RequestContextMiddleware, takes_a_call=takes_a_call),
-            Middleware(PreflightMiddleware),
-        ],
+        middleware=[Middleware(RequestContextMiddleware, router=router)],
         exception_handlers={ServiceError: answer_service_error, HTTPException: answer_http_exception},
     )
-    app.router = SegmentRouter([*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS], lifespan=lifespan)
+    app.router = router
     return app
 
 
-def chosen_hook(settings: Settings, authorize: Authorize | None) -> Authorize | None:
-    """What decides who may do what. Raises SettingsError where there are two, because one would be without effect."""
+def choose_hook(settings: Settings, authorize: Authorize | None) -> Authorize | None:
+    """Return the hook that authorizes requests. Raises SettingsError if there are both API keys and `authorize`."""
     if not settings.api_keys:
         return authorize
     if authorize is None:
@@ -98,10 +95,10 @@ def chosen_hook(settings: Settings, authorize: Authorize | None) -> Authorize | 
 
 
 def lifespan_of(*apps: Starlette) -> Callable[[Any], AbstractAsyncContextManager[None]]:
-    """A lifespan for a parent that mounts these applications: theirs, one within the other.
+    """Return a lifespan for a parent that mounts these applications. It enters theirs, each within the one before.
 
-    Starlette and FastAPI run the parent's lifespan alone. A parent with a lifespan of its own enters
-    `app.router.lifespan_context(app)` there instead, after it has opened what the application shall use.
+    Starlette and FastAPI run only the parent's lifespan. A parent with a lifespan of its own enters
+    `app.router.lifespan_context(app)` in it instead, after it has opened whatever the application uses.
     """
 
     @asynccontextmanager

@@ -1,33 +1,38 @@
-"""Every path the built-in application serves. The first match answers, so fixed segments come before parameters.
+"""The paths of the built-in application.
 
-After the path stands the resource that the `authorize` hook is asked about; None is open.
+The first match has precedence, so fixed segments come before parameters. The second argument of a route is the resource
+that the `authorize` hook is called with; None is open to everybody.
 """
 
 from __future__ import annotations
 
-from starlette.routing import Route
+from functools import partial
 
-from asgi_app.http.routing import path, path_where
+from asgi_app.http.routing import SegmentRoute, path, path_where
 from asgi_app.resources import diagnostics, operations, species, users
 from asgi_app.resources.diagnostics import if_enabled
+from asgi_app.runtime.scheduler import Lane
 
-OPERATIONS: tuple[Route, ...] = (
+OPERATIONS: tuple[SegmentRoute, ...] = (
     path("/", "service", get=operations.welcome),
-    path("/health", "health", get=operations.health),
-    path("/livez", None, get=operations.livez),
-    path("/readyz", None, get=operations.readyz),
-    path("/metrics", "metrics", get=operations.metrics),
-    path_where(operations.has_admin_token, "/shutdown", None, post=operations.shutdown),  # checks the token itself
+    path("/health", "health", lane=Lane.PROBES, while_draining=True, get=operations.health),
+    path("/livez", None, while_draining=True, get=operations.livez),
+    path("/readyz", None, lane=Lane.PROBES, while_draining=True, get=operations.readyz),
+    path("/metrics", "metrics", while_draining=True, get=operations.metrics),
+    path_where(
+        operations.has_admin_token, "/shutdown", None, while_draining=True, post=operations.shutdown
+    ),  # checks the token itself
 )
 
-USERS: tuple[Route, ...] = (
-    path("/users", "users", get=users.list_users, post=users.create_user),
-    path("/users/batch", "users", post=users.create_users),
-    path("/users/stream", "users", get=users.stream_users),
-    path("/users/stream/pages", "users", get=users.page_users),
+USERS: tuple[SegmentRoute, ...] = (
+    path("/users", "users", lane=Lane.REQUESTS, get=users.list_users, post=users.create_user),
+    path("/users/batch", "users", lane=Lane.REQUESTS, post=users.create_users),
+    path("/users/stream", "users", lane=Lane.PAGES, get=users.stream_users),
+    path("/users/stream/pages", "users", lane=Lane.REQUESTS, get=users.page_users),
     path(
         "/users/{user_id}",
         "users",
+        lane=Lane.REQUESTS,
         get=users.get_user,
         put=users.replace_user,
         patch=users.change_user,
@@ -35,43 +40,24 @@ USERS: tuple[Route, ...] = (
     ),
 )
 
-SPECIES: tuple[Route, ...] = (
-    path("/animal", "animals", post=species.write_animal),
-    path("/animal/{genus}", "animals", get=species.stream_animals),
-    path("/animal/{genus}/{species}", "animals", get=species.get_animal),
-    path("/plant/{genus}", "plants", get=species.stream_plants),
+SPECIES: tuple[SegmentRoute, ...] = (
+    path("/animal", "animals", lane=Lane.REQUESTS, post=species.write_animal),
+    path("/animal/{genus}", "animals", lane=Lane.PAGES, get=species.stream_animals),
+    path("/animal/{genus}/{species}", "animals", lane=Lane.REQUESTS, get=species.get_animal),
+    path("/plant/{genus}", "plants", lane=Lane.PAGES, get=species.stream_plants),
 )
 
-DIAGNOSTICS: tuple[Route, ...] = (
-    path("/performance/async", "diagnostics", "operate", get=if_enabled(diagnostics.performance_async)),
-    path("/performance/sync", "diagnostics", "operate", get=if_enabled(diagnostics.performance_sync)),
-    path("/slow_query", "diagnostics", "operate", get=if_enabled(diagnostics.slow_query)),
-    path("/long_running_query", "diagnostics", "operate", get=if_enabled(diagnostics.long_running_query)),
-    path("/context_manager_safety/query_error", "diagnostics", "operate", post=if_enabled(diagnostics.query_error)),
-    path(
-        "/context_manager_safety/streaming_error",
-        "diagnostics",
-        "operate",
-        post=if_enabled(diagnostics.streaming_error),
-    ),
-    path(
-        "/context_manager_safety/concurrent_streams",
-        "diagnostics",
-        "operate",
-        post=if_enabled(diagnostics.concurrent_streams),
-    ),
-    path(
-        "/context_manager_safety/nested_contexts",
-        "diagnostics",
-        "operate",
-        post=if_enabled(diagnostics.nested_contexts),
-    ),
-    path("/context_manager_safety/cancellation", "diagnostics", "operate", post=if_enabled(diagnostics.cancellation)),
-    path("/context_manager_safety/status", "diagnostics", "operate", get=if_enabled(diagnostics.status)),
+_diagnostic = partial(path, resource="diagnostics", verb="operate", lane=Lane.DIAGNOSTICS)
+
+DIAGNOSTICS: tuple[SegmentRoute, ...] = (
+    _diagnostic("/performance/async", get=if_enabled(diagnostics.performance_async)),
+    _diagnostic("/performance/sync", get=if_enabled(diagnostics.performance_sync)),
+    _diagnostic("/slow_query", get=if_enabled(diagnostics.slow_query)),
+    _diagnostic("/long_running_query", get=if_enabled(diagnostics.long_running_query)),
+    _diagnostic("/context_manager_safety/query_error", post=if_enabled(diagnostics.query_error)),
+    _diagnostic("/context_manager_safety/streaming_error", post=if_enabled(diagnostics.streaming_error)),
+    _diagnostic("/context_manager_safety/concurrent_streams", post=if_enabled(diagnostics.concurrent_streams)),
+    _diagnostic("/context_manager_safety/nested_contexts", post=if_enabled(diagnostics.nested_contexts)),
+    _diagnostic("/context_manager_safety/cancellation", post=if_enabled(diagnostics.cancellation)),
+    _diagnostic("/context_manager_safety/status", get=if_enabled(diagnostics.status)),
 )
-
-
-def takes_a_call(path: str) -> bool:
-    """Whether requests at a path of this application are served by `Lane.REQUESTS`: all of data but streams."""
-    first, *others = path[1:].split("/")
-    return (first == "users" and others != ["stream"]) or (first == "animal" and len(others) != 1)

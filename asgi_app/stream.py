@@ -30,8 +30,7 @@ from asgi_app.errors import (
 from asgi_app.http.context import database_of, deadline_of, drain_of, row_sizes_of, settings_of
 from asgi_app.http.extensions import ABORT, UNSENT, StreamAborted
 from asgi_app.http.formats import FORMATS, MEDIA_TYPES, Gzip, RowFormat, named
-from asgi_app.http.negotiation import preferred
-from asgi_app.http.requests import list_field
+from asgi_app.http.requests import list_field, preferred
 from asgi_app.http.responses import problem_body
 from asgi_app.paging import PageReader, PageTimes
 from asgi_app.runtime.deadline import Deadline

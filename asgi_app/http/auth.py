@@ -1,56 +1,106 @@
-"""Who may do what: the words a hook decides with. The hook is given to `create_app(authorize=...)`."""
+"""Authorization: the types that an `authorize` hook works with, and the ready hook that checks API keys."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
 from typing import Literal, Protocol
 
 from starlette.requests import HTTPConnection
 
+from asgi_app.errors import Forbidden, Unauthorized
+from asgi_app.settings import Secret
+
 Verb = Literal["read", "write", "operate"]
-"""Read data, change data, or have the service itself do something, as the demonstrations do."""
+"""`read` and `write` data, or `operate`: make the service do something itself, as the demonstrations do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a request wants to do. It comes from the declaration of the route, not from the text of the path."""
+    """The verb and the resource of a request. Both come from the declaration of its route, not from its path."""
 
     verb: Verb
     resource: str
 
 
-class Named(Protocol):
-    """Whatever a hook returns: the name is written into the log, the rest is for handlers."""
+class HasName(Protocol):
+    """The result of an `authorize` hook: any object with a name. The name is logged, the rest is for handlers."""
 
     @property
     def name(self) -> str:
-        """Who it is."""
+        """The client's name."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody by name, and what they may do: verbs (`read`), or verbs of one resource (`read.users`)."""
+    """An authenticated client: its name and its scopes.
+
+    A scope is a verb (`read`), or a verb of one resource (`read.users`).
+    """
 
     name: str
     scopes: frozenset[str] = frozenset()
 
     def may(self, action: Action) -> bool:
-        """Whether a scope covers the action."""
+        """Return whether a scope covers the action."""
         return action.verb in self.scopes or f"{action.verb}.{action.resource}" in self.scopes
 
 
+Authorize = Callable[[HTTPConnection, Action], HasName | Awaitable[HasName]]
+"""An `authorize` hook. Takes the connection (headers, client, scope; no body was read yet) and the action, and returns
+the client.
+
+It raises `Unauthorized` if it does not know the client and `Forbidden` if the client may not perform the action. A
+plain function runs on the event loop and must not block; a coroutine is bounded by the deadline of the request and is
+cancelled with it. Any other exception, or a result without a name, is a bug of the hook: the response is 500, and the
+handler does not run.
+"""
+
+
+class ApiKeys:
+    """An `authorize` hook that checks API keys of the form `name:scope+scope:secret`, as validated by the settings.
+
+    It keeps only hashes of the secrets, and compares all of them each time, so that the time taken reveals nothing.
+    """
+
+    def __init__(self, keys: Sequence[Secret]) -> None:
+        self._known = tuple(_hash_and_principal(key.reveal()) for key in keys)
+
+    def __call__(self, connection: HTTPConnection, action: Action) -> Principal:
+        """Return the owner of the request's key.
+
+        Raises Unauthorized without a known key, Forbidden if no scope of the key covers the action.
+        """
+        sent = _sent_key(connection)
+        if sent is None:
+            raise Unauthorized("Send an API key as `Authorization: Bearer <key>` or `X-API-Key: <key>`.")
+        digest = sha256(sent.encode("latin-1")).digest()
+        found = None
+        for known, principal in self._known:
+            if compare_digest(known, digest):
+                found = principal
+        if found is None:
+            raise Unauthorized("This API key is not known.")
+        if not found.may(action):
+            raise Forbidden(f"This API key does not have the scope {action.verb} or {action.verb}.{action.resource}.")
+        return found
+
+
 def bearer_token(connection: HTTPConnection) -> str | None:
-    """What `Authorization: Bearer` carries (RFC 6750 section 2.1); None where it carries none."""
+    """Return the token of `Authorization: Bearer` (RFC 6750 section 2.1), or None if there is none."""
     scheme, _, token = connection.headers.get("authorization", "").strip().partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-Authorize = Callable[[HTTPConnection, Action], Named | Awaitable[Named]]
-"""Takes the connection (headers, client, scope; no body was read yet) and the action, and returns who asks.
+def _hash_and_principal(key: str) -> tuple[bytes, Principal]:
+    name, scopes, secret = key.split(":")
+    return sha256(secret.encode()).digest(), Principal(name, frozenset(scopes.split("+")))
 
-Raises `Unauthorized` where that is not known and `Forbidden` where they may not. A plain function runs on the event
-loop and must not wait; a coroutine is bounded by the deadline of the request and is cancelled with it. Any other
-exception, or an answer without a name, is a bug of the hook: 500, and the handler does not run.
-"""
+
+def _sent_key(connection: HTTPConnection) -> str | None:
+    """Return the key sent. X-API-Key has precedence, because a proxy may use Authorization for itself."""
+    key = connection.headers.get("x-api-key")
+    return bearer_token(connection) if key is None else key.strip()

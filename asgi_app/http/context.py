@@ -1,4 +1,7 @@
-"""What a running application keeps in `app.state` and in a request's scope; the only place their names are written."""
+"""State of a running application and of a request: the objects behind `app.state` and the scope, and their accessors.
+
+No other module knows the keys under which they are stored.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,15 @@ from starlette.types import Scope
 
 from asgi_app.db import Database
 from asgi_app.errors import LifespanNotStarted, OpenedBeforeFork, WrongEventLoop
-from asgi_app.health import Health
-from asgi_app.http.auth import Authorize, Named
+from asgi_app.http.auth import Authorize, HasName
+from asgi_app.http.cors import CrossOrigin
+from asgi_app.http.headers import RawHeaders, security_headers
 from asgi_app.http.page_tokens import PageTokens
-from asgi_app.http.response_headers import RawHeaders, security_headers
 from asgi_app.paging import RowSizes
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
+from asgi_app.runtime.health import Health, Look
+from asgi_app.runtime.scheduler import Lane
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Queries
 from asgi_app.tables.table import Table
@@ -32,7 +37,7 @@ _SERVICE = "asgi_cassandra.service"
 
 
 class RequestContext(msgspec.Struct, frozen=True):
-    """What the service knows of one request before any handler runs."""
+    """The id and the deadline of a request, set before its handler runs."""
 
     request_id: str
     deadline: Deadline
@@ -40,7 +45,7 @@ class RequestContext(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the handlers of a started application share."""
+    """The objects that the handlers of a started application share."""
 
     settings: Settings
     database: Database
@@ -48,15 +53,18 @@ class Service:
     health: Health
     page_tokens: PageTokens
     diagnostics: bool
+    """Whether the diagnostics' paths are served."""
     row_sizes: RowSizes
     nested: anyio.Lock
-    """Held by the diagnostics that open a cluster of their own."""
+    """A lock held by the diagnostics that open a cluster of their own, so that only one runs at a time."""
     queries: Mapping[str, Queries]
     """The statements of each served table, by the table's name."""
     authorize: Authorize | None = None
-    """Decides who may do what; None lets everybody."""
+    """The hook that authorizes requests; None allows all."""
     response_headers: RawHeaders = ()
-    """What every answer carries."""
+    """Header fields of every response."""
+    cors: CrossOrigin | None = None
+    """CORS, if origins are configured."""
 
 
 @contextmanager
@@ -70,15 +78,15 @@ def started(
     diagnostics: bool,
     authorize: Authorize | None = None,
 ) -> Iterator[None]:
-    """Within this context the application is started: its state holds what requests need.
+    """Keep the application started while the context lasts: its state holds the objects that requests need.
 
-    `app.state.database` is there for handlers of the user's own.
+    `app.state.database` is public, for handlers that a user adds.
     """
     service = Service(
         settings=settings,
         database=database,
         drain=drain,
-        health=Health(database, tables, timeout=settings.health_timeout, ttl=settings.health_ttl),
+        health=Health(_look(database, tables), timeout=settings.health_timeout, ttl=settings.health_ttl),
         page_tokens=PageTokens([key.reveal() for key in settings.page_keys], lifetime=settings.page_token_lifetime),
         diagnostics=diagnostics,
         row_sizes=RowSizes(
@@ -90,24 +98,36 @@ def started(
         queries={table.name: Queries(settings.keyspace, table) for table in tables},
         authorize=authorize,
         response_headers=security_headers(settings),
+        cors=CrossOrigin(settings) if settings.cors_origins else None,
     )
     app.state.service, app.state.database = service, database
     try:
         yield
     finally:
-        if app.state.service is service:  # else this is the late end of one whose event loop was closed before
+        if app.state.service is service:  # else another start has replaced it, after this one's event loop was closed
             del app.state.service, app.state.database
 
 
-def service_of(scope: Scope) -> Service:
-    """Return what the application that answers this scope shares.
+def _look(database: Database, tables: Sequence[Table]) -> Look:
+    """Return the health check: ping a node, then compare the served tables with the schema."""
 
-    Raise LifespanNotStarted if its lifespan does not run, WrongEventLoop if it runs on another event loop, and
-    OpenedBeforeFork if it runs in the process that forked this one; so do all functions that read from it.
+    async def look(deadline: Deadline) -> tuple[str, ...]:
+        await database.ping(deadline)
+        missing = [t.name for t in tables if await database.missing_columns(t, deadline, Lane.PROBES)]
+        return tuple(missing)
+
+    return look
+
+
+def service_of(scope: Scope) -> Service:
+    """Return the service of the application that handles this scope.
+
+    Raises LifespanNotStarted if its lifespan is not running, WrongEventLoop if it runs on another event loop, and
+    OpenedBeforeFork if it runs in the process that forked this one. The accessors below raise the same.
     """
     app = scope["app"]
     kept: tuple[Starlette, Service] | None = scope.get(_SERVICE)
-    if kept is not None and kept[0] is app:  # a mounted application is handed the scope of the one around it
+    if kept is not None and kept[0] is app:  # a mounted application gets the scope of its parent
         return kept[1]
     try:
         service: Service = app.state.service
@@ -118,88 +138,88 @@ def service_of(scope: Scope) -> Service:
     return service
 
 
-def settings_of(scope: Scope) -> Settings:
-    """The settings of the application that answers this scope."""
-    return service_of(scope).settings
-
-
-def database_of(request: Request) -> Database:
-    """The database."""
-    return service_of(request.scope).database
-
-
 def service_if_started(scope: Scope) -> Service | None:
-    """As `service_of`, but return None where that raises."""
+    """Return the service as `service_of` does, or None if that raises."""
     try:
         return service_of(scope)
     except (LifespanNotStarted, WrongEventLoop, OpenedBeforeFork):
         return None
 
 
+def settings_of(scope: Scope) -> Settings:
+    """Return the settings of the application."""
+    return service_of(scope).settings
+
+
+def database_of(request: Request) -> Database:
+    """Return the database."""
+    return service_of(request.scope).database
+
+
 def metrics_of(scope: Scope) -> Metrics | None:
-    """Return what counts for the application that answers this scope; None where it cannot serve (`service_of`)."""
+    """Return the application's metrics, or None if it cannot serve (see `service_of`)."""
     service = service_if_started(scope)
     return None if service is None else service.database.metrics
 
 
 def queries_of(request: Request, table: Table) -> Queries:
-    """The statements of one of the served tables, in the configured keyspace."""
+    """Return the statements of a served table, in the configured keyspace."""
     return service_of(request.scope).queries[table.name]
 
 
 def drain_of(scope: Scope) -> Drain:
-    """The way out of the application that answers this scope."""
+    """Return the application's graceful shutdown."""
     return service_of(scope).drain
 
 
 def row_sizes_of(request: Request) -> RowSizes:
-    """What is known of the weight of each statement's rows."""
+    """Return the estimates of row sizes, by statement."""
     return service_of(request.scope).row_sizes
 
 
 def health_of(request: Request) -> Health:
-    """The shared, cached view of Cassandra's health."""
+    """Return the shared, cached health check of Cassandra."""
     return service_of(request.scope).health
 
 
 def page_tokens_of(request: Request) -> PageTokens:
-    """What issues and reads page tokens."""
+    """Return the issuer and reader of page tokens."""
     return service_of(request.scope).page_tokens
 
 
 def nested_lock_of(request: Request) -> anyio.Lock:
-    """What the diagnostics that open a cluster of their own take turns by."""
+    """Return the lock of the diagnostics that open a cluster of their own."""
     return service_of(request.scope).nested
 
 
 def diagnostics_enabled(request: Request) -> bool:
-    """Whether this application answers at its diagnostics' paths."""
+    """Return whether the application serves the diagnostics' paths."""
     return service_of(request.scope).diagnostics
 
 
 def set_context(scope: Scope, context: RequestContext) -> None:
-    """Keep what is known of the request where handlers and error answers find it."""
-    scope.setdefault("state", {})[_REQUEST] = context
+    """Store the context of the request, in the scope itself: some servers share `state` between requests."""
+    scope[_REQUEST] = context
 
 
 def context_of(scope: Scope) -> RequestContext | None:
-    """What is known of the request; None before the middleware has seen it."""
-    context: RequestContext | None = scope.get("state", {}).get(_REQUEST)
+    """Return the context of the request, or None if the middleware has not set it yet."""
+    context: RequestContext | None = scope.get(_REQUEST)
     return context
 
 
-def set_principal(scope: Scope, principal: Named) -> None:
-    """Keep who asks. In the scope itself, which no two requests share, whatever a server does with `state`."""
+def set_principal(scope: Scope, principal: HasName) -> None:
+    """Store the authenticated client."""
     scope[_PRINCIPAL] = principal
 
 
-def principal_of(scope: Scope) -> Named | None:
-    """Who asks, as the `authorize` hook said; None where nobody was asked."""
-    principal: Named | None = scope.get(_PRINCIPAL)
+def principal_of(scope: Scope) -> HasName | None:
+    """Return the client that the `authorize` hook authenticated, or None if the hook was not called."""
+    principal: HasName | None = scope.get(_PRINCIPAL)
     return principal
 
 
 def deadline_of(request: Request) -> Deadline:
-    """The time by which this request must be answered."""
-    context: RequestContext = request.scope["state"][_REQUEST]
+    """Return the time by which this request must be answered."""
+    context: RequestContext = request.scope[_REQUEST]
     return context.deadline

@@ -1,19 +1,18 @@
-"""Cross-origin requests of browsers (CORS), by Starlette's middleware, off until origins are configured.
+"""Cross-origin requests of browsers (CORS), by Starlette's middleware; off until origins are configured.
 
-It stands in two places. Outside everything, so that a script can read every answer, errors too. And inside the
-request's context for the preflight, so that its answer has an id and a log line as any other. Before the routes, so
-that no credentials are asked of a preflight, which cannot have any.
+The header fields are added outside everything else, so that scripts can read every response, errors too. A preflight is
+answered inside the request's context, so that it has an id and a log line as other requests have, but before the
+routes: a preflight cannot carry credentials, so none may be required.
 """
 
 from __future__ import annotations
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from asgi_app.errors import FieldError, InvalidHeader
-from asgi_app.http.context import service_if_started
-from asgi_app.http.responses import problem_response
 from asgi_app.settings import Settings
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -22,71 +21,54 @@ EXPOSED = ("Link", "Location", "Retry-After", "Server-Timing", "WWW-Authenticate
 
 _ORIGIN = "origin"
 _METHOD = "access-control-request-method"
+_WRAPPED = "asgi_cassandra.cors"
 
 
-class _Configured:
-    """Starlette's middleware around `app`, made when the first request brings the settings of a started service."""
+class CrossOrigin:
+    """CORS for the origins of the settings."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self._made: tuple[Settings, CORSMiddleware] | None = None
+    def __init__(self, settings: Settings) -> None:
+        self._starlette = CORSMiddleware(
+            _keep_send,
+            allow_origins=settings.cors_origins,
+            allow_methods=METHODS,
+            allow_headers=SENT,
+            expose_headers=EXPOSED,
+        )
 
-    def cors(self, scope: Scope) -> CORSMiddleware | None:
-        """None where no origins are configured, or nothing is known of the settings yet."""
-        service = service_if_started(scope)
-        if service is None or not service.settings.cors_origins:
-            return None
-        settings = service.settings
-        if self._made is None or self._made[0] is not settings:
-            self._made = settings, _middleware(self.app, settings)
-        return self._made[1]
+    async def wrap(self, scope: Scope, receive: Receive, send: Send) -> Send:
+        """Return a `send` that adds the fields for the browser to the response of this request."""
+        await self._starlette(scope, receive, send)
+        wrapped: Send = scope.pop(_WRAPPED)
+        return wrapped
 
-
-class CrossOriginMiddleware(_Configured):
-    """Adds to every answer what tells a browser who may read it."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve, unchanged for what is no plain HTTP request."""
-        cors = self.cors(scope) if scope["type"] == "http" and not _is_preflight(scope) else None
-        await (cors or self.app)(scope, receive, send)
-
-
-class PreflightMiddleware(_Configured):
-    """Answers the question a browser asks before a request it would not send unasked."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A preflight is answered here, with a problem where the request would not be allowed; others go on."""
-        cors = self.cors(scope) if scope["type"] == "http" and _is_preflight(scope) else None
-        if cors is None:
-            await self.app(scope, receive, send)
-            return
+    def preflight_response(self, scope: Scope) -> Response:
+        """Return the response to a preflight. Raises InvalidHeader if the request to come is not allowed."""
         headers = Headers(scope=scope)
-        response = cors.preflight_response(request_headers=headers)
+        response = self._starlette.preflight_response(request_headers=headers)
         if response.status_code >= 400:
-            response = problem_response(_refusal(cors, headers), scope)
-        await response(scope, receive, send)
+            raise self._refusal(headers)
+        return response
+
+    def _refusal(self, headers: Headers) -> InvalidHeader:
+        if not self._starlette.is_allowed_origin(headers[_ORIGIN]):
+            name = "Origin"
+        elif headers[_METHOD] not in METHODS:
+            name = "Access-Control-Request-Method"
+        else:
+            name = "Access-Control-Request-Headers"
+        detail = "A page of this origin may not send such a request."
+        return InvalidHeader(detail, errors=(FieldError(f"header.{name}", "is not allowed"),))
 
 
-def _is_preflight(scope: Scope) -> bool:
+def is_preflight(scope: Scope) -> bool:
+    """Return whether an HTTP request is a preflight: OPTIONS with an origin and the method of the request to come."""
     if scope["method"] != "OPTIONS":
         return False
     headers = Headers(scope=scope)
     return _ORIGIN in headers and _METHOD in headers
 
 
-def _refusal(cors: CORSMiddleware, headers: Headers) -> InvalidHeader:
-    if not cors.is_allowed_origin(headers[_ORIGIN]):
-        name = "Origin"
-    elif headers[_METHOD] not in METHODS:
-        name = "Access-Control-Request-Method"
-    else:
-        name = "Access-Control-Request-Headers"
-    return InvalidHeader(
-        "A page of this origin may not send such a request.", errors=(FieldError(f"header.{name}", "is not allowed"),)
-    )
-
-
-def _middleware(app: ASGIApp, settings: Settings) -> CORSMiddleware:
-    return CORSMiddleware(
-        app, allow_origins=settings.cors_origins, allow_methods=METHODS, allow_headers=SENT, expose_headers=EXPOSED
-    )
+async def _keep_send(scope: Scope, receive: Receive, send: Send) -> None:
+    """Keep the `send` that Starlette's middleware wrapped. The request goes on without another layer around it."""
+    scope[_WRAPPED] = send

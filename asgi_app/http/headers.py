@@ -1,8 +1,10 @@
-"""The bounds of a request's head, checked before anything else is done for it, whichever server brought it."""
+"""Header fields: the limits that a request's fields are checked against, and the fields of responses."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from urllib.parse import quote
 
 from starlette.types import Scope
 
@@ -11,8 +13,19 @@ from asgi_app.http.paths import split_path
 from asgi_app.settings import Settings
 from asgi_app.telemetry.request_record import TRACEPARENT
 
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+
 MOST_HEADERS = 100
-"""Header fields of one request."""
+"""The most header fields of a request."""
+
+REQUEST_ID = b"x-request-id"
+REQUEST_TIMEOUT = b"x-request-timeout"
+
+NO_STORE = {"Cache-Control": "no-store"}
+"""A field of every response of the service's own: rows and errors must not come from a cache."""
+
+RAW_NO_STORE = (b"cache-control", b"no-store")
+"""`NO_STORE` as ASGI has it."""
 
 _SINGLE = {
     b"authorization": "Authorization",
@@ -23,18 +36,26 @@ _SINGLE = {
     b"origin": "Origin",
     b"x-api-key": "X-API-Key",
 }
-"""Fields of which a second one would leave it to chance which counts."""
-
-REQUEST_ID = b"x-request-id"
-REQUEST_TIMEOUT = b"x-request-timeout"
+"""Fields that may occur only once, because software disagrees on which of two counts."""
 
 _READ = frozenset({*_SINGLE, REQUEST_ID, REQUEST_TIMEOUT, TRACEPARENT})
+
+_PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+
+_CHEAP: RawHeaders = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
 
 _host = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::[0-9]{0,5})?", re.ASCII)
 
 
 class Head:
-    """What the service reads of a request's head before its handler does, found in one pass over the fields."""
+    """The header fields that the service reads before the handler runs, found in one pass.
+
+    `size` is the total size of all fields in bytes, `count` their number, `found` the values by name in lower case.
+    """
 
     __slots__ = ("count", "found", "size")
 
@@ -54,14 +75,17 @@ class Head:
         self.found = found
 
     def values(self, name: bytes) -> list[str]:
-        """The values of every field of this name; it must be one of those that are read."""
-        return [value.decode("latin-1") for value in self.found[name]] if name in self.found else []
+        """Return the values of all fields with this name, which must be in `_READ`."""
+        return [value.decode("latin-1") for value in self.found.get(name, ())]
 
 
 def check_head(head: Head, scope: Scope, settings: Settings) -> None:
-    """Raises UriTooLong, HeadersTooLarge, or InvalidHeader for a field that is there twice or a host not trusted."""
+    """Check the size of path and query, and the header fields.
+
+    Raises UriTooLong, HeadersTooLarge, or InvalidHeader for a repeated field or an untrusted host.
+    """
     path = split_path(scope).sent
-    if len(path) + len(scope["query_string"]) >= settings.max_url_bytes:  # between them stands a question mark
+    if len(path) + len(scope["query_string"]) >= settings.max_url_bytes:  # the question mark is one byte more
         raise UriTooLong(settings.max_url_bytes)
     for name, values in head.found.items():
         if len(values) > 1 and name in _SINGLE:
@@ -70,6 +94,37 @@ def check_head(head: Head, scope: Scope, settings: Settings) -> None:
         raise HeadersTooLarge(settings.max_header_bytes, MOST_HEADERS)
     if settings.trusted_hosts and not _is_trusted(head.found.get(b"host", [b""])[0], settings.trusted_hosts):
         raise _invalid("Host", "must name this service")
+
+
+def raw_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return the fields as ASGI has them.
+
+    Any text is encoded rather than refused: a write that succeeded must not be answered with 500.
+    """
+    return [(name.lower().encode("ascii"), header_text(value).encode("ascii")) for name, value in headers.items()]
+
+
+def header_text(value: str) -> str:
+    """Return the value with everything but printable ASCII percent-encoded (RFC 9110 section 5.5).
+
+    The end of a line would begin another field, and other characters mean different things to different software.
+    """
+    if value.isascii() and value.isprintable():
+        return value
+    return quote(value, safe=_PRINTABLE, errors="replace")
+
+
+def next_page(target: str) -> str:
+    """Return the value of a Link (RFC 8288) to the next page. Many clients split it at any `;` and `,`."""
+    return f'<{target.replace(";", "%3B").replace(",", "%2C")}>; rel="next"'
+
+
+def security_headers(settings: Settings) -> RawHeaders:
+    """Return the fields that the settings add to every response; called once, when the application starts."""
+    headers = _CHEAP if settings.security_headers else ()
+    if settings.hsts_seconds:
+        headers += ((b"strict-transport-security", f"max-age={settings.hsts_seconds}".encode()),)
+    return headers
 
 
 def _is_trusted(sent: bytes, trusted: tuple[str, ...]) -> bool:

@@ -1,11 +1,13 @@
-"""Requests → bodies and path values, within their bounds."""
+"""Read requests: bodies, path values and Accept fields, within the limits of the settings."""
 
 from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 
 import anyio
+import mimeparse
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
@@ -14,11 +16,11 @@ from asgi_app.http.context import deadline_of, settings_of
 from asgi_app.http.validation import check_depth, check_text
 
 LONGEST_KEY = 65535
-"""Bytes; Cassandra keeps the length of a key column in two."""
+"""Bytes of a key column: Cassandra stores the length in two bytes."""
 
 _UUID_LENGTH = len("00000000-0000-0000-0000-000000000000")
-# Every parameter may stand there but another character set: JSON is UTF-8 (RFC 8259 section 8.1). Parameters may be
-# empty (RFC 9110 section 5.6.6), and many clients write `utf8` or quote the name, some of them with single quotes.
+# Accepts any parameter but another charset: JSON is UTF-8 (RFC 8259 section 8.1). Parameters may be empty (RFC 9110
+# section 5.6.6), and many clients write `utf8` or quote the name, some of them with single quotes.
 _json_types = re.compile(
     r"application/(?:[a-z0-9.-]+\+)?json\s*(?:;\s*+(?:(?!charset)[^;]*|charset\s*=\s*([\"']?)utf-?8\1\s*))*", re.ASCII
 )
@@ -28,16 +30,32 @@ _PATCHES = "application/json, application/merge-patch+json"
 
 
 def list_field(request: Request, name: str) -> str | None:
-    """A field that is a list, its lines joined as one (RFC 9110 section 5.3); None where it is not there."""
+    """Return a field that is a list, its lines joined to one (RFC 9110 section 5.3), or None if it is absent."""
     lines = request.headers.getlist(name)
     return ", ".join(lines) if lines else None
 
 
-async def json_body(request: Request) -> bytes:
-    """The whole body of a request that says it is JSON.
+def preferred(accept: str | None, offered: Sequence[str]) -> str | None:
+    """Return the offered media type that an Accept field prefers (RFC 9110 section 12.5.1), or None if it accepts none.
 
-    Raises UnsupportedMediaType, BodyTooLarge, MalformedJSON where it nests too deep, RequestTimeout where the client
-    sends nothing for the body timeout or is not done by the deadline of its request, ClientDisconnect.
+    Of equally preferred types the first offered is returned. A missing or unreadable field accepts everything.
+    """
+    wanted = (accept or "*/*").strip().lower()
+    if wanted == "*/*":
+        return offered[0]
+    if wanted in offered:
+        return wanted
+    try:
+        return mimeparse.best_match(list(reversed(offered)), wanted) or None  # it returns the last of equals
+    except (mimeparse.MimeTypeParseException, ValueError):
+        return offered[0]
+
+
+async def json_body(request: Request) -> bytes:
+    """Return the whole body of a request whose Content-Type is JSON.
+
+    Raises UnsupportedMediaType, BodyTooLarge, MalformedJSON if it is not UTF-8 or nests too deep, RequestTimeout if the
+    client sends nothing for the body timeout or the body is incomplete at the request's deadline, and ClientDisconnect.
     """
     settings = settings_of(request.scope)
     _expect_json(request)
@@ -48,10 +66,10 @@ async def json_body(request: Request) -> bytes:
 
 
 def path_uuid(request: Request, name: str) -> uuid.UUID:
-    """A path value in the 8-4-4-4-12 form, any case. Raises InvalidInput."""
+    """Return the path parameter `name`, a UUID in the 8-4-4-4-12 form in any case. Raises InvalidInput."""
     text: str = request.path_params[name]
     try:
-        if len(text) == _UUID_LENGTH:  # msgspec reads the form without hyphens, too
+        if len(text) == _UUID_LENGTH:  # msgspec accepts the form without hyphens too
             return msgspec.convert(text, uuid.UUID)
     except msgspec.ValidationError:
         pass
@@ -59,7 +77,7 @@ def path_uuid(request: Request, name: str) -> uuid.UUID:
 
 
 def path_key(request: Request, name: str) -> str:
-    """A path value that is a text key. Raises InvalidInput where it is no UTF-8 or Cassandra has no room for it."""
+    """Return the path parameter `name`, a text key. Raises InvalidInput if it is not UTF-8 or too long for a key."""
     text: str = request.path_params[name]
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise InvalidInput(errors=(FieldError(f"path.{name}", "must be UTF-8, percent-encoded"),))
@@ -69,7 +87,7 @@ def path_key(request: Request, name: str) -> str:
 
 
 def key_fits(text: str) -> bool:
-    """Whether Cassandra has room for the text as a key column's value."""
+    """Return whether the text is short enough for a key column."""
     return len(text.encode("utf-8", "surrogatepass")) <= LONGEST_KEY
 
 

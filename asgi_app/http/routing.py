@@ -1,61 +1,85 @@
-"""A path and what answers each of its methods."""
+"""Routes: find the route of a path, check the method and the authorization, call the handler."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from inspect import isawaitable
 from typing import Any
 
-from starlette.requests import Request
+import anyio
+import msgspec
+from starlette.requests import HTTPConnection, Request
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-from asgi_app.errors import MethodNotAllowed, NotFound
-from asgi_app.http.auth import Action, Verb
-from asgi_app.http.context import service_of
-from asgi_app.http.paths import segments_below
-from asgi_app.http.security import admit
+from asgi_app.errors import DeadlineExceeded, MethodNotAllowed, NotFound
+from asgi_app.http.auth import Action, Authorize, HasName, Verb
+from asgi_app.http.context import context_of, service_of, set_principal
+from asgi_app.http.paths import SplitPath, split_path
+from asgi_app.runtime.scheduler import Lane
+
+_FOUND = "asgi_cassandra.found"
 
 _PROBES = "A load balancer may check GET /livez, whether the process answers, or GET /readyz, whether it can serve."
-"""For what is asked at `OPTIONS /` and `OPTIONS *`, which some balancers do unless they are configured."""
+"""A hint for `OPTIONS /` and `OPTIONS *`, which some load balancers send unless they are configured."""
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 """Takes the request and returns the response: Starlette's own, or any ASGI callable that sends one."""
 
 
-def path(template: str, resource: str | None, verb: Verb | None = None, **handlers: Handler) -> Route:
-    """The route of one path. `handlers` are named by their methods in lower case; `get` answers HEAD too.
+def path(
+    template: str,
+    resource: str | None,
+    *,
+    verb: Verb | None = None,
+    lane: Lane | None = None,
+    while_draining: bool = False,
+    **handlers: Handler,
+) -> SegmentRoute:
+    """Return the route of a path. `handlers` are named by their methods in lower case; `get` handles HEAD too.
 
-    `resource` is what the `authorize` hook is asked about; None is open to everybody. It is asked about `verb` where
-    that is given, else about "read" for GET and "write" for the other methods.
+    `resource` is what the `authorize` hook is called with; None is open to everybody. The hook's verb is `verb` if
+    given, else "read" for GET and "write" for the other methods. `lane` and `while_draining` are as in `SegmentRoute`.
     """
     methods = {
         name.upper(): (handler, Action(verb or ("read" if name == "get" else "write"), resource) if resource else None)
         for name, handler in handlers.items()
     }
-    return SegmentRoute(template, _Methods(methods))
+    return SegmentRoute(template, _Methods(methods), lane=lane, while_draining=while_draining)
 
 
-def path_where(condition: Callable[[Scope], bool], template: str, resource: str | None, **handlers: Handler) -> Route:
-    """The route of a path that is there only where `condition` holds; elsewhere it is 404 for every method."""
-    return SegmentRoute(template, _Where(condition, path(template, resource, None, **handlers).endpoint))
+def path_where(condition: Callable[[Scope], bool], template: str, resource: str | None, **options: Any) -> SegmentRoute:
+    """Return a route as `path` does that exists only while `condition` holds; otherwise every method gets 404."""
+    route = path(template, resource, **options)
+    return SegmentRoute(
+        template, _Where(condition, route.endpoint), lane=route.lane, while_draining=route.while_draining
+    )
 
 
 class SegmentRoute(Route):
-    """Matches the path as it was sent, segment by segment, and decodes after.
+    """Matches the path as it was sent, segment by segment, and decodes after that.
 
-    Servers decode the path before Starlette matches it, and then a key that holds a `/` is two segments.
+    Servers decode the path before Starlette matches it, and then a key with a `/` looks like two segments.
+
+    `lane` is the lane of the handler's statements; None for a handler without any. While the queue of `Lane.REQUESTS`
+    is full, requests to routes of that lane are refused before anything is read. `while_draining` keeps the route
+    served while the service refuses other requests because it is shutting down.
     """
 
-    def __init__(self, template: str, endpoint: ASGIApp) -> None:
+    def __init__(
+        self, template: str, endpoint: ASGIApp, *, lane: Lane | None = None, while_draining: bool = False
+    ) -> None:
         super().__init__(template, endpoint)
         self.segments = template.split("/")[1:]
         self.names = [segment[1:-1] for segment in self.segments if segment.startswith("{")]
+        self.lane = lane
+        self.while_draining = while_draining
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Starlette's contract; parameters are in `path_params`, decoded and never empty."""
+        """Return the match as Starlette's routes do; the parameters in `path_params` are decoded and never empty."""
         if scope["type"] != "http":
             return Match.NONE, {}
-        sent = segments_below(scope)
+        sent = split_path(scope).segments
         if len(sent) != len(self.segments):
             return Match.NONE, {}
         found: dict[str, Any] = {}
@@ -68,11 +92,20 @@ class SegmentRoute(Route):
         return Match.FULL, {"endpoint": self.endpoint, "path_params": path_params}
 
 
-class SegmentRouter(Router):
-    """Starlette's router, which finds a `SegmentRoute` by its segments and not by asking one route after the other.
+class Found(msgspec.Struct):
+    """The route of a request's path, or None, and the values of its parameters."""
 
-    Of two routes that match, the one with a fixed segment where the other has a parameter answers; the tables here are
-    in that order too. Routes of other kinds are asked in turn where none of these matches.
+    router: SegmentRouter
+    split: SplitPath
+    route: SegmentRoute | None
+    values: list[str]
+
+
+class SegmentRouter(Router):
+    """Starlette's router with an index of the `SegmentRoute`s, used instead of asking one route after another.
+
+    If two routes match, the one with a fixed segment where the other has a parameter has precedence; the route tables
+    are in that order too. Routes of other kinds are asked one after another if no `SegmentRoute` matches.
     """
 
     def __init__(self, routes: Sequence[BaseRoute], *, lifespan: Lifespan[Any]) -> None:
@@ -80,35 +113,59 @@ class SegmentRouter(Router):
         self._indexed: list[BaseRoute] = []
         self._index = _Node()
 
-    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request by the route that has its path; anything else as Starlette does."""
-        if scope["type"] == "http":
-            if self._indexed != self.routes:
-                self._index, self._indexed = _index(self.routes), list(self.routes)
-            values: list[str] = []
-            route = _found(self._index, segments_below(scope), 0, values)
-            if route is not None:
-                scope.setdefault("router", self)
-                scope["route"] = route
-                scope["endpoint"] = route.endpoint
-                scope["path_params"] = {**scope.get("path_params", {}), **dict(zip(route.names, values, strict=True))}
-                await route.app(scope, receive, send)
-                return
-        await super().app(scope, receive, send)
+    def find(self, scope: Scope) -> Found:
+        """Return the route of an HTTP request.
+
+        The result is kept in the scope for the next caller. It is valid for this router and this path alone: a mounted
+        application gets the scope of its parent, and a parent may rewrite the path.
+        """
+        split = split_path(scope)
+        kept: Found | None = scope.get(_FOUND)
+        if kept is not None and kept.split is split and kept.router is self:
+            return kept
+        if self._indexed != self.routes:
+            self._index, self._indexed = _index(self.routes), list(self.routes)
+        values: list[str] = []
+        found = scope[_FOUND] = Found(self, split, _find(self._index, split.segments, values), values)
+        return found
+
+    def lane(self, scope: Scope) -> Lane | None:
+        """Return the lane of the request's route, or None if it has none."""
+        route = self.find(scope).route
+        return None if route is None else route.lane
+
+    def serves_while_draining(self, scope: Scope) -> bool:
+        """Return whether the request's route is served while the service is shutting down."""
+        route = self.find(scope).route
+        return route is not None and route.while_draining
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve an HTTP request by the `SegmentRoute` of its path, and anything else as Starlette does."""
+        found = self.find(scope) if scope["type"] == "http" else None
+        if found is None or found.route is None:
+            await super().__call__(scope, receive, send)
+            return
+        route = found.route
+        scope.setdefault("router", self)
+        scope["route"] = route
+        scope["endpoint"] = route.endpoint
+        outer, own = scope.get("path_params"), dict(zip(route.names, found.values, strict=True))
+        scope["path_params"] = {**outer, **own} if outer else own
+        await route.app(scope, receive, send)
 
     async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Starlette's contract. Raises NotFound with a hint where a probe or a client has nearly the right path."""
+        """Raise NotFound as Starlette's router does, with a hint for a probe and for a slash too many at the end."""
         if scope["type"] == "http" and "app" in scope:
-            segments = segments_below(scope)
+            segments = split_path(scope).segments
             if scope["method"] == "OPTIONS" and scope["path"] == "*":
                 raise NotFound(f"This service has no options of its own. {_PROBES}")
-            if len(segments) > 1 and not segments[-1] and _found(self._index, segments[:-1], 0, []) is not None:
+            if len(segments) > 1 and not segments[-1] and _find(self._index, segments[:-1], []) is not None:
                 raise NotFound("There is nothing here, but there is without the slash at the end of this path.")
         await super().not_found(scope, receive, send)
 
 
 class _Node:
-    """Where paths go on from a segment."""
+    """A node of the index: the route that ends here, and the nodes by next segment."""
 
     __slots__ = ("fixed", "parameter", "route")
 
@@ -133,29 +190,34 @@ def _index(routes: Sequence[BaseRoute]) -> _Node:
     return root
 
 
-def _found(node: _Node, segments: Sequence[str], at: int, values: list[str]) -> SegmentRoute | None:
-    """The route of the segments from number `at` on, and into `values` those that are parameters."""
-    if at == len(segments):
-        return node.route
-    segment = segments[at]
-    further = node.fixed.get(segment)
-    if further is not None:
-        route = _found(further, segments, at + 1, values)
-        if route is not None:
-            return route
-    if node.parameter is None or not segment:
-        return None
-    values.append(segment)
-    route = _found(node.parameter, segments, at + 1, values)
-    if route is None:
-        values.pop()
-    return route
+def _find(node: _Node, segments: Sequence[str], values: list[str]) -> SegmentRoute | None:
+    """Return the route of the segments below `node`, and append its parameters to `values`.
+
+    Without recursion, except where both a fixed segment and a parameter may match.
+    """
+    for at, segment in enumerate(segments):
+        fixed, parameter = node.fixed.get(segment), node.parameter
+        if fixed is not None and parameter is not None and segment:
+            more: list[str] = []
+            route = _find(fixed, segments[at + 1 :], more)
+            if route is not None:
+                values += more
+                return route
+            fixed = None
+        if fixed is not None:
+            node = fixed
+        elif parameter is not None and segment:
+            values.append(segment)
+            node = parameter
+        else:
+            return None
+    return node.route
 
 
 class _Methods:
-    """Dispatches by method, so that a 405 can name every method of the path.
+    """Calls the handler of the method, after authorization.
 
-    Starlette matches one route a method, and its 405 names those of the first route that has the path.
+    With one route for each method, as in Starlette, a 405 would name only the methods of the first route.
     """
 
     def __init__(self, methods: dict[str, tuple[Handler, Action | None]]) -> None:
@@ -164,17 +226,39 @@ class _Methods:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = self._methods.get(scope["method"])
         if method is None:
-            is_check = scope["method"] == "OPTIONS" and segments_below(scope) == [""]
-            raise MethodNotAllowed(tuple(sorted(self._methods)), _PROBES if is_check else "")
+            is_probe = scope["method"] == "OPTIONS" and split_path(scope).segments == [""]
+            raise MethodNotAllowed(tuple(sorted(self._methods)), _PROBES if is_probe else "")
         handler, action = method
-        if action is not None and service_of(scope).authorize is not None:
-            await admit(scope, action)
+        if action is not None:
+            authorize = service_of(scope).authorize
+            if authorize is not None:
+                set_principal(scope, await _authenticated(authorize, scope, action))
         response = await handler(Request(scope, receive, send))
         await response(scope, receive, send)
 
 
+async def _authenticated(authorize: Authorize, scope: Scope, action: Action) -> HasName:
+    """Return the client, as the hook `authorize` identifies it. This is the only caller of the hook.
+
+    Raises what the hook raises (Unauthorized, Forbidden), DeadlineExceeded if the hook takes too long, and TypeError if
+    it returns nothing with a name.
+    """
+    result = authorize(HTTPConnection(scope), action)
+    principal = await _in_time(scope, result) if isawaitable(result) else result
+    if not isinstance(getattr(principal, "name", None), str):
+        raise TypeError("the authorize hook returned nothing that has a name")
+    return principal
+
+
+async def _in_time(scope: Scope, result: Awaitable[HasName]) -> HasName:
+    context = context_of(scope)
+    with anyio.move_on_after(context.deadline.remaining() if context else None):
+        return await result
+    raise DeadlineExceeded("The deadline of this request passed before its credentials were checked.")
+
+
 class _Where:
-    """An endpoint that may be absent."""
+    """An endpoint that exists only while a condition holds."""
 
     def __init__(self, condition: Callable[[Scope], bool], endpoint: ASGIApp) -> None:
         self._condition = condition

@@ -16,9 +16,8 @@ from asgi_app.driver.codec import timestamp_text
 from asgi_app.errors import Unauthorized
 from asgi_app.http.auth import bearer_token
 from asgi_app.http.context import database_of, drain_of, health_of, settings_of
-from asgi_app.http.negotiation import preferred
 from asgi_app.http.paths import location
-from asgi_app.http.requests import list_field
+from asgi_app.http.requests import list_field, preferred
 from asgi_app.http.responses import JsonResponse, json_response
 
 VARY = {"Vary": "Accept"}

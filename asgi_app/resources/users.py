@@ -17,10 +17,10 @@ from starlette.types import ASGIApp
 from asgi_app.driver.codec import timestamp_text
 from asgi_app.errors import BatchTooLarge, FieldError, NotFound, ServiceError
 from asgi_app.http.context import database_of, deadline_of, page_tokens_of, queries_of, row_sizes_of, settings_of
+from asgi_app.http.headers import next_page
 from asgi_app.http.page_tokens import PagePosition
 from asgi_app.http.paths import location
 from asgi_app.http.requests import json_body, path_uuid
-from asgi_app.http.response_headers import next_page
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.http.validation import ArrayDecoder, BodyDecoder, QueryValues, nul_errors
 from asgi_app.paging import Gathered, gather

@@ -11,8 +11,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from asgi_app.http.headers import header_text, raw_headers
 from asgi_app.http.paths import encoded_path, location, path_below, path_segment, segments_below
-from asgi_app.http.response_headers import header_text, raw_headers
 
 
 def scope_of(path: str, raw: bytes | None, root: str = "") -> dict[str, Any]:

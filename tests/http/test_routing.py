@@ -53,8 +53,8 @@ def outcome(app: ASGIApp, sent: str, *, root_path: str = "", **more: Any) -> Out
     exchange.scope |= {"raw_path": sent.encode(), "root_path": root_path, "app": None, **more}
     try:
         run_to_end(exchange, app)
-    except HTTPException as error:
-        return error.status_code
+    except (HTTPException, NotFound):
+        return 404
     answered: Outcome | None = exchange.scope.get("answered")
     if answered is not None:
         return answered

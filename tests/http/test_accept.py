@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_app.http.negotiation import preferred
+from asgi_app.http.requests import preferred
 
 JSON, TEXT, NDJSON = "application/json", "text/plain", "application/x-ndjson"
 PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1"
