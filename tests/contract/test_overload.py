@@ -124,10 +124,19 @@ async def test_a_full_queue_of_requests_does_not_refuse_streams(settings: Settin
                 streamed.append((await client.get(path)).status_code)
 
             async with holding(app, [Lane.REQUESTS] * 6):
-                for path in ("/users/stream?limit=1", "/animal/Strix", "/plant/Rosa"):
+                for path in ("/users/stream?limit=1", "/animal/Strix", "/animal/a%2Fb", "/plant/Rosa"):
                     tasks.start_soon(stream, path)
-                await eventually(lambda: app.state.database.dispatcher.slots.waiting_of(Lane.PAGES) == 3)
-        assert streamed == [200, 200, 200]
+                await eventually(lambda: app.state.database.dispatcher.slots.waiting_of(Lane.PAGES) == 4)
+        assert streamed == [200] * 4
+
+
+async def test_a_full_queue_refuses_by_route_not_by_text(settings: Settings) -> None:
+    async with serving(tight(settings, max_wait=LONG)) as (app, client), holding(app, [Lane.REQUESTS] * 6):
+        for path in ("/%75sers", "/animal/a%2Fb/c%2Fd"):
+            response = await client.get(path)
+            assert (response.status_code, response.json()["code"]) == (503, "queue_full")
+        for path in ("/users/a/b", "/animal/"):  # no route
+            assert (await client.get(path)).status_code == 404
 
 
 async def test_a_request_waits_for_a_slot_for_max_wait(settings: Settings) -> None:

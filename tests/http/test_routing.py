@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket
 
 from asgi_app.errors import MethodNotAllowed, NotFound
 from asgi_app.http.routing import SegmentRoute, SegmentRouter, path, path_where
+from asgi_app.runtime.scheduler import Lane
 
 Outcome = tuple[str, dict[str, Any]] | int | str
 """The name of the route that answered with its parameters; a status where none did."""
@@ -53,7 +54,9 @@ def outcome(app: ASGIApp, sent: str, *, root_path: str = "", **more: Any) -> Out
     exchange.scope |= {"raw_path": sent.encode(), "root_path": root_path, "app": None, **more}
     try:
         run_to_end(exchange, app)
-    except (HTTPException, NotFound):
+    except HTTPException as error:
+        return error.status_code
+    except NotFound:
         return 404
     answered: Outcome | None = exchange.scope.get("answered")
     if answered is not None:
@@ -281,6 +284,67 @@ async def test_web_sockets_are_starlettes(users: SegmentRouter) -> None:
     scope = Exchange("GET", "/users").scope | {"type": "websocket", "subprotocols": []}
     await users(scope, receive, send)
     assert sent == ["websocket.accept", "websocket.close"]
+
+
+# --- the route is found once
+
+
+def scope_of(sent: str) -> Scope:
+    return Exchange("GET", unquote(sent)).scope | {"raw_path": sent.encode()}
+
+
+def test_found_route_is_kept_for_its_router_and_path(users: SegmentRouter) -> None:
+    scope = scope_of("/animal/a%2Fb/c")
+    found = users.find(scope)
+    assert (found.route, found.values) == (users.routes[3], ["a/b", "c"])
+    assert users.find(scope) is found
+    other = router_of(named("/animal/{genus}/{species}"))
+    assert other.find(scope).route is other.routes[0]
+    scope |= {"path": "/users", "raw_path": b"/users"}
+    assert users.find(scope).route is users.routes[0]
+
+
+def test_router_uses_the_route_that_was_found(users: SegmentRouter) -> None:
+    exchange = Exchange("GET", "/users/a")
+    users.find(exchange.scope).values[:] = ["kept"]
+    run_to_end(exchange, users)
+    assert exchange.scope["path_params"] == {"user_id": "kept"}
+
+
+def test_path_that_was_rewritten_after_the_route_was_found(users: SegmentRouter) -> None:
+    exchange = Exchange("GET", "/users/a")
+    users.find(exchange.scope)
+    exchange.scope |= {"path": "/users/b", "raw_path": b"/users/b"}
+    run_to_end(exchange, users)
+    assert exchange.scope["path_params"] == {"user_id": "b"}
+
+
+# --- what a route declares
+
+
+async def nothing(request: Request) -> ASGIApp:
+    return PlainTextResponse("")
+
+
+DECLARED = (
+    path("/row/{key}", None, lane=Lane.REQUESTS, get=nothing),
+    path_where(lambda _: True, "/probe", None, lane=Lane.PROBES, while_draining=True, get=nothing),
+)
+
+
+@pytest.mark.parametrize(
+    ("sent", "lane", "while_draining"),
+    [
+        ("/row/a%2Fb", Lane.REQUESTS, False),
+        ("/%72ow/a", Lane.REQUESTS, False),
+        ("/row/a/b", None, False),
+        ("/probe", Lane.PROBES, True),
+        ("/nowhere", None, False),
+    ],
+)
+def test_lane_and_draining_are_declared_by_the_route(sent: str, lane: Lane | None, while_draining: bool) -> None:
+    router, scope = router_of(*DECLARED), scope_of(sent)
+    assert (router.lane(scope), router.serves_while_draining(scope)) == (lane, while_draining)
 
 
 # --- methods
