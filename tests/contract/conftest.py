@@ -1,4 +1,4 @@
-"""What a test needs to look behind the application's back."""
+"""Fixtures to read what the application wrote, and the spans that it recorded."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 @pytest.fixture
 def users(keyspace: str) -> str:
-    """The table's name in CQL."""
+    """The name of the table of users in CQL."""
     return f"{keyspace}.users"
 
 
 @pytest.fixture
 def no_users(cql: Session, users: str) -> None:
-    """The table, emptied."""
+    """Empty the table of users."""
     cql.execute(f"TRUNCATE {users}")
 
 
 @pytest.fixture(scope="session")
 def exporter() -> InMemorySpanExporter:
-    """Keep the spans of this process; a provider can be set only once."""
+    """Collects the spans of this process. A tracer provider can be set only once per process."""
     kept = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
@@ -36,6 +36,7 @@ def exporter() -> InMemorySpanExporter:
 
 @pytest.fixture
 def spans(exporter: InMemorySpanExporter) -> Iterator[InMemorySpanExporter]:
+    """The spans of one test."""
     exporter.clear()
     yield exporter
     exporter.clear()

@@ -1,4 +1,4 @@
-"""Bodies that are refused: the status, the fields named, nothing written, and the service goes on."""
+"""Refused request bodies: status, named fields, and nothing written."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ pytestmark = pytest.mark.anyio
 WRITES = ["POST /users", "PUT /users/{id}", "PATCH /users/{id}", "POST /users/batch", "POST /animal"]
 MIB = 1024 * 1024
 TEMPLATES: dict[str, dict[str, Any]] = {"POST /animal": OWL | {"genus": "refused"}}
-"""A valid member for each endpoint; a user's where none is listed."""
+"""A valid member for an endpoint, if it is not a user."""
 
 
 class Unchanged:
-    """Remembers what a table held, to tell whether a request changed it. Reads it once a check: there are many."""
+    """Remembers the rows of a table, to check that a request did not change them. Reads the table once per check."""
 
     def __init__(self, cql: Session, table: str) -> None:
         self._read = lambda: list(cql.execute(f"SELECT * FROM {table}"))
@@ -43,7 +43,7 @@ class Unchanged:
 
 
 class Target:
-    """One endpoint that writes, and how to look that it wrote nothing."""
+    """One endpoint that writes, and a check that it wrote nothing."""
 
     def __init__(self, endpoint: str, client: httpx.AsyncClient, user_id: str, rows: Unchanged) -> None:
         self.method, path = endpoint.split(" ")
@@ -54,7 +54,7 @@ class Target:
         self.wrote_nothing = rows.check
 
     def body(self, member: bytes) -> bytes:
-        """A body whose one member is this text."""
+        """Return a body with `member` as its only member."""
         return b"[" + member + b"]" if self.prefix else member
 
     async def send(self, body: Any, **headers: str) -> httpx.Response:
@@ -64,7 +64,7 @@ class Target:
 
 @pytest.fixture(scope="module")
 async def user_id(few_rows: None, service: tuple[Starlette, httpx.AsyncClient], anyio_backend: Any) -> str:
-    """One user for the endpoints that change one."""
+    """The id of a user, for the endpoints that change one."""
     user = await create(service[1])
     return str(user["id"])
 
@@ -76,14 +76,14 @@ def tables(cql: Session, keyspace: str, user_id: str) -> dict[str, Unchanged]:
 
 @pytest.fixture(scope="module", autouse=True)
 def few_rows(cql: Session, keyspace: str) -> None:
-    """All rows are read after each request: few are read faster."""
+    """Empty the tables. Their rows are read after each request, which is faster if there are few."""
     for table in ("users", "animals"):
         cql.execute(f"TRUNCATE {keyspace}.{table}")
 
 
 @pytest.fixture(autouse=True)
-def looked_at(tables: dict[str, Unchanged]) -> Iterator[None]:
-    """A test that does not look may have written, or have failed: the next begins with what is there then."""
+def refresh_unchecked(tables: dict[str, Unchanged]) -> Iterator[None]:
+    """Read the tables again after a test that did not check them, because it may have written."""
     for rows in tables.values():
         rows.checked = False
     yield
@@ -100,7 +100,7 @@ def target(
 
 
 def member(target: Target, **texts: bytes) -> bytes:
-    """The JSON of a valid member, with these members' values given as JSON text."""
+    """Return the JSON of a valid member, with the values of `texts` replaced by JSON text."""
     values = {name: json.dumps(value).encode() for name, value in target.member.items()} | texts
     return b"{" + b",".join(b'"%b":%b' % (name.encode(), value) for name, value in values.items()) + b"}"
 
@@ -146,7 +146,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
-async def test_a_body_that_is_not_json_is_400(target: Target, body: bytes) -> None:
+async def test_malformed_json_is_400(target: Target, body: bytes) -> None:
     problem(await target.send(body), 400, "malformed_json")
     target.wrote_nothing()
 
@@ -162,7 +162,7 @@ BROKEN_BESIDE_WRONG = {
 
 @pytest.mark.parametrize("broken", BROKEN_BESIDE_WRONG.values(), ids=BROKEN_BESIDE_WRONG)
 @pytest.mark.parametrize("order", ["wrong first", "broken first", "in an unknown field"])
-async def test_a_body_that_is_not_json_is_400_whatever_else_is_wrong(target: Target, broken: bytes, order: str) -> None:
+async def test_malformed_json_is_400_beside_other_errors(target: Target, broken: bytes, order: str) -> None:
     first, *_, last = target.member
     texts = {
         "wrong first": {first: b"[]", last: broken},
@@ -183,10 +183,11 @@ SLOW_TO_READ = {
 
 @pytest.mark.parametrize("text", SLOW_TO_READ.values(), ids=SLOW_TO_READ)
 @pytest.mark.parametrize("path", ["/users", "/users/batch"])
-async def test_the_time_to_refuse_a_body_grows_with_its_size_and_no_faster(
-    app: Starlette, text: bytes, path: str
-) -> None:
-    """Else one body of a megabyte holds the event loop for hours. The small one fails first, so that this test ends."""
+async def test_refusing_a_body_takes_linear_time(app: Starlette, text: bytes, path: str) -> None:
+    """With quadratic time, one body of a megabyte blocks the event loop for hours.
+
+    The small body comes first, so that a failing test ends soon.
+    """
     for size, seconds in ((16 * 1024, 0.5), (MIB, 3.0)):
         exchange = Exchange("POST", path, headers=[(b"content-type", b"application/json")], body=[text[:size]])
         began = time.perf_counter()
@@ -196,7 +197,7 @@ async def test_the_time_to_refuse_a_body_grows_with_its_size_and_no_faster(
 
 
 @pytest.mark.parametrize("target", ["POST /users", "POST /users/batch"], indirect=True)
-async def test_a_body_with_very_many_wrong_fields_gets_a_bounded_answer(target: Target) -> None:
+async def test_answer_to_very_many_wrong_fields_is_bounded(target: Target) -> None:
     body = b"{" + b",".join(b'"x%d":1' % number for number in range(60_000)) + b"}"
     response = await target.send(target.body(body))
     assert response.status_code == 422
@@ -251,7 +252,7 @@ BAD_VALUES = [
 
 
 def gets_every_value(endpoint: str) -> bool:
-    """Every wrong value goes to the endpoints that create one; the others share their decoder and get a quarter."""
+    """Return whether every wrong value is sent to the endpoint. Others share a decoder and get a quarter of them."""
     return endpoint in {"POST /users", "POST /animal"}
 
 
@@ -268,7 +269,7 @@ ENDPOINTS = [(endpoint, "animal" if endpoint == "POST /animal" else "user") for 
     ],
     indirect=["target"],
 )
-async def test_a_wrong_value_is_422_and_its_field_is_named(target: Target, name: str, text: bytes) -> None:
+async def test_wrong_value_is_422_and_names_its_field(target: Target, name: str, text: bytes) -> None:
     problem(
         await target.send(target.body(member(target, **{name: text}))),
         422,
@@ -279,7 +280,7 @@ async def test_a_wrong_value_is_422_and_its_field_is_named(target: Target, name:
 
 
 @pytest.mark.parametrize("text", [b'["\\ud800"]', b'["a\\u0000"]', b'["a",["b"]]'])
-async def test_a_wrong_taxon_is_422(client: httpx.AsyncClient, text: bytes) -> None:
+async def test_wrong_taxon_is_422(client: httpx.AsyncClient, text: bytes) -> None:
     genus = uuid.uuid4().hex
     body = json.dumps(OWL | {"genus": genus}).encode().replace(json.dumps(OWL["taxonomy"]).encode(), text)
     response = await client.post("/animal", content=body, headers=JSON)
@@ -289,7 +290,7 @@ async def test_a_wrong_taxon_is_422(client: httpx.AsyncClient, text: bytes) -> N
     assert (await client.get(f"/animal/{genus}")).json() == []
 
 
-async def test_every_wrong_field_is_named_at_once(target: Target) -> None:
+async def test_all_wrong_fields_are_named_at_once(target: Target) -> None:
     texts = dict.fromkeys(target.member, b"{}") | {"unknown": b"1", "other~/": b"null"}
     names = [*target.member, "unknown", "other~0~1"]
     response = await target.send(target.body(member(target, **texts)))
@@ -298,7 +299,7 @@ async def test_every_wrong_field_is_named_at_once(target: Target) -> None:
 
 
 @pytest.mark.parametrize("surrogate_first", [True, False])
-async def test_a_lone_surrogate_beside_another_wrong_field_is_422(target: Target, surrogate_first: bool) -> None:
+async def test_lone_surrogate_beside_another_wrong_field_is_422(target: Target, surrogate_first: bool) -> None:
     first, *_, last = target.member
     other = b"{}" if not surrogate_first else b'"\\ud800"'
     texts = {first: other, last: b"{}" if surrogate_first else b'"\\ud800"'}
@@ -310,7 +311,7 @@ async def test_a_lone_surrogate_beside_another_wrong_field_is_422(target: Target
     target.wrote_nothing()
 
 
-async def test_every_missing_field_is_named(target: Target) -> None:
+async def test_all_missing_fields_are_named(target: Target) -> None:
     missing = list(target.member) if target.method != "PATCH" else [""]
     fields = [f"{target.prefix}/{name}" if name else "" for name in missing]
     problem(await target.send(target.body(b"{}")), 422, "invalid_input", *fields)
@@ -318,14 +319,14 @@ async def test_every_missing_field_is_named(target: Target) -> None:
 
 
 @pytest.mark.parametrize("body", [b"null", b"true", b"1", b'"x"', b"[]", b"[{}]", b"1e400", b'"\\ud800"'])
-async def test_json_that_is_no_object_is_422(target: Target, body: bytes) -> None:
+async def test_json_that_is_not_an_object_is_422(target: Target, body: bytes) -> None:
     response = await target.send(target.body(body))
     assert response.status_code == 422, response.text
     assert {error["field"] for error in response.json()["errors"]} == {target.prefix}
     target.wrote_nothing()
 
 
-async def test_of_a_member_named_twice_the_last_counts(client: httpx.AsyncClient) -> None:
+async def test_last_of_duplicate_members_counts(client: httpx.AsyncClient) -> None:
     twice = b'{"name":1,"age":null,"name":"\\u0000","email":"x","name":"Last","email":"l@b.c","age":-1,"age":7}'
     for body in (twice, b"[" + twice + b"]", b'{"users":7,"users":[' + twice + b"]}"):
         path = "/users" if body == twice else "/users/batch"
@@ -335,14 +336,14 @@ async def test_of_a_member_named_twice_the_last_counts(client: httpx.AsyncClient
         assert (created["name"], created["email"], created["age"]) == ("Last", "l@b.c", 7)
 
 
-async def test_a_member_named_twice_is_wrong_if_the_last_is(target: Target) -> None:
+async def test_wrong_last_duplicate_member_is_422(target: Target) -> None:
     name = next(iter(target.member))
     text = member(target)[:-1] + b',"%b":null}' % name.encode()
     problem(await target.send(target.body(text)), 422, "invalid_input", f"{target.prefix}/{name}")
     target.wrote_nothing()
 
 
-async def test_a_value_is_never_echoed(target: Target) -> None:
+async def test_values_are_never_echoed(target: Target) -> None:
     response = await target.send(target.body(member(target, **dict.fromkeys(target.member, b'{"s3cret":"s3cret"}'))))
     assert response.status_code == 422
     assert "s3cret" not in response.text
@@ -357,7 +358,7 @@ async def _chunked(body: bytes) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["with Content-Length", "chunked"])
-async def test_a_body_over_one_mebibyte_is_413(target: Target, chunked: bool) -> None:
+async def test_body_over_one_mebibyte_is_413(target: Target, chunked: bool) -> None:
     body = target.body(member(target)).ljust(MIB + 1)
     found = problem(await target.send(_chunked(body) if chunked else body), 413, "body_too_large")
     assert str(MIB) in found["detail"]
@@ -365,36 +366,34 @@ async def test_a_body_over_one_mebibyte_is_413(target: Target, chunked: bool) ->
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["with Content-Length", "chunked"])
-async def test_a_body_of_one_mebibyte_is_read(client: httpx.AsyncClient, chunked: bool) -> None:
+async def test_body_of_one_mebibyte_is_accepted(client: httpx.AsyncClient, chunked: bool) -> None:
     body = json.dumps(ADA).encode().ljust(MIB)
     response = await client.post("/users", content=_chunked(body) if chunked else body, headers=JSON)
     assert response.status_code == 201
 
 
-async def test_a_body_announced_too_large_is_refused_unread(app: Starlette) -> None:
+async def test_too_large_content_length_is_refused_without_reading(app: Starlette) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"9" * 30)]
     exchange = Exchange("POST", "/users", headers=headers, body=[b"{}"], whole=False)
     await exchange.run(app)
     assert (exchange.status, exchange.received) == (413, 0)
 
 
-async def test_a_body_without_an_end_is_refused_at_the_limit(app: Starlette) -> None:
+async def test_endless_body_is_refused_at_the_limit(app: Starlette) -> None:
     headers = [(b"content-type", b"application/json")]
     exchange = Exchange("POST", "/users", headers=headers, body=[b" " * MIB] * 50)
     await exchange.run(app)
     assert (exchange.status, exchange.received) == (413, 2)
 
 
-async def test_a_list_of_very_many_taxa_is_answered_without_a_fault(
-    client: httpx.AsyncClient, cql: Session, keyspace: str
-) -> None:
+async def test_very_long_taxonomy_is_no_server_error(client: httpx.AsyncClient, cql: Session, keyspace: str) -> None:
     animal = OWL | {"genus": uuid.uuid4().hex, "taxonomy": [""] * 340_000}
     body = json.dumps(animal, separators=(",", ":"))
     response = await client.post("/animal", content=body, headers=JSON)
     assert response.status_code in {201, 413, 422}, response.text
     if response.status_code == 201:
         assert (await client.get(response.headers["location"])).json() == animal
-    cql.execute(f"TRUNCATE {keyspace}.animals")  # so large a row would slow every look at the table
+    cql.execute(f"TRUNCATE {keyspace}.animals")  # a row of this size would slow every later check
 
 
 NOT_JSON_TYPES = ["", "text/plain", "text/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
@@ -407,7 +406,7 @@ NOT_JSON_TYPES += ["application/json, text/plain", "application/", "application/
 
 
 @pytest.mark.parametrize("media_type", NOT_JSON_TYPES)
-async def test_a_body_of_another_type_is_415(target: Target, media_type: str) -> None:
+async def test_body_of_another_media_type_is_415(target: Target, media_type: str) -> None:
     response = await target.send(target.body(member(target)), Content_Type=media_type)
     problem(response, 415, "unsupported_media_type")
     assert response.headers["accept"] == "application/json"
@@ -417,14 +416,14 @@ async def test_a_body_of_another_type_is_415(target: Target, media_type: str) ->
     target.wrote_nothing()
 
 
-async def test_a_body_without_a_type_is_415(target: Target) -> None:
+async def test_body_without_content_type_is_415(target: Target) -> None:
     response = await target.client.request(target.method, target.path, content=target.body(member(target)))
     problem(response, 415, "unsupported_media_type")
     target.wrote_nothing()
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "gzip, identity", "x", "identity;q=1"])
-async def test_a_compressed_body_is_415(target: Target, encoding: str) -> None:
+async def test_compressed_body_is_415(target: Target, encoding: str) -> None:
     response = await target.send(target.body(member(target)), Content_Encoding=encoding)
     problem(response, 415, "unsupported_media_type")
     assert response.headers["accept-encoding"] == "identity"
@@ -433,7 +432,7 @@ async def test_a_compressed_body_is_415(target: Target, encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["", " ", "identity", "Identity", "identity, identity", ",identity,"])
-async def test_a_body_of_no_coding_is_read(client: httpx.AsyncClient, encoding: str) -> None:
+async def test_body_with_identity_coding_is_accepted(client: httpx.AsyncClient, encoding: str) -> None:
     response = await client.post("/users", json=ADA, headers={"Content-Encoding": encoding})
     assert response.status_code == 201
 
@@ -456,7 +455,7 @@ async def test_a_body_of_no_coding_is_read(client: httpx.AsyncClient, encoding: 
         "application/merge-patch+json",
     ],
 )
-async def test_a_body_of_a_json_type_is_read(client: httpx.AsyncClient, media_type: str) -> None:
+async def test_body_of_a_json_media_type_is_accepted(client: httpx.AsyncClient, media_type: str) -> None:
     response = await client.post("/users", content=json.dumps(ADA), headers={"Content-Type": media_type})
     assert response.status_code == 201
 
@@ -471,7 +470,7 @@ NOT_IDS += [ID.replace("-", "_"), "0" * 5000, "%ff", "..%2f", "'%20OR%201=1", ID
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "HEAD"])
 @pytest.mark.parametrize("text", NOT_IDS, ids=lambda text: ascii(text)[:30])
-async def test_an_id_that_is_no_uuid_is_422(client: httpx.AsyncClient, method: str, text: str) -> None:
+async def test_id_that_is_not_a_uuid_is_422(client: httpx.AsyncClient, method: str, text: str) -> None:
     body = {"age": 1} if method == "PATCH" else ADA
     response = await client.request(method, f"/users/{text}", json=body)
     if method == "HEAD":

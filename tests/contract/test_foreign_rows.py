@@ -1,4 +1,4 @@
-"""Rows that others wrote, and that the service would never have written, are served and disturb nobody."""
+"""Rows that other programs wrote, with values that the service would refuse, are served."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAR = {
 
 
 @pytest.mark.parametrize(("stored", "shown"), FAR.items(), ids=FAR.values())
-async def test_a_time_outside_the_years_1_to_9999_is_shown(
+async def test_time_outside_the_years_1_to_9999(
     client: httpx.AsyncClient, cql: Session, users: str, stored: str, shown: str
 ) -> None:
     user_id = uuid.uuid4()
@@ -43,7 +43,7 @@ async def test_a_time_outside_the_years_1_to_9999_is_shown(
 @pytest.mark.parametrize(
     ("stored", "shown"), [("NaN", "NaN"), ("Infinity", "Infinity"), ("-Infinity", "-Infinity"), ("0.1", 0.1)]
 )
-async def test_a_size_that_json_cannot_write_is_a_text(
+async def test_number_that_json_cannot_express_is_a_string(
     client: httpx.AsyncClient, cql: Session, keyspace: str, stored: str, shown: Any
 ) -> None:
     genus = uuid.uuid4().hex
@@ -54,23 +54,21 @@ async def test_a_size_that_json_cannot_write_is_a_text(
 
 
 @pytest.mark.parametrize("age", [-1, 151, 2**31 - 1, -(2**31)])
-async def test_an_age_the_service_would_refuse_is_shown(
-    client: httpx.AsyncClient, cql: Session, users: str, age: int
-) -> None:
+async def test_age_that_the_service_would_refuse(client: httpx.AsyncClient, cql: Session, users: str, age: int) -> None:
     user_id = uuid.uuid4()
     cql.execute(f"INSERT INTO {users} (id, age, name) VALUES ({user_id}, {age}, '')")
     user = dict.fromkeys(USER_FIELDS) | {"id": str(user_id), "age": age, "name": ""}
     assert (await client.get(f"/users/{user_id}")).json() == user
 
 
-async def test_texts_the_service_would_refuse_are_shown(client: httpx.AsyncClient, cql: Session, users: str) -> None:
+async def test_texts_that_the_service_would_refuse(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     user_id = uuid.uuid4()
     cql.execute(f"INSERT INTO {users} (id, name, email) VALUES (%s, %s, %s)", (user_id, "a\0b", "n" * 100_000))
     user = (await client.get(f"/users/{user_id}")).json()
     assert (user["name"], user["email"]) == ("a\0b", "n" * 100_000)
 
 
-async def test_users_without_an_age_are_not_found_by_age(client: httpx.AsyncClient, cql: Session, users: str) -> None:
+async def test_age_filter_leaves_out_users_without_an_age(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     user_id = uuid.uuid4()
     cql.execute(f"INSERT INTO {users} (id) VALUES ({user_id})")
     found = (await client.get("/users/stream?age_filter=0")).json()
@@ -78,9 +76,7 @@ async def test_users_without_an_age_are_not_found_by_age(client: httpx.AsyncClie
     assert str(user_id) in {user["id"] for user in (await client.get("/users/stream")).json()}
 
 
-async def test_strange_rows_read_by_many_disturb_no_other_request(
-    client: httpx.AsyncClient, cql: Session, users: str
-) -> None:
+async def test_strange_rows_do_not_disturb_other_requests(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     strange = uuid.uuid4()
     cql.execute(f"INSERT INTO {users} (id, created_at) VALUES ({strange}, 9223372036854775807)")
     plain = await create(client)

@@ -1,4 +1,4 @@
-"""How soon /health and /readyz tell that Cassandra has gone, and that it is back: a node of the test's own."""
+"""How soon /health and /readyz report that Cassandra stopped answering and that it answers again."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from asgi_app.local_node import LocalNode, NodeSpec, local_node
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
 SOON = 2.0
+"""Seconds within which both endpoints are right."""
+
 SLACK = 1.0
 """Seconds more that a busy machine may take."""
 
@@ -23,7 +25,7 @@ PATHS = ("/health", "/readyz")
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalNode]:
-    """To be frozen; it goes on afterwards, so that it can be ended."""
+    """A node of this module, which tests pause. It is resumed at the end, so that it can shut down."""
     with local_node(NodeSpec(data=tmp_path_factory.mktemp("node"))) as node:
         try:
             yield node
@@ -31,8 +33,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalNode]:
             node.resume()
 
 
-async def test_both_are_right_within_two_seconds_of_cassandra_going_and_coming_back(node: LocalNode) -> None:
-    keyspace = unused_keyspace()  # it goes with the node
+async def test_health_and_readiness_follow_a_paused_node_within_two_seconds(node: LocalNode) -> None:
+    keyspace = unused_keyspace()  # not dropped: it ends with the node
     with connected(node.host, node.port) as cql:
         create(cql, keyspace)
     async with serving(settings_for((node.host, node.port), keyspace)) as (_, client):
@@ -41,7 +43,7 @@ async def test_both_are_right_within_two_seconds_of_cassandra_going_and_coming_b
             node.pause()
             assert await seconds_until_status(client, PATHS, 503, 10 * SOON) < SOON + SLACK
             assert (await client.get("/livez")).status_code == 200
-            await anyio.sleep(SOON)  # away for longer than a ping may take
+            await anyio.sleep(SOON)  # the node stays away for longer than a ping may take
             node.resume()
             assert await seconds_until_status(client, PATHS, 200, 10 * SOON) < SOON + SLACK
         assert (await client.get("/users?limit=1")).status_code == 200

@@ -1,4 +1,4 @@
-"""The example of docs/security.md: a parent that checks JSON Web Tokens before the mounted application."""
+"""The example of docs/security.md: a parent application that checks JSON Web Tokens for the mounted one."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ KEY = "k" * 32
 
 
 def token(key: str = KEY, **changes: Any) -> dict[str, str]:
+    """Return the Authorization field with a token. `changes` replace its claims; None removes one."""
     claims = {"sub": "ada", "aud": EXAMPLE["AUDIENCE"], "exp": time.time() + 60, "scope": "read write.users"} | changes
     signed = jwt.encode({name: value for name, value in claims.items() if value is not None}, key, "HS256")
     return {"Authorization": f"Bearer {signed}"}
@@ -36,7 +37,7 @@ async def parent(anyio_backend: Any, settings: Settings) -> AsyncIterator[httpx.
         yield client
 
 
-async def test_a_token_opens_what_its_scopes_say(parent: httpx.AsyncClient) -> None:
+async def test_scopes_of_a_token_decide(parent: httpx.AsyncClient) -> None:
     created = await parent.post("/db/users", json=ADA, headers=token())
     assert created.status_code == 201
     assert (await parent.get(created.headers["location"], headers=token(scope="read"))).json() == created.json()
@@ -45,7 +46,7 @@ async def test_a_token_opens_what_its_scopes_say(parent: httpx.AsyncClient) -> N
     assert (await parent.get("/db/users/stream?limit=1", headers=token())).status_code == 200
 
 
-async def test_without_a_good_token_nothing_opens(parent: httpx.AsyncClient) -> None:
+async def test_requests_without_a_valid_token_are_401(parent: httpx.AsyncClient) -> None:
     problem(await parent.get("/db/users"), 401, "unauthorized")
     unsigned = jwt.encode({"sub": "ada", "aud": EXAMPLE["AUDIENCE"], "exp": time.time() + 60}, None, "none")
     bad = [

@@ -1,6 +1,6 @@
-"""Every node gets a new address behind the same name, as where containers are started elsewhere.
+"""Every node gets a new address behind the same name, as when containers are restarted elsewhere.
 
-A node is the real one; its addresses are forwarders to it, and the name is resolved by the test.
+The node is real. Its addresses are forwarders to it, and the test resolves the name.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Address = tuple[str, int]
 
 
 class Names:
-    """What `NAME` resolves to in this process, and how often it was asked for; every other name is the system's."""
+    """Resolves `NAME` to `address` in this process and counts how often. Other names are resolved by the system."""
 
     def __init__(self, resolve: Callable[..., Any]) -> None:
         self._resolve = resolve
@@ -75,7 +75,7 @@ def old(port: int, node_address: Address, names: Names) -> Iterator[Forwarder]:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Renewals begin at once, for the tests that are not about when."""
+    """Start renewals at once, for tests that are not about their time."""
     monkeypatch.setattr(connection, "FIRST_RENEWAL", 0.3)
 
 
@@ -90,7 +90,7 @@ async def service(
 
 
 async def nodes_up(app: Starlette, client: httpx.AsyncClient) -> set[str]:
-    """Return the nodes that the metrics know. Fails where one of them is down."""
+    """Return the nodes in the metrics. Fails if one of them is down."""
     app.state.database.publish_state()
     found = await scrape(client)
     nodes = found.values_of("cassandra_node_up", "node")
@@ -103,7 +103,7 @@ def is_closed(session: Any) -> bool:
 
 
 @every_loop
-async def test_the_service_finds_its_nodes_at_their_new_addresses(
+async def test_nodes_are_found_at_their_new_addresses(
     service: tuple[Starlette, httpx.AsyncClient], old: Forwarder, names: Names, port: int, node_address: Address
 ) -> None:
     app, client = service
@@ -126,13 +126,13 @@ async def test_the_service_finds_its_nodes_at_their_new_addresses(
         await eventually(lambda: is_closed(before))
         await eventually(lambda: new.connections == connections)
         assert await nodes_up(app, client) == {f"{NEW}:{port}"}
-        mine = connections * 2  # threads of the forwarder: the old one's have ended
+        mine = connections * 2  # threads of the new forwarder; those of the old one have ended
         await eventually(lambda: threading.active_count() <= threads + mine + 1)
         await eventually(lambda: psutil.Process().num_fds() <= descriptors + 2)
 
 
 @pytest.mark.usefixtures("soon")
-async def test_a_name_that_does_not_resolve_yet_is_asked_again(
+async def test_unresolvable_name_is_resolved_again(
     service: tuple[Starlette, httpx.AsyncClient], old: Forwarder, names: Names, port: int, node_address: Address
 ) -> None:
     _, client = service
@@ -146,16 +146,16 @@ async def test_a_name_that_does_not_resolve_yet_is_asked_again(
 
 
 @pytest.mark.usefixtures("soon")
-async def test_nodes_that_vanish_without_a_word_are_found_again_too(
+async def test_nodes_that_fall_silent_are_found_again(
     service: tuple[Starlette, httpx.AsyncClient], old: Forwarder, names: Names, port: int, node_address: Address
 ) -> None:
-    """No connection is closed: it is the driver's heartbeat that notices, here every second."""
+    """No connection is closed. The driver's heartbeat, here every second, notices."""
     app, client = service
     before = app.state.database.session
     ended: list[int] = []
 
     async def ask() -> None:
-        """Be under way on the old session, by whose end this ends too, long before its deadline."""
+        """Send a request that is under way on the old session, and ends with it, long before its deadline."""
         ended.append((await client.get("/users", headers={"X-Request-Timeout": "200"})).status_code)
 
     old.freeze()
@@ -171,7 +171,7 @@ async def test_nodes_that_vanish_without_a_word_are_found_again_too(
 
 
 @pytest.mark.usefixtures("soon")
-async def test_old_nodes_that_come_back_first_stay_and_the_attempt_is_dropped(
+async def test_returning_old_nodes_end_the_renewal(
     service: tuple[Starlette, httpx.AsyncClient], old: Forwarder, names: Names, port: int, node_address: Address
 ) -> None:
     app, client = service
@@ -192,7 +192,7 @@ async def test_old_nodes_that_come_back_first_stay_and_the_attempt_is_dropped(
 
 
 @pytest.mark.usefixtures("soon")
-async def test_a_shutdown_in_the_middle_of_an_attempt_leaves_nothing_open(
+async def test_shutdown_during_a_renewal_leaves_nothing_open(
     old: Forwarder, names: Names, port: int, node_address: Address, keyspace: str
 ) -> None:
     app = create_app(settings_for((NAME, port), keyspace, health_ttl=0))
@@ -209,7 +209,7 @@ async def test_a_shutdown_in_the_middle_of_an_attempt_leaves_nothing_open(
 
 
 @pytest.mark.usefixtures("soon")
-async def test_a_session_that_was_lent_is_left_alone(old: Forwarder, names: Names, port: int, keyspace: str) -> None:
+async def test_borrowed_session_is_not_renewed(old: Forwarder, names: Names, port: int, keyspace: str) -> None:
     cluster = Cluster([NAME], port=port)
     try:
         session = cluster.connect()
@@ -219,7 +219,7 @@ async def test_a_session_that_was_lent_is_left_alone(old: Forwarder, names: Name
             asked = names.asked
             await in_thread(old.close)
             await seconds_until_status(client, ["/readyz"], 503, SLACK)
-            await anyio.sleep(4 * connection.FIRST_RENEWAL)
+            await anyio.sleep(4 * connection.FIRST_RENEWAL)  # longer than until a renewal would begin
             assert names.asked == asked
             assert not is_closed(session)
     finally:

@@ -1,4 +1,4 @@
-"""The endpoints that tell how the service is."""
+"""The operational endpoints: welcome, health, probes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from contract.samples import MOMENT, every_loop
 pytestmark = [pytest.mark.anyio, every_loop]
 
 
-async def test_the_root_says_what_this_is(client: httpx.AsyncClient) -> None:
+async def test_root_names_the_service(client: httpx.AsyncClient) -> None:
     response = await client.get("/")
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
@@ -28,7 +28,7 @@ async def test_the_root_says_what_this_is(client: httpx.AsyncClient) -> None:
     assert isinstance(body["docs"], str)
 
 
-async def test_health_tells_that_cassandra_answers(client: httpx.AsyncClient, keyspace: str) -> None:
+async def test_health_while_cassandra_answers(client: httpx.AsyncClient, keyspace: str) -> None:
     response = await client.get("/health")
     assert response.status_code == 200
     body = response.json()
@@ -50,7 +50,7 @@ async def test_readiness_and_liveness(client: httpx.AsyncClient) -> None:
     assert (ready.status_code, ready.json()["missing_tables"]) == (200, [])
 
 
-async def test_a_thousand_probes_at_once_are_all_answered(settings: Settings) -> None:
+async def test_a_thousand_concurrent_probes_are_answered(settings: Settings) -> None:
     async with serving(settings) as (app, client):
         statuses: list[int] = []
 

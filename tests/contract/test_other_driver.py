@@ -1,6 +1,6 @@
 """A driver that is not one of the tested ones is used by its public methods, and everything works.
 
-Here the driver is the usual one and taken for another; `tests/process/test_other_drivers.py` installs others.
+Here the usual driver is treated as an untested one. `tests/process/test_other_drivers.py` installs others.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import pytest
 from helpers.service import serving
 
-from asgi_app.driver import execution as calls
+from asgi_app.driver import execution
 from asgi_app.driver import session as connection
 from asgi_app.driver.loop_connection import LoopConnection
 from asgi_app.settings import Settings
@@ -19,7 +19,7 @@ from contract.samples import ADA
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_plain_way_answers_the_same(
+async def test_untested_driver_is_used_by_its_public_methods(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(settings) as (_, client):
@@ -29,7 +29,7 @@ async def test_the_plain_way_answers_the_same(
     with caplog.at_level(logging.WARNING, "asgi_app.db"):
         async with serving(settings) as (app, client):
             database = app.state.database
-            assert type(database._connection.executor) is calls.SessionExecutor
+            assert type(database._connection.executor) is execution.SessionExecutor
             assert not issubclass(database.session.cluster.connection_class, LoopConnection)
             plain = [await client.get(path) for path in (f"/users/{ada['id']}", "/users?limit=100", "/users/stream")]
             assert (await client.post("/users/batch", json=[ADA, ADA])).status_code == 201

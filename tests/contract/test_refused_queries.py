@@ -1,4 +1,4 @@
-"""Queries and page tokens that are refused, and what they must not disturb."""
+"""Refused query parameters and page tokens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BAD_SIZES = [*NOT_INTEGERS, "0", "5001"]
 
 
 @pytest.mark.parametrize("limit", BAD_LIMITS, ids=lambda text: ascii(text)[:12])
-async def test_a_limit_out_of_bounds_is_422_for_a_list(client: httpx.AsyncClient, limit: str) -> None:
+async def test_list_limit_out_of_bounds_is_422(client: httpx.AsyncClient, limit: str) -> None:
     problem(await client.get("/users", params={"limit": limit}), 422, "invalid_input", "query.limit")
 
 
@@ -39,14 +39,14 @@ async def test_a_limit_out_of_bounds_is_422_for_a_list(client: httpx.AsyncClient
     ],
     ids=lambda text: ascii(text)[:12],
 )
-async def test_a_parameter_out_of_bounds_is_422_for_streams(
+async def test_stream_parameter_out_of_bounds_is_422(
     client: httpx.AsyncClient, path: str, name: str, text: str
 ) -> None:
     problem(await client.get(path, params={name: text}), 422, "invalid_input", f"query.{name}")
 
 
 @pytest.mark.parametrize("path", ["/users/stream", "/users/stream/pages"])
-async def test_every_wrong_parameter_is_named_at_once(client: httpx.AsyncClient, path: str) -> None:
+async def test_all_wrong_parameters_are_named_at_once(client: httpx.AsyncClient, path: str) -> None:
     wrong = {"limit": "-1", "fetch_size": "0", "age_filter": "x"}
     problem(await client.get(path, params=wrong), 422, "invalid_input", *[f"query.{name}" for name in wrong])
 
@@ -64,7 +64,7 @@ async def test_every_wrong_parameter_is_named_at_once(client: httpx.AsyncClient,
         ("", {"age_filter": "1"}, ["query.age_filter"]),
     ],
 )
-async def test_a_parameter_that_contradicts_the_token_is_422(
+async def test_parameter_that_contradicts_the_token_is_422(
     client: httpx.AsyncClient, cql: Session, users: str, begun: str, sent: dict[str, str], named: list[str]
 ) -> None:
     insert_users(cql, users, list(range(12)))
@@ -106,7 +106,7 @@ TAMPERED = {
 
 @pytest.mark.parametrize("path", ["/users", "/users/stream/pages"])
 @pytest.mark.parametrize("tamper", TAMPERED.values(), ids=TAMPERED)
-async def test_a_token_that_was_not_issued_is_422(
+async def test_tampered_token_is_422(
     client: httpx.AsyncClient, cql: Session, users: str, path: str, tamper: Any
 ) -> None:
     insert_users(cql, users, [1] * 3)
@@ -116,7 +116,7 @@ async def test_a_token_that_was_not_issued_is_422(
     problem(response, 422, "invalid_page_state", "query.page_state")
 
 
-async def test_a_token_of_another_endpoint_is_422(client: httpx.AsyncClient, cql: Session, users: str) -> None:
+async def test_token_of_another_endpoint_is_422(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     insert_users(cql, users, [1] * 3)
     listed = token_in(await client.get("/users?limit=1"))
     paged = (await client.get("/users/stream/pages?fetch_size=1")).json()["page_state"]
@@ -145,7 +145,7 @@ async def test_garbage_tokens_do_not_disturb_other_requests(
     assert _open_connections(app) == connections
 
 
-async def test_a_token_tells_nothing_of_what_it_holds(client: httpx.AsyncClient, cql: Session, users: str) -> None:
+async def test_token_does_not_reveal_its_content(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     insert_users(cql, users, [1] * 3)
     tokens = [(await client.get("/users/stream/pages?fetch_size=1")).json()["page_state"] for _ in range(2)]
     assert tokens[0] != tokens[1]

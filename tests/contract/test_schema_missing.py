@@ -1,4 +1,4 @@
-"""A keyspace, table or column that is not there: 503 until it is, without a restart."""
+"""A missing keyspace, table or column: 503 until it exists, without a restart."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def _expect_missing(client: httpx.AsyncClient, *tables: str) -> None:
 async def bare(
     node_address: tuple[str, int], cql: Session, anyio_backend: Any
 ) -> AsyncIterator[tuple[str, httpx.AsyncClient]]:
-    """A service whose keyspace does not exist; health is not cached, so that a test need not wait."""
+    """A service whose keyspace does not exist: the keyspace and a client. Health is not cached, so no test waits."""
     keyspace = unused_keyspace()
     async with serving(settings_for(node_address, keyspace, health_ttl=0.0)) as (_, client):
         yield keyspace, client
@@ -65,7 +65,7 @@ async def bare(
 
 
 @every_loop
-async def test_a_missing_keyspace_is_503_until_it_is_created(bare: tuple[str, httpx.AsyncClient], cql: Session) -> None:
+async def test_missing_keyspace_is_503_until_it_is_created(bare: tuple[str, httpx.AsyncClient], cql: Session) -> None:
     keyspace, client = bare
     await _expect_missing(client, "users", "animals", "plants")
     create_schema(cql, keyspace)
@@ -74,7 +74,7 @@ async def test_a_missing_keyspace_is_503_until_it_is_created(bare: tuple[str, ht
     assert (await client.get("/users")).json()[0].keys() == user.keys()
 
 
-async def test_tables_are_missed_one_by_one(bare: tuple[str, httpx.AsyncClient], cql: Session) -> None:
+async def test_missing_tables_are_reported_one_by_one(bare: tuple[str, httpx.AsyncClient], cql: Session) -> None:
     keyspace, client = bare
     create_schema(cql, keyspace, [])
     await _expect_missing(client, "users", "animals", "plants")
@@ -86,9 +86,7 @@ async def test_tables_are_missed_one_by_one(bare: tuple[str, httpx.AsyncClient],
     await _expect_missing(client)
 
 
-async def test_a_table_that_is_dropped_and_made_again_is_served_again(
-    bare: tuple[str, httpx.AsyncClient], cql: Session
-) -> None:
+async def test_recreated_table_is_served_again(bare: tuple[str, httpx.AsyncClient], cql: Session) -> None:
     keyspace, client = bare
     create_schema(cql, keyspace)
     await _expect_missing(client)
@@ -100,9 +98,7 @@ async def test_a_table_that_is_dropped_and_made_again_is_served_again(
     assert (await client.get(f"/users/{user['id']}")).json() == user
 
 
-async def test_a_missing_column_is_a_missing_schema_until_it_is_added(
-    bare: tuple[str, httpx.AsyncClient], cql: Session
-) -> None:
+async def test_missing_column_is_503_until_it_is_added(bare: tuple[str, httpx.AsyncClient], cql: Session) -> None:
     keyspace, client = bare
     create_schema(cql, keyspace, [ANIMALS, PLANTS])
     cql.execute(f"CREATE TABLE {keyspace}.users (id uuid PRIMARY KEY, name text, email text, created_at timestamp)")
@@ -115,9 +111,7 @@ async def test_a_missing_column_is_a_missing_schema_until_it_is_added(
     await _expect_missing(client)
 
 
-async def test_a_column_that_is_dropped_and_added_again_is_served_again(
-    bare: tuple[str, httpx.AsyncClient], cql: Session
-) -> None:
+async def test_recreated_column_is_served_again(bare: tuple[str, httpx.AsyncClient], cql: Session) -> None:
     keyspace, client = bare
     create_schema(cql, keyspace)
     await _expect_missing(client)
@@ -128,9 +122,7 @@ async def test_a_column_that_is_dropped_and_added_again_is_served_again(
     await _expect_missing(client)
 
 
-async def test_a_column_that_others_add_is_not_shown_and_disturbs_nothing(
-    node_address: tuple[str, int], cql: Session
-) -> None:
+async def test_additional_columns_are_ignored(node_address: tuple[str, int], cql: Session) -> None:
     with own_keyspace(cql) as keyspace:
         async with serving(settings_for(node_address, keyspace)) as (_, client):
             user = await create(client)
@@ -141,7 +133,7 @@ async def test_a_column_that_others_add_is_not_shown_and_disturbs_nothing(
             assert (await client.get("/users/stream")).json() == [user]
 
 
-async def test_a_column_of_another_type_is_never_a_500(node_address: tuple[str, int], cql: Session) -> None:
+async def test_column_of_another_type_is_never_a_500(node_address: tuple[str, int], cql: Session) -> None:
     with own_keyspace(cql, [ANIMALS, PLANTS]) as keyspace:
         cql.execute(
             f"CREATE TABLE {keyspace}.users (id uuid PRIMARY KEY, name text, email text, age text,"

@@ -1,8 +1,8 @@
-"""Every command line of the two documents this service answers to, with the answer their reader would expect.
+"""Every command line of the two documents that specify this service, with the answer that a reader would expect.
 
-The first document has no command lines (it sends its reader to the sample's page): its endpoints are asked as it
-describes them. The second has many: each stands here as it is printed there, and in its order. Where a test needs an id
-that the document makes up, the id of a user created before stands in its place.
+The first document has no command lines (it links to the sample's page), so its endpoints are tested as it describes
+them. The second has many; each is here as printed there, in the same order. Ids that the document makes up are replaced
+by the id of a user that the test created.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ ADMIN_TOKEN = "an-admin-token-of-the-tests"
 
 @pytest.fixture(scope="module")
 def settings(node_address: tuple[str, int], keyspace: str) -> Settings:
-    """As the built-in application: with the demonstrations on."""
+    """Settings with the diagnostics on."""
     return settings_for(node_address, keyspace, diagnostics=True)
 
 
 @pytest.fixture
 async def john(client: httpx.AsyncClient, anyio_backend: Any) -> Any:
-    """The user whom the document creates first."""
+    """The first user that the document creates."""
     return (await client.post("/users", json=JOHN)).json()
 
 
 # --- the first document: animals and plants, the large one streamed
 
 
-async def test_an_animal_written_is_read_again(client: httpx.AsyncClient) -> None:
+async def test_written_animal_is_read_again(client: httpx.AsyncClient) -> None:
     written = await curl(
         client,
         """-X POST http://localhost:8000/animal -H "Content-Type: application/json" -d '{"genus": "Philaeus",
@@ -71,12 +71,12 @@ async def test_an_animal_written_is_read_again(client: httpx.AsyncClient) -> Non
     assert (several.status_code, several.json()) == (200, [animal])
 
 
-async def test_an_animal_nobody_has_seen_is_404(client: httpx.AsyncClient) -> None:
+async def test_missing_animal_is_404(client: httpx.AsyncClient) -> None:
     absent = await curl(client, "http://localhost:8000/animal/Philaeus/nobody")
     assert problem(absent, 404, "not_found")["detail"] == "Animal not found"
 
 
-async def test_plants_are_streamed_as_syntactically_valid_json(
+async def test_plants_are_streamed_as_valid_json(
     app: Starlette, client: httpx.AsyncClient, cql: Session, keyspace: str
 ) -> None:
     for number in range(88):
@@ -94,7 +94,7 @@ async def test_plants_are_streamed_as_syntactically_valid_json(
 # --- the second document: "Check if API is running"
 
 
-async def test_the_api_is_running(client: httpx.AsyncClient) -> None:
+async def test_api_is_running(client: httpx.AsyncClient) -> None:
     response = await curl(client, "http://localhost:8000/")
     assert response.status_code == 200
     assert isinstance(response.json()["message"], str)
@@ -130,13 +130,13 @@ async def test_get_a_user(client: httpx.AsyncClient, john: Any) -> None:
     assert (found.status_code, found.json()) == (200, john)
 
 
-async def test_get_of_a_user_who_is_not_there_is_404_with_an_error_message(client: httpx.AsyncClient) -> None:
+async def test_get_of_a_missing_user_is_404_with_a_message(client: httpx.AsyncClient) -> None:
     absent = await curl(client, f"http://localhost:8000/users/{ABSENT}")
     assert problem(absent, 404, "not_found")["detail"] == "User not found"
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_a_change_of_a_user_who_is_not_there_says_the_same(client: httpx.AsyncClient, method: str) -> None:
+async def test_change_of_a_missing_user_is_404_with_a_message(client: httpx.AsyncClient, method: str) -> None:
     absent = await client.request(method, f"/users/{ABSENT}", json=JOHN)
     assert problem(absent, 404, "not_found")["detail"] == "User not found"
 
@@ -152,7 +152,7 @@ async def test_a_change_of_a_user_who_is_not_there_says_the_same(client: httpx.A
         ("GET", "/users/none", None, ["path.user_id"], "user_id must be a UUID"),
     ],
 )
-async def test_the_detail_of_a_422_names_the_first_wrong_field(
+async def test_detail_of_a_422_names_the_first_wrong_field(
     client: httpx.AsyncClient, method: str, path: str, body: Any, fields: list[str], detail: str
 ) -> None:
     response = await client.request(method, path, json=body)
@@ -209,7 +209,7 @@ async def test_list_users_ten_at_a_time(client: httpx.AsyncClient, cql: Session,
 
 
 @pytest.mark.usefixtures("no_users")
-async def test_stream_users_from_25_on_a_hundred_rows_a_page(app: Starlette, cql: Session, users: str) -> None:
+async def test_stream_users_of_at_least_25_in_pages_of_100(app: Starlette, cql: Session, users: str) -> None:
     insert_users(cql, users, [24, 25, 26] * 100)
     line = "http://localhost:8000/users/stream?age_filter=25&fetch_size=100&limit=10000"
     stream = Exchange("GET", "/users/stream", query=line.partition("?")[2].encode())
@@ -219,7 +219,7 @@ async def test_stream_users_from_25_on_a_hundred_rows_a_page(app: Starlette, cql
 
 
 @pytest.mark.usefixtures("no_users")
-async def test_stream_users_from_30_on_two_rows_a_page(client: httpx.AsyncClient, cql: Session, users: str) -> None:
+async def test_stream_users_of_at_least_30_in_pages_of_2(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     insert_users(cql, users, [28, 35, 42, 28, 35])
     response = await curl(client, '"http://localhost:8000/users/stream?age_filter=30&fetch_size=2"')
     assert response.status_code == 200
@@ -298,7 +298,7 @@ async def test_performance_is_bounded(client: httpx.AsyncClient, mode: str, requ
     problem(response, 422, "invalid_input", "query.requests")
 
 
-async def test_a_thousand_queries_at_once_are_not_shed(client: httpx.AsyncClient) -> None:
+async def test_a_thousand_concurrent_queries_are_not_refused(client: httpx.AsyncClient) -> None:
     found = (await curl(client, "http://localhost:8000/performance/async?requests=1000")).json()
     assert (found["requests"], found["successful_requests"]) == (1000, 1000)
 
@@ -306,7 +306,7 @@ async def test_a_thousand_queries_at_once_are_not_shed(client: httpx.AsyncClient
 # --- metrics
 
 
-async def test_metrics_are_real_figures_which_move(client: httpx.AsyncClient, john: Any) -> None:
+async def test_metrics_change_with_requests(client: httpx.AsyncClient, john: Any) -> None:
     before = await curl(client, "http://localhost:8000/metrics")
     assert before.status_code == 200
     assert before.headers["content-type"] == "application/json"
@@ -326,7 +326,7 @@ async def test_metrics_are_real_figures_which_move(client: httpx.AsyncClient, jo
 @pytest.mark.parametrize(
     "accept", ["text/plain", "text/plain; version=0.0.4", "application/openmetrics-text, text/plain"]
 )
-async def test_metrics_are_prometheus_text_for_a_scraper(client: httpx.AsyncClient, accept: str) -> None:
+async def test_metrics_as_prometheus_text(client: httpx.AsyncClient, accept: str) -> None:
     response = await curl(client, f'-H "Accept: {accept}" http://localhost:8000/metrics')
     assert response.status_code == 200
     assert "# TYPE " in response.text
@@ -336,7 +336,7 @@ async def test_metrics_are_prometheus_text_for_a_scraper(client: httpx.AsyncClie
 # --- timeouts
 
 
-async def test_a_slow_query_with_a_short_timeout_is_504(client: httpx.AsyncClient) -> None:
+async def test_slow_query_with_a_short_timeout_is_504(client: httpx.AsyncClient) -> None:
     began = time.monotonic()
     response = await curl(client, '-H "X-Request-Timeout: 0.1" http://localhost:8000/slow_query')
     took = time.monotonic() - began
@@ -344,8 +344,8 @@ async def test_a_slow_query_with_a_short_timeout_is_504(client: httpx.AsyncClien
     assert 0.1 <= took < 0.5
 
 
-async def test_a_slow_query_with_time_enough_succeeds_after_five_seconds(client: httpx.AsyncClient) -> None:
-    """And `/long_running_query`, which takes ten, is asked beside it; neither slows other requests."""
+async def test_slow_queries_take_five_and_ten_seconds(client: httpx.AsyncClient) -> None:
+    """Both run at the same time, and other requests are not slower."""
     took: dict[str, float] = {}
     answers: dict[str, httpx.Response] = {}
     others: list[float] = []
@@ -407,11 +407,11 @@ REFERENCE_NAMES: dict[str, dict[str, Any]] = {
         "new_stream_worked": True,
     },
 }
-"""What clients of the reference application read in a report, by demonstration."""
+"""The members of a report that clients of the reference application read, by the name of the check."""
 
 
 @pytest.mark.parametrize("name", SAFETY)
-async def test_a_safety_demonstration_passes_and_leaves_everything_as_it_was(
+async def test_safety_check_passes_and_changes_nothing(
     client: httpx.AsyncClient, cql: Session, users: str, name: str
 ) -> None:
     insert_users(cql, users, [25, 35, 45])
@@ -441,7 +441,7 @@ def columns_of(cql: Session, keyspace: str) -> int:
     return count
 
 
-async def test_reports_count_what_cassandra_holds(client: httpx.AsyncClient, cql: Session) -> None:
+async def test_reports_count_the_rows_in_cassandra(client: httpx.AsyncClient, cql: Session) -> None:
     held = {name: columns_of(cql, name) for name in diagnostics.KEYSPACES}
     concurrent = (await client.post("/context_manager_safety/concurrent_streams")).json()
     assert {it["keyspace"]: it["count"] for it in concurrent["results"]} == held
@@ -481,7 +481,7 @@ async def test_reports_count_what_cassandra_holds(client: httpx.AsyncClient, cql
         ("cancellation", "COUNT_OF_KEYSPACE", COUNT_OF_TABLES, {"was_cancelled": True, "new_stream_worked": False}),
     ],
 )
-async def test_what_a_report_says_is_measured(
+async def test_reports_are_measured(
     client: httpx.AsyncClient,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
@@ -489,7 +489,7 @@ async def test_what_a_report_says_is_measured(
     instead: Any,
     expected: dict[str, Any],
 ) -> None:
-    """Where a demonstration runs something that does not behave as its name says, its report says so."""
+    """If a check runs a statement that does not behave as expected, its report says so."""
     monkeypatch.setattr(diagnostics, replaced, instead)
     response = await client.post(f"/context_manager_safety/{name}")
     assert response.status_code == 200, response.text
@@ -498,7 +498,7 @@ async def test_what_a_report_says_is_measured(
     assert report["passed"] is False
 
 
-async def test_safety_demonstrations_do_not_disturb_each_other(node_address: tuple[str, int], keyspace: str) -> None:
+async def test_concurrent_safety_checks(node_address: tuple[str, int], keyspace: str) -> None:
     async with serving(settings_for(node_address, keyspace, diagnostics=True, max_streams=1)) as (_, client):
         answers: list[httpx.Response] = []
 
@@ -508,14 +508,14 @@ async def test_safety_demonstrations_do_not_disturb_each_other(node_address: tup
         async with anyio.create_task_group() as tasks:
             for name in SAFETY * 3:
                 tasks.start_soon(ask, "POST", f"/context_manager_safety/{name}")
-            for _ in range(10):  # the one stream that may be open is left to those who stream
+            for _ in range(10):  # the checks do not count as streams, so the only stream allowed is free
                 await ask("GET", "/users/stream")
     assert {answer.status_code for answer in answers} == {200}
     assert [it.json() for it in answers if isinstance(it.json(), dict) and not it.json()["passed"]] == []
 
 
 @pytest.mark.parametrize("name", SAFETY)
-async def test_a_safety_demonstration_ends_at_its_deadline(client: httpx.AsyncClient, name: str) -> None:
+async def test_safety_check_ends_at_its_deadline(client: httpx.AsyncClient, name: str) -> None:
     headers = {"X-Request-Timeout": "0.0005"}
     problem(await client.post(f"/context_manager_safety/{name}", headers=headers), 504, "deadline_exceeded")
 
@@ -523,7 +523,7 @@ async def test_a_safety_demonstration_ends_at_its_deadline(client: httpx.AsyncCl
 SAME = ["session_open", "session_id", "cluster_open", "cluster_id", "keyspace", "open_streams"]
 
 
-async def test_the_status_of_the_context_managers(client: httpx.AsyncClient, keyspace: str) -> None:
+async def test_context_manager_status(client: httpx.AsyncClient, keyspace: str) -> None:
     response = await curl(client, "http://localhost:8000/context_manager_safety/status")
     assert response.status_code == 200
     found = response.json()
@@ -541,8 +541,6 @@ async def test_the_status_of_the_context_managers(client: httpx.AsyncClient, key
     "path",
     ["/performance/async", "/performance/sync", "/slow_query", "/long_running_query", "/context_manager_safety/status"],
 )
-async def test_demonstrations_are_off_where_nobody_asked_for_them(
-    node_address: tuple[str, int], keyspace: str, path: str
-) -> None:
+async def test_diagnostics_are_off_by_default(node_address: tuple[str, int], keyspace: str, path: str) -> None:
     async with serving(settings_for(node_address, keyspace)) as (_, client):
         problem(await client.get(path), 404, "not_found")

@@ -1,4 +1,4 @@
-"""Animals and plants: a row, a partition, an upsert."""
+"""Endpoints of animals and plants: a row, a partition, an upsert."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ STRANGE = {
     "newline": "a\nb",
     "long": "x" * 3000,
 }
-"""Texts for keys: each is a valid name of a genus, and each must be reachable by the Location it was given."""
+"""Keys with special characters. Each is valid, and the Location of the row must lead to it."""
 
 
 @every_loop
-async def test_a_written_animal_is_read_as_it_was_sent(client: httpx.AsyncClient) -> None:
+async def test_written_animal_is_read_as_sent(client: httpx.AsyncClient) -> None:
     genus = uuid.uuid4().hex
     response = await client.post("/animal", json=OWL | {"genus": genus})
 
@@ -58,7 +58,7 @@ async def test_a_written_animal_is_read_as_it_was_sent(client: httpx.AsyncClient
     assert (await client.get(f"/animal/{genus}")).content == b"[" + read.content + b"]"
 
 
-async def test_writing_an_animal_again_overwrites_it(client: httpx.AsyncClient) -> None:
+async def test_second_write_overwrites_an_animal(client: httpx.AsyncClient) -> None:
     genus = uuid.uuid4().hex
     other = {"genus": genus, "image_url": "", "size_cm": -1.5, "sightings": -7, "taxonomy": ["x"]}
     for body in (OWL | {"genus": genus}, OWL | other):
@@ -67,7 +67,7 @@ async def test_writing_an_animal_again_overwrites_it(client: httpx.AsyncClient) 
 
 
 @pytest.mark.parametrize("text", STRANGE.values(), ids=STRANGE)
-async def test_an_animal_is_found_by_its_location_whatever_its_name(client: httpx.AsyncClient, text: str) -> None:
+async def test_location_leads_to_an_animal_of_any_name(client: httpx.AsyncClient, text: str) -> None:
     animal = OWL | {"genus": text + uuid.uuid4().hex, "species": text}
     written = await client.post("/animal", json=animal)
     assert written.status_code == 201
@@ -76,7 +76,7 @@ async def test_an_animal_is_found_by_its_location_whatever_its_name(client: http
 
 
 @pytest.mark.parametrize("text", STRANGE.values(), ids=STRANGE)
-async def test_a_partition_is_found_by_its_encoded_genus(client: httpx.AsyncClient, text: str) -> None:
+async def test_encoded_genus_leads_to_its_partition(client: httpx.AsyncClient, text: str) -> None:
     animal = OWL | {"genus": text + uuid.uuid4().hex}
     assert (await client.post("/animal", json=animal)).status_code == 201
     read = await client.get(f"/animal/{quote(animal['genus'], safe='')}")
@@ -102,26 +102,26 @@ async def test_a_partition_is_found_by_its_encoded_genus(client: httpx.AsyncClie
     ],
     ids=lambda changes: ascii(changes)[:30],
 )
-async def test_values_at_the_edge_are_read_as_they_were_sent(client: httpx.AsyncClient, changes: Any) -> None:
+async def test_extreme_values_are_read_as_sent(client: httpx.AsyncClient, changes: Any) -> None:
     animal = OWL | {"genus": uuid.uuid4().hex} | changes
     assert (await client.post("/animal", json=animal)).status_code == 201
     found = (await client.get(f"/animal/{animal['genus']}/aluco")).json()
     assert found == animal | {"size_cm": pytest.approx(animal["size_cm"], rel=1e-5)}
 
 
-async def test_a_size_is_answered_with_the_digits_of_a_32_bit_float(client: httpx.AsyncClient) -> None:
+async def test_size_has_the_digits_of_a_32_bit_float(client: httpx.AsyncClient) -> None:
     genus = uuid.uuid4().hex
     await client.post("/animal", json=OWL | {"genus": genus, "size_cm": 0.1})
     assert b'"size_cm":0.1,' in (await client.get(f"/animal/{genus}")).content
 
 
-async def test_an_empty_taxonomy_is_accepted_and_read_as_cassandra_keeps_it(client: httpx.AsyncClient) -> None:
+async def test_empty_taxonomy_is_read_as_null(client: httpx.AsyncClient) -> None:
     genus = uuid.uuid4().hex
     assert (await client.post("/animal", json=OWL | {"genus": genus, "taxonomy": []})).status_code == 201
     assert (await client.get(f"/animal/{genus}")).json() == [OWL | {"genus": genus, "taxonomy": None}]
 
 
-async def test_an_animal_that_is_not_there_is_404(client: httpx.AsyncClient) -> None:
+async def test_missing_animal_is_404(client: httpx.AsyncClient) -> None:
     genus = uuid.uuid4().hex
     problem(await client.get(f"/animal/{genus}/aluco"), 404, "not_found")
     await client.post("/animal", json=OWL | {"genus": genus})
@@ -130,7 +130,7 @@ async def test_an_animal_that_is_not_there_is_404(client: httpx.AsyncClient) -> 
 
 
 @pytest.mark.parametrize("table", ["animal", "plant"])
-async def test_an_unknown_genus_is_an_empty_array(client: httpx.AsyncClient, table: str) -> None:
+async def test_unknown_genus_is_an_empty_array(client: httpx.AsyncClient, table: str) -> None:
     response = await client.get(f"/{table}/{uuid.uuid4()}")
     assert (response.status_code, response.content) == (200, b"[]")
     assert response.headers["content-type"] == "application/json"
@@ -138,7 +138,7 @@ async def test_an_unknown_genus_is_an_empty_array(client: httpx.AsyncClient, tab
 
 
 @pytest.mark.parametrize("table", ["animal", "plant"])
-async def test_a_genus_longer_than_a_key_may_be_is_422(settings: Settings, table: str) -> None:
+async def test_genus_longer_than_a_key_is_422(settings: Settings, table: str) -> None:
     exchange = Exchange("GET", f"/{table}/{'x' * 65536}")
     async with serving(msgspec.structs.replace(settings, max_url_bytes=100_000)) as (app, _):
         await exchange.run(app)
@@ -148,9 +148,7 @@ async def test_a_genus_longer_than_a_key_may_be_is_422(settings: Settings, table
 
 @every_loop
 @pytest.mark.parametrize("rows", [0, 1, 88, 999, 1000, 1001, 2500])
-async def test_a_genus_of_plants_is_streamed_page_by_page(
-    app: Starlette, cql: Session, keyspace: str, rows: int
-) -> None:
+async def test_plants_are_streamed_page_by_page(app: Starlette, cql: Session, keyspace: str, rows: int) -> None:
     genus = uuid.uuid4().hex
     _plant(cql, keyspace, genus, rows)
     stream = Exchange("GET", f"/plant/{genus}")
@@ -164,7 +162,7 @@ async def test_a_genus_of_plants_is_streamed_page_by_page(
     assert sizes in ([1000] * full + [rest], [1000] * full)
 
 
-async def test_columns_that_others_left_null_are_null(client: httpx.AsyncClient, cql: Session, keyspace: str) -> None:
+async def test_null_columns_are_null(client: httpx.AsyncClient, cql: Session, keyspace: str) -> None:
     genus = uuid.uuid4().hex
     for table in ("animals", "plants"):
         cql.execute(f"INSERT INTO {keyspace}.{table} (genus, species) VALUES ('{genus}', 's')")
@@ -174,7 +172,7 @@ async def test_columns_that_others_left_null_are_null(client: httpx.AsyncClient,
     assert (await client.get(f"/plant/{genus}")).json() == [{"genus": genus, "species": "s", "sightings": None}]
 
 
-async def test_rows_come_in_the_order_of_their_species(client: httpx.AsyncClient) -> None:
+async def test_rows_are_in_the_order_of_their_species(client: httpx.AsyncClient) -> None:
     genus = uuid.uuid4().hex
     for species in ("b", "a", "C", "ä", "10", "9"):
         await client.post("/animal", json=OWL | {"genus": genus, "species": species})
@@ -182,7 +180,7 @@ async def test_rows_come_in_the_order_of_their_species(client: httpx.AsyncClient
     assert [animal["species"] for animal in found] == ["10", "9", "C", "a", "b", "ä"]
 
 
-async def test_a_location_keeps_the_prefix_the_application_is_mounted_under(app: Starlette) -> None:
+async def test_location_has_the_prefix_of_a_mounted_application(app: Starlette) -> None:
     transport = httpx.ASGITransport(app, root_path="/api")
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
         response = await client.post("/api/animal", json=OWL)

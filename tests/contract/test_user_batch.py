@@ -23,13 +23,13 @@ WRAPPED = pytest.mark.parametrize(
     "wrap", [lambda members: members, lambda members: {"users": members}], ids=["[]", "{}"]
 )
 LONG_NAME = {**ADA, "name": "🦉" * 255}
-"""A thousand bytes of name, in 255 characters."""
+"""A user whose name has 255 characters and 1020 bytes."""
 
 
 @every_loop
 @WRAPPED
 @pytest.mark.parametrize("size", [1, 2, 99, 100])
-async def test_a_batch_creates_every_member_in_its_order(
+async def test_batch_creates_all_members_in_order(
     client: httpx.AsyncClient, cql: Session, users: str, wrap: Any, size: int
 ) -> None:
     before = count(cql, users)
@@ -48,12 +48,12 @@ async def test_a_batch_creates_every_member_in_its_order(
     assert count(cql, users) == before + size
 
 
-async def test_each_member_is_later_read_as_it_was_answered(client: httpx.AsyncClient) -> None:
+async def test_get_returns_each_member_as_it_was_answered(client: httpx.AsyncClient) -> None:
     for user in (await client.post("/users/batch", json=[ADA, BO, LONG_NAME])).json()["users"]:
         assert (await client.get(f"/users/{user['id']}")).json() == user
 
 
-async def test_a_member_is_changed_right_after_like_any_other(client: httpx.AsyncClient) -> None:
+async def test_member_can_be_changed_right_after(client: httpx.AsyncClient) -> None:
     for user in (await client.post("/users/batch", json=[ADA] * 20)).json()["users"]:
         assert (await client.patch(f"/users/{user['id']}", json={"age": 3})).json()["age"] == 3
 
@@ -86,7 +86,7 @@ async def test_a_member_is_changed_right_after_like_any_other(client: httpx.Asyn
     ],
     ids=lambda value: ascii(value)[:30],
 )
-async def test_an_invalid_member_is_named_by_its_index_and_nothing_is_written(
+async def test_invalid_member_is_named_by_index_and_nothing_is_written(
     client: httpx.AsyncClient, cql: Session, users: str, body: Any, fields: list[str]
 ) -> None:
     before = count(cql, users)
@@ -96,7 +96,7 @@ async def test_an_invalid_member_is_named_by_its_index_and_nothing_is_written(
 
 
 @every_loop
-async def test_a_batch_over_the_size_setting_is_413_and_nothing_is_written(
+async def test_batch_over_max_batch_bytes_is_413_and_nothing_is_written(
     client: httpx.AsyncClient, cql: Session, users: str
 ) -> None:
     before = count(cql, users)
@@ -105,7 +105,7 @@ async def test_a_batch_over_the_size_setting_is_413_and_nothing_is_written(
 
 
 @every_loop
-async def test_a_batch_that_cassandra_itself_refuses_is_413_and_nothing_is_written(
+async def test_batch_that_cassandra_refuses_is_413_and_nothing_is_written(
     settings: Settings, cql: Session, users: str
 ) -> None:
     before = count(cql, users)
@@ -128,10 +128,10 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-async def test_what_the_size_setting_lets_through_by_default_cassandra_takes(
+async def test_cassandra_accepts_what_the_default_max_batch_bytes_allows(
     settings: Settings, shape: dict[str, Any]
 ) -> None:
-    """The largest batch of each shape that passes the estimate is written; the first that does not is 413."""
+    """Cassandra writes the largest batch of each shape that the estimate allows; one user more is 413."""
     async with serving(settings) as (_, client):
         accepted, refused = 0, 101
         while accepted + 1 < refused:

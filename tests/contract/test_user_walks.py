@@ -1,4 +1,4 @@
-"""The three ways over all users: GET /users, /users/stream and /users/stream/pages."""
+"""The three ways to read all users: GET /users, /users/stream and /users/stream/pages."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ pytestmark = [
 # --- GET /users
 
 
-async def test_a_list_of_no_users_is_an_empty_array_without_a_link(client: httpx.AsyncClient) -> None:
+async def test_empty_list_has_no_link(client: httpx.AsyncClient) -> None:
     response = await client.get("/users")
     assert (response.status_code, response.content) == (200, b"[]")
     assert "link" not in response.headers
 
 
-async def test_a_list_has_whole_users_as_get_shows_them(client: httpx.AsyncClient) -> None:
+async def test_list_has_users_as_get_returns_them(client: httpx.AsyncClient) -> None:
     user = await create(client)
     response = await client.get("/users")
     assert response.json() == [user]
@@ -42,7 +42,7 @@ async def test_a_list_has_whole_users_as_get_shows_them(client: httpx.AsyncClien
 @pytest.mark.parametrize(
     ("query", "expected"), [("", 10), ("?limit=1", 1), ("?limit=99", 99), ("?limit=100", 100), ("?limit=3&limit=7", 7)]
 )
-async def test_a_list_has_as_many_users_as_its_limit_says(
+async def test_list_has_as_many_users_as_its_limit(
     client: httpx.AsyncClient, cql: Session, users: str, query: str, expected: int
 ) -> None:
     insert_users(cql, users, [1] * 101)
@@ -53,7 +53,7 @@ async def test_a_list_has_as_many_users_as_its_limit_says(
 
 @every_loop
 @pytest.mark.parametrize(("rows", "limit"), [(25, 10), (20, 10), (21, 7), (5, 1), (10, None), (11, None), (3, 100)])
-async def test_links_followed_to_the_end_give_each_user_once(
+async def test_links_lead_to_each_user_once(
     client: httpx.AsyncClient, cql: Session, users: str, rows: int, limit: int | None
 ) -> None:
     ids = insert_users(cql, users, [1] * rows)
@@ -71,9 +71,7 @@ async def test_links_followed_to_the_end_give_each_user_once(
     assert sizes[:-1] == [limit or 10] * (len(sizes) - 1)
 
 
-async def test_a_page_state_alone_goes_on_with_the_same_limit(
-    client: httpx.AsyncClient, cql: Session, users: str
-) -> None:
+async def test_page_state_alone_keeps_the_limit(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     ids = insert_users(cql, users, [1] * 9)
     first = await client.get("/users?limit=4")
     second = await client.get("/users", params={"page_state": token_in(first)})
@@ -81,9 +79,7 @@ async def test_a_page_state_alone_goes_on_with_the_same_limit(
     assert len({user["id"] for user in first.json() + second.json()} & set(ids)) == 8
 
 
-async def test_a_link_keeps_the_prefix_the_application_is_mounted_under(
-    app: Starlette, cql: Session, users: str
-) -> None:
+async def test_link_has_the_prefix_of_a_mounted_application(app: Starlette, cql: Session, users: str) -> None:
     insert_users(cql, users, [1] * 2)
     transport = httpx.ASGITransport(app, root_path="/api")
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
@@ -105,7 +101,7 @@ async def test_unknown_query_parameters_are_ignored(client: httpx.AsyncClient) -
 
 @every_loop
 @pytest.mark.parametrize(("rows", "page"), [(0, 4), (1, 4), (3, 4), (4, 4), (5, 4), (8, 4), (9, 4), (3, 1), (2, 5000)])
-async def test_a_stream_is_a_json_array_in_one_chunk_a_page(
+async def test_stream_is_a_json_array_with_one_chunk_per_page(
     app: Starlette, cql: Session, users: str, rows: int, page: int
 ) -> None:
     ids = insert_users(cql, users, [1] * rows)
@@ -147,7 +143,7 @@ async def test_a_stream_is_a_json_array_in_one_chunk_a_page(
         ("fetch_size=5000", 12),
     ],
 )
-async def test_limit_page_size_and_age_filter_hold_together(
+async def test_limit_fetch_size_and_age_filter_combine(
     app: Starlette, cql: Session, users: str, query: str, expected: int
 ) -> None:
     ids = insert_users(cql, users, list(range(12)))
@@ -158,7 +154,7 @@ async def test_limit_page_size_and_age_filter_hold_together(
     assert all(user["age"] >= minimum for user in found)
 
 
-async def test_a_stream_has_users_as_get_shows_them(client: httpx.AsyncClient) -> None:
+async def test_stream_has_users_as_get_returns_them(client: httpx.AsyncClient) -> None:
     user = await create(client, name="🦉 \"'\\\b")
     for query in ("", "?age_filter=1", "?limit=1"):
         response = await client.get(f"/users/stream{query}")
@@ -166,7 +162,7 @@ async def test_a_stream_has_users_as_get_shows_them(client: httpx.AsyncClient) -
 
 
 @every_loop
-async def test_a_client_that_leaves_ends_the_stream(app: Starlette, cql: Session, users: str) -> None:
+async def test_client_disconnect_ends_the_stream(app: Starlette, cql: Session, users: str) -> None:
     insert_users(cql, users, [1] * 40)
 
     async def leave(exchange: Exchange) -> None:
@@ -181,7 +177,7 @@ async def test_a_client_that_leaves_ends_the_stream(app: Starlette, cql: Session
 
 
 @every_loop
-async def test_a_hundred_clients_that_leave_leave_nothing_behind(app: Starlette, cql: Session, users: str) -> None:
+async def test_disconnects_of_a_hundred_clients_leave_nothing_open(app: Starlette, cql: Session, users: str) -> None:
     insert_users(cql, users, [1] * 20)
 
     async def leave(exchange: Exchange) -> None:
@@ -196,9 +192,7 @@ async def test_a_hundred_clients_that_leave_leave_nothing_behind(app: Starlette,
 
 
 @every_loop
-async def test_streams_with_other_page_sizes_do_not_disturb_each_other(
-    app: Starlette, cql: Session, users: str
-) -> None:
+async def test_concurrent_streams_with_different_page_sizes(app: Starlette, cql: Session, users: str) -> None:
     ids = insert_users(cql, users, [1] * 30)
     streams = [(size, Exchange("GET", "/users/stream", query=f"fetch_size={size}".encode())) for size in (1, 7, 30, 31)]
     async with anyio.create_task_group() as tasks:
@@ -219,7 +213,7 @@ async def test_pages_of_no_users_are_one_empty_page(client: httpx.AsyncClient) -
     assert response.headers["cache-control"] == "no-store"
 
 
-async def test_a_limit_of_zero_is_one_empty_page(client: httpx.AsyncClient) -> None:
+async def test_limit_of_zero_is_one_empty_page(client: httpx.AsyncClient) -> None:
     await create(client)
     response = await client.get("/users/stream/pages?limit=0")
     assert response.content == b'{"users":[],"has_more":false,"page_state":null}'
@@ -245,7 +239,7 @@ async def test_a_limit_of_zero_is_one_empty_page(client: httpx.AsyncClient) -> N
     ],
 )
 @pytest.mark.parametrize("repeat", [False, True], ids=["token alone", "parameters repeated"])
-async def test_pages_followed_to_the_end_give_each_user_once(
+async def test_pages_lead_to_each_user_once(
     client: httpx.AsyncClient, cql: Session, users: str, query: str, expected: int, repeat: bool
 ) -> None:
     insert_users(cql, users, list(range(12)))
@@ -261,7 +255,7 @@ async def test_pages_followed_to_the_end_give_each_user_once(
     assert all(page["page_state"] for page in pages[:-1])
 
 
-async def test_the_page_size_may_change_on_the_way(client: httpx.AsyncClient, cql: Session, users: str) -> None:
+async def test_fetch_size_may_change_between_pages(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     insert_users(cql, users, [1] * 12)
     first = (await client.get("/users/stream/pages?fetch_size=2&limit=9")).json()
     second = await _page(client, page_state=first["page_state"], fetch_size=5)
@@ -270,16 +264,14 @@ async def test_the_page_size_may_change_on_the_way(client: httpx.AsyncClient, cq
     assert not third["has_more"]
 
 
-async def test_a_token_may_be_used_twice_and_gives_the_same_page(
-    client: httpx.AsyncClient, cql: Session, users: str
-) -> None:
+async def test_token_used_twice_gives_the_same_page(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     insert_users(cql, users, [1] * 6)
     token = (await client.get("/users/stream/pages?fetch_size=2")).json()["page_state"]
     again = [(await _page(client, page_state=token))["users"] for _ in range(2)]
     assert again[0] == again[1] != []
 
 
-async def test_a_walk_survives_rows_that_come_and_go(client: httpx.AsyncClient, cql: Session, users: str) -> None:
+async def test_pages_while_rows_are_created_and_deleted(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     ids = set(insert_users(cql, users, [1] * 12))
     first = await _page(client, fetch_size=4)
     doomed = next(iter(ids - {user["id"] for user in first["users"]}))

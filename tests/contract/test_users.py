@@ -40,7 +40,7 @@ ACCEPTED = [
 ]
 
 
-async def test_a_created_user_is_answered_whole(client: httpx.AsyncClient) -> None:
+async def test_post_answers_with_the_whole_user(client: httpx.AsyncClient) -> None:
     before = time.time()
     response = await client.post("/users", json=ADA)
     after = time.time()
@@ -59,7 +59,7 @@ async def test_a_created_user_is_answered_whole(client: httpx.AsyncClient) -> No
 
 
 @pytest.mark.parametrize("changes", ACCEPTED, ids=lambda changes: ascii(changes)[:40])
-async def test_a_created_user_is_later_read_in_the_same_bytes(client: httpx.AsyncClient, changes: Any) -> None:
+async def test_get_returns_the_bytes_that_post_returned(client: httpx.AsyncClient, changes: Any) -> None:
     created = await client.post("/users", json=ADA | changes)
     assert created.status_code == 201, created.text
     read = await client.get(created.headers["location"])
@@ -70,7 +70,7 @@ async def test_a_created_user_is_later_read_in_the_same_bytes(client: httpx.Asyn
     assert b'": ' not in read.content
 
 
-async def test_what_is_stored_is_what_was_answered(client: httpx.AsyncClient, cql: Session, users: str) -> None:
+async def test_stored_row_equals_the_answer(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     user = await create(client)
     row = cql.execute(f"SELECT * FROM {users} WHERE id = {user['id']}").one()
 
@@ -79,25 +79,25 @@ async def test_what_is_stored_is_what_was_answered(client: httpx.AsyncClient, cq
         assert stored.replace(tzinfo=UTC) == datetime.fromisoformat(answered)
 
 
-async def test_each_user_gets_an_id_of_its_own(client: httpx.AsyncClient) -> None:
+async def test_ids_are_unique(client: httpx.AsyncClient) -> None:
     assert len({(await create(client))["id"] for _ in range(10)}) == 10
 
 
 @pytest.mark.parametrize("case", [str.upper, str.lower])
-async def test_an_id_is_read_in_any_case_and_answered_in_lower_case(client: httpx.AsyncClient, case: Any) -> None:
+async def test_id_in_upper_case_is_accepted_and_answered_in_lower_case(client: httpx.AsyncClient, case: Any) -> None:
     user = await create(client)
     response = await client.get(f"/users/{case(user['id'])}")
     assert (response.status_code, response.json()) == (200, user)
 
 
-async def test_a_user_who_is_not_there_is_404_for_reads_and_changes(client: httpx.AsyncClient) -> None:
+async def test_missing_user_is_404_for_reads_and_changes(client: httpx.AsyncClient) -> None:
     path = f"/users/{uuid.uuid4()}"
     problem(await client.get(path), 404, "not_found")
     problem(await client.put(path, json=ADA), 404, "not_found")
     problem(await client.patch(path, json={"age": 1}), 404, "not_found")
 
 
-async def test_put_replaces_all_fields_and_keeps_the_creation_time(client: httpx.AsyncClient) -> None:
+async def test_put_replaces_all_fields_and_keeps_created_at(client: httpx.AsyncClient) -> None:
     user = await create(client)
     await _next_millisecond()
     response = await client.put(f"/users/{user['id']}", json=BO)
@@ -111,9 +111,7 @@ async def test_put_replaces_all_fields_and_keeps_the_creation_time(client: httpx
 
 
 @pytest.mark.parametrize("left_out", [*combinations(ADA, 1), *combinations(ADA, 2), *combinations(ADA, 3)])
-async def test_put_needs_every_field_and_names_each_that_is_missing(
-    client: httpx.AsyncClient, left_out: tuple[str, ...]
-) -> None:
+async def test_put_names_every_missing_field(client: httpx.AsyncClient, left_out: tuple[str, ...]) -> None:
     user = await create(client)
     body = {name: value for name, value in BO.items() if name not in left_out}
     problem(
@@ -123,7 +121,7 @@ async def test_put_needs_every_field_and_names_each_that_is_missing(
 
 
 @pytest.mark.parametrize("names", [*chain.from_iterable(combinations(ADA, size) for size in (1, 2, 3))])
-async def test_patch_changes_the_fields_sent_and_no_other(client: httpx.AsyncClient, names: tuple[str, ...]) -> None:
+async def test_patch_changes_only_the_fields_sent(client: httpx.AsyncClient, names: tuple[str, ...]) -> None:
     user = await create(client)
     await _next_millisecond()
     changes = {name: BO[name] for name in names}
@@ -150,13 +148,13 @@ async def test_patch_changes_the_fields_sent_and_no_other(client: httpx.AsyncCli
         ({"age": 151, "name": ""}, ["/age", "/name"]),
     ],
 )
-async def test_patch_refuses_nothing_null_and_unknown(client: httpx.AsyncClient, body: Any, fields: list[str]) -> None:
+async def test_patch_refuses_invalid_changes(client: httpx.AsyncClient, body: Any, fields: list[str]) -> None:
     user = await create(client)
     problem(await client.patch(f"/users/{user['id']}", json=body), 422, "invalid_input", *fields)
     assert (await client.get(f"/users/{user['id']}")).json() == user
 
 
-async def test_delete_answers_204_whether_the_user_was_there_or_not(client: httpx.AsyncClient) -> None:
+async def test_delete_is_204_whether_or_not_the_user_exists(client: httpx.AsyncClient) -> None:
     user = await create(client)
     for _ in range(2):
         response = await client.delete(f"/users/{user['id']}")
@@ -166,7 +164,7 @@ async def test_delete_answers_204_whether_the_user_was_there_or_not(client: http
         problem(await client.get(f"/users/{user['id']}"), 404, "not_found")
 
 
-async def test_no_change_brings_a_deleted_user_back(client: httpx.AsyncClient, cql: Session, users: str) -> None:
+async def test_changes_do_not_bring_a_deleted_user_back(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     user = await create(client)
     path = f"/users/{user['id']}"
     await client.delete(path)
@@ -179,7 +177,7 @@ async def test_no_change_brings_a_deleted_user_back(client: httpx.AsyncClient, c
     assert count(cql, users) == before
 
 
-async def test_changes_racing_a_delete_leave_no_half_user(client: httpx.AsyncClient, cql: Session, users: str) -> None:
+async def test_changes_racing_a_delete_leave_no_rest(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     for _ in range(5):
         user = await create(client)
         path = f"/users/{user['id']}"
@@ -213,7 +211,7 @@ async def test_concurrent_patches_of_different_fields_all_survive(client: httpx.
         assert read == user | BO | {"updated_at": read["updated_at"]}
 
 
-async def test_a_patch_right_after_a_post_is_never_lost(client: httpx.AsyncClient) -> None:
+async def test_patch_right_after_post_is_not_lost(client: httpx.AsyncClient) -> None:
     lost = []
     for age in range(150):
         user = await create(client, age=150)
@@ -224,7 +222,7 @@ async def test_a_patch_right_after_a_post_is_never_lost(client: httpx.AsyncClien
     assert lost == []
 
 
-async def test_a_delete_right_after_a_patch_leaves_nothing(client: httpx.AsyncClient, cql: Session, users: str) -> None:
+async def test_delete_right_after_patch_leaves_nothing(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     left = []
     for _ in range(50):
         user = await create(client)
@@ -234,16 +232,14 @@ async def test_a_delete_right_after_a_patch_leaves_nothing(client: httpx.AsyncCl
     assert left == []
 
 
-async def test_a_delete_right_after_a_post_leaves_nothing(client: httpx.AsyncClient) -> None:
+async def test_delete_right_after_post_leaves_nothing(client: httpx.AsyncClient) -> None:
     for _ in range(30):
         user = await create(client)
         assert (await client.delete(f"/users/{user['id']}")).status_code == 204
         assert (await client.get(f"/users/{user['id']}")).status_code == 404
 
 
-async def test_a_creation_is_written_with_a_timestamp_safely_in_the_past(
-    client: httpx.AsyncClient, cql: Session, users: str
-) -> None:
+async def test_creation_has_a_write_timestamp_in_the_past(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     user = await create(client)
     batch = (await client.post("/users/batch", json=[ADA])).json()["users"][0]
     for created in (user, batch):
@@ -252,9 +248,7 @@ async def test_a_creation_is_written_with_a_timestamp_safely_in_the_past(
         assert 55 <= time.time() - written / 1_000_000 <= 65
 
 
-async def test_a_user_with_only_an_id_is_changed_like_any_other(
-    client: httpx.AsyncClient, cql: Session, users: str
-) -> None:
+async def test_user_with_only_an_id_can_be_changed(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     user_id = uuid.uuid4()
     cql.execute(f"INSERT INTO {users} (id) VALUES ({user_id}) USING TIMESTAMP {LONG_AGO}")
     bare = dict.fromkeys(USER_FIELDS) | {"id": str(user_id)}
@@ -267,7 +261,7 @@ async def test_a_user_with_only_an_id_is_changed_like_any_other(
 
 
 async def _next_millisecond() -> None:
-    """Return once the clock shows another millisecond, so that a moved time can be told from one that was kept."""
+    """Wait until the clock shows another millisecond, so that a new time differs from the one before."""
     before = time.time_ns() // 1_000_000
     while time.time_ns() // 1_000_000 == before:
         await anyio.lowlevel.checkpoint()

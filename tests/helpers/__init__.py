@@ -1,1 +1,1 @@
-"""What several suites need: the application in process, a keyspace of one's own, the shape of a problem."""
+"""Helpers of several test folders: the application in process, keyspaces, clients, nodes that fail on demand."""

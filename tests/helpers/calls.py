@@ -1,4 +1,4 @@
-"""Calls of a dispatcher that a function of the test starts, and that report when the test says so."""
+"""Calls of a dispatcher whose start and end the test controls."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from asgi_app.runtime.dispatcher import Call, Dispatcher, OnDone
 from asgi_app.runtime.scheduler import Lane
 
 Start = Callable[[float, OnDone[Any]], object]
-"""Starts a call: takes the time left, in seconds, and the callback that reports the end."""
+"""Starts a call. Its arguments are the seconds left and the callback that reports the result."""
 
 
 class StartedBy(Call[Any]):
-    """A call that a function starts."""
+    """A call that runs a function to start."""
 
     def __init__(self, start: Start) -> None:
         super().__init__()
@@ -25,5 +25,5 @@ class StartedBy(Call[Any]):
 
 
 async def call(dispatcher: Dispatcher, start: Start, deadline: Deadline, lane: Lane = Lane.REQUESTS) -> Any:
-    """Run a call that `start` starts."""
+    """Run a call that `start` starts, and return its result."""
     return await dispatcher.run(StartedBy(start), deadline, lane)

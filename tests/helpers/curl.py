@@ -1,4 +1,4 @@
-"""A curl command line, as a document prints it, sent to an application in process."""
+"""Send a curl command line, as printed in a document, to an application in this process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _parser.add_argument("url")
 
 
 async def curl(client: httpx.AsyncClient, line: str) -> httpx.Response:
-    """What `curl <line>` gets, with the headers that curl sends by itself."""
+    """Send the request of `curl <line>`, with the headers that curl adds, and return the response."""
     asked = _parser.parse_args(shlex.split(line.replace("\\\n", " ")))
     headers = {"User-Agent": "curl/8.5.0", "Accept": "*/*"}
     if asked.data is not None:

@@ -1,4 +1,4 @@
-"""One request to an ASGI application without a server or a client between: every message seen, every moment chosen."""
+"""One request to an ASGI application without server and client, with control over every message."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Message = dict[str, Any]
 
 
 class Exchange:
-    """What a server does for one request, recorded.
+    """Acts as the server for one request and records what the application sends.
 
-    The body is sent in the given chunks; with `whole=False` more is announced and never comes. `on_chunk` is awaited
-    before each body message is taken, as a server awaits a slow client.
+    The request body is sent in the given chunks; with `whole=False`, more is announced and never comes. `on_chunk` is
+    awaited before each body message of the response is accepted, as a server waits for a slow client.
     """
 
     def __init__(
@@ -49,31 +49,31 @@ class Exchange:
         }
 
     async def run(self, app: Any) -> None:
-        """Let `app` answer; raises what it raises."""
+        """Run `app` for this request. Raises what it raises."""
         await app(self.scope, self._receive, self._send)
 
     def disconnect(self) -> None:
-        """The client leaves."""
+        """Report to the application that the client disconnected."""
         self._disconnected.set()
 
     @property
     def status(self) -> int | None:
-        """The status, once the answer has begun."""
+        """The status, or None before the response has begun."""
         return self.messages[0]["status"] if self.messages else None
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of the answer, names in lower case."""
+        """The headers of the response, with names in lower case."""
         return {name.decode().lower(): value.decode() for name, value in self.messages[0]["headers"]}
 
     @property
     def chunks(self) -> list[bytes]:
-        """The body as it was sent, message by message."""
+        """The body messages of the response."""
         return [message.get("body", b"") for message in self.messages[1:]]
 
     @property
     def complete(self) -> bool:
-        """Whether the last message said that it was the last."""
+        """Whether the response was sent to its end."""
         return len(self.messages) > 1 and not self.messages[-1].get("more_body", False)
 
     async def _receive(self) -> Message:

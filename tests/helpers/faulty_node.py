@@ -1,7 +1,7 @@
-"""A way to a real Cassandra node that answers chosen requests with an error instead of passing them on.
+"""A proxy to a real Cassandra node that answers chosen requests with an error instead of forwarding them.
 
-For faults that a real node cannot be made to have when a test wants them. Speaks version 4 of the native protocol,
-whose frames have no checksums.
+For errors that a real node does not give on demand. It speaks version 4 of the native protocol, whose frames have no
+checksums.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _QUORUM = b"\0\x06"
 
 
 class FaultyNode:
-    """Listens on `port`; `asked` counts the requests of each kind that came, by opcode."""
+    """Listens on `port`. `asked` counts the requests by opcode, since the last `fail`."""
 
     def __init__(self, node: tuple[str, int], listener: socket.socket) -> None:
         self._node = node
@@ -35,26 +35,26 @@ class FaultyNode:
         self.asked: Counter[int] = Counter()
 
     def fail(self, opcode: int, *faults: bytes, always: bool = False) -> None:
-        """Answer the next requests of a kind with these bodies of an ERROR, in this order; count the requests anew.
+        """Answer the next requests with this opcode with these bodies of ERROR, in this order, and reset the counts.
 
-        With `always` the last one is the answer to every other request too.
+        With `always`, the last body also answers all later requests.
         """
         self._faults[opcode] = chain(faults, repeat(faults[-1])) if always else iter(faults)
         self.asked.clear()
 
     def accept_all(self) -> None:
-        """Serve connections until the listener is closed."""
+        """Accept connections until the listener is closed."""
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
                 node = socket.create_connection(self._node)
                 self._sockets += [client, node]
-                turn = threading.Lock()
-                threading.Thread(target=self._from_client, args=(client, node, turn), daemon=True).start()
-                threading.Thread(target=self._from_node, args=(client, node, turn), daemon=True).start()
+                to_client = threading.Lock()  # two threads send to it; a frame must be sent whole
+                threading.Thread(target=self._from_client, args=(client, node, to_client), daemon=True).start()
+                threading.Thread(target=self._from_node, args=(client, node, to_client), daemon=True).start()
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close the listener and every connection."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for each in self._sockets:
@@ -62,22 +62,22 @@ class FaultyNode:
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
 
-    def _from_client(self, client: socket.socket, node: socket.socket, turn: threading.Lock) -> None:
+    def _from_client(self, client: socket.socket, node: socket.socket, to_client: threading.Lock) -> None:
         for head, body in _frames(client):
             fault = self._fault(head[4])
             if fault is None:
                 node.sendall(head + body)
                 continue
             (stream,) = struct.unpack(">h", head[2:4])
-            with turn:
+            with to_client:
                 client.sendall(frame(_VERSION, stream, ERROR, fault))
         with suppress(OSError):
             node.shutdown(socket.SHUT_RDWR)
 
-    def _from_node(self, client: socket.socket, node: socket.socket, turn: threading.Lock) -> None:
+    def _from_node(self, client: socket.socket, node: socket.socket, to_client: threading.Lock) -> None:
         with suppress(OSError):
             for head, body in _frames(node):
-                with turn:
+                with to_client:
                     client.sendall(head + body)
             client.shutdown(socket.SHUT_RDWR)
 
@@ -95,7 +95,7 @@ def _frames(stream: socket.socket) -> Iterator[tuple[bytes, bytes]]:
 
 @contextmanager
 def faulty_node(node: tuple[str, int]) -> Iterator[FaultyNode]:
-    """Run a way to `node` on a port of its own, for as long as the context lasts."""
+    """Run a proxy to `node` on a free port until the end of the context."""
     made = FaultyNode(node, socket.create_server(("127.0.0.1", 0)))
     thread = threading.Thread(target=made.accept_all, daemon=True)
     thread.start()
@@ -106,16 +106,16 @@ def faulty_node(node: tuple[str, int]) -> Iterator[FaultyNode]:
         thread.join()
 
 
-# --- the bodies of errors, as section 9 of the protocol's specification has them
+# --- bodies of errors, as in section 9 of the specification of native protocol v4
 
 
 def write_timeout(write_type: str) -> bytes:
-    """Return the error of a coordinator that waited in vain for replicas to write."""
+    """Return the error of a coordinator whose replicas did not acknowledge a write in time."""
     return _error(0x1100, _QUORUM + int32(1) + int32(2) + string(write_type))
 
 
 def read_timeout() -> bytes:
-    """Return the error of a coordinator that waited in vain for replicas to read."""
+    """Return the error of a coordinator whose replicas did not answer a read in time."""
     return _error(0x1200, _QUORUM + int32(1) + int32(2) + b"\0")
 
 
@@ -125,7 +125,7 @@ def unavailable() -> bytes:
 
 
 def overloaded() -> bytes:
-    """Return the error of a coordinator that has too much to do."""
+    """Return the error of a coordinator that is overloaded."""
     return _error(0x1001)
 
 

@@ -1,4 +1,4 @@
-"""What `/metrics` tells, read by Prometheus' own parser."""
+"""Read `/metrics` with Prometheus' own parser."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 
 
 class Figures(dict[Series, float]):
-    """The samples of one scrape by name and labels; what is not there counts as 0."""
+    """The samples of one scrape, by name and labels. A missing sample counts as 0."""
 
     def of(self, name: str, **labels: str) -> float:
-        """The sample with exactly these labels."""
+        """Return the value of the sample with exactly these labels."""
         return self.get((name, frozenset(labels.items())), 0.0)
 
     def sum(self, name: str) -> float:
-        """Over every label."""
+        """Return the sum of the samples with this name, over all labels."""
         return sum(value for (found, _), value in self.items() if found == name)
 
     def values_of(self, name: str, label: str) -> set[str]:
-        """The values that a label has."""
+        """Return the values of a label."""
         return {dict(labels)[label] for found, labels in self if found == name}
 
 
 def figures(text: str) -> Figures:
-    """The samples of a scrape; fails where the text is not what a scraper takes."""
+    """Parse the text of a scrape. Fails if it is not valid."""
     return Figures(
         ((sample.name, frozenset(sample.labels.items())), sample.value)
         for family in text_string_to_metric_families(text)
@@ -34,7 +34,7 @@ def figures(text: str) -> Figures:
 
 
 async def scrape(client: httpx.AsyncClient) -> Figures:
-    """What the service tells a scraper now."""
+    """Scrape the service."""
     response = await client.get("/metrics", headers={"Accept": "text/plain;version=0.0.4"})
     assert response.status_code == 200
     return figures(response.text)

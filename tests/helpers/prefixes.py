@@ -1,4 +1,4 @@
-"""Walking through the service below a prefix by its own links alone."""
+"""Use a service that is mounted below a prefix, by following its links only."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ ODD_PREFIXES = {
 USER = {"name": "Ada", "email": "ada@example.com", "age": 36}
 
 Ask = Callable[[str, str, object], Awaitable[httpx.Response]]
-"""Sends a request: method, target as it goes over the wire, and a JSON body or None."""
+"""Sends a request: method, target as it is sent over the wire, and a JSON body or None."""
 
 
 async def walk(ask: Ask, prefix: str) -> None:
-    """Create two users and animals below the prefix, and get each again by the links in the answers."""
+    """Create two users and an animal below the prefix, and get each by the links in the answers."""
     for _ in range(2):
         created = await ask("POST", f"{prefix}/users", USER)
         assert created.status_code == 201, created.text
@@ -51,6 +51,7 @@ async def walk(ask: Ask, prefix: str) -> None:
 
 
 async def _leads_to(ask: Ask, created: httpx.Response, row: object, prefix: str) -> None:
+    """Check that the Location of an answer is below the prefix, valid in a header, and leads to `row`."""
     assert created.status_code == 201, created.text
     place = created.headers["location"]
     assert place.startswith(f"{prefix}/")

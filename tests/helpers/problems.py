@@ -1,4 +1,4 @@
-"""RFC 9457 problems as the contract has them, checked in every member."""
+"""Check problem documents (RFC 9457) in every member that the contract names."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _INTERNALS = re.compile(
     r"127\.0\.0\.1|localhost|:\d{4,5}\b|SELECT |INSERT |UPDATE |DELETE FROM |system_schema|Traceback|0x[0-9a-f]{8}"
     r"|cassandra\.(cluster|protocol|query)|NoHostAvailable|InvalidRequest|code=\d{4}|line \d+:\d+|message="
 )
-"""What would give away a driver's message, an address of the cluster, or CQL."""
+"""Matches text that reveals a driver's message, an address of the cluster, or CQL."""
 
 
 def problem(response: httpx.Response, status: int, code: str, *fields: str, outcome: str | None = None) -> Any:
-    """The problem in `response`, once it is known to be exactly this one; `fields` are those its errors name."""
+    """Check that `response` is exactly this problem, and return it. `fields` are those that its errors name."""
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json"), (
         response.text[:2000]
     )
@@ -36,12 +36,12 @@ def problem(response: httpx.Response, status: int, code: str, *fields: str, outc
     assert response.headers["cache-control"] == "no-store"
     assert ("retry-after" in response.headers) == (status == 503)
     assert ("allow" in response.headers) == (status == 405)
-    gives_away_nothing(found)
+    reveals_no_internals(found)
     return found
 
 
-def gives_away_nothing(found: dict[str, Any]) -> None:
-    """No member written by the service holds a driver's message, a host or CQL."""
+def reveals_no_internals(found: dict[str, Any]) -> None:
+    """Check that no member written by the service has a driver's message, a host or CQL."""
     for member in ("title", "detail"):
         assert not _INTERNALS.search(found[member]), found[member]
     for error in found.get("errors", []):

@@ -1,4 +1,4 @@
-"""The application in process: its lifespan run, and a client that speaks to it."""
+"""The application in this process: settings for it, its lifespan, and a client."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ BASE = "http://localhost:8000"
 
 
 def settings_for(address: tuple[str, int], keyspace: str, **changes: Any) -> Settings:
-    """Settings for the node at `address`; `changes` as `Settings` takes them."""
+    """Return settings for the node at `address`. `changes` are arguments of `Settings`."""
     defaults = {"cassandra_hosts": (ContactPoint(*address),), "cassandra_keyspace": keyspace}
     return Settings(**(defaults | changes))
 
 
 def client_of(app: Any, **transport: Any) -> httpx.AsyncClient:
-    """A client that calls `app` in this process; a bug in the app raises here."""
+    """Return a client that calls `app` in this process. An exception that leaves the app is raised by the call."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(app, **transport), base_url=BASE, timeout=60)
 
 
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[tuple[Starlette, httpx.AsyncClient]]:
-    """An application within its lifespan, and a client of it. Enter and leave it in the same task."""
+    """Run an application's lifespan; return the application and a client of it.
+
+    Enter and leave the context in the same task.
+    """
     app = create_app(settings)
     async with app.router.lifespan_context(app), client_of(app) as client:
         yield app, client

@@ -1,4 +1,4 @@
-"""A table's description and the CQL that comes of it."""
+"""Table descriptions and the CQL that is built from them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Reading(msgspec.Struct):
 TABLE = Table.from_struct(Reading, "Readings", partition_key=("sensor",), clustering_columns=("at",))
 
 
-def test_columns_come_of_the_struct() -> None:
+def test_columns_are_the_fields_of_the_struct() -> None:
     assert TABLE.columns == (
         Column("sensor", "uuid"),
         Column("at", "bigint"),
@@ -35,14 +35,14 @@ def test_columns_come_of_the_struct() -> None:
     assert TABLE.primary_key == ("sensor", "at")
 
 
-def test_a_key_that_is_no_column_is_refused() -> None:
+def test_key_that_is_not_a_column_is_refused() -> None:
     with pytest.raises(ValueError, match="nowhere"):
         Table.from_struct(Reading, "readings", partition_key=("nowhere",))
     with pytest.raises(ValueError, match="key"):
         Table.from_struct(Reading, "readings", partition_key=())
 
 
-def test_a_type_without_a_cql_type_is_refused() -> None:
+def test_type_without_a_cql_type_is_refused() -> None:
     class Odd(msgspec.Struct):
         id: complex
 
@@ -70,7 +70,7 @@ def test_statements_of_users() -> None:
     assert queries.delete_if_exists.cql == 'DELETE FROM "ks"."users" WHERE "id" = ? IF EXISTS'
 
 
-def test_only_what_may_be_repeated_is_idempotent() -> None:
+def test_idempotent_statements() -> None:
     queries = Queries("ks", USERS)
     repeatable = (queries.row, queries.partition, queries.every_row, queries.rows_at_least("age"), queries.insert_at)
     assert all(statement.idempotent for statement in repeatable)
@@ -80,7 +80,7 @@ def test_only_what_may_be_repeated_is_idempotent() -> None:
     assert [s.writes for s in (queries.row, queries.insert, queries.delete_if_exists)] == [False, True, True]
 
 
-def test_the_ddl_of_the_built_in_tables() -> None:
+def test_ddl_of_the_built_in_tables() -> None:
     assert Queries("ks", USERS).create_table() == (
         'CREATE TABLE IF NOT EXISTS "ks"."users" ("id" uuid, "name" text, "email" text, "age" int, '
         '"created_at" timestamp, "updated_at" timestamp, PRIMARY KEY (("id")))'
