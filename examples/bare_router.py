@@ -7,7 +7,7 @@ The prefix goes into `root_path`, and `path` stays complete, as the ASGI specifi
 
 from starlette.types import Receive, Scope, Send
 
-from asgi_app.app import create_app
+from asgi_app import create_app
 
 PREFIX = "/db"
 database = create_app()

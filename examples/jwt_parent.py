@@ -19,10 +19,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount
 
-from asgi_app.app import create_app, lifespan_of
-from asgi_app.errors import Forbidden, Unauthorized
-from asgi_app.http.auth import Action, Principal
-from asgi_app.settings import Settings
+from asgi_app import Action, Forbidden, Principal, Settings, Unauthorized, create_app, lifespan_of
 
 AUDIENCE = "asgi-cassandra"
 BEARER = {"WWW-Authenticate": "Bearer"}

@@ -14,7 +14,7 @@ from anyio import to_thread
 from cassandra.cluster import Cluster
 from fastapi import FastAPI
 
-from asgi_app.app import create_app
+from asgi_app import create_app
 
 
 @asynccontextmanager

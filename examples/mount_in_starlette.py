@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from asgi_app.app import create_app, lifespan_of
+from asgi_app import create_app, lifespan_of
 
 
 async def home(request: Request) -> PlainTextResponse:

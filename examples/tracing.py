@@ -19,8 +19,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asgi_app.app import create_app, lifespan_of
-from asgi_app.settings import Settings
+from asgi_app import Settings, create_app, lifespan_of
 
 
 def exporter() -> SpanExporter:

@@ -8,8 +8,7 @@ import os
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from asgi_app.app import create_app, lifespan_of
-from asgi_app.settings import Settings
+from asgi_app import Settings, create_app, lifespan_of
 
 
 def build() -> Starlette:
