@@ -1,7 +1,7 @@
-"""Every error the service raises, as a tree; each class is one line of meaning.
+"""The errors that the service raises, as a tree of classes.
 
     ServiceError
-    ├── RequestError                    the client asked wrongly
+    ├── RequestError                    the request is wrong
     │   ├── MalformedJSON           400
     │   ├── InvalidHeader           400
     │   ├── MalformedRequest        400
@@ -19,7 +19,7 @@
     │   │   └── InvalidPageState    422
     │   ├── RejectedByCassandra     422
     │   └── HeadersTooLarge         431
-    ├── Unavailable                     ask again later: always with Retry-After
+    ├── Unavailable                     try again later: always with Retry-After
     │   ├── Overloaded              503
     │   │   ├── QueueFull           503
     │   │   ├── QueueTimeout        503
@@ -33,16 +33,17 @@
     │   ├── ReadFailed              503
     │   ├── WriteFailed             503
     │   └── SchemaMissing           503
-    ├── DeadlineExceeded            504 our deadline passed
-    │   ├── AnswerOverdue           504 it passed after the driver was handed the statement
-    │   ├── ReadTimeout             504 the replicas' answer did not come in the server's time
+    ├── DeadlineExceeded            504 the request's deadline passed
+    │   ├── AnswerOverdue           504 it passed after the driver got the statement
+    │   ├── ReadTimeout             504 the replicas did not answer within Cassandra's timeout
     │   └── WriteTimeout            504
-    └── InternalError               500 a bug, here or in the handler that used us
+    └── InternalError               500 a bug of the service or of a handler that uses it
         ├── StatementRefused        500
         └── OpenedBeforeFork        500
 
-A class carries its HTTP `status`, its stable `code` and its public `title`. The text of an error (`detail`) is written
-for the client: it never holds a driver message, a host address or CQL. What the operator needs is the chained cause.
+A class has the HTTP `status`, the stable `code` and the public `title` of its errors. The text of an error (`detail`)
+is written for the client: it never contains a driver message, a host address or CQL. The chained cause does, for the
+operator.
 """
 
 import re
@@ -60,23 +61,23 @@ class FieldError(msgspec.Struct, frozen=True):
     """One wrong value of a request.
 
     `field` is a JSON pointer into the body (`/age`, `/3/email`), or `query.<name>`, `path.<name>`, `header.<name>`.
-    `message` is what follows the field's name in a sentence: `is required`, `must be a UUID`.
+    `message` is a predicate that follows the field's name in a sentence: `is required`, `must be a UUID`.
     """
 
     field: str
     message: str
 
     def sentence(self) -> str:
-        """Return the mistake in words, as `email is required` or `3/email is required`."""
+        """Return the error as a sentence: `email is required`, `3/email is required`."""
         name = _place.sub("", self.field) or '""'
         return f"{name if self.field else 'the body'} {self.message}"
 
 
 class ServiceError(Exception):
-    """Base of all: `detail` is the sentence the client reads, `errors` names each wrong field.
+    """The base of all errors. `detail` is the sentence that the client reads, `errors` has one entry per wrong field.
 
-    `outcome` is "unknown" when a write may or may not have been applied, "applied" when it was and only what came after
-    it failed, else None.
+    `outcome` is "unknown" if a write may or may not have been applied, "applied" if it was applied and a later step
+    failed, else None.
     """
 
     status: ClassVar[int] = 500
@@ -84,7 +85,7 @@ class ServiceError(Exception):
     title: ClassVar[str] = "Internal error"
     default_detail: ClassVar[str] = "The service could not answer this request."
     closes_connection: ClassVar[bool] = False
-    """Whether the connection is of no more use: the rest of the request may still be on its way."""
+    """Whether the connection must be closed, because the rest of the request may still arrive on it."""
 
     def __init__(self, detail: str | None = None, *, errors: tuple[FieldError, ...] = ()) -> None:
         self.detail = detail or self.default_detail
@@ -93,12 +94,12 @@ class ServiceError(Exception):
         super().__init__(self.detail)
 
     def headers(self) -> dict[str, str]:
-        """Header fields this error adds to its response."""
+        """Return the header fields that the error adds to its response."""
         return {}
 
 
 class RequestError(ServiceError):
-    """The client's mistake: the same request will fail again."""
+    """The request is wrong: the same request will fail again."""
 
     status = 400
     code = "bad_request"
@@ -122,7 +123,7 @@ class InvalidHeader(RequestError):
 
 
 class MalformedRequest(RequestError):
-    """What came is not HTTP. The connection is closed."""
+    """The bytes received are not HTTP. The connection is closed."""
 
     code = "malformed_request"
     title = "Malformed request"
@@ -131,7 +132,7 @@ class MalformedRequest(RequestError):
 
 
 class Unauthorized(RequestError):
-    """The request does not carry the token that this resource asks for."""
+    """The request has no valid token or API key."""
 
     status = 401
     code = "unauthorized"
@@ -143,7 +144,7 @@ class Unauthorized(RequestError):
 
 
 class Forbidden(RequestError):
-    """It is known who asks, and they may not do this."""
+    """The client is authenticated and is not allowed to do this."""
 
     status = 403
     code = "forbidden"
@@ -152,7 +153,7 @@ class Forbidden(RequestError):
 
 
 class NotFound(RequestError):
-    """The row, or the path, is not there."""
+    """The row or the path does not exist."""
 
     status = 404
     code = "not_found"
@@ -161,7 +162,7 @@ class NotFound(RequestError):
 
 
 class MethodNotAllowed(RequestError):
-    """The path is there and the method is not."""
+    """The path exists and does not have the method."""
 
     status = 405
     code = "method_not_allowed"
@@ -176,7 +177,7 @@ class MethodNotAllowed(RequestError):
 
 
 class NotAcceptable(RequestError):
-    """The client accepts none of the media types on offer."""
+    """The client accepts none of the media types that the resource offers."""
 
     status = 406
     code = "not_acceptable"
@@ -211,7 +212,7 @@ class BodyTooLarge(RequestError):
 
 
 class BatchTooLarge(RequestError):
-    """The batch would pass, or passed, Cassandra's batch size limit. Nothing was written."""
+    """The batch is larger than Cassandra's batch size limit. Nothing was written."""
 
     status = 413
     code = "batch_too_large"
@@ -231,7 +232,7 @@ class UriTooLong(RequestError):
 
 
 class UnsupportedMediaType(RequestError):
-    """The body is of a type this resource does not read."""
+    """The body has a media type or an encoding that the resource does not read."""
 
     status = 415
     code = "unsupported_media_type"
@@ -239,8 +240,8 @@ class UnsupportedMediaType(RequestError):
     default_detail = "Send the body as application/json."
 
     def __init__(self, detail: str | None = None, *, accepted: Mapping[str, str]) -> None:
-        """`accepted` says what the resource reads: Accept or Accept-Encoding (RFC 9110 section 15.5.16), Accept-Patch
-        (RFC 5789 section 2.2)."""
+        """Make the error. `accepted` has the fields that name the accepted types: Accept or Accept-Encoding (RFC 9110
+        section 15.5.16), Accept-Patch (RFC 5789 section 2.2)."""
         super().__init__(detail)
         self._accepted = accepted
 
@@ -249,9 +250,9 @@ class UnsupportedMediaType(RequestError):
 
 
 class InvalidInput(RequestError):
-    """Well-formed, but a value in the body, query or path is not allowed.
+    """A value in the well-formed body, query or path is not allowed.
 
-    Of very many wrong values the first hundred are named.
+    At most the first 100 wrong values are named.
     """
 
     status = 422
@@ -260,12 +261,12 @@ class InvalidInput(RequestError):
     most_errors: ClassVar[int] = 100
 
     def __init__(self, *, errors: tuple[FieldError, ...], detail: str | None = None) -> None:
-        # Many clients show the detail alone, so it names the first field and counts the others.
+        # Many clients show only the detail, so it names the first field and counts the others.
         super().__init__(detail or _first_and_number(errors), errors=errors[: self.most_errors])
 
 
 class InvalidPageState(InvalidInput):
-    """The page token is not one of ours, or not for this request."""
+    """The page token was not issued by this service, or for another request, or has expired."""
 
     code = "invalid_page_state"
     title = "Invalid page state"
@@ -279,7 +280,7 @@ class InvalidPageState(InvalidInput):
 
 
 class RejectedByCassandra(RequestError):
-    """Cassandra refused a bound value that passed our own validation."""
+    """Cassandra refused a bound value that passed the service's validation."""
 
     status = 422
     code = "rejected_by_cassandra"
@@ -299,21 +300,21 @@ class HeadersTooLarge(RequestError):
 
 
 class Unavailable(ServiceError):
-    """The service or Cassandra cannot do it now; the same request may work later."""
+    """The service or Cassandra cannot answer now; the same request may succeed later."""
 
     status = 503
     code = "unavailable"
     title = "Service unavailable"
     default_detail = "The service cannot answer now. Ask again later."
     retry_after: ClassVar[int] = 1
-    """Seconds, RFC 9110 section 10.2.3. One second is what a reconnection to a returning node takes."""
+    """Seconds (RFC 9110 section 10.2.3). The driver takes one second to reconnect to a node that returns."""
 
     def headers(self) -> dict[str, str]:
         return {"Retry-After": str(self.retry_after)}
 
 
 class Overloaded(Unavailable):
-    """More is asked of Cassandra than the service's bounds allow."""
+    """More requests are in progress than the service's limits allow."""
 
     code = "overloaded"
     title = "Overloaded"
@@ -321,25 +322,25 @@ class Overloaded(Unavailable):
 
 
 class QueueFull(Overloaded):
-    """The queue is full: refused at once."""
+    """The queue is full. The request is refused at once."""
 
     code = "queue_full"
 
 
 class QueueTimeout(Overloaded):
-    """The request waited its bound for a slot and got none. Nothing was sent to Cassandra."""
+    """The request waited for a slot for the longest time allowed. Nothing was sent to Cassandra."""
 
     code = "queue_timeout"
 
 
 class TooManyStreams(Overloaded):
-    """As many streams are open as may be: refused at once."""
+    """The limit of open streams is reached. The request is refused at once."""
 
     code = "too_many_streams"
 
 
 class NotConnected(Unavailable):
-    """No session yet: Cassandra has not been reached since the start."""
+    """There is no session yet: Cassandra has not been reached since the start."""
 
     code = "not_connected"
     title = "Not connected"
@@ -347,7 +348,7 @@ class NotConnected(Unavailable):
 
 
 class LifespanNotStarted(Unavailable):
-    """The application serves requests without its lifespan having run."""
+    """A request arrived and the application's lifespan is not running."""
 
     code = "lifespan_not_started"
     title = "Lifespan not started"
@@ -359,7 +360,7 @@ class LifespanNotStarted(Unavailable):
 
 
 class WrongEventLoop(Unavailable):
-    """Another event loop started the application than the one that serves the request. Its own goes on."""
+    """The request is served on another event loop than the one that started the application, which is not affected."""
 
     code = "wrong_event_loop"
     title = "Wrong event loop"
@@ -370,7 +371,7 @@ class WrongEventLoop(Unavailable):
 
 
 class ShuttingDown(Unavailable):
-    """The service is stopping and takes no new work."""
+    """The service is stopping and accepts no new requests."""
 
     code = "shutting_down"
     title = "Shutting down"
@@ -378,7 +379,7 @@ class ShuttingDown(Unavailable):
 
 
 class CassandraUnavailable(Unavailable):
-    """No node answered: away, overloaded, starting, or the connection was lost."""
+    """No node answered: they are down, overloaded or starting, or the connection was lost."""
 
     code = "cassandra_unavailable"
     title = "Cassandra unavailable"
@@ -386,7 +387,7 @@ class CassandraUnavailable(Unavailable):
 
 
 class ConsistencyUnavailable(Unavailable):
-    """Too few replicas are alive for the consistency level. Nothing was done."""
+    """Too few replicas are alive for the consistency level. The statement was not run."""
 
     code = "consistency_unavailable"
     title = "Consistency level unavailable"
@@ -394,7 +395,7 @@ class ConsistencyUnavailable(Unavailable):
 
 
 class ReadFailed(Unavailable):
-    """A replica failed to carry out the read."""
+    """A replica failed to execute the read."""
 
     code = "read_failed"
     title = "Read failed"
@@ -402,7 +403,7 @@ class ReadFailed(Unavailable):
 
 
 class WriteFailed(Unavailable):
-    """A replica failed to carry out the write."""
+    """A replica failed to execute the write."""
 
     code = "write_failed"
     title = "Write failed"
@@ -410,7 +411,7 @@ class WriteFailed(Unavailable):
 
 
 class SchemaMissing(Unavailable):
-    """A served table, or one of its columns, is not in Cassandra."""
+    """A served table, or one of its columns, does not exist in Cassandra."""
 
     code = "schema_missing"
     title = "Schema missing"
@@ -421,7 +422,7 @@ class SchemaMissing(Unavailable):
 
 
 class DeadlineExceeded(ServiceError):
-    """The request's deadline passed before its answer was there."""
+    """The request's deadline passed before it was answered."""
 
     status = 504
     code = "deadline_exceeded"
@@ -430,11 +431,11 @@ class DeadlineExceeded(ServiceError):
 
 
 class AnswerOverdue(DeadlineExceeded):
-    """The deadline passed after the driver was handed the statement: whether it took effect is not known."""
+    """The deadline passed after the driver got the statement, so it is unknown whether the statement took effect."""
 
 
 class ReadTimeout(DeadlineExceeded):
-    """The coordinator gave up waiting for its replicas on a read."""
+    """The coordinator timed out waiting for the replicas on a read."""
 
     code = "read_timeout"
     title = "Read timeout"
@@ -442,7 +443,7 @@ class ReadTimeout(DeadlineExceeded):
 
 
 class WriteTimeout(DeadlineExceeded):
-    """The coordinator gave up waiting for its replicas on a write, which may still be applied."""
+    """The coordinator timed out waiting for the replicas on a write, which may still be applied."""
 
     code = "write_timeout"
     title = "Write timeout"
@@ -454,21 +455,21 @@ class InternalError(ServiceError):
 
 
 class StatementRefused(InternalError):
-    """Cassandra refused the text of a statement: a mistake of whoever wrote it, not of the client."""
+    """Cassandra refused the text of a statement: a bug of the application, not an error of the client."""
 
     code = "statement_refused"
     title = "Statement refused"
 
 
 class OpenedBeforeFork(InternalError):
-    """The process was forked after the database was opened: a session's connections do not survive that."""
+    """The process was forked after the database was opened, and the session's connections do not survive a fork."""
 
     code = "opened_before_fork"
     title = "Opened before a fork"
 
 
 class AlreadyStarted(RuntimeError):
-    """The lifespan of an application was entered a second time before it was left. The first entry goes on."""
+    """The lifespan of an application was entered a second time before it was left. The first entry is not affected."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -479,6 +480,6 @@ class AlreadyStarted(RuntimeError):
 
 
 def _first_and_number(errors: tuple[FieldError, ...]) -> str:
-    """Return what is wrong with the first field, and how many others are wrong."""
+    """Return the sentence of the first error, and the number of others."""
     others = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
     return errors[0].sentence() + others

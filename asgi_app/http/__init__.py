@@ -1,1 +1,1 @@
-"""Speak HTTP over Starlette: middleware, routing, bodies, headers, formats. Knows no table."""
+"""HTTP on Starlette: middleware, routing, authorization, bodies, headers, formats. Independent of any table."""

@@ -1,16 +1,14 @@
-"""Break a response off so that no layer and no server lets it look whole.
+"""ASGI extensions, and the breaking off of a response, so that the client sees it as incomplete.
 
-Under `asgi-cassandra serve` the scope offers the extensions `ABORT` and `UNSENT`. Elsewhere the break travels in the
-ASGI messages themselves, because raising alone would let the response look whole.
+Under `asgi-cassandra serve` the scope has the extensions `ABORT` and `UNSENT`. Under other servers it is not enough to
+raise an exception: Starlette's `BaseHTTPMiddleware` ends the body of a response before it raises the application's
+exception. The server then sends the last chunk, and the client takes half of the rows for all of them. So the
+application first sends a message that no middleware and no server takes for the end of a body.
 
-Starlette's `BaseHTTPMiddleware` ends the body of a response before it raises what the application raised. The server
-then sends the last chunk, and the client takes half of the rows for all of them. So a message goes out first that no
-layer and no server takes for the end of a body.
-
-It is that of the extension `http.response.pathsend`, with a path that names no file. The servers accept it at no point
-after the first byte of a body: they raise, and close the connection without a last chunk. `BaseHTTPMiddleware` passes
-it on and leaves the end of the body to it, however often it stands in between. `GZipMiddleware` passes it on too, but
-sends the start of the response again before it.
+It is the message of the extension `http.response.pathsend`, with an empty path. Servers refuse it after the first byte
+of a body: they raise, and close the connection without a last chunk. `BaseHTTPMiddleware` passes it on and does not end
+the body itself, even if several are stacked. `GZipMiddleware` passes it on too, but sends the start of the response
+again before it.
 """
 
 from __future__ import annotations
@@ -22,25 +20,25 @@ from starlette.types import Message, Send
 PATHSEND = "http.response.pathsend"
 
 ABORT = "asgi_cassandra.abort"
-"""A function that drops the connection together with what it still buffers."""
+"""The extension with a function that drops the connection and the data that it still buffers."""
 
 UNSENT = "asgi_cassandra.unsent"
-"""A function that returns how many bytes of the connection's the client has still to take."""
+"""The extension with a function that returns how many buffered bytes the client has not read yet."""
 
 
 class StreamAborted(Exception):
-    """A stream failed after its first byte: the server must cut the connection, so that the body looks incomplete."""
+    """A response failed after its first byte. The server must cut the connection, so that the body is incomplete."""
 
 
 async def break_off(start: Message, send: Send) -> None:
-    """Have each layer that `send` leads to fail before it can end the response that began with the message `start`.
+    """Make every layer behind `send` fail before it can end the response that began with the message `start`.
 
-    Returns when the message was taken, which a client that takes nothing may delay until it leaves: whatever ended the
-    response before would make it look whole. Raises nothing, because the caller raises what broke the response.
-    Cancelling it gives up.
+    Returns when the message was accepted, which can take until the client leaves if it reads nothing: if the response
+    were ended earlier, it would look complete. Raises nothing, because the caller raises the error that broke the
+    response. If cancelled, the response may end as if complete.
     """
-    # This very message is what GZipMiddleware sends again. A BaseHTTPMiddleware around it fails at a second start, and
-    # the next one around that would end the body. So it becomes the same as what follows.
+    # GZipMiddleware sends `start` again, the same object. A BaseHTTPMiddleware outside fails at a second start, and the
+    # next one outside that would end the body. So `start` becomes the same message as the one that follows.
     start.update(type=PATHSEND, path="")
     with suppress(Exception):
         await send({"type": PATHSEND, "path": "", "more_body": True})

@@ -1,8 +1,8 @@
-"""Page tokens: a position in a result that a client can hold and can neither read nor change.
+"""Page tokens: positions in a result that clients can store but neither read nor change.
 
-Cassandra's own paging state must never come from a client: a truncated one makes the server close the connection that
-the service shares among all its requests, one of another query silently returns that query's rows, and it holds keys in
-clear text. So it leaves encrypted and authenticated, bound to what it continues, and is checked before it is used.
+Cassandra's own paging state must never come from a client. If it is truncated, Cassandra closes the connection, which
+all requests share; if it belongs to another query, it silently returns that query's rows; and it contains keys in clear
+text. So clients get it encrypted and authenticated, bound to the walk that it continues, and it is verified before use.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ logger = logging.getLogger("asgi_app.paging")
 _NONCE_BYTES = 12  # NIST SP 800-38D section 5.2.1.1 recommends 96 bits
 _VERSION = b"\x01"
 _LONGEST = 96 * 1024
-"""Characters. A key of Cassandra's 64 KiB maximum gives a token below this; a longer one cannot be ours."""
+"""The length limit in characters: a key of Cassandra's 64 KiB maximum makes a shorter token."""
 
 _OWN_KEY = (
     "ASGI_CASSANDRA_PAGE_KEYS is not set, so a page_state that this process issues is refused by every other process "
@@ -36,11 +36,11 @@ _OWN_KEY = (
 
 
 class PagePosition(msgspec.Struct, array_like=True, frozen=True):
-    """Where a walk over pages stands.
+    """A position in a walk over pages.
 
-    `paging_state` is Cassandra's, for the next page, and `fetch_size` the rows asked for in one. `limit` is the most
-    rows of the whole walk and `rows_left` what is left of it, both None for a walk over all. `minimum` is the least
-    value of the filtered column, None for a walk that filters nothing.
+    `paging_state` is Cassandra's, for the next page; `fetch_size` is the number of rows per page. `limit` is the
+    largest number of rows of the whole walk and `rows_left` the rest of it, both None without a limit. `minimum` is the
+    smallest value of the filtered column, None without a filter.
     """
 
     paging_state: bytes
@@ -51,19 +51,18 @@ class PagePosition(msgspec.Struct, array_like=True, frozen=True):
 
 
 class _Issued(msgspec.Struct, array_like=True, frozen=True):
-    """What a token seals: a position, and when it was issued, in seconds since 1970, rounded up."""
+    """The content of a token: a position, and the time of issue in seconds since 1970, rounded up."""
 
     position: PagePosition
     at: int
 
 
 class PageTokens:
-    """Issues tokens under the first key and reads those of any.
+    """Issues tokens under the first key and reads tokens under any key.
 
-    `secrets` are texts of at least 32 characters; without any, a key is made that lives as long as this object, so that
-    its tokens are good neither in another process nor after a restart. The first token under such a key logs a
-    warning: how many processes serve cannot be known from inside one. A token is good for `lifetime` seconds by
-    `clock`; 0 sets no limit.
+    `secrets` are texts of at least 32 characters. Without any, this object makes a key of its own, so that its tokens
+    are invalid in other processes and after a restart. The first token under such a key logs a warning, because a
+    process cannot know how many others serve. A token is valid for `lifetime` seconds by `clock`; 0 means no limit.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class PageTokens:
         self._warning_is_due = not secrets
 
     def issue(self, position: PagePosition, walk: str) -> str:
-        """A token for `position` in the walk named by the text `walk`; URL-safe."""
+        """Return a URL-safe token for `position` in the walk identified by the text `walk`."""
         if self._warning_is_due:
             self._warning_is_due = False
             logger.warning(_OWN_KEY)
@@ -86,9 +85,9 @@ class PageTokens:
         return urlsafe_b64encode(_VERSION + nonce + sealed).rstrip(b"=").decode()
 
     def read(self, token: str, walk: str) -> PagePosition:
-        """The position in a token that `issue` made for the same walk.
+        """Return the position of a token that `issue` made for the same walk.
 
-        Raises InvalidPageState for any other text, and for a token that is older than the lifetime.
+        Raises InvalidPageState for any other text, and for a token older than the lifetime.
         """
         sealed = _unpack(token)
         nonce, body = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
@@ -117,7 +116,7 @@ def _unpack(token: str) -> bytes:
         sealed = urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except ValueError:
         raise InvalidPageState from None
-    # Decoding skips what is not of its alphabet: only the text that was issued may pass, so that a token has one form.
+    # Decoding ignores characters outside the alphabet. Accept only the text that was issued, so a token has one form.
     canonical = urlsafe_b64encode(sealed).rstrip(b"=").decode() == token
     if not canonical or sealed[:1] != _VERSION or len(sealed) < 1 + _NONCE_BYTES + 16:
         raise InvalidPageState

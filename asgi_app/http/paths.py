@@ -1,12 +1,13 @@
 """The path of a request as the client sent it, and the prefix that the application is served under.
 
-ASGI gives a path twice: `path` is decoded, and `raw_path`, which is optional, holds the bytes that were sent. Only the
-latter tells a `/` within a key (`%2F`) from one between two segments. But a parent may rewrite `path` alone, so
-`raw_path` counts only where it decodes to `path`. Servers and parents differ in these ways, all of which are read here:
+ASGI has two forms of a path: `path` is decoded, and `raw_path`, which is optional, has the bytes that were sent. Only
+`raw_path` distinguishes a `/` within a key (`%2F`) from one between two segments. But a parent may rewrite `path`
+alone, so `raw_path` is used only if it decodes to `path`. No other module reads it. Servers and parents differ in these
+ways, all of which are supported:
 
 - Starlette's Mount leaves the prefix in `path` and adds it to `root_path`; other parents take it off `path`.
 - uvicorn puts its `--root-path`, as it was typed, in front of both; hypercorn puts it in front of neither.
-- `raw_path` may be None, may hold the query as well, and may be an absolute URL (RFC 9112 section 3.2.2).
+- `raw_path` may be None, may include the query, and may be an absolute URL (RFC 9112 section 3.2.2).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from starlette.types import Scope
 _SPLIT = "asgi_cassandra.path"
 
 _SAFE = "%/:@!$&'()*+,;=-._~"
-"""Stays as it is in a path: RFC 3986 section 3.3 with `%` and `/`."""
+"""Characters that are not encoded in a path: those of RFC 3986 section 3.3, `%` and `/`."""
 
 _plain = re.compile(rb"[/:@!$&'()*+,;=._~0-9A-Za-z-]*(?:%[0-9A-Fa-f]{2}[/:@!$&'()*+,;=._~0-9A-Za-z-]*)*")
 _lone_percent = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -30,7 +31,7 @@ _origin = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 
 class SplitPath(msgspec.Struct):
-    """A path split at the end of its prefix."""
+    """A path split at the end of its prefix; the first three fields are those of the scope it was made from."""
 
     path: str
     root_path: str
@@ -38,13 +39,13 @@ class SplitPath(msgspec.Struct):
     sent: bytes
     """The whole path, percent-encoded."""
     segments: list[str]
-    """The decoded segments below the prefix; bytes that are no UTF-8 are lone surrogates, so keys stay different."""
+    """The decoded segments below the prefix. Bytes that are not UTF-8 become lone surrogates, so keys stay distinct."""
     skipped: int
-    """How many segments of `sent` come before these."""
+    """The number of segments of `sent` that are the prefix."""
 
 
 def split_path(scope: Scope) -> SplitPath:
-    """Return the request's path, split; it is split anew only where a parent has changed the scope."""
+    """Return the request's path, split. The result is kept in the scope until a parent changes the path."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     raw: bytes | None = scope.get("raw_path")
@@ -61,18 +62,8 @@ def split_path(scope: Scope) -> SplitPath:
     return split
 
 
-def segments_below(scope: Scope) -> list[str]:
-    """Return the decoded segments of the path below the prefix of a mount or a proxy."""
-    return split_path(scope).segments
-
-
-def path_below(scope: Scope) -> str:
-    """Return the decoded path below the prefix of a mount or a proxy."""
-    return _join(split_path(scope).segments)
-
-
 def encoded_path(scope: Scope) -> str:
-    """Return the whole path, prefix included, in percent-encoded ASCII: no control character of a client is in it."""
+    """Return the whole path, prefix included, in percent-encoded ASCII, so without control characters."""
     split = split_path(scope)
     root = split.root_path
     if not root or (split.skipped and not root.endswith("/")):
@@ -85,15 +76,15 @@ def location(request: Request, path: str) -> str:
     """Return `path` of this application as its clients see it: below the prefix it is mounted or proxied under.
 
     `path` is percent-encoded, and so is the result. `root_path` is decoded text, so it is encoded: as the client sent
-    it where that is known. A server's `--root-path` that is percent-encoded already stays as it is. The result is a
-    path and never names a host (`//host`, RFC 3986 section 4.2).
+    it, if that is known. A server's `--root-path` that is already percent-encoded is not encoded again. The result is a
+    path and never begins with a host (`//host`, RFC 3986 section 4.2).
     """
     split = split_path(request.scope)
     return _prefix_of(split) + path if split.root_path else path
 
 
 def path_segment(text: str) -> str:
-    """Return `text` as one segment of a path; clients resolve `.` and `..`, so these are encoded too."""
+    """Return `text` as one encoded segment of a path; `.` and `..` are encoded too, because clients resolve them."""
     return _not_a_step(quote(text, safe="", errors="replace"))
 
 
@@ -102,13 +93,13 @@ def _not_a_step(segment: str) -> str:
 
 
 def _split_encoded(path: str, root: str, raw: bytes | None) -> SplitPath:
-    if raw and not root and _text(raw) == path:  # the usual case, at half the price
+    if raw and not root and _text(raw) == path:  # the usual case, at half the cost
         return SplitPath(path, root, raw, raw, _decoded(raw)[1:], 0)
     below, skipped = _below(path, root, raw)
     for sent in _readings(raw):
         count = _count_before(sent, below)
         if count is None and _text(sent) == _replaced(path):
-            count = 0  # the prefix ends within a segment as it was sent: this path has none of ours below it
+            count = 0  # the prefix ends within an encoded segment, so no segment of this application follows
         if count is not None:
             return SplitPath(path, root, raw, sent, _decoded(sent)[1 + count :], count)
     sent = quote(_to_bytes(path), safe="/").encode()
@@ -116,9 +107,9 @@ def _split_encoded(path: str, root: str, raw: bytes | None) -> SplitPath:
 
 
 def _below(path: str, root: str, raw: bytes | None) -> tuple[str, int]:
-    """Return the decoded path below the prefix, and of how many segments of `path` the prefix consists.
+    """Return the decoded path below the prefix, and the number of segments of `path` that are the prefix.
 
-    A parent that has taken the prefix off is known by `raw_path`, which still has it.
+    If `raw_path` has the prefix once more than `path`, a parent has removed it from `path`.
     """
     segments = path.split("/")
     skipped = _count_prefix(root, segments)
@@ -128,7 +119,7 @@ def _below(path: str, root: str, raw: bytes | None) -> tuple[str, int]:
 
 
 def _readings(raw: bytes | None) -> list[bytes]:
-    """Return what `raw_path` may mean: its bytes, or these without a query and without the origin of a URL."""
+    """Return the possible paths in `raw_path`: all of it, or without the query and the origin of a URL."""
     if not raw:
         return []
     path = raw.partition(b"?")[0]
@@ -137,7 +128,7 @@ def _readings(raw: bytes | None) -> list[bytes]:
 
 
 def _count_before(sent: bytes, below: str) -> int | None:
-    """Return how many segments come before those that decode to the path `below`; None where none do."""
+    """Return the number of segments before those that decode to the path `below`, or None if none do."""
     expected = _replaced(below)
     segments = [_text(segment) for segment in sent.split(b"/")]
     at, length = len(segments), 0
@@ -148,14 +139,14 @@ def _count_before(sent: bytes, below: str) -> int | None:
 
 
 def _count_prefix(root: str, segments: list[str]) -> int:
-    """Return how many segments, after what comes before the first slash, are the prefix; 0 where it is not there."""
+    """Return the number of segments after the first slash that are the prefix; 0 if the path does not begin with it."""
     wanted = root.rstrip("/")
     if not wanted.startswith("/"):  # "db" for "/db"; uvicorn then makes the path "db/users"
         return 0
     number = wanted.count("/")
     if "/".join(segments[: number + 1]) != wanted:
         return 0
-    # uvicorn puts a prefix "/db/" in front of "/users" as it is: "/db//users".
+    # uvicorn puts the prefix "/db/" in front of "/users" unchanged: "/db//users".
     doubled = root.endswith("/") and len(segments) > number + 2 and not segments[number + 1]
     return number + doubled
 
@@ -169,7 +160,7 @@ def _prefix_of(split: SplitPath) -> str:
 
 
 def _as_path(encoded: str) -> str:
-    """Return the prefix as an absolute path that clients cannot take for anything else."""
+    """Return the prefix as an absolute path that clients cannot read as a host or as a relative path."""
     path = "/".join(map(_not_a_step, encoded.split("/")))
     if path.startswith("//"):
         return f"/%2F{path[2:]}"
@@ -177,7 +168,7 @@ def _as_path(encoded: str) -> str:
 
 
 def _encode(sent: bytes) -> str:
-    """Return the path in ASCII; what is percent-encoded already stays, and a lone `%` is encoded."""
+    """Return the path in ASCII. Percent-encoded characters are not encoded again; a lone `%` is encoded."""
     if _plain.fullmatch(sent):
         return sent.decode("ascii")
     return _lone_percent.sub("%25", quote(sent, safe=_SAFE))
@@ -188,12 +179,12 @@ def _decoded(sent: bytes) -> list[str]:
 
 
 def _text(sent: bytes) -> str:
-    """Decode as servers do: `urllib.parse.unquote`, in which bytes that are no UTF-8 become U+FFFD."""
+    """Return the decoded text as servers do, by `urllib.parse.unquote`: bytes that are not UTF-8 become U+FFFD."""
     return unquote_to_bytes(sent).decode("utf-8", "replace")
 
 
 def _replaced(text: str) -> str:
-    """Return the text as `_text` would have decoded it, for servers that keep bytes as surrogates."""
+    """Return the text as `_text` decodes it, because some servers keep bytes that are not UTF-8 as surrogates."""
     return text if text.isascii() else _to_bytes(text).decode("utf-8", "replace")
 
 

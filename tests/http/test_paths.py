@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from asgi_app.http.headers import header_text, raw_headers
-from asgi_app.http.paths import encoded_path, location, path_below, path_segment, segments_below
+from asgi_app.http.paths import encoded_path, location, path_segment, split_path
 
 
 def scope_of(path: str, raw: bytes | None, root: str = "") -> dict[str, Any]:
@@ -76,19 +76,18 @@ def link(path: str, raw: bytes | None, root: str) -> str:
 )
 def test_the_segments_below_the_prefix(path: str, raw: bytes | None, root: str, segments: list[str]) -> None:
     scope = scope_of(path, raw, root)
-    assert segments_below(scope) == segments
-    assert path_below(scope) == "".join(f"/{segment}" for segment in segments)
+    assert split_path(scope).segments == segments
 
 
 def test_a_parent_that_changes_the_scope_later_is_heard() -> None:
     scope = scope_of("/users/1", b"/users/1")
-    assert segments_below(scope) == ["users", "1"]
+    assert split_path(scope).segments == ["users", "1"]
     scope["path"] = "/animal/x"
-    assert segments_below(scope) == ["animal", "x"]
+    assert split_path(scope).segments == ["animal", "x"]
     scope["root_path"] = "/animal"
-    assert segments_below(scope) == ["x"]
+    assert split_path(scope).segments == ["x"]
     scope |= {"path": "/animal/a/b", "raw_path": b"/animal/a%2Fb"}
-    assert segments_below(scope) == ["a/b"]
+    assert split_path(scope).segments == ["a/b"]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +147,7 @@ def test_a_link_leads_back_to_the_same_prefix_and_key(tenant: str, key: str, has
     assert place.isprintable()
     assert not set(place) & set(' <>"\\^`{|}#?')
     assert unquote(place) == f"/{tenant}/users/{key}"
-    assert segments_below(scope_of(unquote(place), place.encode(), f"/{tenant}")) == ["users", key]
+    assert split_path(scope_of(unquote(place), place.encode(), f"/{tenant}")).segments == ["users", key]
 
 
 @hypothesis_settings(deadline=None, max_examples=300)
@@ -159,7 +158,7 @@ def test_any_scope_has_a_path_and_a_link_in_ascii(raw: bytes, path: str, root: s
     assert encoded_path(scope).isprintable()
     assert link(f"/{path}", raw, root).isprintable()
     assert not link(f"/{path}", raw, root).startswith("//")
-    assert isinstance(segments_below(scope), list)
+    assert isinstance(split_path(scope).segments, list)
 
 
 @pytest.mark.parametrize(
@@ -196,5 +195,5 @@ def test_any_text_can_be_a_header(value: str, sent: bytes) -> None:
 
 
 def test_a_key_that_is_no_utf_8_keeps_its_bytes() -> None:
-    (key,) = segments_below(scope_of("/\ufffd(", b"/%C3%28"))
+    (key,) = split_path(scope_of("/\ufffd(", b"/%C3%28")).segments
     assert key.encode("utf-8", "surrogateescape") == unquote_to_bytes("%C3%28")
