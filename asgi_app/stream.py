@@ -30,6 +30,7 @@ from asgi_app.errors import (
 from asgi_app.http.context import database_of, deadline_of, drain_of, row_sizes_of, settings_of
 from asgi_app.http.extensions import ABORT, UNSENT, StreamAborted
 from asgi_app.http.formats import FORMATS, MEDIA_TYPES, Gzip, RowFormat, named
+from asgi_app.http.headers import RAW_NO_STORE
 from asgi_app.http.requests import list_field, preferred
 from asgi_app.http.responses import problem_body
 from asgi_app.paging import PageReader, PageTimes
@@ -153,7 +154,7 @@ class RowStream:
         self._send_timeout = send_timeout
         self._headers = [
             (b"content-type", f"{form.media_type}{form.parameters}".encode()),
-            (b"cache-control", b"no-store"),
+            RAW_NO_STORE,
             (b"vary", vary.encode()),
         ]
         if gzip is not None:

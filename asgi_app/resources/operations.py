@@ -16,6 +16,7 @@ from asgi_app.driver.codec import timestamp_text
 from asgi_app.errors import Unauthorized
 from asgi_app.http.auth import bearer_token
 from asgi_app.http.context import database_of, drain_of, health_of, settings_of
+from asgi_app.http.headers import NO_STORE
 from asgi_app.http.paths import location
 from asgi_app.http.requests import list_field, preferred
 from asgi_app.http.responses import JsonResponse, json_response
@@ -76,7 +77,7 @@ async def metrics(request: Request) -> ASGIApp:
     database.publish_state()
     if preferred(list_field(request, "accept"), METRICS_MEDIA_TYPES) != "application/json":
         body = await to_thread.run_sync(database.metrics.text)
-        return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4, headers={"Cache-Control": "no-store", **VARY})
+        return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4, headers={**NO_STORE, **VARY})
     return json_response(await to_thread.run_sync(database.metrics.summary), headers=VARY)
 
 

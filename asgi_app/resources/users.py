@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from asgi_app.driver.codec import timestamp_text
 from asgi_app.errors import BatchTooLarge, FieldError, NotFound, ServiceError
 from asgi_app.http.context import database_of, deadline_of, page_tokens_of, queries_of, row_sizes_of, settings_of
-from asgi_app.http.headers import next_page
+from asgi_app.http.headers import NO_STORE, next_page
 from asgi_app.http.page_tokens import PagePosition
 from asgi_app.http.paths import location
 from asgi_app.http.requests import json_body, path_uuid
@@ -142,7 +142,7 @@ async def delete_user(request: Request) -> Response:
     """
     values = (path_uuid(request, "user_id"),)
     await database_of(request).execute(_queries(request).delete_if_exists, values, deadline=deadline_of(request))
-    return Response(status_code=204, headers={"Cache-Control": "no-store"})
+    return Response(status_code=204, headers=NO_STORE)
 
 
 async def create_users(request: Request) -> JsonResponse:

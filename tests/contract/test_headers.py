@@ -1,4 +1,4 @@
-"""The two headers a client may send with any request: X-Request-ID and X-Request-Timeout."""
+"""The header fields that any request may have: X-Request-ID and X-Request-Timeout."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("method", "path", "status"), ANSWERS)
 @pytest.mark.parametrize("sent", SANE)
-async def test_a_sane_request_id_is_answered(
+async def test_valid_request_id_is_returned(
     client: httpx.AsyncClient, sent: str, method: str, path: str, status: int
 ) -> None:
     response = await client.request(method, path, headers={"X-Request-ID": sent})
@@ -64,9 +64,7 @@ async def test_a_sane_request_id_is_answered(
 
 
 @pytest.mark.parametrize(("method", "path", "status"), ANSWERS)
-async def test_a_request_without_an_id_gets_a_new_one(
-    client: httpx.AsyncClient, method: str, path: str, status: int
-) -> None:
+async def test_missing_request_id_is_generated(client: httpx.AsyncClient, method: str, path: str, status: int) -> None:
     responses = [await client.request(method, path) for _ in range(2)]
     ids = [response.headers["x-request-id"] for response in responses]
     assert [response.status_code for response in responses] == [status] * 2
@@ -76,16 +74,14 @@ async def test_a_request_without_an_id_gets_a_new_one(
 
 @pytest.mark.parametrize("path", ["/livez", "/nowhere", "/users/stream"])
 @pytest.mark.parametrize("sent", INSANE, ids=ascii)
-async def test_a_request_id_that_is_not_sane_is_replaced(app: Starlette, sent: bytes, path: str) -> None:
+async def test_invalid_request_id_is_replaced(app: Starlette, sent: bytes, path: str) -> None:
     exchange = Exchange("GET", path, headers=[(b"x-request-id", sent)])
     await exchange.run(app)
     assert GENERATED.fullmatch(exchange.headers["x-request-id"])
 
 
 @pytest.mark.parametrize("path", ["/users?limit=1", "/nowhere", "/users/x", "/users/stream"])
-async def test_the_request_id_is_in_the_log_line_of_the_request(
-    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, path: str
-) -> None:
+async def test_request_id_is_logged(client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, path: str) -> None:
     caplog.set_level(logging.INFO, logger="asgi_app")
     request_id = uuid.uuid4().hex
     await client.get(path, headers={"X-Request-ID": request_id})
@@ -93,7 +89,7 @@ async def test_the_request_id_is_in_the_log_line_of_the_request(
     assert [line for line in lines if request_id in line] == lines != []
 
 
-async def test_a_path_cannot_write_lines_into_the_log(app: Starlette, caplog: pytest.LogCaptureFixture) -> None:
+async def test_path_cannot_inject_log_lines(app: Starlette, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="asgi_app")
     await Exchange("GET", "/x\r\nINFO forged \x1b[31m\u202e\u2028").run(app)
     assert all(record.getMessage().isprintable() for record in caplog.records)
@@ -106,26 +102,26 @@ ANYWHERE = ["/", "/livez", "/health", "/users", "/users/stream", "/users/x", "/n
 
 
 @pytest.mark.parametrize("sent", BAD_TIMEOUTS, ids=lambda text: text[:12])
-async def test_a_timeout_out_of_bounds_is_400_on_every_endpoint(client: httpx.AsyncClient, sent: str) -> None:
+async def test_timeout_out_of_bounds_is_400(client: httpx.AsyncClient, sent: str) -> None:
     for path in ANYWHERE:
         response = await client.get(path, headers={"X-Request-Timeout": sent})
         problem(response, 400, "invalid_header", "header.X-Request-Timeout")
 
 
 @pytest.mark.parametrize("sent", [b"\xd9\xa3", b"\xff", b"5\x00", b"\xc2\xb2"])
-async def test_a_timeout_in_other_digits_is_400(app: Starlette, sent: bytes) -> None:
+async def test_timeout_in_non_ascii_digits_is_400(app: Starlette, sent: bytes) -> None:
     exchange = Exchange("GET", "/users", headers=[(b"x-request-timeout", sent)])
     await exchange.run(app)
     assert exchange.status == 400
 
 
-async def test_two_timeouts_are_400(client: httpx.AsyncClient) -> None:
+async def test_repeated_timeout_is_400(client: httpx.AsyncClient) -> None:
     response = await client.get("/users", headers=[("X-Request-Timeout", "5"), ("X-Request-Timeout", "5")])
     problem(response, 400, "invalid_header", "header.X-Request-Timeout")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-async def test_a_write_with_a_bad_timeout_writes_nothing(
+async def test_write_with_bad_timeout_writes_nothing(
     client: httpx.AsyncClient, cql: Session, users: str, method: str
 ) -> None:
     user = await create(client)
@@ -138,12 +134,12 @@ async def test_a_write_with_a_bad_timeout_writes_nothing(
 
 
 @pytest.mark.parametrize("sent", ["300", "300.0", "299.999999999", "1", "0.9", "10", "007"])
-async def test_a_timeout_within_bounds_is_taken(client: httpx.AsyncClient, sent: str) -> None:
+async def test_timeout_within_bounds(client: httpx.AsyncClient, sent: str) -> None:
     for path in ("/", "/users", "/users/stream", "/health"):
         assert (await client.get(path, headers={"X-Request-Timeout": sent})).status_code == 200
 
 
-async def test_the_maximum_timeout_is_the_configured_one(node_address: tuple[str, int], keyspace: str) -> None:
+async def test_maximum_timeout_is_configurable(node_address: tuple[str, int], keyspace: str) -> None:
     bounded = settings_for(node_address, keyspace, request_timeout=5.0, max_request_timeout=7.5)
     async with serving(bounded) as (_, client):
         assert (await client.get("/users", headers={"X-Request-Timeout": "7.5"})).status_code == 200
@@ -172,7 +168,7 @@ DATA = [
 
 @every_loop
 @pytest.mark.parametrize(("method", "path", "body"), DATA)
-async def test_a_deadline_that_has_passed_is_504_and_nothing_was_sent(
+async def test_passed_deadline_is_504_and_sends_nothing(
     client: httpx.AsyncClient, cql: Session, users: str, method: str, path: str, body: Any
 ) -> None:
     before = count(cql, users)
@@ -182,9 +178,7 @@ async def test_a_deadline_that_has_passed_is_504_and_nothing_was_sent(
     assert (await client.get("/animal/never%20written")).json() == []
 
 
-async def test_a_write_whose_deadline_passed_was_not_sent_or_its_outcome_is_unknown(
-    client: httpx.AsyncClient, cql: Session, users: str
-) -> None:
+async def test_write_past_deadline_has_outcome(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     outcomes: dict[str, str | None] = {}
     for microseconds in range(50, 3000, 50):
         name = f"{uuid.uuid4()}"
@@ -203,7 +197,7 @@ async def test_a_write_whose_deadline_passed_was_not_sent_or_its_outcome_is_unkn
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_a_change_whose_deadline_passed_was_not_made_or_says_what_is_known(
+async def test_conditional_write_past_deadline_has_outcome(
     client: httpx.AsyncClient, cql: Session, users: str, method: str
 ) -> None:
     stored = cql.prepare(f"SELECT name FROM {users} WHERE id = ?")
@@ -224,7 +218,7 @@ async def test_a_change_whose_deadline_passed_was_not_made_or_says_what_is_known
     assert None in outcomes
 
 
-async def test_a_read_never_speaks_of_an_outcome(client: httpx.AsyncClient, cql: Session, users: str) -> None:
+async def test_read_has_no_outcome(client: httpx.AsyncClient, cql: Session, users: str) -> None:
     insert_users(cql, users, [1] * 200)
     for microseconds in range(100, 2000, 100):
         headers = {"X-Request-Timeout": f"0.{microseconds:06d}"}
@@ -233,7 +227,7 @@ async def test_a_read_never_speaks_of_an_outcome(client: httpx.AsyncClient, cql:
             problem(response, 504, "deadline_exceeded")
 
 
-async def test_a_deadline_bounds_the_wait_for_a_body(app: Starlette) -> None:
+async def test_deadline_bounds_body(app: Starlette) -> None:
     headers = [(b"content-type", b"application/json"), (b"x-request-timeout", b"0.05")]
     exchange = Exchange("POST", "/users", headers=headers, body=[b'{"name":'], whole=False)
     await exchange.run(app)
@@ -242,7 +236,7 @@ async def test_a_deadline_bounds_the_wait_for_a_body(app: Starlette) -> None:
     assert exchange.complete
 
 
-async def test_a_client_that_leaves_while_it_uploads_is_no_failure_of_ours(
+async def test_disconnect_during_upload_is_not_logged_as_error(
     app: Starlette, cql: Session, users: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = count(cql, users)

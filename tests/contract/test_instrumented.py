@@ -1,4 +1,4 @@
-"""Middleware that instrumentation puts into Starlette sees every request, whenever it is put there."""
+"""Middleware that instrumentation adds to Starlette sees every request, whenever it is added."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def nothing_seen() -> None:
 
 
 class Watching:
-    """Notes the path of each request."""
+    """Middleware that records the path of each request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -52,7 +52,7 @@ _init, _build, _call = Starlette.__init__, Starlette.build_middleware_stack, Sta
 
 
 def patch_init(patch: Monkey) -> None:
-    """As Sentry of old did, and as a subclass of Starlette does that takes its place."""
+    """Patch as old versions of Sentry did, and as a subclass of Starlette does that replaces it."""
 
     def init(app: Starlette, *args: Any, **options: Any) -> None:
         _init(app, *args, **options)
@@ -69,12 +69,12 @@ def patch_init_arguments(patch: Monkey) -> None:
 
 
 def patch_build(patch: Monkey) -> None:
-    """As OpenTelemetry does with FastAPI."""
+    """Patch as OpenTelemetry does for FastAPI."""
     patch.setattr(Starlette, "build_middleware_stack", lambda app: Watching(_build(app)))
 
 
 def patch_call(patch: Monkey) -> None:
-    """As Sentry does."""
+    """Patch as Sentry does."""
 
     async def call(app: Starlette, scope: Scope, receive: Receive, send: Send) -> None:
         await Watching(lambda *args: _call(app, *args))(scope, receive, send)
@@ -96,7 +96,7 @@ def wrap_build_of_the_object(app: Starlette) -> None:
 
 
 def insert_and_build(app: Starlette) -> None:
-    """As `StarletteInstrumentor.uninstrument_app` builds the stack."""
+    """Build the stack as `StarletteInstrumentor.uninstrument_app` does."""
     insert_middleware(app)
     app.middleware_stack = app.build_middleware_stack()
 
@@ -118,7 +118,7 @@ async def ask(client: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize("changes", [{}, ALL_ORIGINS], ids=["plain", "cors"])
 @pytest.mark.parametrize("change", [patch_init, patch_init_arguments, patch_build, patch_call])
-async def test_patched_before_the_application_is_made(
+async def test_patched_before_create_app(
     settings: Settings, monkeypatch: Monkey, change: Callable[[Monkey], None], changes: dict[str, Any]
 ) -> None:
     change(monkeypatch)
@@ -126,7 +126,7 @@ async def test_patched_before_the_application_is_made(
 
 
 @pytest.mark.parametrize("change", [patch_build, patch_call])
-async def test_patched_after_the_application_was_made(
+async def test_patched_after_create_app(
     settings: Settings, monkeypatch: Monkey, change: Callable[[Monkey], None]
 ) -> None:
     app = create_app(settings)
@@ -135,7 +135,7 @@ async def test_patched_after_the_application_was_made(
 
 
 @pytest.mark.parametrize("change", [add_middleware, insert_middleware, wrap_build_of_the_object, insert_and_build])
-async def test_added_after_the_application_was_made(settings: Settings, change: Callable[[Starlette], None]) -> None:
+async def test_added_after_create_app(settings: Settings, change: Callable[[Starlette], None]) -> None:
     app = create_app(settings)
     change(app)
     await _every_request_is_seen(app)
@@ -149,7 +149,7 @@ async def _every_request_is_seen(app: Starlette) -> None:
 
 
 @pytest.mark.parametrize("change", [insert_and_build, insert_and_reset, wrap_and_reset, None])
-async def test_put_there_after_the_first_request(
+async def test_added_after_first_request(
     settings: Settings, monkeypatch: Monkey, change: Callable[[Starlette], None] | None
 ) -> None:
     app = create_app(settings)
@@ -179,7 +179,7 @@ def instrumentor() -> Iterator[StarletteInstrumentor]:
 @pytest.mark.parametrize("otel", [False, True])
 @pytest.mark.parametrize("changes", [{}, ALL_ORIGINS], ids=["plain", "cors"])
 @pytest.mark.parametrize("way", ["all", "one"])
-async def test_with_opentelemetrys_instrumentation_each_request_is_one_server_span(
+async def test_opentelemetry_instrumentation_one_server_span(
     settings: Settings,
     spans: InMemorySpanExporter,
     instrumentor: StarletteInstrumentor,

@@ -1,4 +1,4 @@
-"""The application's life: not started, started, started twice over, ended."""
+"""The lifespan: before it, during it, started again, and after it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ UNSTARTED = [("GET", "/"), ("GET", "/health"), ("GET", "/users"), ("POST", "/use
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("method", "path"), UNSTARTED)
-async def test_without_its_lifespan_the_application_says_what_to_add(
-    settings: Settings, method: str, path: str
-) -> None:
+async def test_503_without_lifespan(settings: Settings, method: str, path: str) -> None:
     async with client_of(create_app(settings)) as client:
         found = problem(await client.request(method, path), 503, "lifespan_not_started")
     assert "async with app.router.lifespan_context(app):" in found["detail"]
@@ -42,14 +40,14 @@ async def test_without_its_lifespan_the_application_says_what_to_add(
 
 
 @pytest.mark.anyio
-async def test_mounted_in_a_parent_without_lifespan_it_says_what_to_add(settings: Settings) -> None:
+async def test_503_in_parent_without_lifespan(settings: Settings) -> None:
     parent = Starlette(routes=[Mount("/api", create_app(settings))])
     async with parent.router.lifespan_context(parent), client_of(parent) as client:
         problem(await client.get("/api/users"), 503, "lifespan_not_started")
 
 
 @pytest.mark.anyio
-async def test_mounted_in_a_parent_that_runs_its_lifespan_it_serves_below_the_prefix(settings: Settings) -> None:
+async def test_mounted_in_parent_with_lifespan(settings: Settings) -> None:
     app = create_app(settings)
 
     @asynccontextmanager
@@ -68,7 +66,7 @@ async def test_mounted_in_a_parent_that_runs_its_lifespan_it_serves_below_the_pr
 
 
 @pytest.mark.anyio
-async def test_an_application_may_be_started_again_and_is_not_started_between(settings: Settings) -> None:
+async def test_restart(settings: Settings) -> None:
     app = create_app(settings)
     async with client_of(app) as client:
         for _ in range(2):
@@ -79,9 +77,7 @@ async def test_an_application_may_be_started_again_and_is_not_started_between(se
 
 @pytest.mark.anyio
 @every_loop
-async def test_two_applications_in_one_process_do_not_disturb_each_other(
-    settings: Settings, node_address: tuple[str, int], cql: Session
-) -> None:
+async def test_two_applications_in_one_process(settings: Settings, node_address: tuple[str, int], cql: Session) -> None:
     with own_keyspace(cql) as other:
         async with serving(settings) as (_, one):
             async with serving(settings_for(node_address, other, max_body_bytes=500)) as (_, two):
@@ -100,9 +96,7 @@ async def test_two_applications_in_one_process_do_not_disturb_each_other(
 
 
 @pytest.mark.anyio
-async def test_tokens_outlive_the_process_where_keys_are_configured(
-    node_address: tuple[str, int], keyspace: str
-) -> None:
+async def test_page_tokens_outlive_process_with_configured_keys(node_address: tuple[str, int], keyspace: str) -> None:
     from asgi_app.settings import Secret
 
     old, new = Secret("o" * 32), Secret("n" * 32)
@@ -121,7 +115,7 @@ POOLS_OF_THE_LOOP = ("asyncio_", "AnyIO worker thread", "Trio thread")
 
 
 async def _use(settings: Settings, open_threads: list[int]) -> None:
-    """Start, serve bursts of everything, end."""
+    """Start the application, serve bursts of requests of every kind, and stop it."""
     async with serving(settings) as (app, client):
         for _ in range(3):
             async with anyio.create_task_group() as tasks:
@@ -147,9 +141,7 @@ def _task_count() -> int:
 
 
 @pytest.mark.parametrize(("backend", "options"), LOOPS.values(), ids=LOOPS)
-def test_threads_are_bounded_while_it_runs_and_gone_when_it_has_ended(
-    settings: Settings, cql: Session, backend: str, options: dict[str, Any]
-) -> None:
+def test_threads_are_bounded_and_end(settings: Settings, cql: Session, backend: str, options: dict[str, Any]) -> None:
     before = set(threading.enumerate())
     while_open: list[int] = []
     anyio.run(_use, settings, while_open, backend=backend, backend_options=options)
@@ -169,7 +161,7 @@ def _extra(before: set[threading.Thread]) -> list[threading.Thread]:
 
 
 @pytest.mark.anyio
-async def test_no_task_of_the_application_is_left_when_it_has_ended(settings: Settings) -> None:
+async def test_no_task_is_left(settings: Settings) -> None:
     before = asyncio.all_tasks()
     async with serving(settings) as (_, client):
         await create(client)
@@ -178,7 +170,7 @@ async def test_no_task_of_the_application_is_left_when_it_has_ended(settings: Se
 
 
 @pytest.mark.anyio
-async def test_while_cassandra_is_away_the_service_runs_and_says_so(unused_port: int, keyspace: str) -> None:
+async def test_serves_while_cassandra_is_down(unused_port: int, keyspace: str) -> None:
     async with serving(settings_for(("127.0.0.1", unused_port), keyspace)) as (_, client):
         health = await client.get("/health")
         assert health.status_code == 503
@@ -201,5 +193,5 @@ async def test_while_cassandra_is_away_the_service_runs_and_says_so(unused_port:
 
 @pytest.fixture
 def unused_port() -> int:
-    """A port where nothing listens."""
+    """Return a port on which nothing listens."""
     return free_port()

@@ -1,4 +1,4 @@
-"""Which methods each path answers, and what is answered where there is none."""
+"""Methods of each path, and the responses to other methods and paths."""
 
 from __future__ import annotations
 
@@ -53,9 +53,7 @@ MORE_READABLE = [
 
 
 @pytest.mark.parametrize(("path", "method"), REFUSED)
-async def test_a_method_a_path_has_not_is_405_naming_those_it_has(
-    client: httpx.AsyncClient, path: str, method: str
-) -> None:
+async def test_method_not_allowed(client: httpx.AsyncClient, path: str, method: str) -> None:
     response = await client.request(method, path)
     if method == "HEAD":
         assert (response.status_code, response.content) == (405, b"")
@@ -65,9 +63,7 @@ async def test_a_method_a_path_has_not_is_405_naming_those_it_has(
 
 
 @pytest.mark.parametrize("path", READABLE + MORE_READABLE)
-async def test_head_answers_what_get_does_without_the_body(
-    client: httpx.AsyncClient, cql: Session, users: str, path: str
-) -> None:
+async def test_head_is_get_without_body(client: httpx.AsyncClient, cql: Session, users: str, path: str) -> None:
     insert_users(cql, users, [1] * 3)
     got = await client.get(path)
     asked = await client.head(path)
@@ -81,7 +77,7 @@ async def test_head_answers_what_get_does_without_the_body(
 
 
 @pytest.mark.parametrize("path", ["/users/{id}", "/animal/{genus}/aluco"])
-async def test_head_of_a_row_answers_the_headers_of_get(client: httpx.AsyncClient, path: str) -> None:
+async def test_head_of_row_has_headers_of_get(client: httpx.AsyncClient, path: str) -> None:
     user = await create(client)
     genus = uuid.uuid4().hex
     await client.post("/animal", json=OWL | {"genus": genus})
@@ -124,19 +120,19 @@ NOWHERE = [
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("path", NOWHERE, ids=ascii)
-async def test_a_path_that_is_not_there_is_404(client: httpx.AsyncClient, path: str, method: str) -> None:
+async def test_unknown_path_is_404(client: httpx.AsyncClient, path: str, method: str) -> None:
     problem(await client.request(method, f"http://localhost:8000{path}", json=ADA), 404, "not_found")
 
 
 @pytest.mark.parametrize("path", READABLE)
-async def test_a_range_is_ignored(client: httpx.AsyncClient, path: str) -> None:
+async def test_range_is_ignored(client: httpx.AsyncClient, path: str) -> None:
     plain, ranged = await client.get(path), await client.get(path, headers={"Range": "bytes=0-3"})
     assert ranged.status_code == plain.status_code
     assert "content-range" not in ranged.headers
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null"])
-async def test_there_is_no_cors_unless_configured(client: httpx.AsyncClient, origin: str) -> None:
+async def test_no_cors_by_default(client: httpx.AsyncClient, origin: str) -> None:
     asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
     for method in ("GET", "OPTIONS"):
         response = await client.request(method, "/users", headers=asked)
@@ -148,18 +144,18 @@ def _without_id(response: httpx.Response) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", ["/livez/", "/readyz/", "/health/", "/metrics/", "/users/", "/animal/Strix/"])
-async def test_a_slash_too_many_is_named(client: httpx.AsyncClient, path: str) -> None:
+async def test_trailing_slash_hint(client: httpx.AsyncClient, path: str) -> None:
     found = problem(await client.get(path), 404, "not_found")
     assert "without the slash at the end" in found["detail"]
 
 
 @pytest.mark.parametrize("path", ["/nowhere/", "/livez//", "/users%2F", "/a/b/c/d/"])
-async def test_a_slash_is_not_blamed_where_the_path_is_not_there_either(client: httpx.AsyncClient, path: str) -> None:
+async def test_no_trailing_slash_hint_for_unknown_path(client: httpx.AsyncClient, path: str) -> None:
     found = problem(await client.get(path), 404, "not_found")
     assert "slash" not in found["detail"]
 
 
-async def test_the_check_of_a_load_balancer_is_shown_the_probes(client: httpx.AsyncClient, app: Starlette) -> None:
+async def test_options_hint_names_probes(client: httpx.AsyncClient, app: Starlette) -> None:
     found = problem(await client.request("OPTIONS", "/"), 405, "method_not_allowed")
     assert "GET /livez" in found["detail"]
     assert "livez" not in problem(await client.request("OPTIONS", "/users"), 405, "method_not_allowed")["detail"]

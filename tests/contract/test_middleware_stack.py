@@ -1,4 +1,4 @@
-"""Whatever stands around the router, and whether requests take the short way to it or Starlette's: the same answers."""
+"""Responses are the same in every middleware stack: added middleware and handlers, debug, CORS, mounted in a parent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 PAGE = "https://app.example.org"
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 SAME = {"X-Request-ID": "the-same"}
-"""So that answers differ in nothing."""
+"""A fixed request id, so that responses are equal."""
 
 
 # --- routes that a user adds
@@ -59,7 +59,7 @@ async def is_full(request: Request) -> Response:
 
 
 async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
-    """Begins an answer, and fails."""
+    """Begin a response, then fail."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     raise RuntimeError("too late for an answer")
 
@@ -84,7 +84,7 @@ def with_own_routes(app: Starlette) -> Starlette:
 
 
 class Watched:
-    """Middleware of a user's, which leaves a header on every answer."""
+    """A user's middleware, which adds a header field to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -99,7 +99,7 @@ class Watched:
 
 
 class OwnError(Exception):
-    """Of a user's, whose handler knows it."""
+    """A user's exception, which has a handler."""
 
 
 async def own_error(request: Request, error: Exception) -> Response:
@@ -127,7 +127,7 @@ def everything(app: Starlette) -> None:
 
 
 def asked_before_it_starts(app: Starlette) -> None:
-    """Starlette builds its stack when the first request comes; see `surroundings`."""
+    """Change nothing: `clients` sends a request before the lifespan starts, so that Starlette builds its stack then."""
 
 
 SURROUNDINGS: dict[str, tuple[Callable[[Starlette], None], dict[str, Any]]] = {
@@ -150,7 +150,7 @@ def made(name: str, settings: Settings) -> Starlette:
 
 @pytest.fixture(scope="module")
 async def clients(anyio_backend: Any, settings: Settings) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
-    """A started service for each surrounding."""
+    """Yield a client of a started service for each of `SURROUNDINGS`."""
     async with AsyncExitStack() as opened:
         found = {}
         for name in SURROUNDINGS:
@@ -174,7 +174,7 @@ def bugs_are_expected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def comparable(response: httpx.Response) -> tuple[int, list[tuple[str, str]], bytes]:
-    """All of an answer but what the surroundings are there to add."""
+    """Return the parts of a response that must not depend on the surroundings."""
     headers = [(name, without_origin(value) if name == "vary" else value) for name, value in response.headers.items()]
     return response.status_code, sorted(set(headers) - {("x-watched", "yes"), ("vary", "")}), response.content
 
@@ -223,7 +223,7 @@ REQUESTS: list[tuple[str, str, dict[str, Any], int, str | None]] = [
 @pytest.mark.parametrize(
     ("method", "target", "options", "status", "code"), REQUESTS, ids=[f"{one[0]} {one[1]} {one[3]}" for one in REQUESTS]
 )
-async def test_whatever_stands_around_the_answer_is_the_same(
+async def test_same_response_in_every_stack(
     clients: dict[str, httpx.AsyncClient],
     user_id: str,
     method: str,
@@ -249,8 +249,8 @@ async def test_whatever_stands_around_the_answer_is_the_same(
 
 
 @pytest.mark.parametrize("name", SURROUNDINGS)
-async def test_an_answer_that_has_begun_is_cut_by_the_error(settings: Settings, name: str) -> None:
-    """So that the server closes the connection, and no client takes half an answer for a whole one."""
+async def test_error_after_response_start_breaks_response_off(settings: Settings, name: str) -> None:
+    """The server must close the connection, so that no client takes half a response for a whole one."""
     app = made(name, settings)
     async with app.router.lifespan_context(app):
         for _ in range(2):
@@ -264,7 +264,7 @@ async def test_an_answer_that_has_begun_is_cut_by_the_error(settings: Settings, 
 
 
 @pytest.mark.parametrize("name", SURROUNDINGS)
-async def test_before_the_lifespan_and_after_it_the_answer_is_503(settings: Settings, name: str) -> None:
+async def test_503_before_and_after_lifespan(settings: Settings, name: str) -> None:
     app = made(name, settings)
     async with client_of(app) as client:
         before = await client.get("/users", headers=SAME)
@@ -276,13 +276,13 @@ async def test_before_the_lifespan_and_after_it_the_answer_is_503(settings: Sett
 
 
 @pytest.mark.parametrize("name", SURROUNDINGS)
-async def test_a_method_that_an_added_route_has_not_is_405(clients: dict[str, httpx.AsyncClient], name: str) -> None:
+async def test_added_route_405(clients: dict[str, httpx.AsyncClient], name: str) -> None:
     response = await clients[name].post("/mine/answers/x")
     problem(response, 405, "method_not_allowed")
     assert sorted(response.headers["allow"].split(", ")) == ["GET", "HEAD"]
 
 
-async def test_an_added_handler_answers_what_it_is_for(settings: Settings) -> None:
+async def test_added_exception_handler(settings: Settings) -> None:
     async def raises(request: Request) -> Response:
         raise OwnError("of mine")
 
@@ -302,7 +302,7 @@ async def test_an_added_handler_answers_what_it_is_for(settings: Settings) -> No
         problem(await client.get(f"/users/{UNKNOWN_ID}"), 404, "not_found")
 
 
-async def test_a_handler_that_replaces_the_services_own_answers(settings: Settings) -> None:
+async def test_replaced_exception_handler(settings: Settings) -> None:
     app = create_app(settings)
     own = [kind for kind in app.exception_handlers if isinstance(kind, type) and issubclass(NotFound, kind)]
     app.add_exception_handler(own[0], own_error)
@@ -311,7 +311,7 @@ async def test_a_handler_that_replaces_the_services_own_answers(settings: Settin
         assert (response.status_code, response.text[:9]) == (418, "own error")
 
 
-async def test_middleware_that_answers_itself_keeps_requests_out(settings: Settings) -> None:
+async def test_added_middleware_that_responds(settings: Settings) -> None:
     class Closed:
         def __init__(self, app: ASGIApp, status: int) -> None:
             self.app, self.status = app, status
@@ -328,8 +328,8 @@ async def test_middleware_that_answers_itself_keeps_requests_out(settings: Setti
         assert [(await client.get(target)).status_code for target in ("/livez", "/users", "/nowhere")] == [451] * 3
 
 
-async def test_once_it_serves_no_middleware_can_be_added(clients: dict[str, httpx.AsyncClient]) -> None:
-    """Starlette says so, and so it does on the short way: middleware that is silently left out would be worse."""
+async def test_middleware_cannot_be_added_after_first_request(clients: dict[str, httpx.AsyncClient]) -> None:
+    """Starlette raises, because middleware added then would never run."""
     app: Any = clients["as made"]._transport.app  # type: ignore[attr-defined]
     await clients["as made"].get("/livez")
     with pytest.raises(RuntimeError, match="Cannot add middleware"):
@@ -351,10 +351,10 @@ PARENTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("options", PARENTS.values(), ids=PARENTS)
-async def test_two_services_below_one_parent_answer_as_they_do_alone(
+async def test_two_mounted_services_respond_as_alone(
     clients: dict[str, httpx.AsyncClient], settings: Settings, user_id: str, options: dict[str, Any]
 ) -> None:
-    """One goes the short way, the other Starlette's; what the parent's handlers are for is the parent's alone."""
+    """A parent's exception handlers are not used for errors of the services."""
     short, long = made("as made", settings), made("handler", settings)
     mounts = [Mount("/short", short), Mount("/long", long), Route("/own/{name}", finds_nothing)]
     parent = Starlette(routes=mounts, lifespan=lifespan_of(short, long), **options)

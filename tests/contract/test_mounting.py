@@ -1,4 +1,4 @@
-"""Inside a parent application: below a prefix, beside another of its kind, on a session that is the parent's."""
+"""Mounted in a parent application: below a prefix, beside a second service, on the parent's session."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.fixture
 def environment(node_address: tuple[str, int], keyspace: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the examples read."""
+    """Set the environment variables that the examples read."""
     monkeypatch.setenv("CASSANDRA_HOSTS", f"{node_address[0]}:{node_address[1]}")
     monkeypatch.setenv("CASSANDRA_KEYSPACE", keyspace)
 
 
 @pytest.fixture(scope="module")
 def archive(cql: Session) -> Iterator[str]:
-    """Another keyspace."""
+    """Yield the name of a second keyspace."""
     with own_keyspace(cql) as name:
         yield name
 
 
 @asynccontextmanager
 async def running(app: Any, **transport: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of any ASGI application, whose lifespan is run as uvicorn runs it."""
+    """Yield a client of an ASGI application; run the lifespan as uvicorn does."""
     config = uvicorn.Config(app, lifespan="on", log_config=None)
     config.load()
     lifespan = LifespanOn(config)
@@ -69,7 +69,7 @@ def example(name: str) -> dict[str, Any]:
 
 
 async def walks(client: httpx.AsyncClient, prefix: str) -> None:
-    """A user's life below the prefix, by nothing but the links that the service gives."""
+    """Create, list and delete a user below the prefix, using only links of the responses."""
     created = [(await client.post(f"{prefix}/users", json=ADA)).headers["location"] for _ in range(3)]
     assert all(place.startswith(f"{prefix}/users/") for place in created)
     for place in created:
@@ -85,28 +85,28 @@ async def walks(client: httpx.AsyncClient, prefix: str) -> None:
 
 
 @pytest.mark.usefixtures("environment")
-async def test_the_example_of_a_starlette_parent() -> None:
+async def test_example_starlette_parent() -> None:
     async with running(example("mount_in_starlette")["app"]) as client:
         assert (await client.get("/")).text == "the parent's own page"
         await walks(client, "/db")
 
 
 @pytest.mark.usefixtures("environment")
-async def test_the_example_of_a_fastapi_parent_with_its_own_session() -> None:
+async def test_example_fastapi_parent_with_own_session() -> None:
     async with running(example("mount_in_fastapi")["app"]) as client:
         await walks(client, "/db")
         assert (await client.get("/release")).json()["release"]
 
 
 @pytest.mark.usefixtures("environment")
-async def test_the_example_of_a_plain_asgi_parent() -> None:
+async def test_example_plain_asgi_parent() -> None:
     async with running(example("bare_router")["app"]) as client:
         assert (await client.get("/elsewhere")).text == "nothing here"
         await walks(client, "/db")
 
 
 @pytest.mark.usefixtures("environment")
-async def test_the_example_of_two_databases(archive: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_example_two_databases(archive: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARCHIVE_KEYSPACE", archive)
     async with running(example("two_databases")["build"]()) as client:
         kept = [await create(client, prefix="/archive") for _ in range(2)]
@@ -117,7 +117,7 @@ async def test_the_example_of_two_databases(archive: str, monkeypatch: pytest.Mo
         problem(elsewhere, 422, "invalid_page_state", "query.page_state")
 
 
-async def test_a_prefix_of_a_proxy_is_in_every_link(settings: Settings) -> None:
+async def test_links_have_proxy_prefix(settings: Settings) -> None:
     app = create_app(settings)
     async with running(app), client_of(app, root_path="/behind") as client:
         created = await client.post("/behind/users", json=ADA)
@@ -125,7 +125,7 @@ async def test_a_prefix_of_a_proxy_is_in_every_link(settings: Settings) -> None:
         assert (await client.get(created.headers["location"])).status_code == 200
 
 
-async def test_prefixes_add_up(settings: Settings) -> None:
+async def test_links_have_proxy_and_mount_prefix(settings: Settings) -> None:
     app = create_app(settings)
     inner = Starlette(routes=[Mount("/inner", app)])
     outer = Starlette(routes=[Mount("/outer", inner)], lifespan=lifespan_of(app))
@@ -137,11 +137,11 @@ async def test_prefixes_add_up(settings: Settings) -> None:
 
 
 def named_tuples(session: Session) -> None:
-    """A session as the driver makes it."""
+    """Yield a session with the driver's defaults."""
 
 
 def dictionaries(session: Session) -> None:
-    """A session with a setting of its own, which makes its cluster refuse execution profiles from then on."""
+    """Yield a session with a setting of its own, after which its cluster refuses execution profiles."""
     session.row_factory = dict_factory
 
 
@@ -153,7 +153,7 @@ def own_session(node_address: tuple[str, int]) -> Iterator[Session]:
 
 
 @pytest.mark.parametrize("use", [named_tuples, dictionaries])
-async def test_a_session_that_is_handed_in_is_used_and_left_as_it_was(
+async def test_borrowed_session_is_unchanged(
     node_address: tuple[str, int], keyspace: str, own_session: Session, use: Callable[[Session], None]
 ) -> None:
     use(own_session)
@@ -175,7 +175,7 @@ async def test_a_session_that_is_handed_in_is_used_and_left_as_it_was(
     assert set(own_session.get_pool_state()) == set(connections)
 
 
-async def test_two_applications_share_one_session(keyspace: str, archive: str, own_session: Session) -> None:
+async def test_two_applications_share_session(keyspace: str, archive: str, own_session: Session) -> None:
     apps = [create_app(Settings(cassandra_keyspace=name), session=own_session) for name in (keyspace, archive)]
     parent = Starlette(routes=[Mount("/a", apps[0]), Mount("/b", apps[1])], lifespan=lifespan_of(*apps))
     async with running(parent) as client:
@@ -184,14 +184,14 @@ async def test_two_applications_share_one_session(keyspace: str, archive: str, o
         problem(await client.get(f"/a/users/{kept['id']}"), 404, "not_found")
 
 
-async def test_what_is_no_session_is_refused_when_the_application_starts(settings: Settings) -> None:
+async def test_wrong_session_type_fails_startup(settings: Settings) -> None:
     app = create_app(settings, session=object())
     with pytest.raises(TypeError, match=r"must be a cassandra\.cluster\.Session, not object"):
         async with app.router.lifespan_context(app):
             pytest.fail("it started")
 
 
-async def test_a_session_that_its_owner_closed_is_a_503(settings: Settings, own_session: Session) -> None:
+async def test_closed_borrowed_session_is_503(settings: Settings, own_session: Session) -> None:
     async with running(create_app(settings, session=own_session)) as client:
         assert (await client.get("/users")).status_code == 200
         own_session.shutdown()
@@ -213,7 +213,7 @@ async def pass_on(request: Request, call_next: Any) -> Any:
     [Middleware(BaseHTTPMiddleware, dispatch=pass_on), Middleware(GZipMiddleware, minimum_size=1)],
     ids=["BaseHTTPMiddleware", "GZipMiddleware"],
 )
-async def test_middleware_of_the_parent_does_not_break_streams(
+async def test_streams_through_parent_middleware(
     settings: Settings, cql: Session, users: str, middleware: Middleware
 ) -> None:
     app = create_app(settings)
@@ -227,7 +227,7 @@ async def test_middleware_of_the_parent_does_not_break_streams(
         assert app.state.database.open_streams == 0
 
 
-def test_every_example_is_run_by_a_test() -> None:
+def test_every_example_is_tested() -> None:
     here = Path(sys.modules[__name__].__file__ or "").parents[1]
     tests = "".join(
         file.read_text() for folder in ("contract", "process") for file in (here / folder).glob("test_*.py")

@@ -1,4 +1,4 @@
-"""Who owns a started application: its process, its event loop and its lifespan's entry. Others are refused at once."""
+"""Ownership of a started application: other processes, event loops and lifespan entries are refused at once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OTHER_LOOPS: tuple[tuple[str, dict[str, Any]], ...] = (("asyncio", {}), ("asynci
 
 
 async def elsewhere(function: Callable[..., Awaitable[Any]], *args: Any) -> list[Any]:
-    """Call a function on new event loops of each kind, in other threads, and return what each gave or raised."""
+    """Call a function on new event loops of each kind, in other threads, and return each result or exception."""
 
     async def call() -> Any:
         try:
@@ -49,7 +49,7 @@ async def get(app: Any, path: str, method: str = "GET", **more: Any) -> httpx.Re
 
 
 async def in_a_task(function: Callable[..., Awaitable[Any]], *args: Any) -> None:
-    """Await the function in a task that ends with it, as pytest-asyncio runs each half of a fixture."""
+    """Await the function in a task of its own, as pytest-asyncio runs each half of a fixture."""
 
     async def run() -> None:
         await function(*args)
@@ -60,9 +60,7 @@ async def in_a_task(function: Callable[..., Awaitable[Any]], *args: Any) -> None
 
 @pytest.mark.anyio
 @every_loop
-async def test_requests_on_another_loop_are_refused_and_the_owner_goes_on(
-    settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_requests_on_another_loop_are_refused(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     async with serving(settings) as (app, client):
         for method, path, body in (
             ("GET", "/users?limit=1", None),
@@ -84,7 +82,7 @@ async def test_requests_on_another_loop_are_refused_and_the_owner_goes_on(
 
 @pytest.mark.anyio
 @every_loop
-async def test_the_database_itself_is_for_its_own_loop(settings: Settings) -> None:
+async def test_database_refuses_another_loop(settings: Settings) -> None:
     async with serving(settings) as (app, _):
         database: Database = app.state.database
         calls: list[Callable[[], Awaitable[Any]]] = [
@@ -102,7 +100,7 @@ async def test_the_database_itself_is_for_its_own_loop(settings: Settings) -> No
 
 @pytest.mark.anyio
 @every_loop
-async def test_a_second_entry_is_refused_and_the_first_goes_on(settings: Settings) -> None:
+async def test_second_entry_is_refused(settings: Settings) -> None:
     app = create_app(settings)
 
     async def enter() -> None:
@@ -118,7 +116,7 @@ async def test_a_second_entry_is_refused_and_the_first_goes_on(settings: Setting
 
 @pytest.mark.anyio
 @every_loop
-async def test_of_two_entries_at_once_one_starts(settings: Settings) -> None:
+async def test_concurrent_entries(settings: Settings) -> None:
     app = create_app(settings)
     entered: list[AbstractAsyncContextManager[Any]] = []
     refused: list[AlreadyStarted] = []
@@ -141,7 +139,7 @@ async def test_of_two_entries_at_once_one_starts(settings: Settings) -> None:
 
 @pytest.mark.anyio
 @every_loop
-async def test_it_is_started_again_on_the_same_loop_and_on_others(settings: Settings) -> None:
+async def test_restart_on_same_and_other_loops(settings: Settings) -> None:
     app = create_app(settings)
 
     async def serve_once() -> list[int]:
@@ -158,7 +156,7 @@ async def test_it_is_started_again_on_the_same_loop_and_on_others(settings: Sett
 @pytest.mark.anyio
 @every_loop
 @pytest.mark.parametrize("what", ["lifespan", "lifespan_of", "database"])
-async def test_it_may_be_entered_in_one_task_and_left_in_another(settings: Settings, what: str) -> None:
+async def test_enter_and_leave_in_different_tasks(settings: Settings, what: str) -> None:
     app = create_app(settings)
     parent = Starlette(routes=[Mount("/db", app)], lifespan=lifespan_of(app))
     contexts: dict[str, AbstractAsyncContextManager[Any]] = {
@@ -177,8 +175,8 @@ async def test_it_may_be_entered_in_one_task_and_left_in_another(settings: Setti
     problem(await get(app, "/users"), 503, "lifespan_not_started")
 
 
-def test_each_step_may_be_a_task_and_each_loop_has_its_turn(settings: Settings) -> None:
-    """As in a test suite that calls `run_until_complete` for each step."""
+def test_each_step_in_its_own_task_and_loop(settings: Settings) -> None:
+    """Test suites that call `run_until_complete` for each step do this."""
     owner, other = asyncio.new_event_loop(), asyncio.new_event_loop()
     app = create_app(settings)
     context = app.router.lifespan_context(app)
@@ -197,7 +195,7 @@ def test_each_step_may_be_a_task_and_each_loop_has_its_turn(settings: Settings) 
 
 @pytest.mark.anyio
 @every_loop
-async def test_a_lifespan_left_by_an_error_or_a_cancellation_closes_its_session(settings: Settings) -> None:
+async def test_error_or_cancellation_closes_session(settings: Settings) -> None:
     app = create_app(settings)
     with pytest.raises(ZeroDivisionError):
         async with app.router.lifespan_context(app):
@@ -215,7 +213,7 @@ async def test_a_lifespan_left_by_an_error_or_a_cancellation_closes_its_session(
 
 @pytest.mark.anyio
 @every_loop
-async def test_a_database_that_was_closed_says_so(settings: Settings) -> None:
+async def test_closed_database(settings: Settings) -> None:
     async with Database.open(settings) as database:
         await database.ping(Deadline.after(5))
     with pytest.raises(ShuttingDown, match="was closed"):

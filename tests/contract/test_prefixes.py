@@ -1,4 +1,4 @@
-"""Below prefixes that cannot stand in a header as they are, and below parents that rewrite one of the two paths."""
+"""Prefixes that must be encoded in header fields, and parents that rewrite only one of the two paths."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def database(settings: Settings) -> AsyncIterator[Starlette]:
-    """A started application, to be put below any parent."""
+    """Yield a started application, for any parent."""
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         yield app
@@ -40,18 +40,18 @@ def asking(client: httpx.AsyncClient) -> Ask:
 
 
 @pytest.mark.parametrize("prefix", ODD_PREFIXES.values(), ids=ODD_PREFIXES)
-async def test_every_link_below_an_odd_mount_leads_back(database: Starlette, prefix: str) -> None:
+async def test_links_below_odd_mount(database: Starlette, prefix: str) -> None:
     async with client_of(Starlette(routes=[Mount("/{tenant}", database)])) as client:
         await walk(asking(client), prefix)
 
 
-async def test_odd_mounts_add_up(database: Starlette) -> None:
+async def test_links_below_nested_odd_mounts(database: Starlette) -> None:
     inner = Starlette(routes=[Mount("/{inner}", database)])
     async with client_of(Starlette(routes=[Mount("/{outer}", inner)])) as client:
         await walk(asking(client), "/%E2%82%AC/a%20%25b")
 
 
-async def test_a_link_never_names_another_host(database: Starlette) -> None:
+async def test_link_never_names_another_host(database: Starlette) -> None:
     async with client_of(Starlette(routes=[Mount("/{anything:path}/at", database)])) as client:
         await walk(asking(client), "/x/%2F/y/at")
         created = await asking(client)("POST", "//evil.example/at/users", ADA)
@@ -62,7 +62,7 @@ async def test_a_link_never_names_another_host(database: Starlette) -> None:
 @pytest.mark.parametrize(
     "root_path", ["/€", "/ü", "/a b", '/a>b"', "/a\r\nSet-Cookie: x=y", "/100%", "/\udcff", "/a?b#c"]
 )
-async def test_a_write_below_any_root_path_is_answered_as_done(
+async def test_write_below_odd_root_path(
     database: Starlette, cql: Session, users: str, no_users: None, root_path: str
 ) -> None:
     headers = [(b"content-type", b"application/json")]
@@ -98,9 +98,7 @@ def no_raw_path(scope: Scope) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("change", [path_alone, both, no_raw_path])
-async def test_a_parent_that_rewrites_the_path_is_heard(
-    database: Starlette, change: Callable[[Scope], dict[str, Any]]
-) -> None:
+async def test_parent_rewrites_path(database: Starlette, change: Callable[[Scope], dict[str, Any]]) -> None:
     async with client_of(rewriting(database, change)) as client:
         created = await client.post("/v1/people", json=ADA)
         assert created.status_code == 201
@@ -122,14 +120,12 @@ def prefix_as_root_path_alone(scope: Scope) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("change", [prefix_off_path, prefix_off_both, prefix_as_root_path_alone])
-async def test_a_parent_that_takes_the_prefix_off_gets_links_with_it(
-    database: Starlette, change: Callable[[Scope], dict[str, Any]]
-) -> None:
+async def test_parent_removes_prefix(database: Starlette, change: Callable[[Scope], dict[str, Any]]) -> None:
     async with client_of(rewriting(database, change)) as client:
         await walk(asking(client), "/d%25b")
 
 
-async def test_a_parent_that_takes_the_prefix_off_path_and_says_nothing_of_it(database: Starlette) -> None:
+async def test_parent_removes_prefix_without_root_path(database: Starlette) -> None:
     parent = rewriting(database, lambda scope: {"path": scope["path"].removeprefix("/db")})
     async with client_of(parent) as client:
         ask = asking(client)

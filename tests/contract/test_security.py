@@ -1,4 +1,4 @@
-"""Who may come in and what they may send: the hook, API keys, browsers of other origins, hosts, limits and paths."""
+"""Security: the authorize hook, API keys, CORS, trusted hosts, limits of requests, encoded paths."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def guarded(settings: Settings, authorize: Authorize) -> AsyncIterator[htt
 
 @every_loop
 @pytest.mark.parametrize("waits", [False, True])
-async def test_the_hook_is_asked_about_what_the_route_declares(settings: Settings, waits: bool) -> None:
+async def test_hook_gets_declared_action(settings: Settings, waits: bool) -> None:
     asked: list[tuple[str, Action]] = []
 
     def note(connection: HTTPConnection, action: Action) -> Principal:
@@ -91,7 +91,7 @@ async def test_the_hook_is_asked_about_what_the_route_declares(settings: Setting
     assert asked == [("ada", Action(verb, resource)) for _, _, verb, resource in wanted]  # type: ignore[arg-type]
 
 
-async def test_who_is_refused_is_told_so_before_the_body_is_read(settings: Settings) -> None:
+async def test_refused_before_body_is_read(settings: Settings) -> None:
     def refuse(connection: HTTPConnection, action: Action) -> Principal:
         raise Unauthorized if action.verb == "read" else Forbidden("Only reading is allowed here.")
 
@@ -106,9 +106,7 @@ async def test_who_is_refused_is_told_so_before_the_body_is_read(settings: Setti
         assert json.loads(exchange.chunks[0])["detail"] == "Only reading is allowed here."
 
 
-async def test_the_principal_is_for_handlers_and_in_the_log(
-    settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_principal_for_handlers_and_log(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     @dataclass
     class Somebody:
         name: str
@@ -131,13 +129,13 @@ async def test_the_principal_is_for_handlers_and_in_the_log(
 
 
 @pytest.mark.parametrize("answer", [None, "ada", object()])
-async def test_a_hook_that_returns_nobody_lets_nobody_in(settings: Settings, answer: Any) -> None:
+async def test_hook_without_principal_is_500(settings: Settings, answer: Any) -> None:
     async with guarded(settings, lambda *_: answer) as client:
         problem(await client.get("/users"), 500, "internal_error")
 
 
 @every_loop
-async def test_a_hook_that_hangs_is_bounded_by_the_deadline(settings: Settings) -> None:
+async def test_slow_hook_is_bounded_by_deadline(settings: Settings) -> None:
     async def hang(*_: Any) -> Principal:
         await anyio.sleep_forever()
         raise AssertionError
@@ -172,9 +170,7 @@ async def keyed(anyio_backend: Any, settings: Settings) -> AsyncIterator[httpx.A
         (None, "GET", "/readyz", 200),
     ],
 )
-async def test_a_key_opens_what_its_scopes_say(
-    keyed: httpx.AsyncClient, key: str | None, method: str, path: str, status: int
-) -> None:
+async def test_api_key_scopes(keyed: httpx.AsyncClient, key: str | None, method: str, path: str, status: int) -> None:
     ways: list[dict[str, str]] = [{"Authorization": f"bearer  {key}"}, {"X-API-Key": key}] if key else [{}]
     for headers in ways:
         assert (await keyed.request(method, path, headers=headers)).status_code == status
@@ -197,14 +193,14 @@ async def test_a_key_opens_what_its_scopes_say(
     ],
     ids=str,
 )
-async def test_without_a_known_key_nothing_opens(keyed: httpx.AsyncClient, headers: dict[str, Any]) -> None:
+async def test_unknown_api_key_is_401(keyed: httpx.AsyncClient, headers: dict[str, Any]) -> None:
     refused = await keyed.get("/users", headers=headers)
     problem(refused, 401, "unauthorized")
     assert "www-authenticate" in refused.headers
     assert READER[:20] not in refused.text
 
 
-async def test_keys_are_in_no_log_and_no_figure(keyed: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
+async def test_api_keys_are_not_logged(keyed: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     for path in ("/users", "/nowhere", f"/users/{ID}"):
         await keyed.get(path, headers={"X-API-Key": WRITER})
@@ -214,7 +210,7 @@ async def test_keys_are_in_no_log_and_no_figure(keyed: httpx.AsyncClient, caplog
     assert " by writer@example.org " in caplog.text
 
 
-async def test_keys_and_a_hook_are_too_many(settings: Settings) -> None:
+async def test_api_keys_with_hook_fail_startup(settings: Settings) -> None:
     app = create_app(changed(settings, api_keys=KEYS), authorize=lambda *_: Principal("x"))
     with pytest.raises(SettingsError, match="ASGI_CASSANDRA_API_KEYS"):
         async with app.router.lifespan_context(app):
@@ -232,7 +228,7 @@ def preflight(origin: str, method: str = "POST", headers: str = "content-type,x-
     }
 
 
-async def test_a_page_of_a_configured_origin_may_ask_and_read(settings: Settings) -> None:
+async def test_cors_of_configured_origin(settings: Settings) -> None:
     configured = changed(settings, cors_origins=(PAGE,), api_keys=KEYS)
     async with serving(configured) as (_, client):
         asked = await client.options("/users", headers=preflight(PAGE))
@@ -267,14 +263,12 @@ async def test_a_page_of_a_configured_origin_may_ask_and_read(settings: Settings
         (preflight(PAGE, headers="x-other"), "Access-Control-Request-Headers"),
     ],
 )
-async def test_a_refused_preflight_says_what_is_not_allowed(
-    settings: Settings, headers: dict[str, str], field: str
-) -> None:
+async def test_refused_preflight_names_header(settings: Settings, headers: dict[str, str], field: str) -> None:
     async with serving(changed(settings, cors_origins=(PAGE,))) as (_, client):
         problem(await client.options("/users", headers=headers), 400, "invalid_header", f"header.{field}")
 
 
-async def test_any_origin_may_read_but_no_credentials_are_sent(settings: Settings) -> None:
+async def test_cors_of_any_origin(settings: Settings) -> None:
     async with serving(changed(settings, cors_origins=("*",))) as (_, client):
         for response in (
             await client.get("/users", headers={"Origin": "null"}),
@@ -285,7 +279,7 @@ async def test_any_origin_may_read_but_no_credentials_are_sent(settings: Setting
 
 
 @pytest.mark.parametrize("path", ["/", "/users", "/users/stream", "/users/x", "/nowhere", "/animal"])
-async def test_every_answer_carries_the_security_headers(client: httpx.AsyncClient, path: str) -> None:
+async def test_security_headers_on_every_response(client: httpx.AsyncClient, path: str) -> None:
     for headers in ({}, {"X-Request-Timeout": "x"}):
         response = await client.get(path, headers=headers)
         assert response.headers.items() >= CHEAP.items()
@@ -321,7 +315,7 @@ async def test_security_headers_by_setting(settings: Settings) -> None:
         (None, 400),
     ],
 )
-async def test_only_trusted_hosts_are_served(settings: Settings, host: str | None, status: int) -> None:
+async def test_trusted_hosts(settings: Settings, host: str | None, status: int) -> None:
     trusted = changed(settings, trusted_hosts=("api.example.org", "*.internal", "[::1]"))
     exchange = Exchange("GET", "/livez")
     exchange.scope["headers"] = [] if host is None else [(b"host", host.encode())]
@@ -333,13 +327,13 @@ async def test_only_trusted_hosts_are_served(settings: Settings, host: str | Non
 
 
 @pytest.mark.parametrize("name", ["Host", "Content-Type", "Authorization", "X-API-Key", "Origin"])
-async def test_a_field_that_is_there_twice_is_400_with_its_name(client: httpx.AsyncClient, name: str) -> None:
+async def test_repeated_header_field_is_400(client: httpx.AsyncClient, name: str) -> None:
     host = {"Host": "localhost:8000"}.get(name, "a")
     response = await client.get("/users", headers=[(name, host), (name, "b")])
     problem(response, 400, "invalid_header", f"header.{name}")
 
 
-async def test_a_url_has_a_longest_length(settings: Settings) -> None:
+async def test_url_length_limit(settings: Settings) -> None:
     async with serving(changed(settings, max_url_bytes=256)) as (_, client):
         for path in ("/users?x=" + "y" * (256 - 9), "/nowhere" + "/" * (256 - 8 - 1)):
             assert len(path) in (255, 256)
@@ -348,7 +342,7 @@ async def test_a_url_has_a_longest_length(settings: Settings) -> None:
             assert "256 bytes" in found["detail"]
 
 
-async def test_header_fields_have_a_greatest_size_and_number(client: httpx.AsyncClient) -> None:
+async def test_header_size_and_count_limits(client: httpx.AsyncClient) -> None:
     assert (await client.get("/users", headers={"X-Filler": "x" * 15_000})).status_code == 200
     problem(await client.get("/users", headers={"X-Filler": "x" * 16_384}), 431, "headers_too_large")
     many = [(f"X-{number}", "") for number in range(90)]
@@ -357,7 +351,7 @@ async def test_header_fields_have_a_greatest_size_and_number(client: httpx.Async
 
 
 @every_loop
-async def test_a_body_that_stalls_is_408(settings: Settings) -> None:
+async def test_stalled_body_is_408(settings: Settings) -> None:
     exchange = Exchange(
         "POST", "/users", headers=[(b"content-type", b"application/json")], body=[b'{"name":'], whole=False
     )
@@ -368,7 +362,7 @@ async def test_a_body_that_stalls_is_408(settings: Settings) -> None:
     assert exchange.headers["connection"] == "close"
 
 
-async def test_http_2_is_not_told_to_close_its_connection(settings: Settings) -> None:
+async def test_no_connection_close_for_http_2(settings: Settings) -> None:
     exchange = Exchange("POST", "/users", headers=[(b"content-type", b"application/json")], body=[b"{"], whole=False)
     exchange.scope["http_version"] = "2"
     async with serving(changed(settings, body_timeout=0.05)) as (app, _):
@@ -383,14 +377,14 @@ GENERA = ["a/b", "..", ".", "%", "a%2Fb", " ", "é", "\u4e16", "\U0001f989", "a;
 
 
 def mounted(app: Starlette, *prefixes: str) -> Any:
-    """The application below one mount in another; the lifespan is run by the test."""
+    """Return the application below two nested mounts; the test runs its lifespan."""
     for prefix in reversed(prefixes):
         app = Starlette(routes=[Mount(prefix, app), Route("/users", lambda _: PlainTextResponse("the parent's"))])
     return app
 
 
 def behind(root_path: str, *, prepended: bool) -> Callable[[Any], Any]:
-    """What a server with `root_path` makes of the scope: ASGI has the prefix in the path, some proxies take it off."""
+    """Return a wrapper that sets `root_path`. ASGI has the prefix in the path as well, but some proxies remove it."""
 
     def wrap(app: Any) -> Any:
         async def called(scope: Any, receive: Any, send: Any) -> None:
@@ -417,7 +411,7 @@ PLACES: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_a_key_arrives_as_it_was_sent(app: Starlette, place: str) -> None:
+async def test_key_arrives_as_sent(app: Starlette, place: str) -> None:
     wrap, prefix = PLACES[place]
     async with client_of(wrap(app)) as client:
         for genus in GENERA:
@@ -442,7 +436,7 @@ NOT_THERE: Sequence[str] = (
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("path", NOT_THERE)
-async def test_a_path_is_not_taken_for_another(app: Starlette, place: str, path: str) -> None:
+async def test_encoded_slash_is_not_a_separator(app: Starlette, place: str, path: str) -> None:
     wrap, prefix = PLACES[place]
     exchange = Exchange("GET", prefix + path)
     exchange.scope["path"] = (prefix + path).replace("%2F", "/").replace("%2e", ".").replace("%64", "d")
@@ -452,21 +446,21 @@ async def test_a_path_is_not_taken_for_another(app: Starlette, place: str, path:
 
 @pytest.mark.parametrize("place", ["plain", "mounted"])
 @pytest.mark.parametrize("segment", ["%ff", "%c3", "a%fe", "%ed%a0%80"])
-async def test_a_segment_that_is_no_utf_8_is_422_with_its_name(app: Starlette, place: str, segment: str) -> None:
+async def test_segment_that_is_not_utf_8_is_422(app: Starlette, place: str, segment: str) -> None:
     wrap, prefix = PLACES[place]
     async with client_of(wrap(app)) as client:
         problem(await client.get(f"{prefix}/animal/{segment}"), 422, "invalid_input", "path.genus")
         problem(await client.get(f"{prefix}/users/{segment}"), 422, "invalid_input", "path.user_id")
 
 
-async def test_a_raw_path_in_plain_utf_8_is_read_as_such(app: Starlette, client: httpx.AsyncClient) -> None:
+async def test_raw_path_in_utf_8(app: Starlette, client: httpx.AsyncClient) -> None:
     await client.post("/animal", json=OWL | {"genus": "Eulé"})
     exchange = Exchange("GET", f"/animal/Eulé/{OWL['species']}")
     await exchange.run(app)
     assert (exchange.status, json.loads(exchange.chunks[0])["genus"]) == (200, "Eulé")
 
 
-async def test_everything_at_once_lets_a_user_in(settings: Settings) -> None:
+async def test_all_security_settings_together(settings: Settings) -> None:
     strict = changed(settings, api_keys=KEYS, cors_origins=(PAGE,), trusted_hosts=("localhost",), hsts_seconds=60)
     async with serving(strict) as (_, client):
         headers = {"Origin": PAGE, "X-API-Key": WRITER}

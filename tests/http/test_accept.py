@@ -1,4 +1,4 @@
-"""Accept headers as clients really send them."""
+"""Content negotiation with Accept fields as real clients send them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
         ("application/json;q=x", JSON),
     ],
 )
-def test_what_a_header_prefers_of_json_and_text(accept: str | None, chosen: str | None) -> None:
+def test_preferred_of_json_and_text(accept: str | None, chosen: str | None) -> None:
     assert preferred(accept, [JSON, TEXT]) == chosen
 
 
-def test_the_first_of_equals_is_taken() -> None:
+def test_first_of_equally_preferred_types() -> None:
     assert preferred("application/x-ndjson, application/json", [JSON, NDJSON]) == JSON
     assert preferred("application/x-ndjson, application/json", [NDJSON, JSON]) == NDJSON

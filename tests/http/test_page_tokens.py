@@ -1,4 +1,4 @@
-"""Page tokens: only what was issued, for what it was issued, is read."""
+"""Page tokens are accepted only unchanged, and only for the walk they were issued for."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from asgi_app.http.page_tokens import PagePosition, PageTokens
 POSITION = PagePosition(b"\x00\x10secret key\xff", fetch_size=10, limit=100, rows_left=90, minimum=18)
 
 
-def test_a_token_gives_back_its_position() -> None:
+def test_token_round_trip() -> None:
     tokens = PageTokens()
     assert tokens.read(tokens.issue(POSITION, "walk"), "walk") == POSITION
 
 
-def test_the_first_token_under_a_key_of_the_process_warns_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_generated_key_warns_once(caplog: pytest.LogCaptureFixture) -> None:
     tokens = PageTokens()
     assert caplog.messages == []
     for _ in range(3):
@@ -26,12 +26,12 @@ def test_the_first_token_under_a_key_of_the_process_warns_once(caplog: pytest.Lo
     assert message.startswith("ASGI_CASSANDRA_PAGE_KEYS is not set")
 
 
-def test_tokens_under_a_given_key_do_not_warn(caplog: pytest.LogCaptureFixture) -> None:
+def test_configured_key_does_not_warn(caplog: pytest.LogCaptureFixture) -> None:
     PageTokens(["k" * 32]).issue(POSITION, "walk")
     assert caplog.messages == []
 
 
-def test_a_token_shows_nothing_and_is_never_the_same() -> None:
+def test_token_is_opaque_and_unique() -> None:
     tokens = PageTokens()
     first, second = tokens.issue(POSITION, "walk"), tokens.issue(POSITION, "walk")
     assert first != second
@@ -39,18 +39,18 @@ def test_a_token_shows_nothing_and_is_never_the_same() -> None:
     assert set(first) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
-def test_a_token_of_another_walk_is_refused() -> None:
+def test_token_of_another_walk_is_refused() -> None:
     tokens = PageTokens()
     with pytest.raises(InvalidPageState):
         tokens.read(tokens.issue(POSITION, "walk"), "another")
 
 
-def test_a_token_of_another_service_is_refused() -> None:
+def test_token_of_another_service_is_refused() -> None:
     with pytest.raises(InvalidPageState):
         PageTokens().read(PageTokens().issue(POSITION, "walk"), "walk")
 
 
-def test_keys_are_shared_by_their_text_and_rotate() -> None:
+def test_keys_rotate() -> None:
     old, new = "o" * 32, "n" * 32
     issued_before = PageTokens([old]).issue(POSITION, "walk")
     rotated = PageTokens([new, old])
@@ -60,7 +60,7 @@ def test_keys_are_shared_by_their_text_and_rotate() -> None:
         PageTokens([new]).read(issued_before, "walk")
 
 
-def test_a_token_is_good_for_its_lifetime() -> None:
+def test_token_expires() -> None:
     now = [1000.0]
     tokens = PageTokens(["k" * 32], lifetime=60, clock=lambda: now[0])
     token = tokens.issue(POSITION, "walk")
@@ -72,7 +72,7 @@ def test_a_token_is_good_for_its_lifetime() -> None:
     assert PageTokens(["k" * 32], clock=lambda: now[0] * 1000).read(token, "walk") == POSITION
 
 
-def test_every_changed_or_cut_character_is_refused() -> None:
+def test_changed_or_truncated_token_is_refused() -> None:
     tokens = PageTokens()
     token = tokens.issue(POSITION, "walk")
     for at, character in enumerate(token):
@@ -81,7 +81,7 @@ def test_every_changed_or_cut_character_is_refused() -> None:
                 tokens.read(changed, "walk")
 
 
-def test_a_token_has_one_form() -> None:
+def test_token_has_one_encoding() -> None:
     tokens = PageTokens()
     token = tokens.issue(POSITION, "walk")
     for other in (token + "=", token + "\n", " " + token, token + "!", token + "AAAA"):
@@ -90,12 +90,12 @@ def test_a_token_has_one_form() -> None:
 
 
 @given(st.text(max_size=200))
-def test_no_text_is_read(text: str) -> None:
+def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidPageState):
         PageTokens(["k" * 32]).read(text, "walk")
 
 
-def test_a_token_with_the_largest_key_is_read_and_a_longer_text_is_not() -> None:
+def test_longest_token() -> None:
     tokens = PageTokens()
     largest = PagePosition(b"\xff" * 65_600, fetch_size=1)
     assert tokens.read(tokens.issue(largest, "walk"), "walk") == largest

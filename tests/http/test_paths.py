@@ -1,4 +1,4 @@
-"""Which of the two paths of a scope counts, and how a prefix is written in links."""
+"""`path` and `raw_path` of a scope, and prefixes in links."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def link(path: str, raw: bytes | None, root: str) -> str:
         pytest.param("/db", b"/db", "/db", [], id="the prefix alone"),
     ],
 )
-def test_the_segments_below_the_prefix(path: str, raw: bytes | None, root: str, segments: list[str]) -> None:
+def test_segments_below_prefix(path: str, raw: bytes | None, root: str, segments: list[str]) -> None:
     scope = scope_of(path, raw, root)
     assert split_path(scope).segments == segments
 
 
-def test_a_parent_that_changes_the_scope_later_is_heard() -> None:
+def test_path_changed_after_it_was_split() -> None:
     scope = scope_of("/users/1", b"/users/1")
     assert split_path(scope).segments == ["users", "1"]
     scope["path"] = "/animal/x"
@@ -126,7 +126,7 @@ def test_a_parent_that_changes_the_scope_later_is_heard() -> None:
         pytest.param("/users", b"/v1/db/users", "/db", "/db", id="another prefix went before"),
     ],
 )
-def test_a_link_has_the_prefix_percent_encoded(path: str, raw: bytes | None, root: str, expected: str) -> None:
+def test_link_has_encoded_prefix(path: str, raw: bytes | None, root: str, expected: str) -> None:
     assert link(path, raw, root) == f"{expected}/users/1"
 
 
@@ -137,7 +137,7 @@ TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(lam
 @given(TEXT, TEXT, st.booleans())
 @example("\r\nSet-Cookie: a=b", "x", False)
 @example("%2F", "%", True)
-def test_a_link_leads_back_to_the_same_prefix_and_key(tenant: str, key: str, has_raw: bool) -> None:
+def test_link_round_trip(tenant: str, key: str, has_raw: bool) -> None:
     sent = f"/{path_segment(tenant)}/users/{path_segment(key)}"
     place = location(
         Request(scope_of(unquote(sent), sent.encode() if has_raw else None, f"/{tenant}")),
@@ -152,7 +152,7 @@ def test_a_link_leads_back_to_the_same_prefix_and_key(tenant: str, key: str, has
 
 @hypothesis_settings(deadline=None, max_examples=300)
 @given(st.binary(max_size=20), st.text(max_size=10), st.text(max_size=10))
-def test_any_scope_has_a_path_and_a_link_in_ascii(raw: bytes, path: str, root: str) -> None:
+def test_paths_and_links_are_ascii(raw: bytes, path: str, root: str) -> None:
     scope = scope_of(f"/{path}", raw, root)
     assert encoded_path(scope).isascii()
     assert encoded_path(scope).isprintable()
@@ -173,7 +173,7 @@ def test_any_scope_has_a_path_and_a_link_in_ascii(raw: bytes, path: str, root: s
         ("/€/x>y", b"/%E2%82%AC/x>y", "/€", "/%E2%82%AC/x%3Ey"),
     ],
 )
-def test_the_path_for_logs_and_problems(path: str, raw: bytes | None, root: str, expected: str) -> None:
+def test_encoded_path(path: str, raw: bytes | None, root: str, expected: str) -> None:
     assert encoded_path(scope_of(path, raw, root)) == expected
 
 
@@ -189,11 +189,11 @@ def test_the_path_for_logs_and_problems(path: str, raw: bytes | None, root: str,
         ("\x00\x7f", b"%00%7F"),
     ],
 )
-def test_any_text_can_be_a_header(value: str, sent: bytes) -> None:
+def test_header_text(value: str, sent: bytes) -> None:
     assert raw_headers({"Location": value}) == [(b"location", sent)]
     assert header_text(value).encode() == sent
 
 
-def test_a_key_that_is_no_utf_8_keeps_its_bytes() -> None:
+def test_key_that_is_not_utf_8_keeps_its_bytes() -> None:
     (key,) = split_path(scope_of("/\ufffd(", b"/%C3%28")).segments
     assert key.encode("utf-8", "surrogateescape") == unquote_to_bytes("%C3%28")

@@ -1,4 +1,4 @@
-"""The router's index finds what asking one route after the other finds."""
+"""Routing: the index agrees with Starlette's first match, and routes declare methods, lane and draining."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from asgi_app.http.routing import SegmentRoute, SegmentRouter, path, path_where
 from asgi_app.runtime.scheduler import Lane
 
 Outcome = tuple[str, dict[str, Any]] | int | str
-"""The name of the route that answered with its parameters; a status where none did."""
+"""The name of the route that matched and its parameters, or the status or the body of the response."""
 
 
 class Named:
-    """Leaves in the scope that it answered, and with which parameters."""
+    """An endpoint that stores its name and the parameters in the scope."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -36,7 +36,7 @@ class Named:
 
 
 def named(template: str, number: int = 0) -> SegmentRoute:
-    """A route of the name "number template"."""
+    """Return a route with the name "number template"."""
     return SegmentRoute(template, Named(f"{number} {template}"))
 
 
@@ -49,7 +49,7 @@ def no_lifespan(app: object) -> Any:
 
 
 def outcome(app: ASGIApp, sent: str, *, root_path: str = "", **more: Any) -> Outcome:
-    """What answers a path as a client sends it."""
+    """Return the outcome of a GET of the path `sent`, percent-encoded."""
     exchange = Exchange("GET", unquote(sent, errors="replace"))
     exchange.scope |= {"raw_path": sent.encode(), "root_path": root_path, "app": None, **more}
     try:
@@ -65,14 +65,14 @@ def outcome(app: ASGIApp, sent: str, *, root_path: str = "", **more: Any) -> Out
 
 
 def run_to_end(exchange: Exchange, app: ASGIApp) -> None:
-    """These applications wait for nothing, so no event loop is needed."""
+    """Run an application that never waits, so without an event loop."""
     coroutine = exchange.run(app)
     with pytest.raises(StopIteration):
         coroutine.send(None)
 
 
 def first_match(routes: list[SegmentRoute], sent: str, root_path: str = "") -> Outcome:
-    """What Starlette does: the first route that has the path."""
+    """Return the outcome of the first route that matches, as Starlette's router finds it."""
     scope = Exchange("GET", unquote(sent, errors="replace")).scope
     for route in routes:
         asked = {**scope, "raw_path": sent.encode(), "root_path": root_path}
@@ -92,7 +92,7 @@ PATHS = st.lists(SENT, min_size=1, max_size=5).map(lambda segments: "/" + "/".jo
 
 
 def is_fixed_first(template: str) -> list[bool]:
-    """Sorts fixed segments before parameters, as a table must."""
+    """Return a sort key that puts fixed segments before parameters, as route tables must."""
     return [segment.startswith("{") for segment in template.split("/")]
 
 
@@ -109,7 +109,7 @@ TABLES = st.lists(TEMPLATES.filter(names_are_unique), max_size=12).map(lambda ta
 @example(["/a/{x}/b", "/{x}/a/c"], ["/a/a/c"])
 @example(["/users", "/users/stream", "/users/{x}"], ["/users/stream", "/users/stream/", "/users/%73tream"])
 @example(["/{x}", "/{y}"], ["/a"])
-def test_the_index_finds_what_the_first_match_finds(table: list[str], paths: list[str]) -> None:
+def test_index_agrees_with_first_match(table: list[str], paths: list[str]) -> None:
     routes = [named(template, number) for number, template in enumerate(table)]
     router = router_of(*routes)
     for sent in paths:
@@ -118,7 +118,7 @@ def test_the_index_finds_what_the_first_match_finds(table: list[str], paths: lis
 
 @hypothesis_settings(deadline=None, max_examples=200)
 @given(TABLES, PATHS, st.sampled_from(["/db", "/a", "/a/b", "/outer/inner", "/p/"]))
-def test_below_a_prefix_too(table: list[str], sent: str, prefix: str) -> None:
+def test_index_agrees_with_first_match_below_prefix(table: list[str], sent: str, prefix: str) -> None:
     routes = [named(template, number) for number, template in enumerate(table)]
     whole = prefix + sent
     assert outcome(router_of(*routes), whole, root_path=prefix) == first_match(routes, whole, prefix)
@@ -149,7 +149,7 @@ def users() -> SegmentRouter:
         ("/animal/a%2Fb/c%2Fd", "/animal/{genus}/{species}", {"genus": "a/b", "species": "c/d"}),
     ],
 )
-def test_segments_are_split_as_they_were_sent(
+def test_segments_are_split_before_decoding(
     users: SegmentRouter, sent: str, template: str, parameters: dict[str, str]
 ) -> None:
     assert outcome(users, sent) == (f"0 {template}", parameters)
@@ -170,17 +170,17 @@ def test_segments_are_split_as_they_were_sent(
         "/users%2Fa",
     ],
 )
-def test_a_segment_too_many_or_none_is_another_path(users: SegmentRouter, sent: str) -> None:
+def test_extra_or_empty_segment_does_not_match(users: SegmentRouter, sent: str) -> None:
     assert outcome(users, sent) == 404
 
 
-def test_a_server_that_sends_no_raw_path(users: SegmentRouter) -> None:
+def test_scope_without_raw_path(users: SegmentRouter) -> None:
     assert outcome(users, "/users/x y", raw_path=None) == ("0 /users/{user_id}", {"user_id": "x y"})
     assert outcome(users, "/users/ü", raw_path=b"") == ("0 /users/{user_id}", {"user_id": "ü"})
 
 
-def test_a_dead_end_is_left_again() -> None:
-    """A fixed segment that leads nowhere gives way to a parameter, whose value is the right one."""
+def test_backtracking_from_fixed_segment() -> None:
+    """If no route follows a fixed segment, the parameter at its place is tried, and gets its value."""
     router = router_of(named("/a/b/c"), named("/a/{x}/d"), named("/{y}/b/{z}"))
     assert outcome(router, "/a/b/c") == ("0 /a/b/c", {})
     assert outcome(router, "/a/b/d") == ("0 /a/{x}/d", {"x": "b"})
@@ -188,7 +188,7 @@ def test_a_dead_end_is_left_again() -> None:
     assert outcome(router, "/a/c/e") == 404
 
 
-def test_routes_that_are_added_removed_or_replaced_after_the_first_request_count(users: SegmentRouter) -> None:
+def test_routes_changed_after_first_request(users: SegmentRouter) -> None:
     assert outcome(users, "/users/batch") == ("0 /users/{user_id}", {"user_id": "batch"})
     users.routes.append(named("/users/batch", 1))
     assert outcome(users, "/users/batch") == ("1 /users/batch", {})
@@ -231,13 +231,11 @@ def beside(users: SegmentRouter) -> SegmentRouter:
         ("/anything/else", "mounted "),
     ],
 )
-def test_routes_of_other_kinds_are_asked_where_none_of_these_matches(
-    users: SegmentRouter, sent: str, expected: Outcome
-) -> None:
+def test_fallback_to_other_routes(users: SegmentRouter, sent: str, expected: Outcome) -> None:
     assert outcome(beside(users), sent) == expected
 
 
-def test_what_is_said_of_the_route_is_what_starlette_says(users: SegmentRouter) -> None:
+def test_scope_of_matched_route_is_as_starlettes(users: SegmentRouter) -> None:
     exchange = Exchange("GET", "/users/a")
     exchange.scope["path_params"] = {"outer": "kept"}
     run_to_end(exchange, users)
@@ -252,22 +250,22 @@ def test_what_is_said_of_the_route_is_what_starlette_says(users: SegmentRouter) 
     assert {name: scope[name] for name in said} == {name: slow.scope[name] for name in said}
 
 
-def test_a_mount_of_a_mount_takes_its_prefixes_off(users: SegmentRouter) -> None:
+def test_nested_mounts(users: SegmentRouter) -> None:
     parent = Router([Mount("/outer", Router([Mount("/inner", users)]))])
     assert outcome(parent, "/outer/inner/users/a%2Fb") == ("0 /users/{user_id}", {"user_id": "a/b"})
     assert outcome(parent, "/outer/inner/users") == ("0 /users", {})
     assert outcome(parent, "/outer/users") == 404
 
 
-def test_an_application_that_is_mounted_in_itself_is_split_anew() -> None:
-    """The segments of the outer request are kept in the scope, and are not those of the inner."""
+def test_router_mounted_in_router() -> None:
+    """The outer router leaves its split path in the scope; the inner one must not use it."""
     inner = router_of(named("/b"), named("/a/b", 9))
     outer = router_of(named("/x"), Mount("/a", inner))
     assert outcome(outer, "/a/b") == ("0 /b", {})
 
 
 @pytest.mark.anyio
-async def test_web_sockets_are_starlettes(users: SegmentRouter) -> None:
+async def test_websocket_route(users: SegmentRouter) -> None:
     async def accept(socket: WebSocket) -> None:
         await socket.accept()
         await socket.close()
@@ -373,7 +371,7 @@ def methods() -> SegmentRouter:
         ("/write", "HEAD", ("DELETE", "POST")),
     ],
 )
-def test_a_method_that_a_path_has_not_names_those_it_has(
+def test_method_not_allowed_names_allowed_methods(
     methods: SegmentRouter, sent: str, method: str, allowed: tuple[str, ...]
 ) -> None:
     coroutine = Exchange(method, sent).run(methods)
@@ -385,13 +383,13 @@ def test_a_method_that_a_path_has_not_names_those_it_has(
 @pytest.mark.parametrize(
     ("sent", "method"), [("/both", "GET"), ("/both", "HEAD"), ("/both", "POST"), ("/write", "DELETE")]
 )
-def test_a_method_that_a_path_has_is_answered(methods: SegmentRouter, sent: str, method: str) -> None:
+def test_allowed_method(methods: SegmentRouter, sent: str, method: str) -> None:
     exchange = Exchange(method, sent)
     run_to_end(exchange, methods)
     assert (exchange.status, exchange.chunks) == (200, [method.encode()])
 
 
-def test_a_path_that_is_there_under_a_condition(methods: SegmentRouter) -> None:
+def test_conditional_path(methods: SegmentRouter) -> None:
     with pytest.raises(NotFound):
         Exchange("GET", "/perhaps").run(methods).send(None)
     exchange = Exchange("GET", "/perhaps")
@@ -400,7 +398,7 @@ def test_a_path_that_is_there_under_a_condition(methods: SegmentRouter) -> None:
     assert exchange.status == 200
 
 
-def test_without_an_application_around_what_is_not_found_is_starlettes_page(users: SegmentRouter) -> None:
+def test_bare_router_answers_not_found_as_starlette(users: SegmentRouter) -> None:
     exchange = Exchange("GET", "/nowhere")
     run_to_end(exchange, users)
     assert (exchange.status, exchange.chunks) == (404, [b"Not Found"])
@@ -408,7 +406,7 @@ def test_without_an_application_around_what_is_not_found_is_starlettes_page(user
 
 @hypothesis_settings(deadline=None)
 @given(st.text(max_size=20), st.text(min_size=1, max_size=20))
-def test_any_text_is_one_segment_and_comes_back(genus: str, species: str) -> None:
+def test_any_key_round_trip(genus: str, species: str) -> None:
     sent = f"/animal/{quote(genus, safe='', errors='replace')}/{quote(species, safe='', errors='replace')}"
     found = outcome(router_of(*(named(template) for template in USERS)), sent)
     expected = {"genus": genus, "species": species}

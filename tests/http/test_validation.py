@@ -1,4 +1,4 @@
-"""Bodies and query values: each wrong field is named, and nothing else is said of it."""
+"""Validation of bodies and query parameters: every wrong field is named, and no value is repeated."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def wrong_fields(body: bytes) -> dict[str, str]:
     return {error.field: error.message for error in caught.value.errors}
 
 
-def test_a_valid_body_is_decoded() -> None:
+def test_valid_body() -> None:
     assert things.decode(b'{"name":"a","size":1,"tags":["x"]}') == Thing("a", 1, ["x"])
 
 
-def test_every_wrong_field_is_named_at_once() -> None:
+def test_all_wrong_fields_are_named() -> None:
     assert wrong_fields(b'{"name":"","size":"1","colour":1}') == {
         "/name": "must be short",
         "/size": "is wrong: expected int, got str",
@@ -56,13 +56,13 @@ def test_every_wrong_field_is_named_at_once() -> None:
         (b"[]", "the body must be a JSON object"),
     ],
 )
-def test_the_detail_names_the_first_wrong_field_and_counts_the_others(body: bytes, detail: str) -> None:
+def test_detail_names_first_field_and_counts_others(body: bytes, detail: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         things.decode(body)
     assert caught.value.detail == detail
 
 
-def test_the_detail_counts_the_errors_that_are_left_out() -> None:
+def test_detail_counts_omitted_errors() -> None:
     unknown = b",".join(b'"f%d":1' % number for number in range(150))
     with pytest.raises(InvalidInput) as caught:
         things.decode(b'{"size":1,%b}' % unknown)
@@ -70,7 +70,7 @@ def test_the_detail_counts_the_errors_that_are_left_out() -> None:
     assert caught.value.detail == "name is required, and 150 more"
 
 
-def test_the_detail_names_a_query_parameter() -> None:
+def test_detail_names_query_parameter() -> None:
     query = QueryValues({"limit": "x", "fetch_size": "0"})
     query.integer("limit", 1, 2)
     query.integer("fetch_size", 1, 2)
@@ -79,32 +79,32 @@ def test_the_detail_names_a_query_parameter() -> None:
     assert caught.value.detail == "limit must be an integer from 1 to 2, and 1 more"
 
 
-def test_every_missing_field_is_named() -> None:
+def test_missing_fields_are_named() -> None:
     assert wrong_fields(b"{}") == {"/name": "is required", "/size": "is required"}
 
 
 @pytest.mark.parametrize(
     "value", [b"true", b"1.0", b"1e0", b'"1"', b"null", b"-1", b"10", b"[1]", b"{}", b"9" * 5000, b"1e400"]
 )
-def test_an_integer_is_nothing_else(value: bytes) -> None:
+def test_integer_is_strict(value: bytes) -> None:
     assert list(wrong_fields(b'{"name":"a","size":%b}' % value)) == ["/size"]
 
 
-def test_what_a_type_cannot_say_is_checked_too() -> None:
+def test_extra_check() -> None:
     assert wrong_fields(b'{"name":"no","size":0}') == {"/size": "must not be 0 for no"}
 
 
-def test_a_place_inside_a_field_is_named() -> None:
+def test_error_inside_field_has_path() -> None:
     wrong = wrong_fields(b'{"name":"a","size":1,"tags":["x",null]}')
     assert wrong == {"/tags": "is wrong: expected str, got null at [1]"}
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"1", b'"x"'])
-def test_a_body_that_is_no_object_is_wrong_as_a_whole(body: bytes) -> None:
+def test_body_that_is_not_an_object(body: bytes) -> None:
     assert wrong_fields(body) == {"": "must be a JSON object"}
 
 
-def test_the_last_of_a_repeated_member_counts_even_where_an_earlier_one_is_wrong() -> None:
+def test_last_repeated_member_counts() -> None:
     assert things.decode(b'{"name":7,"size":1,"name":"b"}') == Thing("b", 1)
     assert list(wrong_fields(b'{"name":"b","size":1,"name":7}')) == ["/name"]
 
@@ -128,7 +128,7 @@ def test_the_last_of_a_repeated_member_counts_even_where_an_earlier_one_is_wrong
         b'{"name":' + b"[" * 100_000,
     ],
 )
-def test_what_is_no_json_is_malformed(body: bytes) -> None:
+def test_malformed_json(body: bytes) -> None:
     with pytest.raises(MalformedJSON):
         things.decode(body)
 
@@ -142,11 +142,11 @@ def test_what_is_no_json_is_malformed(body: bytes) -> None:
         (b'{"name":"a","size":1,"a/b~c":"\\ud800"}', "/a~1b~0c"),
     ],
 )
-def test_a_lone_surrogate_is_well_formed_and_wrong(body: bytes, field: str) -> None:
+def test_lone_surrogate_is_invalid_input(body: bytes, field: str) -> None:
     assert wrong_fields(body) == {field: "is not Unicode text: it holds a lone surrogate"}
 
 
-def test_names_of_unknown_members_become_pointers_and_are_cut() -> None:
+def test_unknown_member_names_are_escaped_and_cut() -> None:
     body = msgspec.json.encode({"name": "a", "size": 1, "a/b~": 0, "x" * 1000: 0})
     assert list(wrong_fields(body)) == ["/a~1b~0", "/" + "x" * 100]
 
@@ -155,11 +155,11 @@ batch = ArrayDecoder(things, "things", 3)
 
 
 @pytest.mark.parametrize("body", [b'[{"name":"a","size":1}]', b' \n[{"name":"a","size":1}]'])
-def test_a_batch_is_an_array(body: bytes) -> None:
+def test_batch_is_array(body: bytes) -> None:
     assert batch.decode(body) == [Thing("a", 1)]
 
 
-def test_a_batch_may_be_wrapped() -> None:
+def test_batch_may_be_wrapped() -> None:
     assert batch.decode(b'{"things":[{"name":"a","size":1}]}') == [Thing("a", 1)]
 
 
@@ -179,14 +179,14 @@ def test_a_batch_may_be_wrapped() -> None:
         (b"null", [""]),
     ],
 )
-def test_a_wrong_batch_names_each_member(body: bytes, fields: list[str]) -> None:
+def test_wrong_batch_names_each_member(body: bytes, fields: list[str]) -> None:
     with pytest.raises(InvalidInput) as caught:
         batch.decode(body)
     assert [error.field for error in caught.value.errors] == fields
 
 
 @pytest.mark.parametrize("body", [b"", b"[", b"[1", b'[{"name":"a","size":1}', b"[" * 100_000, b"[\xff]", b"hello"])
-def test_a_malformed_batch(body: bytes) -> None:
+def test_malformed_batch(body: bytes) -> None:
     with pytest.raises(MalformedJSON):
         batch.decode(body)
 
@@ -194,7 +194,7 @@ def test_a_malformed_batch(body: bytes) -> None:
 @pytest.mark.parametrize(
     "text", ["", " 5", "5 ", "+5", "5.0", "1e2", "\uff11\uff10", "x", "0", "101", "-1", "9" * 30, "0x10", "1_0"]
 )
-def test_a_query_integer_is_plain_digits_within_bounds(text: str) -> None:
+def test_query_integer(text: str) -> None:
     query = QueryValues({"limit": text})
     assert query.integer("limit", 1, 100) is None
     with pytest.raises(InvalidInput) as caught:
@@ -202,7 +202,7 @@ def test_a_query_integer_is_plain_digits_within_bounds(text: str) -> None:
     assert caught.value.errors == (FieldError("query.limit", "must be an integer from 1 to 100"),)
 
 
-def test_query_errors_are_gathered() -> None:
+def test_query_errors_are_collected() -> None:
     query = QueryValues({"limit": "x", "fetch_size": "0", "fine": "7"})
     assert query.integer("fine", 0, 9) == 7
     assert query.integer("absent", 0, 9) is None
@@ -213,7 +213,7 @@ def test_query_errors_are_gathered() -> None:
     assert [error.field for error in caught.value.errors] == ["query.limit", "query.fetch_size"]
 
 
-def test_depth_is_counted_outside_strings() -> None:
+def test_depth_ignores_brackets_in_strings() -> None:
     check_depth(b'{"a":"[[[[[[{{{{\\"[[["}', 2)
     check_depth(b"[[1],[2],[3]]", 2)
     with pytest.raises(MalformedJSON, match="deeper than the 2 levels"):
