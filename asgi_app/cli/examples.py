@@ -43,7 +43,7 @@ def shutdown_example(url: str, settings: Settings) -> Iterator[Example]:
     if settings.admin_token is not None:
         yield Example(
             f"curl -X POST {url}/shutdown -H 'Authorization: Bearer {settings.admin_token.reveal()}'",
-            '{"status":"shutting down",…}',
+            '{"message":"Shutdown initiated","status":"shutting down",…}',
         )
 
 
