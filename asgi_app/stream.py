@@ -58,7 +58,7 @@ class ClientTooSlow(Exception):
 
 @dataclass(slots=True)
 class Progress:
-    """What a stream has sent so far."""
+    """The progress of a stream: its pages, rows and bytes sent so far."""
 
     pages: int = 0
     rows: int = 0

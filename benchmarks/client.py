@@ -29,7 +29,7 @@ _PATIENCE_SECONDS = 30.0  # slow is no failure; the service refuses or answers l
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What a client saw: times are of each answer; a failure is neither a 2xx nor a 503 with Retry-After."""
+    """The answers that a client got, with the time of each. A failure is neither a 2xx nor a 503 with Retry-After."""
 
     seconds: float
     accepted: int

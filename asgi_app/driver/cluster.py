@@ -227,7 +227,7 @@ def _connection_class(driver: ModuleType) -> type[Any]:
     default = driver.Cluster.connection_class
 
     def close(self: Any) -> None:
-        """Close as the driver does; it alone would let whoever makes the connection wait until the timeout."""
+        """Close as the driver does, and wake the caller that opens the connection: else it waits until the timeout."""
         default.close(self)
         if not self.connected_event.is_set():
             self.last_error = self.last_error or ConnectionShutdown(f"Connection to {self.endpoint} was closed")

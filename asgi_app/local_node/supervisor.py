@@ -27,7 +27,7 @@ PR_SET_PDEATHSIG = 1
 
 
 class Job(TypedDict):
-    """What to run. `detach` leaves Java running; otherwise it gets `stop_timeout` seconds to end when asked."""
+    """A command to run. `detach` leaves Java running; otherwise it has `stop_timeout` seconds to end when asked."""
 
     command: list[str]
     folder: str

@@ -55,7 +55,7 @@ def _comparable(text: str) -> bytes:
 
 
 class Problem(NamedTuple):
-    """What is wrong with one variable, or with the `.env` file, and what is allowed instead."""
+    """A mistake in one variable, or in the `.env` file, and the values that are allowed instead."""
 
     name: str
     message: str
