@@ -186,7 +186,8 @@ _REASONS: tuple[tuple[Callable[[BaseException], bool], str], ...] = (
     (_is(ProtocolError), "What listens at {nodes} does not speak Cassandra's native protocol; check {port}."),
     (
         _is(ConnectionShutdown, ConnectionResetError),
-        "{nodes} closes the connection before it is ready; check {tls}, and that Cassandra runs there.",
+        "{nodes} closes the connection before it is ready; check {tls}, {identity} where it demands a certificate, and "
+        "that Cassandra runs there.",
     ),
     (
         _has_timed_out,

@@ -142,6 +142,7 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
         except _NOT_NOW:
             sent = 0
         except OSError as error:
+            self._read()  # a node that refuses a client of TLS says why, then resets: what it said explains more
             self.defunct(error)
             return
         self._unsent = data[sent:]
@@ -161,9 +162,8 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
                     self.defunct(ConnectionShutdown(f"Connection to {self.endpoint} was closed by the node"))
                     return
                 self._take(bytes(self._buffer[:size]))
-                if (
-                    not self._is_tls
-                ):  # the loop calls again if there is more; TLS may hold data that the loop does not see
+                # The loop calls again if there is more. TLS may hold data that the loop does not see.
+                if not self._is_tls:
                     return
         except _NOT_NOW:
             return

@@ -36,6 +36,7 @@ from helpers.wire import string
 from asgi_app.app import create_app
 from asgi_app.driver.cluster import ClusterUnreachableError, build_cluster
 from asgi_app.driver.connecting import connect, explain_unreachable
+from asgi_app.driver.loop_connection import LoopConnection
 from asgi_app.driver.session import own_connection_class
 from asgi_app.settings import Secret
 
@@ -251,6 +252,39 @@ async def test_a_node_that_demands_a_certificate(tmp_path: Path) -> None:
     context.verify_mode = ssl.CERT_REQUIRED
     with answering(read_on, tls=context) as node:
         assert "CASSANDRA_SSL_CERTFILE and CASSANDRA_SSL_KEYFILE" in await why(node.port, **tls(tmp_path))
+
+
+@pytest.mark.loops("asyncio", "uvloop")
+async def test_a_node_that_resets_after_its_alert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first send fails with a reset, and the alert that explains it is still unread."""
+    context, _ = tls_contexts(tmp_path)
+    context.load_verify_locations(tmp_path / "node.crt")
+    context.verify_mode = ssl.CERT_REQUIRED
+    has_reset = threading.Event()
+    errors: list[str] = []
+
+    def refuse(listener: socket.socket) -> None:
+        stream, _ = listener.accept()
+        with suppress(ssl.SSLError):
+            context.wrap_socket(stream, server_side=True)
+        stream.close()
+        has_reset.set()
+
+    def send_before_reading(connection: LoopConnection) -> None:
+        has_reset.wait(10)
+        for _ in range(2):  # where the node has not reset yet, the first record makes it do so
+            connection._outgoing.append(b"x")
+            connection._send_all()
+        errors.append(str(connection.last_error))
+
+    monkeypatch.setattr(LoopConnection, "_begin_reading", send_before_reading)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse, args=(listener,))
+        thread.start()
+        sentence = await why(listener.getsockname()[1], **tls(tmp_path))
+        thread.join()
+    assert "CERTIFICATE_REQUIRED" in errors[0]
+    assert "CASSANDRA_SSL_CERTFILE and CASSANDRA_SSL_KEYFILE" in sentence
 
 
 # --- a real node, and what no client sees
