@@ -205,7 +205,8 @@ class Database:
         """Prepare and execute a statement, retry it if that may help, and report its end to the observer."""
         self.check_caller()  # before any await: on another event loop the answer would never arrive
         began = time.perf_counter()
-        span = self.observer.begin(statement, batch_size)
+        tracing = self.observer.tracing
+        span = None if tracing is None else tracing.begin_statement(statement, batch_size)
         execution: Execution | None = None
         rows = 0
         failure: BaseException | None = None

@@ -39,7 +39,7 @@ from asgi_app.runtime.drain import Drain
 from asgi_app.runtime.tasks import background_tasks
 from asgi_app.tables.cql import Statement
 from asgi_app.telemetry.metrics import CLIENT_TOO_SLOW
-from asgi_app.telemetry.request_record import current, log_fields, note_failure
+from asgi_app.telemetry.request_record import current_record, log_fields, note_failure
 
 logger = logging.getLogger("asgi_app.stream")
 
@@ -183,7 +183,7 @@ class RowStream:
                 await self._respond(scope, send, tasks, progress)
         finally:
             self._reader.database.metrics.stream_ended(progress.rows, progress.bytes)
-            if (record := current()) is not None:
+            if (record := current_record.get()) is not None:
                 record.rows, record.bytes = progress.rows, progress.bytes
 
     async def _respond(self, scope: Scope, send: Send, tasks: TaskGroup, progress: Progress) -> None:
@@ -206,7 +206,7 @@ class RowStream:
     async def _send_pages(self, send: Send, tasks: TaskGroup, progress: Progress) -> None:
         async with aclosing(self._reader.pages(tasks)) as pages:
             async for page, more in pages:
-                if not progress.pages and (record := current()) is not None:
+                if not progress.pages and (record := current_record.get()) is not None:
                     record.first_page_received()
                 await self._send(send, await self._encode(page, progress, more), progress, more)
                 progress.pages += 1

@@ -22,6 +22,7 @@ from cassandra.policies import (
     ConstantSpeculativeExecutionPolicy,
     DCAwareRoundRobinPolicy,
     RetryPolicy,
+    SpeculativeExecutionPlan,
     TokenAwarePolicy,
     WriteType,
 )
@@ -157,23 +158,27 @@ class _Speculation(ConstantSpeculativeExecutionPolicy):  # type: ignore[misc]  #
         return _ObservedPlan(self.delay, self.max_attempts, self._observer)
 
 
-class _ObservedPlan(ConstantSpeculativeExecutionPolicy.ConstantSpeculativeExecutionPlan):  # type: ignore[misc]
-    """A plan that reports each speculative execution.
+class _ObservedPlan(SpeculativeExecutionPlan):  # type: ignore[misc]  # the driver has no types
+    """The driver's plan of a constant delay that reports each speculative execution.
 
     The driver asks a plan for the delay before it sends a statement for the first time, and again after each send.
     """
 
     def __init__(self, delay: float, max_attempts: int, observer: Observer) -> None:
-        super().__init__(delay, max_attempts)
+        self._delay = delay
+        self._attempts_left = max_attempts
         self._observer = observer
         self._asked = False
 
     def next_execution(self, host: Any) -> float:
+        """Return the seconds until the next attempt, or -1 if there is none."""
         if self._asked:
             self._observer.statement_speculated()
         self._asked = True
-        delay: float = super().next_execution(host)
-        return delay
+        if not self._attempts_left:
+            return -1
+        self._attempts_left -= 1
+        return self._delay
 
 
 class _NoObserver:

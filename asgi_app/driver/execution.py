@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -56,28 +57,20 @@ class Executor(Protocol):
 class Execution(Call[Result]):
     """A run of a prepared statement by an executor."""
 
-    __slots__ = ("_created_at", "_executor", "_future", "_prepared", "_query")
+    __slots__ = ("_created_at",)
 
     def __init__(self, executor: Executor, prepared: PreparedStatement, query: Query | Batch) -> None:
-        super().__init__()
+        Call.__init__(self, partial(executor.send, prepared, query))  # `super()` takes longer than the call
         self._created_at = time.perf_counter()
-        self._executor = executor
-        self._prepared = prepared
-        self._query = query
-        self._future: Any = None
-
-    def start(self, timeout: float, done: OnDone[Result]) -> None:
-        """Send the statement; see `Call`."""
-        self._future = self._executor.send(self._prepared, self._query, timeout, done)
 
     @property
     def sent(self) -> bool:
         """Whether a node was sent the statement."""
-        return self._future is not None and bool(self._future.attempted_hosts)
+        return self.handle is not None and bool(self.handle.attempted_hosts)
 
     def may_have_run(self, error: BaseException) -> bool:
         """Return whether a node may have carried out the statement, although it ended with `error`."""
-        return self._future is not None and may_have_run(self._future, error)
+        return self.handle is not None and may_have_run(self.handle, error)
 
     def times(self, now: float) -> tuple[float, float | None]:
         """Return the seconds until the statement was started, and from there to its answer.
@@ -185,11 +178,6 @@ class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no typ
         start = self.session.cluster.connection_class.create_timer
         self._timer = start(delay, self._on_speculative_execute) if 0 <= delay < left else start(left, self._on_timeout)
 
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            _detach_timer(self._timer)
-
     def _set_result(self, host: Any, connection: Any, pool: Any, response: Any) -> None:
         """Take a response as the driver does, with a shortcut for rows."""
         if type(response) is not RawResultMessage or response.kind != RESULT_KIND_ROWS:
@@ -208,7 +196,11 @@ class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no typ
         self._end(None, response)
 
     def _end(self, page: Any, error: BaseException | None) -> None:
-        self._cancel_timer()
+        timer = self._timer
+        if timer is not None:
+            timer.cancel()
+            if timer.callback is not None:
+                _detach_timer(timer)
         self._event.set()
         done, self._done = self._done, None  # a speculative execution may answer too
         if done is not None:

@@ -44,11 +44,8 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
     is_closed: bool
     loop: asyncio.AbstractEventLoop
     timers: Timers
-
-    @classmethod
-    def create_timer(cls, timeout: float, callback: Callable[[], None]) -> Timer:
-        """Call `callback` on the loop after `timeout` seconds, and return the timer. The driver cancels most timers."""
-        return cls.timers.start(timeout, callback)
+    create_timer: Callable[[float, Callable[[], None]], Timer]
+    """Calls a function on the loop after so many seconds, and returns the timer. The driver cancels most timers."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Connect. Blocks, so the driver calls it in a worker thread. Raises what the driver's own class raises."""
@@ -227,7 +224,9 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
 
 def connection_class_for(loop: asyncio.AbstractEventLoop) -> type[LoopConnection]:
     """Return a `connection_class` for a driver `Cluster` that uses `loop`. Call it in the loop's thread."""
-    return type("LoopConnection", (LoopConnection,), {"loop": loop, "timers": Timers(loop)})
+    timers = Timers(loop)
+    members = {"loop": loop, "timers": timers, "create_timer": staticmethod(timers.start)}
+    return type("LoopConnection", (LoopConnection,), members)
 
 
 def _taken(queue: deque[bytes]) -> list[bytes]:

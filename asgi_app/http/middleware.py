@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -124,7 +125,7 @@ class RequestContextMiddleware:
         settings = service.settings
         check_head(head, scope, settings)
         seconds = _timeout(head, settings) if REQUEST_TIMEOUT in head.found else settings.request_timeout
-        set_context(scope, RequestContext(request_id, Deadline.after(seconds)))
+        set_context(scope, RequestContext(request_id, Deadline(time.monotonic() + seconds)))
 
     def _request_id(self, head: Head) -> str:
         if REQUEST_ID in head.found:
@@ -169,8 +170,9 @@ class _Response:
     def _headers(self, sent: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Return the header fields of the response: those `sent`, but for an id of their own, and those of all."""
         headers = [*sent]
-        if REQUEST_ID in dict(headers):
-            headers = [field for field in headers if field[0] != REQUEST_ID]
+        for field in sent:
+            if field[0] == REQUEST_ID:
+                headers.remove(field)
         record, service = self.observed.record, self._service
         if service is not None:
             headers += service.response_headers

@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from asgi_app.http.context import Service, principal_of
 from asgi_app.http.paths import encoded_path
-from asgi_app.telemetry.request_record import RequestRecord, TraceContext, begin, end, milliseconds
+from asgi_app.telemetry.request_record import RequestRecord, TraceContext, current_record, milliseconds
 
 UNMATCHED = "unmatched"
 """The `route` label of requests that no route matched."""
@@ -41,7 +41,7 @@ class ObservedRequest:
 
     def __enter__(self) -> Self:
         """Make the record current, count the request and begin its span."""
-        self._begun = begin(self.record)
+        self._begun = current_record.set(self.record)
         service = self._service
         if service is not None:
             service.database.metrics.request_began()
@@ -66,7 +66,7 @@ class ObservedRequest:
             metrics.request_ended(template or UNMATCHED, self._scope["method"], self.status or 0, seconds)
         if access_logger.isEnabledFor(logging.INFO):
             self._log(template, seconds)
-        end(self._begun)
+        current_record.reset(self._begun)
         # The failure's traceback refers to frames that refer to the record. Do not keep the cycle.
         failure, record.failure = record.failure, None
         if self._span is not None:

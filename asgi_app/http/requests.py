@@ -67,7 +67,7 @@ async def json_body(request: Request) -> bytes:
 
 def path_uuid(request: Request, name: str) -> uuid.UUID:
     """Return the path parameter `name`, a UUID in the 8-4-4-4-12 form in any case. Raises InvalidInput."""
-    text: str = request.path_params[name]
+    text: str = request.scope["path_params"][name]
     try:
         if len(text) == _UUID_LENGTH:  # msgspec accepts the form without hyphens too
             return msgspec.convert(text, uuid.UUID)
@@ -78,7 +78,7 @@ def path_uuid(request: Request, name: str) -> uuid.UUID:
 
 def path_key(request: Request, name: str) -> str:
     """Return the path parameter `name`, a text key. Raises InvalidInput if it is not UTF-8 or too long for a key."""
-    text: str = request.path_params[name]
+    text: str = request.scope["path_params"][name]
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise InvalidInput(errors=(FieldError(f"path.{name}", "must be UTF-8, percent-encoded"),))
     if key_fits(text):

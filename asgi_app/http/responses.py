@@ -30,7 +30,7 @@ _encoder = msgspec.json.Encoder()
 class JsonResponse(Response):
     """A response whose body is encoded JSON, never to be cached.
 
-    Its constructor takes a third of the time of Starlette's, which renders the body and looks headers up.
+    It takes a third of the time of Starlette's, which renders the body, looks headers up and serves websockets too.
     """
 
     def __init__(
@@ -46,6 +46,11 @@ class JsonResponse(Response):
         ]
         if headers:
             self.raw_headers += raw_headers(headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 class HeadersOnly:

@@ -16,7 +16,15 @@ from starlette.types import ASGIApp
 
 from asgi_app.driver.codec import timestamp_text
 from asgi_app.errors import BatchTooLarge, FieldError, NotFound, ServiceError
-from asgi_app.http.context import database_of, deadline_of, page_tokens_of, queries_of, row_sizes_of, settings_of
+from asgi_app.http.context import (
+    database_of,
+    deadline_of,
+    page_tokens_of,
+    queries_of,
+    row_sizes_of,
+    service_of,
+    settings_of,
+)
 from asgi_app.http.headers import NO_STORE, next_page
 from asgi_app.http.page_tokens import PagePosition
 from asgi_app.http.paths import location
@@ -249,10 +257,12 @@ async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) 
 
 async def _read_back(request: Request, user_id: uuid.UUID) -> JsonResponse:
     """Answer with the user as Cassandra has it now. Raises NotFound if there is none."""
-    result = await database_of(request).execute(_queries(request).row, (user_id,), deadline=deadline_of(request))
+    service = service_of(request.scope)
+    statement = service.queries[USERS.name].row
+    result = await service.database.execute(statement, (user_id,), deadline=deadline_of(request))
     if not result.row_count:
         raise NotFound("User not found")
-    return json_response(result.json_rows())
+    return JsonResponse(result.json_rows(), 200, None)
 
 
 async def _gather(

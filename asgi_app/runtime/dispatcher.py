@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import threading
 import time
-from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -43,32 +42,42 @@ class OnDone(Protocol[T_contra]):
 
 
 class Call(Generic[T]):
-    """One call to the driver; subclasses say how it starts. Good for one `Dispatcher.run`.
+    """One call to the driver. Good for one `Dispatcher.run`.
+
+    `start(timeout, done)` starts the call and returns without waiting for its end. `timeout` is the time left, in
+    seconds: it reports to `done` by then. If it raises, the exception is reported. It runs on the event loop, or in a
+    worker thread where starting may block. What it returns is kept as `handle`, which is None until then.
 
     Times are those of `time.perf_counter`; `started_at` and `answered_at` are None until that happens.
     """
 
-    __slots__ = ("_ticket", "answered_at", "deadline", "error", "lane", "result", "settled", "signal", "started_at")
+    __slots__ = (
+        "_ticket",
+        "answered_at",
+        "deadline",
+        "error",
+        "handle",
+        "lane",
+        "result",
+        "settled",
+        "signal",
+        "start",
+        "started_at",
+    )
 
     deadline: Deadline
     lane: Lane
     signal: Signal
 
-    def __init__(self) -> None:
+    def __init__(self, start: Callable[[float, OnDone[T]], Any]) -> None:
+        self.start = start
+        self.handle: Any = None
         self.started_at: float | None = None
         self.answered_at: float | None = None
         self.settled = False
         self.result: T | None = None
         self.error: BaseException | None = None
         self._ticket = [None]
-
-    @abstractmethod
-    def start(self, timeout: float, done: OnDone[T]) -> None:
-        """Start the call and return without waiting for its end.
-
-        `timeout` is the time left, in seconds: report to `done` by then. Raising reports the exception.
-        Runs on the event loop, or in a worker thread where starting may block.
-        """
 
     def claim(self) -> bool:
         """Return true to the first caller only: the thread that starts the call, or the waiter that gives it up."""
@@ -140,7 +149,7 @@ class Dispatcher:
             raise ShuttingDown
         left = deadline.remaining()
         if not self.slots.try_acquire(lane):
-            await self._wait_for_slot(lane, deadline, left)
+            left = await self._wait_for_slot(lane, deadline, left)
         call.deadline, call.lane = deadline, lane
         signal = call.signal = self._new_signal()
         if self.starts_block:
@@ -148,7 +157,7 @@ class Dispatcher:
             self._work.set()
             await signal.wait(deadline.left())
         else:
-            self._start(call)
+            self._start(call, left)
             await signal
         if not call.settled:
             raise DeadlineExceeded if call.claim() else AnswerOverdue
@@ -171,8 +180,8 @@ class Dispatcher:
         """
         return await to_thread.run_sync(function, *args, limiter=self._in_turn)
 
-    async def _wait_for_slot(self, lane: Lane, deadline: Deadline, left: float) -> None:
-        """Return holding a slot, or raise holding none."""
+    async def _wait_for_slot(self, lane: Lane, deadline: Deadline, left: float) -> float:
+        """Return the seconds left, and hold a slot; or raise and hold none."""
         turn = anyio.Event()
         waiter = self.slots.enqueue(lane, turn.set)
         try:
@@ -187,9 +196,11 @@ class Dispatcher:
         if self._closing:
             self.slots.release(lane)
             raise ShuttingDown
-        if deadline.left() <= 0:
+        left = deadline.left()
+        if left <= 0:
             self.slots.release(lane)
             raise DeadlineExceeded
+        return left
 
     def _note_throttled(self) -> None:
         self._throttled.set()
@@ -218,17 +229,17 @@ class Dispatcher:
     def _start_all(self, batch: list[Call[Any]]) -> None:
         """Start each call, in the submitting thread."""
         for call in batch:
-            self._start(call)
+            self._start(call, call.deadline.left())
 
-    def _start(self, call: Call[Any]) -> None:
-        """Start a call; if that fails, report why."""
+    def _start(self, call: Call[Any], left: float) -> None:
+        """Start a call that has `left` seconds; if that fails, report why."""
         done: OnDone[Any] = partial(self._report, call)
-        if not call.claim():
-            done(None, DeadlineExceeded())  # its waiter left, but the slot must be released
+        if not call.claim() or left <= 0:
+            done(None, DeadlineExceeded())  # perhaps its waiter left, but the slot must be released
             return
         call.started_at = time.perf_counter()
         try:
-            call.start(call.deadline.remaining(), done)
+            call.handle = call.start(left, done)
         except BaseException as error:  # it belongs to the waiter, not to this thread
             done(None, error)
 

@@ -165,9 +165,15 @@ class SlotScheduler:
     def try_acquire(self, lane: Lane) -> bool:
         """Take a slot if one is free for `lane` and no call waits in the lane. Return whether it was taken."""
         state = self._lanes[lane]
-        if state.waiting or not self._has_room(state):
+        if state.waiting:
             return False
-        self._take(state)
+        # The usual case first, without a call.
+        is_busy = self._in_flight >= self._max_in_flight or state.in_flight >= state.throttled_slots
+        if is_busy and not self._has_room(state):
+            return False
+        state.in_flight += 1
+        if not state.reserved:
+            self._in_flight += 1
         return True
 
     def enqueue(self, lane: Lane, wake: Callable[[], None]) -> Waiter:
@@ -236,15 +242,12 @@ class SlotScheduler:
         oldest = next(iter(state.waiting), None)
         return oldest is None or now - oldest.since <= MAX_THROTTLE_SECONDS
 
-    def _take(self, state: _LaneState) -> None:
-        state.in_flight += 1
-        if not state.reserved:
-            self._in_flight += 1
-
     def _grant(self, state: _LaneState) -> None:
         waiter = next(iter(state.waiting))
         del state.waiting[waiter]
         self._queued -= 1
-        self._take(state)
+        state.in_flight += 1
+        if not state.reserved:
+            self._in_flight += 1
         waiter.granted = True
         waiter.wake()

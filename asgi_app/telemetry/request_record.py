@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 TRACEPARENT = b"traceparent"
@@ -100,33 +100,19 @@ class RequestRecord:
         return {"request_id": self.request_id, "trace_id": self.trace.trace_id, "span_id": self.trace.span_id}
 
 
-_current: ContextVar[RequestRecord | None] = ContextVar("asgi_cassandra_request", default=None)
-
-
-def begin(record: RequestRecord) -> Token[RequestRecord | None]:
-    """Make `record` the current one, and return the token for `end`."""
-    return _current.set(record)
-
-
-def end(token: Token[RequestRecord | None]) -> None:
-    """Restore the record that was current before `begin`: of an outer application that mounts this one, or None."""
-    _current.reset(token)
-
-
-def current() -> RequestRecord | None:
-    """Return the record of the request being served; None outside of a request."""
-    return _current.get()
+current_record: ContextVar[RequestRecord | None] = ContextVar("asgi_cassandra_request", default=None)
+"""The record of the request being served; None outside of a request."""
 
 
 def log_fields() -> dict[str, Any]:
     """Return the ids of the request being served, for `extra` of a log record; empty outside of a request."""
-    record = _current.get()
+    record = current_record.get()
     return record.log_fields() if record is not None else {}
 
 
 def note_failure(error: BaseException) -> None:
     """Keep in the current record the error that the response reports as the service's fault."""
-    record = _current.get()
+    record = current_record.get()
     if record is not None:
         record.failure = error
 

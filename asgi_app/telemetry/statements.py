@@ -10,7 +10,7 @@ from asgi_app.errors import ServiceError
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Statement
 from asgi_app.telemetry.metrics import CANCELLED, Metrics
-from asgi_app.telemetry.request_record import current, log_fields, milliseconds
+from asgi_app.telemetry.request_record import current_record, log_fields, milliseconds
 
 if TYPE_CHECKING:
     from asgi_app.telemetry.tracing import StatementSpan, Tracing
@@ -32,13 +32,6 @@ class StatementObserver:
         self._metrics = metrics
         self._slow = settings.slow_statement or math.inf
 
-    def begin(self, statement: Statement, batch_size: int | None) -> StatementSpan | None:
-        """Start the statement's span and return it; None without tracing.
-
-        `batch_size`: the number of statements in the batch, or None outside of a batch.
-        """
-        return None if self.tracing is None else self.tracing.begin_statement(statement, batch_size)
-
     def end(
         self,
         statement: Statement,
@@ -51,7 +44,7 @@ class StatementObserver:
     ) -> None:
         """Report a statement that ended after `seconds`; for `queued` and `driven` see `Metrics.statement_ended`."""
         self._metrics.statement_ended(seconds, queued, driven, error)
-        record = current()
+        record = current_record.get()
         if record is not None:
             record.statement_ended(queued, driven)
         if span is not None:

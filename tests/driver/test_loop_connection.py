@@ -278,7 +278,8 @@ async def test_frames_right_behind_the_consent_to_checksums(version: int) -> Non
 def on_this_loop(kind: type[LoopConnection]) -> Any:
     """Return a new class of connections, made by `connection_class_for`."""
     made = connection_class_for(asyncio.get_running_loop())
-    return type(kind.__name__, (kind,), {"loop": made.loop, "timers": made.timers})
+    members = {"loop": made.loop, "timers": made.timers, "create_timer": staticmethod(made.timers.start)}
+    return type(kind.__name__, (kind,), members)
 
 
 def topology_change() -> bytes:
