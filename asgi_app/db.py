@@ -173,7 +173,7 @@ class Database:
         decides for which slots the call competes. Raises what the class lists.
         """
         # Returns the coroutine instead of awaiting it: one frame less for every step of every statement.
-        return self._run(statement, Query(values, fetch_size, paging_state, statement.writes), deadline, lane)
+        return self._run(statement, Query(values, fetch_size, paging_state, statement.writes, statement.consistency), deadline, lane)
 
     async def execute_batch(self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline) -> Result:
         """Run `statement` once for the values of each of `rows`, as one logged batch: all are applied, or none.
@@ -181,7 +181,7 @@ class Database:
         Raises BatchTooLarge if Cassandra rejects the batch, as it does for its size, and what the class lists.
         """
         try:
-            return await self._run(statement, Batch(rows), deadline, Lane.REQUESTS, len(rows))
+            return await self._run(statement, Batch(rows, statement.consistency), deadline, Lane.REQUESTS, len(rows))
         except RejectedByCassandra as error:
             raise BatchTooLarge from error
 

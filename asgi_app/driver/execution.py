@@ -14,6 +14,8 @@ from functools import partial
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import UNSET
+from cassandra import ConsistencyLevel
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, ResponseFuture
 from cassandra.protocol import RESULT_KIND_ROWS, ExecuteMessage
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement, PreparedStatement
@@ -22,24 +24,29 @@ from asgi_app.driver.errors import may_have_run
 from asgi_app.driver.protocol import KnownColumns, RawResultMessage
 from asgi_app.driver.result import Result
 from asgi_app.runtime.dispatcher import Call, OnDone
+from asgi_app.tables.encoding import Encoded
+
+_level_of = ConsistencyLevel.name_to_value
 
 
 class Query(msgspec.Struct, frozen=True, gc=False):
     """One run of a statement: its values, and the page of at most `fetch_size` rows that follows `paging_state`.
 
-    `writes` says that the statement is no read.
+    `writes` says that the statement is no read. `consistency` is a level by name; None is the session's.
     """
 
     values: Sequence[Any]
     fetch_size: int = 100
     paging_state: bytes | None = None
     writes: bool = False
+    consistency: str | None = None
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """A logged batch: the statement once for each of `rows`."""
+    """A logged batch: the statement once for each of `rows`. `consistency` as in `Query`."""
 
     rows: Sequence[Sequence[Any]]
+    consistency: str | None = None
 
 
 class Executor(Protocol):
@@ -92,8 +99,10 @@ class SessionExecutor:
         """See `Executor`."""
         if isinstance(query, Batch):
             return self._send(_batch(prepared, query), timeout, done)
-        bound = prepared.bind(query.values)
+        bound = _plainly_bound(prepared, query.values)
         bound.fetch_size = query.fetch_size  # on the bound statement: the prepared one is shared
+        if query.consistency is not None:
+            bound.consistency_level = _level_of[query.consistency]
         return self._send(bound, timeout, done, query.paging_state)
 
     def _send(self, statement: Any, timeout: float, done: OnDone[Result], paging_state: bytes | None = None) -> Any:
@@ -121,7 +130,7 @@ class LoopExecutor(SessionExecutor):
         message = ExecuteMessage(
             prepared.query_id,
             bound.values,
-            profile.consistency_level,
+            profile.consistency_level if query.consistency is None else _level_of[query.consistency],
             profile.serial_consistency_level,
             query.fetch_size,
             query.paging_state,
@@ -135,9 +144,11 @@ class LoopExecutor(SessionExecutor):
 
 def _batch(prepared: PreparedStatement, query: Batch) -> BatchStatement:
     batch = BatchStatement(BatchType.LOGGED)
+    if query.consistency is not None:
+        batch.consistency_level = _level_of[query.consistency]
     batch.is_idempotent = prepared.is_idempotent
     for values in query.rows:
-        batch.add(prepared, values)
+        batch.add(_plainly_bound(prepared, values))
     return batch
 
 
@@ -208,7 +219,10 @@ class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no typ
 
 
 class _Bound(BoundStatement):  # type: ignore[misc]  # the driver has no types
-    """Values bound to all parameters of a prepared statement, none of them encrypted."""
+    """Values bound to all parameters of a prepared statement, none of them encrypted.
+
+    `Encoded` values are sent as they are, `msgspec.UNSET` as a value that is not set.
+    """
 
     def __init__(self, prepared: PreparedStatement, values: Sequence[Any]) -> None:
         self.prepared_statement = prepared
@@ -218,11 +232,16 @@ class _Bound(BoundStatement):  # type: ignore[misc]  # the driver has no types
         columns = prepared.column_metadata
         if columns:
             self.keyspace = columns[0].keyspace_name
-        cells: list[bytes | None] = []
+        cells: list[Any] = []
         for value, column in zip(values, columns, strict=True):
-            if value is UNSET_VALUE:
+            if value is None or type(value) is Encoded:
+                cells.append(value)
+            elif value is UNSET:
+                cells.append(UNSET_VALUE)
+            elif value is UNSET_VALUE:
                 raise TypeError("a parameter without a value")
-            cells.append(None if value is None else column.type.serialize(value, version))
+            else:
+                cells.append(column.type.serialize(value, version))
         self.values = cells
 
 
@@ -234,6 +253,13 @@ def _bound(prepared: PreparedStatement, values: Sequence[Any]) -> BoundStatement
         return _Bound(prepared, values)
     except Exception:
         return prepared.bind(values)  # raises too, and names the column
+
+
+def _plainly_bound(prepared: PreparedStatement, values: Sequence[Any]) -> BoundStatement:
+    """Bind values as the driver does, or in our own way if some are encoded already."""
+    if any(type(value) is Encoded or value is UNSET for value in values):
+        return _Bound(prepared, values)
+    return prepared.bind(values)
 
 
 def _give_back(connection: Any, pool: Any) -> None:

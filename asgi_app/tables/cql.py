@@ -15,13 +15,15 @@ class Statement:
 
     `idempotent`: running it twice has the same effect as once, so it may be retried and sent to a second node
     speculatively. `writes`: if it fails after it was sent, its outcome is unknown. `table`: the served table that it
-    reads or writes; None for CQL that was not built from a `Table`.
+    reads or writes; None for CQL that was not built from a `Table`. `consistency` is a level of Cassandra such as
+    `LOCAL_ONE`; None means the configured one.
     """
 
     cql: str
     idempotent: bool
     writes: bool
     table: Table | None = None
+    consistency: str | None = None
 
 
 class Queries:
