@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from asgi_app.tables.table import CQLType, Table
+from asgi_app.tables.table import CQLType, Index, Table
 
 
 class User(msgspec.Struct):
@@ -17,7 +17,7 @@ class User(msgspec.Struct):
     id: uuid.UUID
     name: str | None
     email: str | None
-    age: int | None
+    age: Annotated[int | None, Index()]
     created_at: datetime.datetime | None
     updated_at: datetime.datetime | None
 
@@ -41,7 +41,7 @@ class Plant(msgspec.Struct):
     sightings: int | None
 
 
-USERS = Table.from_struct(User, "users", partition_key=("id",), indexable=("age",))
+USERS = Table.from_struct(User, "users", partition_key=("id",))
 ANIMALS = Table.from_struct(Animal, "animals", partition_key=("genus",), clustering_columns=("species",))
 PLANTS = Table.from_struct(Plant, "plants", partition_key=("genus",), clustering_columns=("species",))
 

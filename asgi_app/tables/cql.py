@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from asgi_app.tables.table import Table
+from asgi_app.tables.table import Column, Index, Table
+from asgi_app.tables.types import ListOf
+
+_NOT_IN_INDEX_NAMES = re.compile(r"[^A-Za-z0-9_]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +91,24 @@ class Queries:
 
     def create_table(self) -> str:
         """Return the DDL of the table. It has no effect if the table exists."""
-        columns = ", ".join(f"{quoted(column.name)} {column.cql_type}" for column in self.table.columns)
+        columns = ", ".join(map(_column_ddl, self.table.columns))
         partition = f"({_list(self.table.partition_key)})"
         key = ", ".join([partition, *map(quoted, self.table.clustering_columns)])
-        return f"CREATE TABLE IF NOT EXISTS {self._name} ({columns}, PRIMARY KEY ({key}))"
+        return f"CREATE TABLE IF NOT EXISTS {self._name} ({columns}, PRIMARY KEY ({key})){self._clustering_order()}"
+
+    def create_indexes(self) -> list[str]:
+        """Return the DDL of each storage-attached index. It has no effect on existing ones."""
+        return [_index_ddl(self.table.name, self._name, index) for index in self.table.indexes]
+
+    def _clustering_order(self) -> str:
+        """Return the clause that sets the order of rows, or nothing if all columns ascend, which is the default."""
+        if not self.table.descending:
+            return ""
+        directions = (
+            f"{quoted(column)} {'DESC' if column in self.table.descending else 'ASC'}"
+            for column in self.table.clustering_columns
+        )
+        return f" WITH CLUSTERING ORDER BY ({', '.join(directions)})"
 
     @property
     def _insert_is_idempotent(self) -> bool:
@@ -99,15 +117,7 @@ class Queries:
         Not with a list: each write gives its members new cell names, so a second write with the same timestamp leaves
         every member twice.
         """
-        return not any("list<" in column.cql_type for column in self.table.columns)
-
-    def create_indexes(self) -> list[str]:
-        """Return the DDL of a storage-attached index for each indexable column. It has no effect on existing ones."""
-        return [
-            f"CREATE CUSTOM INDEX IF NOT EXISTS {quoted(f'{self.table.name}_{column}')} "
-            f"ON {self._name} ({quoted(column)}) USING 'StorageAttachedIndex'"
-            for column in self.table.indexable
-        ]
+        return not any(isinstance(column.type, ListOf) and not column.type.frozen for column in self.table.columns)
 
     def _insert(self) -> str:
         names = self.table.column_names
@@ -138,3 +148,28 @@ def _list(names: Sequence[str]) -> str:
 def _where(columns: Sequence[str]) -> str:
     """Return a WHERE clause that binds each of `columns`, or nothing if there are none."""
     return " WHERE " + " AND ".join(f"{quoted(column)} = ?" for column in columns) if columns else ""
+
+
+def _column_ddl(column: Column) -> str:
+    """Return a column's part of CREATE TABLE."""
+    return f"{quoted(column.name)} {column.cql_type}{' STATIC' if column.kind == 'static' else ''}"
+
+
+def _index_ddl(table: str, qualified: str, index: Index) -> str:
+    """Return the DDL of a storage-attached index; `qualified` is the table's name with its keyspace, quoted."""
+    column = quoted(index.column)
+    target = f"{index.target}({column})" if index.target else column
+    options = f" WITH OPTIONS = {{'similarity_function': '{index.similarity}'}}" if index.similarity else ""
+    return (
+        f"CREATE CUSTOM INDEX IF NOT EXISTS {quoted(index_name(table, index))} "
+        f"ON {qualified} ({target}) USING 'StorageAttachedIndex'{options}"
+    )
+
+
+def index_name(table: str, index: Index) -> str:
+    """Return the index's own name, or one made of the table, the column and the target.
+
+    Cassandra takes only letters, digits and underscores in the name of an index: others become `_` and their number.
+    """
+    parts = (table, index.column, index.target)
+    return index.name or _NOT_IN_INDEX_NAMES.sub(lambda match: f"_{ord(match[0]):x}_", "_".join(filter(None, parts)))

@@ -21,8 +21,8 @@ def schema_statements(
 ) -> list[str]:
     """Return the DDL, in the order in which to run it.
 
-    `replication` is a CQL map literal; None means that the keyspace exists. With `indexes`, the indexable columns get
-    an index each.
+    `replication` is a CQL map literal; None means that the keyspace exists. With `indexes`, the declared indexes are
+    created too.
     """
     keyspace_ddl = [] if replication is None else [create_keyspace(keyspace, replication)]
     queries = [Queries(keyspace, table) for table in tables]

@@ -11,6 +11,7 @@ import pytest
 from asgi_app.tables.builtin import ANIMALS, PLANTS, USERS
 from asgi_app.tables.cql import Queries, create_keyspace, quoted
 from asgi_app.tables.table import Column, CQLType, Table
+from asgi_app.tables.types import ListOf, Native, SetOf
 
 
 class Reading(msgspec.Struct):
@@ -26,11 +27,11 @@ TABLE = Table.from_struct(Reading, "Readings", partition_key=("sensor",), cluste
 
 def test_columns_are_the_fields_of_the_struct() -> None:
     assert TABLE.columns == (
-        Column("sensor", "uuid"),
-        Column("at", "bigint"),
-        Column("value", "double"),
-        Column("tags", "list<text>"),
-        Column("labels", "set<text>"),
+        Column("sensor", Native("uuid"), "partition_key"),
+        Column("at", Native("bigint"), "clustering"),
+        Column("value", Native("double")),
+        Column("tags", ListOf(Native("text"))),
+        Column("labels", SetOf(Native("text"))),
     )
     assert TABLE.primary_key == ("sensor", "at")
 

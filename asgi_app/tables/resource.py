@@ -1,0 +1,114 @@
+"""The declaration of a resource: a table, and what the service offers on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass, field, fields
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Literal
+
+import msgspec
+
+from asgi_app.errors import FieldError
+from asgi_app.tables.table import Table
+
+__all__ = ["Resource"]
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A table served over HTTP: the struct of its rows, its name, its keys, and the options of the service.
+
+    A declaration never raises. `problems_of` finds its mistakes, and those of others, all at once.
+
+    Key: `partition_key` and `clustering` name fields of the struct. `-at` in `clustering` is descending order. `static`
+    columns belong to the partition. `keyspace` defaults to the one of the settings, `path` to the table's name.
+
+    Columns: `generated` maps columns to functions that make their values. `bound` maps key columns to functions of the
+    principal: such a column is in no address and no body. `hidden` columns are never shown, filtered by or compared.
+    `read_only` columns are shown but not accepted. `allow_filtering` columns may be filtered by without an index.
+
+    Writes: `plain` writes overwrite, `conditional` ones are lightweight transactions. `version` is a uuid or timeuuid
+    column that changes with each write and makes the ETag; `require_match` refuses writes without `If-Match`. `ttl` is
+    the largest `Cassandra-TTL` in seconds; `ttl_on_patch` allows PATCH although rows may expire. `batch` is how an array
+    of rows is written. `patch_creates` allows PATCH to create rows, `delete_prefix` to delete many rows of a partition,
+    `delete_counters` to delete counters. `consistency` are the levels that a client may ask for. `check` yields what is
+    wrong with a decoded body.
+    """
+
+    struct: type[msgspec.Struct]
+    table_name: str
+    _: KW_ONLY
+    partition_key: tuple[str, ...]
+    clustering: tuple[str, ...] = ()
+    keyspace: str | None = None
+    path: str | None = None
+    generated: Mapping[str, Callable[[], Any]] = field(default_factory=dict, hash=False)
+    bound: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict, hash=False)
+    hidden: tuple[str, ...] = ()
+    read_only: tuple[str, ...] = ()
+    allow_filtering: tuple[str, ...] = ()
+    writes: Literal["plain", "conditional", "none"] = "plain"
+    version: str | None = None
+    require_match: bool = False
+    ttl: int | None = None
+    ttl_on_patch: bool = False
+    consistency: tuple[str, ...] = ()
+    batch: Literal["logged", "per_row"] | None = None
+    delete_prefix: bool = False
+    delete_counters: bool = False
+    patch_creates: bool = False
+    static: tuple[str, ...] = ()
+    check: Callable[[Any], Iterable[FieldError]] | None = None
+
+    def __post_init__(self) -> None:
+        """Copy lists to tuples and dicts to read-only mappings, so that nothing can change the declaration."""
+        for option in fields(self):
+            object.__setattr__(self, option.name, _unchangeable(getattr(self, option.name)))
+
+    @cached_property
+    def table(self) -> Table:
+        """The declared table. Raises TypeError or ValueError if the declaration has mistakes."""
+        clustering, descending = self.clustering_columns, {name[1:] for name in self.clustering if name.startswith("-")}
+        return Table.from_struct(
+            self.struct,
+            self.table_name,
+            partition_key=self.partition_key,
+            clustering_columns=clustering,
+            descending=descending,
+            static=self.static,
+            keyspace=self.keyspace,
+        )
+
+    @property
+    def clustering_columns(self) -> tuple[str, ...]:
+        """The names in `clustering`, without the sign of their order."""
+        return tuple(name.removeprefix("-") for name in self.clustering)
+
+    @property
+    def primary_key(self) -> tuple[str, ...]:
+        """The columns of the partition key, then the clustering columns."""
+        return self.partition_key + self.clustering_columns
+
+    @property
+    def name(self) -> str:
+        """The name for scopes, metrics and operation ids: the path without its slash, or else the table's name."""
+        return self.table_name if self.path is None else self.path.removeprefix("/")
+
+    @property
+    def segment(self) -> str:
+        """The first segment of the resource's addresses. It needs no percent-encoding."""
+        return self.name
+
+    @cached_property
+    def makes_keys(self) -> bool:
+        """Whether the server makes the key of a new row, so that no other row can have it."""
+        unique = ("uuid", "timeuuid")
+        return any(str(self.table.column(name).type) in unique for name in self.generated if name in self.primary_key)
+
+
+def _unchangeable(value: Any) -> Any:
+    if isinstance(value, list | set | frozenset):
+        return tuple(value)
+    return MappingProxyType(dict(value)) if isinstance(value, Mapping) else value
