@@ -16,8 +16,19 @@ from asgi_app.errors import FieldError, InvalidHeader
 from asgi_app.settings import Settings
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-SENT = ("Authorization", "X-API-Key", "X-Request-ID", "X-Request-Timeout", "traceparent", "tracestate")
-EXPOSED = ("Link", "Location", "Retry-After", "Server-Timing", "WWW-Authenticate", "X-Request-ID")
+SENT = (
+    "Authorization",
+    "Cassandra-Consistency",
+    "Cassandra-TTL",
+    "If-Match",
+    "If-None-Match",
+    "X-API-Key",
+    "X-Request-ID",
+    "X-Request-Timeout",
+    "traceparent",
+    "tracestate",
+)
+EXPOSED = ("ETag", "Link", "Location", "Retry-After", "Server-Timing", "WWW-Authenticate", "X-Request-ID")
 
 _ORIGIN = "origin"
 _METHOD = "access-control-request-method"

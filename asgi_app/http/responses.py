@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from asgi_app.errors import FieldError, InternalError, MethodNotAllowed, NotFound, Overloaded, ServiceError
+from asgi_app.errors import FieldError, InternalError, MethodNotAllowed, NotFound, Overloaded, PreconditionFailed, ServiceError
 from asgi_app.http.context import context_of, metrics_of
 from asgi_app.http.headers import RAW_NO_STORE, raw_headers
 from asgi_app.http.paths import encoded_path
@@ -75,6 +75,7 @@ class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
     request_id: str
     errors: tuple[FieldError, ...] = ()
     outcome: str | None = None
+    current: Mapping[str, Any] | None = None
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> JsonResponse:
@@ -164,6 +165,7 @@ def _problem(error: ServiceError, instance: str, request_id: str) -> Problem:
         request_id=request_id,
         errors=error.errors,
         outcome=error.outcome,
+        current=error.current if isinstance(error, PreconditionFailed) else None,
     )
 
 
