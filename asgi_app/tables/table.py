@@ -11,6 +11,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from asgi_app.tables.types import CQLType as CQLType
+
 _CQL_TYPES: Mapping[Any, str] = MappingProxyType(
     {
         bool: "boolean",
@@ -23,13 +25,6 @@ _CQL_TYPES: Mapping[Any, str] = MappingProxyType(
         uuid.UUID: "uuid",
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class CQLType:
-    """Overrides a column's CQL type: `Annotated[int, CQLType("bigint")]` is a `bigint`, a plain `int` an `int`."""
-
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
