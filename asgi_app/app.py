@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any
 
@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
+from asgi_app.catalog import Catalog
 from asgi_app.db import Database
 from asgi_app.driver.session import SessionSource
 from asgi_app.errors import ServiceError
@@ -19,6 +20,9 @@ from asgi_app.http.context import started
 from asgi_app.http.middleware import RequestContextMiddleware
 from asgi_app.http.responses import answer_http_exception, answer_service_error
 from asgi_app.http.routing import SegmentRouter
+from asgi_app.resources.query import Query, check_declarations
+from asgi_app.resources.table.operations import operations_of, routes_of
+from asgi_app.resources.table.served import ServedResource
 from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS
 from asgi_app.runtime.drain import DRAIN, Drain, end_this_process
 from asgi_app.runtime.gc_tuning import rare_collections
@@ -26,6 +30,7 @@ from asgi_app.runtime.ownership import Claim
 from asgi_app.runtime.tasks import background_tasks, in_own_task
 from asgi_app.settings import Problem, Settings, SettingsError, check_metrics_directory
 from asgi_app.tables.builtin import TABLES
+from asgi_app.tables.resource import Resource
 
 
 def create_app(
@@ -34,6 +39,8 @@ def create_app(
     session: SessionSource = None,
     diagnostics: bool = False,
     authorize: Authorize | None = None,
+    resources: Sequence[Resource] = (),
+    queries: Sequence[Query] = (),
     owns_process: bool = False,
 ) -> Starlette:
     """Return an application that connects to Cassandra while its lifespan runs and does nothing before.
@@ -53,6 +60,7 @@ def create_app(
     processes are refused.
     """
 
+    check_declarations(resources, queries)
     claim = Claim()
 
     @in_own_task
@@ -65,15 +73,30 @@ def create_app(
             async with Database.open(chosen, session) as database, background_tasks() as tasks:
                 drain = Drain(chosen.shutdown_grace, chosen.drain_delay, end_this_process)
                 tasks.start_soon(drain.run)
+                served = {each.name: ServedResource(each, chosen.keyspace) for each in resources}
+                catalog = Catalog(database, {name: each.table for name, each in served.items()})
+                tasks.start_soon(catalog.read_at_start, chosen.request_timeout)
                 enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
                 with (
-                    started(app, chosen, database, drain, TABLES, diagnostics=enabled, authorize=hook),
+                    started(
+                        app,
+                        chosen,
+                        database,
+                        drain,
+                        TABLES,
+                        diagnostics=enabled,
+                        authorize=hook,
+                        catalog=catalog,
+                        resources=served,
+                    ),
                     rare_collections() if owns_process else nullcontext(),
                 ):
                     yield {DRAIN: drain}
                     await drain.finish()
 
-    router = SegmentRouter([*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS], lifespan=lifespan)
+    own = [route for each in resources for route in routes_of(operations_of(each))]
+    own += [query.route() for query in queries]
+    router = SegmentRouter([*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS, *own], lifespan=lifespan)
     # Not the imported name: instrumentation replaces the class in its module, perhaps after this module was imported.
     app = applications.Starlette(
         middleware=[Middleware(RequestContextMiddleware, router=router)],

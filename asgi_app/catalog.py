@@ -68,6 +68,11 @@ class Catalog:
             raise SchemaMissing(f"The table of this resource does not fit its declaration. See to: {lacking}.")
         return found
 
+    async def ensure_read(self, deadline: Deadline) -> None:
+        """Read the schema if it never was. Raises what `Database.execute` raises."""
+        if not self.was_read:
+            await self._refresh(deadline)
+
     async def read_at_start(self, timeout: float) -> None:
         """Read the schema, and try again until it was read. Run it as a task of the lifespan."""
         while not self.was_read:

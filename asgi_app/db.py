@@ -194,7 +194,7 @@ class Database:
 
         Raises what the class lists.
         """
-        values = (self.settings.keyspace, table.name)
+        values = (table.keyspace or self.settings.keyspace, table.name)
         result = await self.execute(_COLUMNS, values, deadline=deadline, fetch_size=1000, lane=lane)
         found = {row["column_name"]: row["type"] for row in result.dicts()}
         return {column.name for column in table.columns if found.get(column.name) != column.cql_type}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 import msgspec
@@ -15,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.types import Scope
 
+from asgi_app.catalog import Catalog
 from asgi_app.db import Database
 from asgi_app.errors import LifespanNotStarted, OpenedBeforeFork, WrongEventLoop
 from asgi_app.http.auth import Authorize, HasName
@@ -58,7 +60,11 @@ class Service:
     nested: anyio.Lock
     """A lock held by the diagnostics that open a cluster of their own, so that only one runs at a time."""
     queries: Mapping[str, Queries]
-    """The statements of each served table, by the table's name."""
+    """The statements of each built-in table, by the table's name."""
+    catalog: Catalog
+    """The live tables of the declared resources."""
+    resources: Mapping[str, Any]
+    """What the handlers of each declared resource share, by the resource's name."""
     authorize: Authorize | None = None
     """The hook that authorizes requests; None allows all."""
     response_headers: RawHeaders = ()
@@ -77,6 +83,8 @@ def started(
     *,
     diagnostics: bool,
     authorize: Authorize | None = None,
+    catalog: Catalog,
+    resources: Mapping[str, Any],
 ) -> Iterator[None]:
     """Keep the application started while the context lasts: its state holds the objects that requests need.
 
@@ -86,7 +94,7 @@ def started(
         settings=settings,
         database=database,
         drain=drain,
-        health=Health(_look(database, tables), timeout=settings.health_timeout, ttl=settings.health_ttl),
+        health=Health(_look(database, tables, catalog), timeout=settings.health_timeout, ttl=settings.health_ttl),
         page_tokens=PageTokens([key.reveal() for key in settings.page_keys], lifetime=settings.page_token_lifetime),
         diagnostics=diagnostics,
         row_sizes=RowSizes(
@@ -96,6 +104,8 @@ def started(
         ),
         nested=anyio.Lock(),
         queries={table.name: Queries(settings.keyspace, table) for table in tables},
+        catalog=catalog,
+        resources=resources,
         authorize=authorize,
         response_headers=security_headers(settings),
         cors=CrossOrigin(settings) if settings.cors_origins else None,
@@ -108,12 +118,16 @@ def started(
             del app.state.service, app.state.database
 
 
-def _look(database: Database, tables: Sequence[Table]) -> Look:
-    """Return the health check: ping a node, then compare the served tables with the schema."""
+def _look(database: Database, tables: Sequence[Table], catalog: Catalog) -> Look:
+    """Return the health check: ping a node, then compare the built-in tables with the schema.
+
+    Declared resources count only until their schema was read once: a resource that does not fit harms no other.
+    """
 
     async def look(deadline: Deadline) -> tuple[str, ...]:
         await database.ping(deadline)
         missing = [t.name for t in tables if await database.missing_columns(t, deadline, Lane.PROBES)]
+        await catalog.ensure_read(deadline)
         return tuple(missing)
 
     return look

@@ -15,7 +15,7 @@ import asgi_app
 from asgi_app.driver.codec import timestamp_text
 from asgi_app.errors import Unauthorized
 from asgi_app.http.auth import bearer_token
-from asgi_app.http.context import database_of, drain_of, health_of, settings_of
+from asgi_app.http.context import database_of, drain_of, health_of, service_of, settings_of
 from asgi_app.http.headers import NO_STORE
 from asgi_app.http.paths import location
 from asgi_app.http.requests import list_field, preferred
@@ -68,6 +68,9 @@ async def readyz(request: Request) -> JsonResponse:
         "missing_tables": report.missing_tables,
         "draining": draining,
     }
+    unserved = service_of(request.scope).catalog.missing
+    if unserved:
+        body["unserved"] = unserved
     return json_response(body, 200 if ready else 503)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -27,11 +28,10 @@ class ServedResource:
     """
 
     def __init__(self, resource: Resource, keyspace: str) -> None:
-        table = resource.table
         self.resource = resource
-        self.table = table
         self.name = resource.name
         self.keyspace = resource.keyspace or keyspace
+        self.table = table = replace(resource.table, keyspace=self.keyspace)
         self.key_columns = table.primary_key
         self.open_key = tuple(name for name in table.primary_key if name not in resource.bound)
         self.open_partition_key = tuple(name for name in table.partition_key if name not in resource.bound)
