@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 from anyio.abc import TaskGroup
 
+from asgi_app.driver.codec import declared_type
 from asgi_app.driver.errors import prepare_may_succeed_elsewhere, translate, translate_prepare
 from asgi_app.driver.execution import Batch, Execution, Query
 from asgi_app.driver.prepared import Prepared, PreparedStatements
@@ -35,6 +36,7 @@ from asgi_app.runtime.tasks import background_tasks, in_own_task
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.table import Table
+from asgi_app.tables.types import CqlType
 from asgi_app.telemetry.metrics import Metrics, Snapshot, sample_periodically
 from asgi_app.telemetry.statements import StatementObserver
 
@@ -185,6 +187,14 @@ class Database:
         except RejectedByCassandra as error:
             raise BatchTooLarge from error
 
+    async def parameters(self, statement: Statement, deadline: Deadline) -> tuple[Parameter, ...]:
+        """Return the parameters of a statement, in the order in which its values are bound.
+
+        Prepares the statement if need be. Raises what the class lists.
+        """
+        prepared = self._prepared.ready(statement) or await self._prepared.get(statement, deadline)
+        return tuple(Parameter(column.name, declared_type(column.type)) for column in prepared.column_metadata)
+
     async def ping(self, deadline: Deadline) -> None:
         """Read one row that every node has, from the nearest node. Raises what the class lists."""
         await self.execute(PING, deadline=deadline, lane=Lane.PROBES)
@@ -312,6 +322,13 @@ class Database:
             else:
                 prepared.is_idempotent = statement.idempotent
                 return prepared
+
+
+class Parameter(NamedTuple):
+    """A parameter of a statement: the name of its marker, or of its column, and its type."""
+
+    name: str
+    type: CqlType
 
 
 class OpenStreams:
