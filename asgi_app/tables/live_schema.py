@@ -127,7 +127,9 @@ class _Facts:
 def _tables_and_views(rows: SchemaRows) -> dict[str, _Facts]:
     """Return the facts of each table, view and virtual table by its name."""
     tables = {
-        row["table_name"]: _Facts(row["comment"] or "", frozenset(row["flags"] or ()), bool(row["default_time_to_live"]))
+        row["table_name"]: _Facts(
+            row["comment"] or "", frozenset(row["flags"] or ()), bool(row["default_time_to_live"])
+        )
         for row in rows.tables
     }
     views = {row["view_name"]: _Facts(row["comment"] or "", is_view=True) for row in rows.views}
@@ -249,16 +251,16 @@ def _same_type(declared: CqlType, live: CqlType) -> bool:
     user-defined type may have further fields after the declared ones: ALTER TYPE appends them.
     """
     match declared, live:
-        case (ListOf(), ListOf()) | (SetOf(), SetOf()):
-            return _same_type(declared.element, live.element)
-        case MapOf(), MapOf():
-            return _same_type(declared.key, live.key) and _same_type(declared.value, live.value)
-        case TupleOf(), TupleOf():
-            return len(declared.elements) == len(live.elements) and _all_same(declared.elements, live.elements)
-        case VectorOf(), VectorOf():
-            return declared.size == live.size and _same_type(declared.element, live.element)
-        case UserType(), UserType():
-            return declared.name == live.name and _same_fields(declared.fields, live.fields)
+        case (ListOf(ours), ListOf(theirs)) | (SetOf(ours), SetOf(theirs)):
+            return _same_type(ours, theirs)
+        case MapOf(key, value), MapOf(live_key, live_value):
+            return _same_type(key, live_key) and _same_type(value, live_value)
+        case TupleOf(ours), TupleOf(theirs):
+            return len(ours) == len(theirs) and _all_same(ours, theirs)
+        case VectorOf(ours, size), VectorOf(theirs, live_size):
+            return size == live_size and _same_type(ours, theirs)
+        case UserType(name, fields), UserType(live_name, live_fields):
+            return name == live_name and _same_fields(fields, live_fields)
     return declared == live
 
 

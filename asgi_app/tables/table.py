@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from asgi_app.tables.types import CqlType, CQLType, Native, type_of_hint
+from asgi_app.tables.types import CQLType, CqlType, Native, type_of_hint
 
 __all__ = ["CQLType", "Column", "Index", "Table", "column_hints"]
 

@@ -155,7 +155,9 @@ def test_table_without_columns_is_left_out() -> None:
 
 
 def test_type_that_nobody_knows_breaks_nothing() -> None:
-    rows = [{"type_name": "t", "field_names": ["a"], "field_types": ["'org.apache.cassandra.db.marshal.LexicalUUIDType'"]}]
+    rows = [
+        {"type_name": "t", "field_names": ["a"], "field_types": ["'org.apache.cassandra.db.marshal.LexicalUUIDType'"]}
+    ]
     ((_, field),) = read_user_types(rows)["t"].fields
     assert isinstance(field, UnknownType)
 
