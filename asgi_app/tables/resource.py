@@ -20,7 +20,7 @@ __all__ = ["Resource"]
 class Resource:
     """A table served over HTTP: the struct of its rows, its name, its keys, and the options of the service.
 
-    A declaration never raises. `problems_of` finds its mistakes, and those of others, all at once.
+    A declaration never raises. `declaration.problems_of` finds the mistakes of all declarations at once.
 
     Key: `partition_key` and `clustering` name fields of the struct. `-at` in `clustering` is descending order. `static`
     columns belong to the partition. `keyspace` defaults to the one of the settings, `path` to the table's name.
@@ -31,10 +31,10 @@ class Resource:
 
     Writes: `plain` writes overwrite, `conditional` ones are lightweight transactions. `version` is a uuid or timeuuid
     column that changes with each write and makes the ETag; `require_match` refuses writes without `If-Match`. `ttl` is
-    the largest `Cassandra-TTL` in seconds; `ttl_on_patch` allows PATCH although rows may expire. `batch` is how an array
-    of rows is written. `patch_creates` allows PATCH to create rows, `delete_prefix` to delete many rows of a partition,
-    `delete_counters` to delete counters. `consistency` are the levels that a client may ask for. `check` yields what is
-    wrong with a decoded body.
+    the largest `Cassandra-TTL` in seconds; `ttl_on_patch` allows PATCH although rows may expire. `batch` is how an
+    array of rows is written. `patch_creates` allows PATCH to create rows, `delete_prefix` to delete many rows of a
+    partition, `delete_counters` to delete counters. `consistency` are the levels that a client may ask for. `check`
+    yields what is wrong with a decoded body.
     """
 
     struct: type[msgspec.Struct]

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
-import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
-from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from asgi_app.tables.types import CqlType, ListOf, Native, SetOf
+from asgi_app.tables.types import CQLType, CqlType, Native, type_of_hint
 
 __all__ = ["CQLType", "Column", "Index", "Table", "column_hints"]
-
-_NATIVE: Mapping[Any, str] = MappingProxyType(
-    {
-        bool: "boolean",
-        bytes: "blob",
-        datetime.date: "date",
-        datetime.datetime: "timestamp",
-        float: "double",
-        int: "int",
-        str: "text",
-        uuid.UUID: "uuid",
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class CQLType:
-    """Overrides a column's CQL type: `Annotated[int, CQLType("bigint")]` is a `bigint`, a plain `int` an `int`."""
-
-    name: str
-
 
 ColumnKind = Literal["partition_key", "clustering", "static", "regular"]
 
@@ -182,21 +158,3 @@ def _indexes_of(column: str, hint: Any) -> list[Index]:
     if type(None) in get_args(hint):
         return [index for member in get_args(hint) for index in _indexes_of(column, member)]
     return []
-
-
-def type_of_hint(hint: Any) -> CqlType:
-    """Return the CQL type for a type hint. A union with None has the type of its other member."""
-    if get_origin(hint) is Annotated:
-        inner, *extras = get_args(hint)
-        overrides = [extra.name for extra in extras if isinstance(extra, CQLType)]
-        return Native(overrides[0]) if overrides else type_of_hint(inner)
-    if get_origin(hint) in (list, set):
-        (member,) = get_args(hint)
-        return (ListOf if get_origin(hint) is list else SetOf)(type_of_hint(member))
-    if type(None) in get_args(hint):
-        (inner,) = (member for member in get_args(hint) if member is not type(None))
-        return type_of_hint(inner)
-    try:
-        return Native(_NATIVE[hint])
-    except (KeyError, TypeError):
-        raise TypeError(f"{hint!r} has no CQL type: name one with Annotated[..., CQLType('...')]") from None
