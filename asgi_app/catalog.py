@@ -6,13 +6,16 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import anyio
 
 from asgi_app.db import Database
 from asgi_app.errors import SchemaMissing, ServiceError
 from asgi_app.runtime.deadline import Deadline
-from asgi_app.tables.live_schema import SCHEMA_STATEMENTS, differences, live_tables
+from asgi_app.tables import live_schema
+from asgi_app.tables.cql import Statement
+from asgi_app.tables.live_schema import SchemaRows, differences, read_schema
 from asgi_app.tables.table import Table
 
 logger = logging.getLogger("asgi_app.catalog")
@@ -96,11 +99,26 @@ class Catalog:
             self._read_at = time.monotonic()
 
     async def _live(self, keyspace: str, deadline: Deadline) -> Mapping[str, Table]:
-        rows = [
-            (await self._database.execute(statement, (keyspace,), deadline=deadline, fetch_size=_ROWS)).dicts()
-            for statement in SCHEMA_STATEMENTS
-        ]
-        return live_tables(*rows)
+        rows = SchemaRows(
+            tables=await self._rows(live_schema.TABLES, keyspace, deadline),
+            views=await self._rows(live_schema.VIEWS, keyspace, deadline),
+            columns=await self._rows(live_schema.COLUMNS, keyspace, deadline),
+            indexes=await self._rows(live_schema.INDEXES, keyspace, deadline),
+            types=await self._rows(live_schema.TYPES, keyspace, deadline),
+        )
+        return read_schema(keyspace, rows).tables
+
+    async def _rows(self, statement: Statement, keyspace: str, deadline: Deadline) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        state: bytes | None = None
+        while True:
+            result = await self._database.execute(
+                statement, (keyspace,), deadline=deadline, fetch_size=_ROWS, paging_state=state
+            )
+            rows += result.dicts()
+            state = result.paging_state
+            if state is None:
+                return rows
 
     def _compare(self, live: Mapping[tuple[str, str], Table]) -> None:
         sound, missing = {}, {}

@@ -77,7 +77,7 @@ class BodyDecoder(Generic[S]):
             try:
                 values[name] = field.decoder.decode(members[name])
             except msgspec.ValidationError as error:
-                errors.append(FieldError(f"{pointer}/{name}", field.rule or _explain(error)))
+                errors.append(FieldError(f"{pointer}/{name}", field.rule or explain(error)))
         errors += _unknown_members(members, self._fields, pointer)
         return errors, None if errors else self._struct(**values)
 
@@ -231,7 +231,7 @@ def _unknown_members(members: Iterable[str], known: Container[str], pointer: str
     return [FieldError(f"{pointer}/{_escape(name)}", message) for name in members if name not in known]
 
 
-def _explain(error: msgspec.ValidationError) -> str:
+def explain(error: msgspec.ValidationError) -> str:
     """Return msgspec's message as the error of a field. It names types and bounds, never the value that was sent."""
     message, _, path = str(error).partition(" - at `$")
     message = message.replace("Expected", "expected").replace("`", "")

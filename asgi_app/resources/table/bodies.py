@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from typing import Annotated, Any
 
 import msgspec
 
 from asgi_app.errors import FieldError
+from asgi_app.http.validation import explain
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue
 
 Check = Callable[[Mapping[str, Any]], Iterable[FieldError]]
@@ -81,8 +83,67 @@ def _read_column(
 def bounds_of(hint: Any) -> Callable[[Any], None] | None:
     """Return a check of the bounds that `msgspec.Meta` gives to a type; None for a type without bounds.
 
-    The check takes a value of decoded JSON and raises WrongValue. Only the bounds are checked: the column's encoder
-    checks the type.
+    The check takes a value of decoded JSON and raises WrongValue. It checks bounds alone: the encoder checks the type.
     """
-    plain = _as_json(msgspec.inspect.type_info(hint))
-    return None
+    described = msgspec.inspect.type_info(hint)
+    plain = _plain(described)
+    if plain is Any:
+        return None
+    extra = described.extra_json_schema if isinstance(described, msgspec.inspect.Metadata) else None
+    description: str = (extra or {}).get("description", "")
+
+    def check(value: Any) -> None:
+        try:
+            msgspec.convert(_with_floats(value), plain)
+        except msgspec.ValidationError as error:
+            raise WrongValue("", description or explain(error)) from None
+
+    return check
+
+
+def _plain(described: msgspec.inspect.Type) -> Any:
+    """Return a type of JSON values with the same bounds, `Any` where there are none."""
+    match described:
+        case msgspec.inspect.Metadata(type=inner):
+            return _plain(inner)
+        case msgspec.inspect.UnionType(types=types):
+            members = [_plain(each) for each in types if not isinstance(each, msgspec.inspect.NoneType)]
+            return members[0] if len(members) == 1 else Any
+        case msgspec.inspect.StrType(min_length=least, max_length=most, pattern=pattern):
+            return _bounded(str, min_length=least, max_length=most, pattern=pattern)
+        case msgspec.inspect.IntType(gt=gt, ge=ge, lt=lt, le=le, multiple_of=multiple_of):
+            return _bounded(int, gt=gt, ge=ge, lt=lt, le=le, multiple_of=multiple_of)
+        case msgspec.inspect.FloatType(gt=gt, ge=ge, lt=lt, le=le, multiple_of=multiple_of):
+            return _bounded(float, gt=gt, ge=ge, lt=lt, le=le, multiple_of=multiple_of)
+        case (
+            msgspec.inspect.ListType(item_type=item, min_length=least, max_length=most)
+            | msgspec.inspect.SetType(item_type=item, min_length=least, max_length=most)
+            | msgspec.inspect.FrozenSetType(item_type=item, min_length=least, max_length=most)
+        ):
+            plain = _plain(item)
+            return _bounded(list[plain], min_length=least, max_length=most, inner=plain)  # type: ignore[valid-type]
+        case msgspec.inspect.DictType(value_type=value, min_length=least, max_length=most):
+            plain = _plain(value)
+            return _bounded(dict[str, plain], min_length=least, max_length=most, inner=plain)  # type: ignore[valid-type]
+    return Any
+
+
+def _bounded(plain: Any, inner: Any = Any, **bounds: Any) -> Any:
+    present = {name: bound for name, bound in bounds.items() if bound is not None}
+    if present:
+        return Annotated[plain, msgspec.Meta(**present)]
+    return Any if inner is Any else plain
+
+
+def _with_floats(value: Any) -> Any:
+    """Return decoded JSON with its exact numbers as floats, as bounds are written."""
+    if isinstance(value, list):
+        return [_with_floats(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _with_floats(each) for name, each in value.items()}
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _escaped(name: str) -> str:
+    """Return the name as one token of a JSON pointer (RFC 6901 section 3)."""
+    return name.replace("~", "~0").replace("/", "~1")
