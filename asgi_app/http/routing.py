@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-from asgi_app.errors import DeadlineExceeded, MethodNotAllowed, NotFound
+from asgi_app.errors import DeadlineExceeded, Forbidden, MethodNotAllowed, NotFound
 from asgi_app.http.auth import Action, Authorize, HasName, Verb
 from asgi_app.http.context import context_of, service_of, set_principal
 from asgi_app.http.paths import SplitPath, split_path
@@ -248,6 +248,18 @@ async def _authenticated(authorize: Authorize, scope: Scope, action: Action) -> 
     if not isinstance(getattr(principal, "name", None), str):
         raise TypeError("the authorize hook returned nothing that has a name")
     return principal
+
+
+async def permits(scope: Scope, action: Action) -> bool:
+    """Return whether the client of the request may perform another action. Raises what the hook raises but Forbidden."""
+    authorize = service_of(scope).authorize
+    if authorize is None:
+        return True
+    try:
+        await _authenticated(authorize, scope, action)
+    except Forbidden:
+        return False
+    return True
 
 
 async def _in_time(scope: Scope, result: Awaitable[HasName]) -> HasName:

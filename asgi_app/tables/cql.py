@@ -135,6 +135,11 @@ def create_keyspace(keyspace: str, replication: str) -> str:
     return f"CREATE KEYSPACE IF NOT EXISTS {quoted(keyspace)} WITH replication = {replication}"
 
 
+def select_row(keyspace: str, table: Table, columns: Sequence[str]) -> str:
+    """Return the SELECT of some columns of one row by its primary key."""
+    return f"SELECT {_list(columns)} FROM {quoted(keyspace)}.{quoted(table.name)}{_where(table.primary_key)}"
+
+
 def quoted(identifier: str) -> str:
     """Return `identifier` in double quotes, so that CQL keeps its case and accepts any character."""
     return '"' + identifier.replace('"', '""') + '"'

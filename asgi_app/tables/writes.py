@@ -16,7 +16,7 @@ from msgspec import UNSET
 from asgi_app.tables.cql import Statement, quoted
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import Column, Table
-from asgi_app.tables.types import ListOf, MapOf, SetOf, UserType, is_frozen
+from asgi_app.tables.types import ListOf, UserType, is_frozen
 
 TTL = "$ttl"
 TIMESTAMP = "$timestamp"
@@ -81,7 +81,10 @@ class WriteStatements:
         return self._write(cql, (*self._inserted, TTL))
 
     def update(self, merged: Collection[str] = ()) -> Write:
-        """Return the UPDATE of a row, which creates it if need be. The `merged` columns are changed, not replaced."""
+        """Return the UPDATE of a row, which creates it if need be. `merged` columns are changed, not replaced.
+
+        Of a list, `merged` has the name of each parameter that is bound (`added`, `removed`) in place of the column's.
+        """
         return self._kept("", merged, lambda: self._update(merged, "TTL ? AND TIMESTAMP ?", (TTL, TIMESTAMP), ""))
 
     def update_if_exists(self, merged: Collection[str] = ()) -> Write:
@@ -148,13 +151,12 @@ class WriteStatements:
     ) -> Write:
         columns = self._table.static_columns if static else self._columns
         key = self._table.partition_key if static else self._key
-        assignments = [assignment for column in columns for assignment in _assignments(column, column.name in merged)]
+        assignments = [assignment for column in columns for assignment in _assignments(column, merged)]
         texts = ", ".join(text for text, _ in assignments)
         cql = f"UPDATE {self._name} USING {using} SET {texts}{_where(key)}{condition}"
         names = tuple(name for _, name in assignments)
         versions = (VERSIONS,) if condition == self._if_version and self._version is not None else ()
-        grows = any(isinstance(column.type, ListOf) and column.name in merged for column in columns)
-        return self._write(cql, (*used, *names, *key, *versions), not condition and not grows and self._is_repeatable)
+        return self._write(cql, (*used, *names, *key, *versions), not condition and self._is_repeatable)
 
     def _replacement(self, condition: str, versions: tuple[str, ...]) -> Write:
         """Return one conditional batch: an UPDATE of all columns, and an INSERT that keeps the row's marker.
@@ -194,19 +196,26 @@ class WriteStatements:
         return Write(Statement(cql, idempotent=idempotent, writes=True, table=self._table), tuple(parameters))
 
 
-def _assignments(column: Column, merged: bool) -> Iterator[tuple[str, str]]:
-    """Yield the assignments that change a column, each with the name of its parameter."""
-    name = quoted(column.name)
-    if not merged or is_frozen(column.type):
+def _assignments(column: Column, merged: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the assignments that change a column, each with the name of its parameter.
+
+    Cassandra 5.0 answers an UNSET that is appended to a list with a server error. So a list has the assignments that
+    are named in `merged`, and other types have all.
+    """
+    name, plus, minus = quoted(column.name), added(column.name), removed(column.name)
+    if isinstance(column.type, ListOf) and (plus in merged or minus in merged):
+        if plus in merged:
+            yield f"{name} = {name} + ?", plus
+        if minus in merged:
+            yield f"{name} = {name} - ?", minus
+    elif column.name not in merged or is_frozen(column.type):
         yield f"{name} = ?", column.name
-        return
-    match column.type:
-        case UserType(_, fields):
-            for field, _ in fields:
-                yield f"{name}.{quoted(field)} = ?", member(column.name, field)
-        case ListOf() | SetOf() | MapOf():
-            yield f"{name} = {name} + ?", added(column.name)
-            yield f"{name} = {name} - ?", removed(column.name)
+    elif isinstance(column.type, UserType):
+        for field, _ in column.type.fields:
+            yield f"{name}.{quoted(field)} = ?", member(column.name, field)
+    else:
+        yield f"{name} = {name} + ?", plus
+        yield f"{name} = {name} - ?", minus
 
 
 def _where(columns: Sequence[str]) -> str:

@@ -54,19 +54,29 @@ def read_row(
     cells: Cells = {}
     for name, column in columns.items():
         if name in value:
-            _read_column(name, column, value[name], f"{pointer}/{_escaped(name)}", errors, cells)
+            read_column(name, column, value[name], f"{pointer}/{escaped(name)}", errors, cells)
         elif column.required and not partial:
-            errors.append(FieldError(f"{pointer}/{_escaped(name)}", "is required"))
-    known = tuple(columns)
-    errors += [FieldError(f"{pointer}/{_escaped(n)}", "is not a column here", usable=known) for n in value if n not in columns]
+            errors.append(FieldError(f"{pointer}/{escaped(name)}", "is required"))
+    errors += unknown_columns(columns, value, pointer)
     if check is not None and len(errors) == before:
         errors += [FieldError(pointer + found.field, found.message) for found in check(value)]
     return cells
 
 
-def _read_column(
+def unknown_columns(columns: Mapping[str, BodyColumn], value: Mapping[str, Any], pointer: str) -> list[FieldError]:
+    """Return an error for each member of a body that is no column of it."""
+    usable = tuple(columns)
+    return [
+        FieldError(f"{pointer}/{escaped(name)}", "is not a column that may be written here", usable=usable)
+        for name in value
+        if name not in columns
+    ]
+
+
+def read_column(
     name: str, column: BodyColumn, value: Any, pointer: str, errors: list[FieldError], cells: Cells
 ) -> None:
+    """Add the encoded value of one column to `cells`, or its mistakes to `errors`."""
     if value is None and not column.nullable:
         errors.append(FieldError(pointer, "must not be null"))
         return
@@ -99,6 +109,15 @@ def bounds_of(hint: Any) -> Callable[[Any], None] | None:
             raise WrongValue("", description or explain(error)) from None
 
     return check
+
+
+def accepts_none(hint: Any) -> bool:
+    """Return whether a type includes None."""
+    described = msgspec.inspect.type_info(hint)
+    while isinstance(described, msgspec.inspect.Metadata):
+        described = described.type
+    members = described.types if isinstance(described, msgspec.inspect.UnionType) else (described,)
+    return any(isinstance(each, msgspec.inspect.NoneType) for each in members)
 
 
 def _plain(described: msgspec.inspect.Type) -> Any:
@@ -144,6 +163,6 @@ def _with_floats(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else value
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
     """Return the name as one token of a JSON pointer (RFC 6901 section 3)."""
     return name.replace("~", "~0").replace("/", "~1")

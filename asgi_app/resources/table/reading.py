@@ -18,13 +18,15 @@ from asgi_app.http.paths import encoded_path
 from asgi_app.http.requests import json_body
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.paging import Gathered, gather
-from asgi_app.resources.table.headers import asked_consistency, etag
-from asgi_app.resources.table.served import ServedResource
+from asgi_app.resources.table.headers import CONSISTENCY as CONSISTENCY_FIELD
+from asgi_app.resources.table.headers import asked_consistency, etag_of
+from asgi_app.resources.table.served import ServedResource, key_of_path
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.encoding import Encoded, decode_json
 from asgi_app.tables.query_plan import Kind, Plan, plan_query, plan_search
 from asgi_app.tables.resource import Resource
+from asgi_app.tables.table import Table
 
 DEFAULT_FETCH_SIZE = 1000
 """Rows of a page of a walk or of a stream."""
@@ -42,8 +44,7 @@ class TableReads:
     async def row(self, request: Request) -> JsonResponse:
         """Answer GET of a full key: the row, or 404."""
         served = served_of(request, self._name)
-        key = served.key_from_texts(served.open_key, list(request.scope["path_params"].values()))
-        return await read_row(served, request, key)
+        return await read_row(served, request, key_of_path(served, request))
 
     async def row_by_query(self, request: Request) -> JsonResponse:
         """Answer GET /-/row: the row of the key in the query, or 404."""
@@ -133,8 +134,7 @@ class TableReads:
         kind: Kind,
         parameters: Sequence[tuple[str, str]] | None = None,
     ) -> Plan:
-        texts = list(request.scope["path_params"].values())
-        prefix = served.key_from_texts(served.open_key, texts)
+        prefix = key_of_path(served, request)
         asked = request.query_params.multi_items() if parameters is None else parameters
         return plan_query(await live_table(served, request), served.rules(request), prefix, asked, kind)
 
@@ -180,15 +180,21 @@ async def live_table(served: ServedResource, request: Request) -> Table:
 async def read_row(served: ServedResource, request: Request, key: Sequence[Encoded]) -> JsonResponse:
     """Return the response with the row of a key, given by its open columns. Raises NotFound if there is none."""
     service = service_of(request.scope)
-    service.catalog.check(served.name)
-    statement = served.writes.row
-    if served.resource.consistency:
-        statement = served.select(statement, asked_consistency(served.resource, request))
+    if not service.catalog.is_sound(served.name):
+        await live_table(served, request)
     values = key if not served.resource.bound else tuple(served.full_key(request, key).values())
-    result = await service.database.execute(statement, values, deadline=deadline_of(request))
+    return await read_row_of(served, request, values)
+
+
+async def read_row_of(served: ServedResource, request: Request, key: Sequence[Encoded]) -> JsonResponse:
+    """Return the response with the row of a full key. Raises NotFound if there is none."""
+    resource, statement = served.resource, served.row
+    if resource.consistency or CONSISTENCY_FIELD in request.headers:
+        statement = served.select(statement, asked_consistency(resource, request))
+    result = await service_of(request.scope).database.execute(statement, key, deadline=deadline_of(request))
     if not result.row_count:
         raise NotFound("There is no row with this key.")
-    return JsonResponse(result.json_rows(), 200, etag(served, result))
+    return JsonResponse(result.json_rows(), 200, etag_of(resource, result))
 
 
 def key_of_query(served: ServedResource, request: Request) -> tuple[Encoded, ...]:

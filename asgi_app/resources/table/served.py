@@ -11,13 +11,20 @@ import msgspec
 from starlette.requests import Request
 
 from asgi_app.driver.codec import Codec, codec_of_type
-from asgi_app.errors import FieldError, InvalidInput, Unauthorized
+from asgi_app.errors import FieldError, InvalidInput, NotFound, Unauthorized
 from asgi_app.http.context import principal_of
-from asgi_app.tables.cql import Statement
+from asgi_app.http.requests import LONGEST_KEY
+from asgi_app.resources.table.bodies import BodyColumn, accepts_none, bounds_of
+from asgi_app.tables.cql import Statement, select_row
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of
 from asgi_app.tables.query_plan import Rules
 from asgi_app.tables.resource import Resource
+from asgi_app.tables.table import column_hints
 from asgi_app.tables.writes import WriteStatements
+
+
+VERBS = "-"
+"""The segment below which the verbs of a resource stand. A key that begins so has its address at `/-/row`."""
 
 
 class ServedResource:
@@ -39,6 +46,53 @@ class ServedResource:
         self.visible = tuple(name for name in table.column_names if name not in unseen)
         self.encoders: Mapping[str, Encoder] = {column.name: encoder_of(column.type) for column in table.columns}
         self.writes = WriteStatements(self.keyspace, resource)
+
+    @cached_property
+    def row(self) -> Statement:
+        """The SELECT of one row by its primary key."""
+        cql = select_row(self.keyspace, self.table, self.visible)
+        return Statement(cql, idempotent=True, writes=False, table=self.table)
+
+    @cached_property
+    def created_body(self) -> Mapping[str, BodyColumn]:
+        """The columns that the body of a new row may have: all that the client may set, the key included."""
+        return self._body((*self.open_key, *self._settable))
+
+    @cached_property
+    def replaced_body(self) -> Mapping[str, BodyColumn]:
+        """The columns that the body of a replacement may have: the key stands in the address."""
+        return self._body(self._settable)
+
+    @cached_property
+    def changed_body(self) -> Mapping[str, BodyColumn]:
+        """The columns that a change of a row may have."""
+        return self._body(self._settable)
+
+    @cached_property
+    def static_body(self) -> Mapping[str, BodyColumn]:
+        """The columns that a change of a partition may have."""
+        return self._body(tuple(column.name for column in self.table.static_columns))
+
+    @property
+    def _settable(self) -> tuple[str, ...]:
+        resource = self.resource
+        made = {*resource.generated, *resource.read_only, resource.version}
+        regular = (column for column in self.table.columns if column.kind == "regular")
+        return tuple(column.name for column in regular if column.name not in made)
+
+    def _body(self, names: Sequence[str]) -> Mapping[str, BodyColumn]:
+        fields = {field.encode_name: field for field in msgspec.structs.fields(self.resource.struct)}
+        hints = column_hints(self.resource.struct)
+        return {
+            name: BodyColumn(
+                encoder=self.encoders[name],
+                bounds=bounds_of(hints[name]),
+                required=fields[name].required,
+                nullable=name not in self.key_columns and accepts_none(hints[name]),
+            )
+            for name in names
+            if name not in self.resource.generated
+        }
 
     @cached_property
     def codecs(self) -> Mapping[str, Codec]:
@@ -82,6 +136,24 @@ class ServedResource:
             raise InvalidInput(errors=tuple(errors))
         return tuple(key)
 
+    def prefix_of_path(self, request: Request) -> dict[str, Encoded]:
+        """Return the values of the leading key columns that an address has or that are bound to the client."""
+        given = {**self.bound_values(request), **dict(zip(self.open_key, key_of_path(self, request), strict=False))}
+        return {name: given[name] for name in self.key_columns if name in given}
+
+    def key_errors(self, row: Mapping[str, Encoded | None], pointer: str) -> list[FieldError]:
+        """Return what is wrong with the key of a new row beyond the types of its columns."""
+        key = {name: row.get(name) for name in self.key_columns}
+        errors = [
+            FieldError(f"{pointer}/{name}", f"must have at most {LONGEST_KEY} bytes")
+            for name, cell in key.items()
+            if cell is not None and len(cell) > LONGEST_KEY
+        ]
+        partition_key = self.table.partition_key
+        if len(partition_key) == 1 and key[partition_key[0]] == b"":
+            errors.append(FieldError(f"{pointer}/{partition_key[0]}", "must not be empty"))
+        return errors
+
     def full_key(self, request: Request, open_values: Sequence[Encoded]) -> dict[str, Encoded]:
         """Return the primary key by column, of the values in an address and those bound to the client."""
         given = {**dict(zip(self.open_key, open_values, strict=True)), **self.bound_values(request)}
@@ -110,3 +182,11 @@ class ServedResource:
         if encoded is None:
             raise TypeError(f"{self.name}.{column}: the application's value is None")
         return encoded
+
+
+def key_of_path(served: ServedResource, request: Request) -> tuple[Encoded, ...]:
+    """Return the key values that the path has, in the order of the key. Raises InvalidInput, and NotFound for a verb."""
+    texts: list[str] = list(request.scope["path_params"].values())[-len(served.open_key) :]
+    if texts and texts[0] == VERBS:
+        raise NotFound(f"There is no such verb. The row with the key '{VERBS}' is at /{served.resource.segment}/-/row.")
+    return served.key_from_texts(served.open_key, texts)
