@@ -175,7 +175,9 @@ class Database:
         decides for which slots the call competes. Raises what the class lists.
         """
         # Returns the coroutine instead of awaiting it: one frame less for every step of every statement.
-        return self._run(statement, Query(values, fetch_size, paging_state, statement.writes, statement.consistency), deadline, lane)
+        return self._run(
+            statement, Query(values, fetch_size, paging_state, statement.writes, statement.consistency), deadline, lane
+        )
 
     async def execute_batch(self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline) -> Result:
         """Run `statement` once for the values of each of `rows`, as one logged batch: all are applied, or none.

@@ -14,11 +14,11 @@ from functools import partial
 from typing import Any, Protocol
 
 import msgspec
-from msgspec import UNSET
 from cassandra import ConsistencyLevel
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, ResponseFuture
 from cassandra.protocol import RESULT_KIND_ROWS, ExecuteMessage
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement, PreparedStatement
+from msgspec import UNSET
 
 from asgi_app.driver.errors import may_have_run
 from asgi_app.driver.protocol import KnownColumns, RawResultMessage

@@ -12,7 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from asgi_app.errors import FieldError, InternalError, MethodNotAllowed, NotFound, Overloaded, PreconditionFailed, ServiceError
+from asgi_app.errors import (
+    FieldError,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    PreconditionFailed,
+    ServiceError,
+)
 from asgi_app.http.context import context_of, metrics_of
 from asgi_app.http.headers import RAW_NO_STORE, raw_headers
 from asgi_app.http.paths import encoded_path

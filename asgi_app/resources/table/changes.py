@@ -27,9 +27,7 @@ class Changes:
     merged: set[str] = field(default_factory=set)
 
 
-def read_changes(
-    columns: Mapping[str, BodyColumn], table: Table, value: Any, errors: list[FieldError]
-) -> Changes:
+def read_changes(columns: Mapping[str, BodyColumn], table: Table, value: Any, errors: list[FieldError]) -> Changes:
     """Return the changes in a decoded body, and add every mistake in it to `errors`.
 
     An absent column is untouched and null deletes its value. An object is merged into a map or user type that is not

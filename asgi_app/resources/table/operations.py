@@ -109,7 +109,9 @@ class _Addresses:
             if length == self._least and self._has_static and self._resource.writes == "plain":
                 yield self._write("change_partition", "PATCH", template, self._writes.change_partition)
 
-    def _row(self, suffix: str, template: str, read: Handler, writes: Iterable[tuple[str, str, Handler]]) -> Iterator[Operation]:
+    def _row(
+        self, suffix: str, template: str, read: Handler, writes: Iterable[tuple[str, str, Handler]]
+    ) -> Iterator[Operation]:
         yield self._read(f"read{suffix}", template, read)
         for name, method, handler in writes:
             yield self._write(f"{name}{suffix}", method, template, handler)

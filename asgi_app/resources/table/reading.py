@@ -142,9 +142,7 @@ class TableReads:
         consistency = plan.consistency or asked_consistency(served.resource, request)
         return Statement(plan.cql, idempotent=True, writes=False, consistency=consistency)
 
-    def _position(
-        self, served: ServedResource, request: Request
-    ) -> tuple[PagePosition | None, list[tuple[str, str]]]:
+    def _position(self, served: ServedResource, request: Request) -> tuple[PagePosition | None, list[tuple[str, str]]]:
         """Return the position in `page_state` and the parameters of the walk: those of its first request."""
         sent = request.query_params.multi_items()
         token = request.query_params.get("page_state")

@@ -22,7 +22,6 @@ from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import column_hints
 from asgi_app.tables.writes import WriteStatements
 
-
 VERBS = "-"
 """The segment below which the verbs of a resource stand. A key that begins so has its address at `/-/row`."""
 
@@ -121,9 +120,7 @@ class ServedResource:
         """Return new values of the columns that the server makes."""
         return {name: self._encoded(name, function()) for name, function in self.resource.generated.items()}
 
-    def key_from_texts(
-        self, columns: Sequence[str], texts: Sequence[str], place: str = "path"
-    ) -> tuple[Encoded, ...]:
+    def key_from_texts(self, columns: Sequence[str], texts: Sequence[str], place: str = "path") -> tuple[Encoded, ...]:
         """Decode key values from an address. Raises InvalidInput that names each wrong one: `path.day`."""
         errors: list[FieldError] = []
         key: list[Encoded] = []

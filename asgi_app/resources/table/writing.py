@@ -31,7 +31,7 @@ from asgi_app.http.requests import json_body
 from asgi_app.http.responses import json_response
 from asgi_app.http.routing import Handler, permits
 from asgi_app.resources.table.addresses import row_location
-from asgi_app.resources.table.bodies import BodyColumn, Cells, read_row
+from asgi_app.resources.table.bodies import Cells, read_row
 from asgi_app.resources.table.changes import collection, read_changes
 from asgi_app.resources.table.headers import (
     Conditions,
