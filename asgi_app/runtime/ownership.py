@@ -40,8 +40,8 @@ class Owner:
     def check(self) -> None:
         """Return if the caller runs on the owner's event loop.
 
-        Raise OpenedBeforeFork in a process forked from the owner, and WrongEventLoop everywhere else. Runs twice for
-        each request, so it is one call of Python.
+        Raise OpenedBeforeFork in a process forked from the owner, and WrongEventLoop everywhere else. It runs twice for
+        each request, so it makes no further calls of Python functions.
         """
         try:
             if self._running_loop() is self._loop:  # in a forked process asyncio finds no running loop
