@@ -344,8 +344,8 @@ def _blob_row(cells: int) -> Any:
 def _split_in_c(data: bytes, count: int) -> list[Cell]:
     """Return the first `count` cells, split by the driver's compiled parser.
 
-    The parser needs a description of each row width. So the page is read as rows of a power of two of cells, whatever
-    its real width.
+    The parser needs a description of each row width. So the page is read as rows whose number of cells is a power of
+    two, whatever its real width.
     """
     reader, parser = BytesIOReader(data), TupleRowParser()
     cells: list[Cell] = []

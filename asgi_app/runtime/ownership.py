@@ -31,8 +31,8 @@ class Owner:
     def is_gone(self) -> bool:
         """Whether the event loop cannot run here again: it was closed, or it runs in the process that forked this one.
 
-        Always false on trio in the same process: trio ends every task, and so releases what they hold, before its loop
-        ends.
+        Always false on trio in the same process: trio ends every task before its loop ends, so nothing that a task
+        holds is left.
         """
         closed = isinstance(self._loop, asyncio.AbstractEventLoop) and self._loop.is_closed()
         return closed or os.getpid() != self._process
