@@ -1,4 +1,4 @@
-"""The composition root: makes the application of settings, routes and a lifespan."""
+"""Build the application from settings, routes, middleware and a lifespan."""
 
 from __future__ import annotations
 
@@ -118,10 +118,10 @@ def choose_hook(settings: Settings, authorize: Authorize | None) -> Authorize | 
 
 
 def lifespan_of(*apps: Starlette) -> Callable[[Any], AbstractAsyncContextManager[None]]:
-    """Return a lifespan for a parent that mounts these applications. It enters theirs, each within the one before.
+    """Return a lifespan for a parent that mounts these applications. It enters their lifespans, one inside another.
 
-    Starlette and FastAPI run only the parent's lifespan. A parent with a lifespan of its own enters
-    `app.router.lifespan_context(app)` in it instead, after it has opened whatever the application uses.
+    Starlette and FastAPI run only the parent's lifespan. A parent that has its own lifespan enters
+    `app.router.lifespan_context(app)` there instead, after it has opened what the application uses.
     """
 
     @asynccontextmanager

@@ -54,19 +54,19 @@ _FEW = 3
 class Codec:
     """Decodes the cells of one CQL type. Immutable: any number of threads may use it.
 
-    A cell is perfect if its bytes are a value of the type.
+    A cell is valid if its bytes are a value of the type.
     """
 
     cell: Callable[[bytes], Any]
     """Decodes one cell that is not null. Never raises."""
     whole: Callable[[Sequence[bytes]], Sequence[Any]] | None = None
-    """Decodes many cells at once, several times faster. Raises one of `NOT_A_VALUE` unless all cells are perfect."""
+    """Decodes many cells at once, several times faster. Raises one of `NOT_A_VALUE` unless all cells are valid."""
     names: bool = True
     """Whether a value can be the name of a member of a JSON object."""
     width: int | None = None
     """The size of each value in bytes, for types that Cassandra packs into a vector without lengths."""
     strict: Callable[[bytes], Any] | None = None
-    """Decodes one perfect cell, faster than `cell`. Raises one of `NOT_A_VALUE` for other cells."""
+    """Decodes one valid cell, faster than `cell`. Raises one of `NOT_A_VALUE` for other cells."""
 
     def column(self, cells: Sequence[Cell]) -> Sequence[Any]:
         """Return the values of many cells of this type, in order; null is None. Never raises."""
@@ -269,7 +269,7 @@ def _shortest(singles: Sequence[float]) -> Sequence[float]:
 def _name_with(
     digits: int, places: Sequence[int], singles: Sequence[float], found: list[float]
 ) -> tuple[list[int], list[int]]:
-    """Put into `found` the singles at `places` that `digits` digits identify. Return the places done, and the rest."""
+    """Put into `found` the singles at `places` that `digits` digits identify. Return these places, and the rest."""
     guesses = list(map(float, map(f"%.{digits}g".__mod__, [singles[place] for place in places])))
     rounded = unpack(f">{len(guesses)}f", pack(f">{len(guesses)}f", *guesses))
     named, unnamed = [], []

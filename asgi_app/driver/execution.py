@@ -1,7 +1,7 @@
 """Run prepared statements on a driver session, each reported once to a callback.
 
 `SessionExecutor` uses public methods of the driver alone, with any session. `LoopExecutor` uses `LoopFuture`: the
-driver's own response future without what only threads that wait for it need. `Session.execute_async` makes an event,
+driver's own response future, without the parts that only waiting threads need. `Session.execute_async` makes an event,
 locks and lists of callbacks for each statement, so that any thread may wait for it; here one caller waits. The rest
 (which node, which connection, retries, preparing again, speculation, timeouts) is the driver's code, inherited.
 """
@@ -32,7 +32,7 @@ _level_of = ConsistencyLevel.name_to_value
 class Query(msgspec.Struct, frozen=True, gc=False):
     """One run of a statement: its values, and the page of at most `fetch_size` rows that follows `paging_state`.
 
-    `writes` says that the statement is no read. `consistency` is a level by name; None is the session's.
+    `writes`: whether the statement writes. `consistency` is a level by name; None is the session's.
     """
 
     values: Sequence[Any]
@@ -82,7 +82,7 @@ class Execution(Call[Result]):
     def times(self, now: float) -> tuple[float, float | None]:
         """Return the seconds until the statement was started, and from there to its answer.
 
-        What has not happened yet counts until `now`. The second is None if the statement was not started.
+        A step that has not ended yet counts until `now`. The second is None if the statement was not started.
         """
         if self.started_at is None:
             return now - self._created_at, None
@@ -90,7 +90,7 @@ class Execution(Call[Result]):
 
 
 class SessionExecutor:
-    """Sends by the session's own `execute_async`: for lent sessions, and drivers that `LoopFuture` does not know."""
+    """Sends by the session's own `execute_async`: for borrowed sessions, and drivers that are not tested."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -123,7 +123,7 @@ class LoopExecutor(SessionExecutor):
         """See `Executor`."""
         if isinstance(query, Batch):
             return super().send(prepared, query, timeout, done)
-        if type(prepared.result_metadata) is not KnownColumns:  # the driver puts another there when it prepares again
+        if type(prepared.result_metadata) is not KnownColumns:  # the driver replaces it when it prepares again
             prepared.result_metadata = KnownColumns(prepared.result_metadata or ())
         bound = _bound(prepared, query.values)
         profile = self._profile
@@ -265,7 +265,7 @@ def _plainly_bound(prepared: PreparedStatement, values: Sequence[Any]) -> BoundS
 def _give_back(connection: Any, pool: Any) -> None:
     """Return the stream id to the connection as the driver does, but skip `notify` while most stream ids are free.
 
-    Threads wait for a stream id only after all were taken, and have got one long before half of them are free again.
+    A thread waits for a stream id only if all are taken, and it gets one long before half of them are free again.
     """
     with connection.lock:
         usual = not (pool._trash or connection.is_defunct or connection.is_closed)
@@ -301,7 +301,7 @@ def _report_error(error: BaseException, future: Any, done: OnDone[Result]) -> No
 
 
 def _release_future(future: Any) -> None:
-    """Free a finished future and what it refers to now, not only when its timeout would have fired."""
+    """Free a finished future and what it refers to at once, instead of at the time of its timeout."""
     timer, future._timer = future._timer, None
     if timer is not None and timer.canceled:
         _detach_timer(timer)

@@ -26,7 +26,7 @@ from asgi_app.http.page_tokens import PageTokens
 from asgi_app.paging import RowSizes
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
-from asgi_app.runtime.health import Health, Look
+from asgi_app.runtime.health import CassandraCheck, Health
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Queries
@@ -94,7 +94,7 @@ def started(
         settings=settings,
         database=database,
         drain=drain,
-        health=Health(_look(database, tables, catalog), timeout=settings.health_timeout, ttl=settings.health_ttl),
+        health=Health(_cassandra_check(database, tables, catalog), timeout=settings.health_timeout, ttl=settings.health_ttl),
         page_tokens=PageTokens([key.reveal() for key in settings.page_keys], lifetime=settings.page_token_lifetime),
         diagnostics=diagnostics,
         row_sizes=RowSizes(
@@ -114,23 +114,23 @@ def started(
     try:
         yield
     finally:
-        if app.state.service is service:  # else another start has replaced it, after this one's event loop was closed
+        if app.state.service is service:  # else another start replaced it after this event loop was closed
             del app.state.service, app.state.database
 
 
-def _look(database: Database, tables: Sequence[Table], catalog: Catalog) -> Look:
+def _cassandra_check(database: Database, tables: Sequence[Table], catalog: Catalog) -> CassandraCheck:
     """Return the health check: ping a node, then compare the built-in tables with the schema.
 
     Declared resources count only until their schema was read once: a resource that does not fit harms no other.
     """
 
-    async def look(deadline: Deadline) -> tuple[str, ...]:
+    async def check(deadline: Deadline) -> tuple[str, ...]:
         await database.ping(deadline)
         missing = [t.name for t in tables if await database.missing_columns(t, deadline, Lane.PROBES)]
         await catalog.ensure_read(deadline)
         return tuple(missing)
 
-    return look
+    return check
 
 
 def service_of(scope: Scope) -> Service:

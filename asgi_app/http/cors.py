@@ -54,7 +54,7 @@ class CrossOrigin:
         return wrapped
 
     def preflight_response(self, scope: Scope) -> Response:
-        """Return the response to a preflight. Raises InvalidHeader if the request to come is not allowed."""
+        """Return the response to a preflight. Raises InvalidHeader if the announced request is not allowed."""
         headers = Headers(scope=scope)
         response = self._starlette.preflight_response(request_headers=headers)
         if response.status_code >= 400:
@@ -73,7 +73,7 @@ class CrossOrigin:
 
 
 def is_preflight(scope: Scope) -> bool:
-    """Return whether an HTTP request is a preflight: OPTIONS with an origin and the method of the request to come."""
+    """Return whether an HTTP request is a preflight: OPTIONS with an origin and the method of the announced request."""
     if scope["method"] != "OPTIONS":
         return False
     headers = Headers(scope=scope)

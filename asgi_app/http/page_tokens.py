@@ -2,7 +2,7 @@
 
 Cassandra's own paging state must never come from a client. If it is truncated, Cassandra closes the connection, which
 all requests share; if it belongs to another query, it silently returns that query's rows; and it contains keys in clear
-text. So clients get it encrypted and authenticated, bound to the walk that it continues, and it is verified before use.
+text. So clients get it encrypted and authenticated, and bound to the walk that it continues. It is verified before use.
 """
 
 from __future__ import annotations

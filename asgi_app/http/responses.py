@@ -92,7 +92,7 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
 
 
 def problem_without_request(error: ServiceError, request_id: str) -> bytes:
-    """Return the body of the problem of bytes that are no HTTP request, so that there is no path to name."""
+    """Return a problem document for bytes that are not an HTTP request. Its `instance` is empty: there is no path."""
     return _encoder.encode(_problem(error, "", request_id))
 
 
@@ -103,7 +103,7 @@ def problem_body(error: ServiceError, scope: Scope) -> Problem:
 
 
 def problem_response(error: ServiceError, scope: Scope) -> JsonResponse:
-    """Return the response of an error. It counts refused requests, because each of them passes here."""
+    """Return the response of an error. Count it if it is a refusal: the response of every refusal is made here."""
     if isinstance(error, SHED) and (metrics := metrics_of(scope)) is not None:
         metrics.request_shed(error.code)
     headers = error.headers()

@@ -154,7 +154,7 @@ class SegmentRouter(Router):
         await route.app(scope, receive, send)
 
     async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raise NotFound as Starlette's router does, with a hint for a probe and for a slash too many at the end."""
+        """Raise NotFound as Starlette's router does, with a hint for OPTIONS probes and for an extra last slash."""
         if scope["type"] == "http" and "app" in scope:
             segments = split_path(scope).segments
             if scope["method"] == "OPTIONS" and scope["path"] == "*":
@@ -241,7 +241,7 @@ async def _authenticated(authorize: Authorize, scope: Scope, action: Action) -> 
     """Return the client, as the hook `authorize` identifies it. This is the only caller of the hook.
 
     Raises what the hook raises (Unauthorized, Forbidden), DeadlineExceeded if the hook takes too long, and TypeError if
-    it returns nothing with a name.
+    it returns an object without a name.
     """
     result = authorize(HTTPConnection(scope), action)
     principal = await _in_time(scope, result) if isawaitable(result) else result

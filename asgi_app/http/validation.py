@@ -17,7 +17,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _anything = msgspec.json.Decoder(msgspec.Raw)
-# Possessive quantifiers, and a string may lack its end: each byte is examined once, whatever a client sends.
+# The quantifiers are possessive, and a string may lack its end. So each byte is examined only once, whatever a client
+# sends.
 _string_literal = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)?', re.DOTALL)
 _integer_literal = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
