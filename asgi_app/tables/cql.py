@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from asgi_app.tables.table import Column, Index, Table
-from asgi_app.tables.types import ListOf
+from asgi_app.tables.types import CqlType, ListOf, MapOf, SetOf, TupleOf, UserType, VectorOf, types_inside
 
 _NOT_IN_INDEX_NAMES = re.compile(r"[^A-Za-z0-9_]")
 
@@ -155,9 +155,55 @@ def _where(columns: Sequence[str]) -> str:
     return " WHERE " + " AND ".join(f"{quoted(column)} = ?" for column in columns) if columns else ""
 
 
+def create_types(keyspace: str, tables: Iterable[Table]) -> list[str]:
+    """Return the DDL of the user-defined types of the tables' columns, each after those that it contains.
+
+    It has no effect on types that exist.
+    """
+    found: dict[str, UserType] = {}
+    for table in tables:
+        for column in table.columns:
+            _add_user_types(column.type, found)
+    return [_create_type(keyspace, user_type) for user_type in found.values()]
+
+
+def _add_user_types(cql_type: CqlType, found: dict[str, UserType]) -> None:
+    """Add to `found` the user-defined types within `cql_type`, then itself if it is one."""
+    for inside in types_inside(cql_type):
+        _add_user_types(inside, found)
+    if isinstance(cql_type, UserType):
+        found.setdefault(cql_type.name, cql_type)
+
+
+def _create_type(keyspace: str, user_type: UserType) -> str:
+    fields = ", ".join(f"{quoted(name)} {_type_ddl(field)}" for name, field in user_type.fields)
+    return f"CREATE TYPE IF NOT EXISTS {quoted(keyspace)}.{quoted(user_type.name)} ({fields})"
+
+
 def _column_ddl(column: Column) -> str:
     """Return a column's part of CREATE TABLE."""
-    return f"{quoted(column.name)} {column.cql_type}{' STATIC' if column.kind == 'static' else ''}"
+    return f"{quoted(column.name)} {_type_ddl(column.type)}{' STATIC' if column.kind == 'static' else ''}"
+
+
+def _type_ddl(cql_type: CqlType) -> str:
+    """Return the type as DDL needs it: with every user-defined type quoted, because its name can be a word of CQL."""
+    inside = ", ".join(map(_type_ddl, types_inside(cql_type)))
+    match cql_type:
+        case UserType(name):
+            text = quoted(name)
+        case ListOf():
+            text = f"list<{inside}>"
+        case SetOf():
+            text = f"set<{inside}>"
+        case MapOf():
+            text = f"map<{inside}>"
+        case TupleOf():
+            return f"frozen<tuple<{inside}>>"
+        case VectorOf(_, size):
+            return f"vector<{inside}, {size}>"
+        case _:
+            return str(cql_type)
+    return f"frozen<{text}>" if cql_type.frozen else text
 
 
 def _index_ddl(table: str, qualified: str, index: Index) -> str:

@@ -12,8 +12,13 @@ import msgspec
 
 from asgi_app.errors import FieldError
 from asgi_app.tables.table import Table
+from asgi_app.tables.types import Native
 
-__all__ = ["Resource"]
+OPERATORS = ("eq", "gt", "gte", "lt", "lte", "in", "contains", "contains_key")
+"""The operators of query parameters: `kind.gte=3`. No column's name may end in one."""
+
+UNIQUE_TYPES = (Native("uuid"), Native("timeuuid"))
+"""The types of which the server can make a value that no other row has."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,7 @@ class Resource:
     @cached_property
     def makes_keys(self) -> bool:
         """Whether the server makes the key of a new row, so that no other row can have it."""
-        unique = ("uuid", "timeuuid")
-        return any(str(self.table.column(name).type) in unique for name in self.generated if name in self.primary_key)
+        return any(self.table.column(name).type in UNIQUE_TYPES for name in self.generated if name in self.primary_key)
 
 
 def _unchangeable(value: Any) -> Any:

@@ -11,7 +11,7 @@ import msgspec
 
 from asgi_app.tables.types import CQLType, CqlType, Native, type_of_hint
 
-__all__ = ["CQLType", "Column", "Index", "Table", "column_hints"]
+__all__ = ["CQLType", "Column", "Index", "Table", "column_hints", "indexes_of"]
 
 ColumnKind = Literal["partition_key", "clustering", "static", "regular"]
 
@@ -97,7 +97,7 @@ class Table:
         columns = tuple(
             Column(column, type_of_hint(hint), kinds.get(column, "regular")) for column, hint in hints.items()
         )
-        indexes = tuple(index for column, hint in hints.items() for index in _indexes_of(column, hint))
+        indexes = tuple(index for column, hint in hints.items() for index in indexes_of(column, hint))
         return cls(name, columns, partition_key, clustering_columns, frozenset(descending), indexes, keyspace)
 
     @property
@@ -149,12 +149,12 @@ def column_hints(row: type[msgspec.Struct]) -> dict[str, Any]:
     return {column: hints[field] for field, column in names}
 
 
-def _indexes_of(column: str, hint: Any) -> list[Index]:
+def indexes_of(column: str, hint: Any) -> list[Index]:
     """Return the indexes that an annotation declares on `column`, also within a union with None."""
     if get_origin(hint) is Annotated:
         inner, *extras = get_args(hint)
         declared = [replace(extra, column=column) for extra in extras if isinstance(extra, Index)]
-        return declared + _indexes_of(column, inner)
+        return declared + indexes_of(column, inner)
     if type(None) in get_args(hint):
-        return [index for member in get_args(hint) for index in _indexes_of(column, member)]
+        return [index for member in get_args(hint) for index in indexes_of(column, member)]
     return []

@@ -1,0 +1,100 @@
+"""Find the mistakes in declarations of resources: all of them at once, each as one sentence."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from asgi_app.tables.column_rules import COLUMN_RULES
+from asgi_app.tables.declared import Declared, parts
+from asgi_app.tables.index_rules import INDEX_RULES
+from asgi_app.tables.option_form import form_problems
+from asgi_app.tables.option_rules import OPTION_RULES
+from asgi_app.tables.resource import Resource
+from asgi_app.tables.table import column_hints
+from asgi_app.tables.types import CqlType, UserType, type_of_hint
+
+_RULES = (*COLUMN_RULES, *OPTION_RULES, *INDEX_RULES)
+
+
+class ResourceError(TypeError):
+    """Declarations have mistakes. `problems` has one sentence for each, and the error's text one line for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+def problems_of(resources: Iterable[Resource], reserved: Collection[str] = ()) -> list[str]:
+    """Return every mistake in all declarations. `reserved` are the first segments of the service's own paths.
+
+    What depends on an option of a wrong form is not looked at.
+    """
+    problems: list[str] = []
+    well_formed: list[Declared] = []
+    for resource in resources:
+        if own := list(form_problems(resource)):
+            problems += (f"{resource.table_name}: {problem}" for problem in own)
+            continue
+        declared, own = _declared(resource)
+        if declared is not None:
+            well_formed.append(declared)
+            own += (problem for rule in _RULES for problem in rule(declared))
+        problems += (f"{resource.name}: {problem}" for problem in own)
+    return problems + list(_problems_between(well_formed, reserved))
+
+
+def check_declarations(resources: Iterable[Resource], reserved: Collection[str] = ()) -> None:
+    """Raise ResourceError if `problems_of` finds a mistake."""
+    if problems := problems_of(resources, reserved):
+        raise ResourceError(problems)
+
+
+def _declared(resource: Resource) -> tuple[Declared | None, list[str]]:
+    """Return the resource with the types of its columns if they can be read, and what is wrong with them."""
+    problems: list[str] = []
+    types: dict[str, CqlType] = {}
+    try:
+        hints = column_hints(resource.struct)
+    except NameError as error:
+        return None, [f"an annotation of {resource.struct.__name__} cannot be read: {error}."]
+    for column, hint in hints.items():
+        try:
+            types[column] = type_of_hint(hint)
+        except TypeError as error:
+            problems.append(f"{column}: {error}.")
+    return Declared(resource, hints, types), problems
+
+
+def _problems_between(declarations: Sequence[Declared], reserved: Collection[str]) -> Iterator[str]:
+    """Yield conflicts of resources with the service's own paths and with one another."""
+    for name, times in Counter(declared.resource.name for declared in declarations).items():
+        if name in reserved:
+            yield f"{name}: the service has a path of this name of its own. Give another with path=."
+        if times > 1:
+            yield f"{name}: {times} resources have this path. Give another with path=."
+    for (_, table), kinds in _kinds_of_writes(declarations).items():
+        if kinds >= {"plain", "conditional"}:
+            yield f'{table}: one resource writes="plain" and another writes="conditional" cannot share a table.'
+    for (_, name), shapes in _user_types(declarations).items():
+        if len(shapes) > 1:
+            yield f"the user-defined type {name} is declared with different fields."
+
+
+def _kinds_of_writes(declarations: Iterable[Declared]) -> Mapping[tuple[str | None, str], set[str]]:
+    """Return the kinds of writes to each table, by keyspace and name."""
+    kinds: defaultdict[tuple[str | None, str], set[str]] = defaultdict(set)
+    for declared in declarations:
+        kinds[declared.resource.keyspace, declared.resource.table_name].add(declared.resource.writes)
+    return kinds
+
+
+def _user_types(declarations: Iterable[Declared]) -> Mapping[tuple[str | None, str], set[Any]]:
+    """Return the fields that each user-defined type is declared with, by keyspace and name."""
+    found: defaultdict[tuple[str | None, str], set[Any]] = defaultdict(set)
+    for declared in declarations:
+        for part in (part for cql_type in declared.types.values() for part in parts(cql_type)):
+            if isinstance(part, UserType):
+                found[declared.resource.keyspace, part.name].add(part.fields)
+    return found
