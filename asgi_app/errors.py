@@ -60,15 +60,17 @@ Outcome = Literal["unknown", "applied"]
 _place = re.compile(r"\A(?:/|query\.|path\.|header\.)")
 
 
-class FieldError(msgspec.Struct, frozen=True):
+class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
     """One wrong value of a request.
 
     `field` is a JSON pointer into the body (`/age`, `/3/email`), or `query.<name>`, `path.<name>`, `header.<name>`.
-    `message` is a predicate that follows the field's name in a sentence: `is required`, `must be a UUID`.
+    `message` is a predicate that follows the field's name in a sentence: `is required`, `must be a UUID`. `usable` are
+    the names that would be allowed instead, where there are some; without them, the error is sent without `usable`.
     """
 
     field: str
     message: str
+    usable: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """Return the error as a sentence: `email is required`, `3/email is required`."""
