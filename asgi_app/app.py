@@ -23,7 +23,7 @@ from asgi_app.http.routing import SegmentRouter
 from asgi_app.resources.query import Query, check_declarations
 from asgi_app.resources.table.operations import operations_of, routes_of
 from asgi_app.resources.table.served import ServedResource
-from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS
+from asgi_app.routes import DIAGNOSTICS, OPERATIONS, RESERVED, SPECIES, USERS
 from asgi_app.runtime.drain import DRAIN, Drain, end_this_process
 from asgi_app.runtime.gc_tuning import rare_collections
 from asgi_app.runtime.ownership import Claim
@@ -60,7 +60,8 @@ def create_app(
     processes are refused.
     """
 
-    check_declarations(resources, queries)
+    builtin = [*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS]
+    check_declarations(resources, queries, {*RESERVED, *(route.segments[0] for route in builtin)})
     claim = Claim()
 
     @in_own_task
@@ -96,7 +97,7 @@ def create_app(
 
     own = [route for each in resources for route in routes_of(operations_of(each))]
     own += [query.route() for query in queries]
-    router = SegmentRouter([*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS, *own], lifespan=lifespan)
+    router = SegmentRouter([*builtin, *own], lifespan=lifespan)
     # Not the imported name: instrumentation replaces the class in its module, perhaps after this module was imported.
     app = applications.Starlette(
         middleware=[Middleware(RequestContextMiddleware, router=router)],

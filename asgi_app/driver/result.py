@@ -25,7 +25,7 @@ class Result(msgspec.Struct, frozen=True, gc=False):
         return self.page.dicts() if self.page else []
 
     def rows(self, row: type[T]) -> list[T]:
-        """Return the page's rows as instances of a msgspec struct. Raises msgspec.ValidationError if they do not fit."""
+        """Return the page's rows as instances of a msgspec struct. Raises msgspec.ValidationError."""
         return msgspec.convert(self.dicts(), list[row], strict=False)  # type: ignore[valid-type]
 
     def json_rows(self) -> bytes:

@@ -94,7 +94,9 @@ def started(
         settings=settings,
         database=database,
         drain=drain,
-        health=Health(_cassandra_check(database, tables, catalog), timeout=settings.health_timeout, ttl=settings.health_ttl),
+        health=Health(
+            _cassandra_check(database, tables, catalog), timeout=settings.health_timeout, ttl=settings.health_ttl
+        ),
         page_tokens=PageTokens([key.reveal() for key in settings.page_keys], lifetime=settings.page_token_lifetime),
         diagnostics=diagnostics,
         row_sizes=RowSizes(

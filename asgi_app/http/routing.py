@@ -251,7 +251,7 @@ async def _authenticated(authorize: Authorize, scope: Scope, action: Action) -> 
 
 
 async def permits(scope: Scope, action: Action) -> bool:
-    """Return whether the client of the request may perform another action. Raises what the hook raises but Forbidden."""
+    """Return whether the client may perform another action. Raises what the hook raises, except Forbidden."""
     authorize = service_of(scope).authorize
     if authorize is None:
         return True

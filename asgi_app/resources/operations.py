@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from hmac import compare_digest
+from typing import Any
 
 from anyio import to_thread
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
@@ -62,7 +63,7 @@ async def readyz(request: Request) -> JsonResponse:
     report = await health_of(request).report()
     draining = drain_of(request.scope).draining
     ready = report.ready and not draining
-    body = {
+    body: dict[str, Any] = {
         "status": "ready" if ready else "not ready",
         "connected": report.connected,
         "missing_tables": report.missing_tables,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -27,8 +27,9 @@ from asgi_app.paging import gather
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.stream import stream_rows
 from asgi_app.tables.cql import Statement
+from asgi_app.tables.declaration import ResourceError, problems_of
 from asgi_app.tables.encoding import Encoded, WrongValue, decode_json, encoder_of
-from asgi_app.tables.resource import Resource, ResourceError, problems_of
+from asgi_app.tables.resource import Resource
 
 DEFAULT_LIMIT = 10
 LONGEST_LIMIT = 100
@@ -214,9 +215,9 @@ class QueryHandlers:
         return tuple(values)
 
 
-def check_declarations(resources: Sequence[Resource], queries: Sequence[Query]) -> None:
-    """Raise ResourceError with every mistake of the declarations."""
-    problems = problems_of(resources)
+def check_declarations(resources: Sequence[Resource], queries: Sequence[Query], reserved: Collection[str]) -> None:
+    """Raise ResourceError with every mistake of the declarations. `reserved` are the first segments of other paths."""
+    problems = problems_of(resources, reserved)
     problems += [problem for query in queries for problem in query.problems()]
     if problems:
         raise ResourceError(problems)

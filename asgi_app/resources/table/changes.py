@@ -21,7 +21,7 @@ _ADD, _REMOVE, _INCREASE = "$add", "$remove", "$inc"
 
 @dataclass(slots=True)
 class Changes:
-    """What an UPDATE binds, by the name of the parameter, and which columns are merged; see `WriteStatements.update`."""
+    """What an UPDATE binds, by parameter, and which columns are merged; see `WriteStatements.update`."""
 
     values: dict[str, Encoded | None] = field(default_factory=dict)
     merged: set[str] = field(default_factory=set)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import Request
 from starlette.types import ASGIApp
@@ -52,7 +53,7 @@ def routes_of(operations: Iterable[Operation]) -> list[SegmentRoute]:
 
 def _route(template: str, methods: list[Operation]) -> SegmentRoute:
     first = methods[0]
-    handlers = {operation.method.lower(): operation.handler for operation in methods}
+    handlers: dict[str, Any] = {operation.method.lower(): operation.handler for operation in methods}
     is_search = first.method == "POST" and first.verb == "read"
     return path(template, first.resource, verb="read" if is_search else None, lane=first.lane, **handlers)
 

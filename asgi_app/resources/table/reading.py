@@ -24,7 +24,7 @@ from asgi_app.resources.table.served import ServedResource, key_of_path
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.encoding import Encoded, decode_json
-from asgi_app.tables.query_plan import Kind, Plan, plan_query, plan_search
+from asgi_app.tables.query_plan import DEFAULT_LIMIT, Kind, Plan, plan_query, plan_search
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import Table
 
@@ -116,14 +116,14 @@ class TableReads:
         if plan.per_row_reads is not None:
             rows = await _read_each(request, statement, plan.per_row_reads)
             return json_response(b"[%b]" % b",".join(row for row in rows if row))
-        assert plan.limit is not None
+        limit = plan.limit or DEFAULT_LIMIT
         tokens, walk = page_tokens_of(request), f"list {self._walk(served, request)} {plan.purpose}"
         position = tokens.read(plan.page_state, walk) if plan.page_state is not None else None
         paging_state = None if position is None else position.paging_state
-        page = await _gathered(request, statement, plan.values, plan.limit, paging_state, exactly=True)
+        page = await _gathered(request, statement, plan.values, limit, paging_state, exactly=True)
         headers = {}
         if link and page.paging_state is not None:
-            token = tokens.issue(PagePosition(page.paging_state, plan.limit), walk)
+            token = tokens.issue(PagePosition(page.paging_state, limit), walk)
             headers["Link"] = next_page(_next_target(request, token))
         return json_response(b"[%b]" % page.json_rows(), headers=headers)
 

@@ -182,7 +182,7 @@ class ServedResource:
 
 
 def key_of_path(served: ServedResource, request: Request) -> tuple[Encoded, ...]:
-    """Return the key values that the path has, in the order of the key. Raises InvalidInput, and NotFound for a verb."""
+    """Return the key values that the path has, in the order of the key. Raises InvalidInput, or NotFound for a verb."""
     texts: list[str] = list(request.scope["path_params"].values())[-len(served.open_key) :]
     if texts and texts[0] == VERBS:
         raise NotFound(f"There is no such verb. The row with the key '{VERBS}' is at /{served.resource.segment}/-/row.")
