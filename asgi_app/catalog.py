@@ -76,11 +76,11 @@ class Catalog:
         if not self.was_read:
             await self._refresh(deadline)
 
-    async def read_at_start(self, timeout: float) -> None:
-        """Read the schema, and try again until it was read. Run it as a task of the lifespan."""
+    async def read_at_start(self, seconds: float) -> None:
+        """Read the schema, with `seconds` for each try, until it was read. Run it as a task of the lifespan."""
         while not self.was_read:
             try:
-                await self._refresh(Deadline.after(timeout))
+                await self._refresh(Deadline.after(seconds))
             except ServiceError:
                 await anyio.sleep(RECHECK_SECONDS)
         for name, columns in self._missing.items():
