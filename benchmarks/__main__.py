@@ -20,8 +20,8 @@ from asgi_app.local_node import LocalNodeError
 from asgi_app.settings import ContactPoint
 from benchmarks.contenders import CONTENDERS
 from benchmarks.environments import description, prepare
-from benchmarks.failure import ContenderFailed
 from benchmarks.machine import describe
+from benchmarks.processes import ContenderFailed
 from benchmarks.report import REPORT, draw_environment, publish, render
 from benchmarks.rows import Run, UnusableRun, save
 from benchmarks.scenarios import QUICK, SCENARIOS, Effort

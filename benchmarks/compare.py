@@ -16,7 +16,7 @@ from pathlib import Path
 
 from asgi_app.local_node import LocalNodeError
 from benchmarks.__main__ import at_least_one, leave
-from benchmarks.failure import ContenderFailed
+from benchmarks.processes import ContenderFailed
 from benchmarks.regression.checkouts import Checkout, checkout
 from benchmarks.regression.counting import NotGiven, compare_counts
 from benchmarks.regression.rounds import compare

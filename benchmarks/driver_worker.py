@@ -22,7 +22,7 @@ from asgi_app.driver.cluster import build_cluster
 from asgi_app.settings import Settings
 from benchmarks.contenders import SERVICE, cql
 from benchmarks.operations import user_text
-from benchmarks.serving import child_environment, last_line, module
+from benchmarks.serving import Answer, answer_of, child_environment, module
 from benchmarks.site import Site
 
 FETCH_SIZE = 2000
@@ -46,16 +46,16 @@ class Body(msgspec.Struct, frozen=True):
 
 def expected_body(site: Site, rows: int) -> Body:
     """Return the body of a stream of the first rows. Raises ContenderFailed where the process fails."""
-    return msgspec.json.decode(_answer(site, "body", rows), type=Body)
+    return _answer(site, "body", rows, Body)
 
 
 def loop(site: Site, factory: str, rows: int) -> Looped:
     """Return what a plain loop over the first rows takes. Raises ContenderFailed where the process fails."""
-    return msgspec.json.decode(_answer(site, factory, rows), type=Looped)
+    return _answer(site, factory, rows, Looped)
 
 
-def _answer(site: Site, what: str, rows: int) -> bytes:
-    return last_line(module("driver_worker", what, rows), _SECONDS, child_environment(site, SERVICE))
+def _answer(site: Site, what: str, rows: int, kind: type[Answer]) -> Answer:
+    return answer_of(module("driver_worker", what, rows), _SECONDS, kind, child_environment(site, SERVICE))
 
 
 def _read(session: Any, factory: Any, rows: int) -> Iterator[Any]:

@@ -17,14 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from benchmarks import HOST
 from benchmarks.client import Seen
 from benchmarks.driver_worker import FETCH_SIZE, Body, expected_body, loop
-from benchmarks.failure import ContenderFailed
+from benchmarks.processes import ContenderFailed, end
 from benchmarks.rows import Row
-from benchmarks.serving import PeakMemory, Served, end, last_line, module, python_path_added
+from benchmarks.serving import PeakMemory, Served, answer_of, module, python_path_added
 from benchmarks.site import Site
 from benchmarks.stream_client import Drained
 
@@ -172,9 +170,7 @@ def run_load(served: Served, load: Load) -> Seen:
 
 def drain(served: Served, load: StreamLoad) -> Drained:
     """Read one stream. Raises ContenderFailed where it breaks off or has another body."""
-    found = msgspec.json.decode(
-        last_line(module("stream_client", served.port, load.path), _STREAM_SECONDS), type=Drained
-    )
+    found = answer_of(module("stream_client", served.port, load.path), _STREAM_SECONDS, Drained)
     if (found.bytes, found.crc) != (load.body.bytes, load.body.crc):
         raise ContenderFailed(f"{served.name} streams {load.path} as {found}, not {load.body}")
     return found
@@ -199,7 +195,7 @@ def _streaming(served: Served, count: int) -> Iterator[None]:
 
 
 def _seen(command: list[str], seconds: int) -> Seen:
-    return msgspec.json.decode(last_line(command, seconds + _GRACE_SECONDS), type=Seen)
+    return answer_of(command, seconds + _GRACE_SECONDS, Seen)
 
 
 def _wrk(served: Served, load: Load) -> list[str]:

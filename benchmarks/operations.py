@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from benchmarks.failure import ContenderFailed
+from benchmarks.processes import ContenderFailed
 from benchmarks.serving import Served
 from benchmarks.site import Site, first_users
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -12,8 +10,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.contenders import SERVICE, Contender
-from benchmarks.environments import interpreter
-from benchmarks.failure import ContenderFailed
+from benchmarks.environments import interpreter, run_with
 from benchmarks.measure import CPU_REQUEST, P99, RATE
 from benchmarks.rows import UnusableRun
 from benchmarks.scenarios import CONNECTIONS, MAIN, SCENARIOS
@@ -28,7 +25,6 @@ BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PLOTTER = Contender("plots", "", "draws the plot", requirements=("matplotlib>=3.10",))
-_PLOT_SECONDS = 300.0
 _TITLE = f"CPU time of a point read: GET /users/{{id}}, {MAIN}"
 
 
@@ -175,9 +171,5 @@ def _write(summary: Summary, folder: Path) -> None:
 
 def _draw(plot: Mapping[str, object], path: Path) -> None:
     """Draw a plot in an environment of its own: the driver uses NumPy where it finds it, which changes its speed."""
-    command = [interpreter(_PLOTTER), str(Path(__file__).with_name("plot.py")), str(path)]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    data = msgspec.json.encode(plot)
-    done = subprocess.run(command, env=environment, input=data, capture_output=True, timeout=_PLOT_SECONDS, check=False)
-    if done.returncode:
-        raise ContenderFailed(f"the plot cannot be drawn: {done.stderr.decode(errors='replace')[-2000:]}")
+    data = msgspec.json.encode(plot).decode()
+    run_with(_PLOTTER, str(Path(__file__).with_name("plot.py")), str(path), given=data)

@@ -8,17 +8,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
 import psutil
 
 from benchmarks import HOST
 from benchmarks.contenders import Contender
 from benchmarks.environments import interpreter
-from benchmarks.failure import ContenderFailed
+from benchmarks.processes import ContenderFailed, end, finished
 from benchmarks.site import Site
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,8 +29,9 @@ _SERVER = ("uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-lo
 _OURS = ("CASSANDRA_", "ASTRA_DB_", "ASGI_CASSANDRA_")
 _CPU_CLOCK = 2  # user and system time, in the low bits of the number of a clock: clock_getcpuclockid(3)
 _START_SECONDS = 60.0
-_STOP_SECONDS = 15.0
 _SAMPLE_SECONDS = 0.05
+
+Answer = TypeVar("Answer")
 
 
 class Served:
@@ -131,39 +134,17 @@ def python_path_added(environment: dict[str, str]) -> dict[str, str]:
     return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def last_line(command: Sequence[str], timeout: float, environment: dict[str, str] | None = None) -> bytes:
-    """Run a module of this package, and return the last line it prints. Raises ContenderFailed."""
-    process = subprocess.Popen(
-        command,
-        env=environment or python_path_added(dict(os.environ)),
-        stdout=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        raise ContenderFailed(f"{' '.join(command)} did not end within {timeout:g} s") from error
-    finally:
-        end(process)
-    if process.returncode or not output.strip():
-        raise ContenderFailed(f"{' '.join(command)} ended with {process.returncode}")
-    return output.splitlines()[-1]
+def answer_of(
+    command: Sequence[str], seconds: float, kind: type[Answer], environment: Mapping[str, str] | None = None
+) -> Answer:
+    """Run a module of this package, and return the JSON on the last line it prints. Raises ContenderFailed."""
+    done = finished(command, seconds, environment=environment or python_path_added(dict(os.environ)))
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=kind)
 
 
 def module(name: str, *arguments: object) -> list[str]:
     """Return the command that runs a module of this package."""
     return [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)]
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that was started here, and return when it is gone."""
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _free_port() -> int:

@@ -18,7 +18,7 @@ from asgi_app.local_node import NodeSpec, Progress, local_node
 from asgi_app.settings import ContactPoint, Settings
 from asgi_app.tables.builtin import TABLES, USERS, User
 from asgi_app.tables.cql import Queries, create_keyspace, quoted
-from benchmarks.failure import ContenderFailed
+from benchmarks.processes import ContenderFailed
 
 _REPLICATION = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
 _MOST_KNOWN = 1000  # users of a site that requests ask for, one by one

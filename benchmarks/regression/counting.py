@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.failure import ContenderFailed
 from benchmarks.measure import rotated
 from benchmarks.operations import READ, asks_file
+from benchmarks.processes import ContenderFailed
 from benchmarks.regression.checkouts import Checkout
 from benchmarks.regression.verdicts import Counts
 from benchmarks.serving import child_environment, end

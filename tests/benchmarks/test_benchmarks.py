@@ -13,8 +13,8 @@ import pytest
 import benchmarks.__main__ as command
 from benchmarks import report as reporting
 from benchmarks.contenders import ACSYLLA, SERVICE, THREAD_HOP
-from benchmarks.failure import ContenderFailed
 from benchmarks.measure import CPU_REQUEST, CPU_ROW, P99, PEAK_MB, RATE, ROW_RATE, in_rounds, rotated
+from benchmarks.processes import ContenderFailed
 from benchmarks.report import BEGIN, END, NOT_MEASURED, PLOT, REPORT, publish, put_into, readme_section, render, report
 from benchmarks.rows import ROWS, Row, Run, Spread, UnusableRun, load, paired, save, values_of
 from benchmarks.scenarios import MAIN, NAMED_LOOP, QUICK, SCENARIOS, STREAM, Effort

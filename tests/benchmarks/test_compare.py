@@ -9,7 +9,7 @@ import pytest
 
 from asgi_app.settings import ContactPoint
 from benchmarks import compare
-from benchmarks.failure import ContenderFailed
+from benchmarks.processes import ContenderFailed
 from benchmarks.regression import checkouts, counting
 from benchmarks.regression.checkouts import checkout
 from benchmarks.regression.counting import NotGiven, collected, compare_counts
