@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
+from benchmarks.contenders.cql import time_text
 from benchmarks.processes import ContenderFailed
 from benchmarks.serving import Served
 from benchmarks.site import Site, first_users
@@ -56,11 +57,6 @@ def user_text(row: Iterable[Any]) -> UserText:
     return UserText(user_id, name, email, age, time_text(created_at), time_text(updated_at))
 
 
-def time_text(moment: datetime.datetime) -> str:
-    """Return a time in UTC, which may lack its zone, as an answer has it."""
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-
-
 def check(served: Served, site: Site, operation: Operation, count: int) -> None:
     """Raise ContenderFailed unless `count` answers, evenly chosen, are right, and GET reads what was written."""
     asks = operation.asks(site)
@@ -96,7 +92,7 @@ def _is_user(body: bytes) -> bool:
     """Return whether a body is byte by byte a user in the form of the contract."""
     try:
         user = _decoded(body)
-        times = [time_text(datetime.datetime.fromisoformat(text)) for text in (user.created_at, user.updated_at)]
+        times = [time_text(datetime.fromisoformat(text)) for text in (user.created_at, user.updated_at)]
     except (msgspec.DecodeError, ValueError):
         return False
     return times == [user.created_at, user.updated_at] and msgspec.json.encode(user) == body

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
-from benchmarks.contenders import CONTENDERS, SERVICE
+from benchmarks.contenders import CONTENDERS, FAST_CONTENDERS, SERVICE
 from benchmarks.measure import (
     GOODPUT,
     Load,
@@ -97,7 +97,7 @@ def point_read(ground: Ground, effort: Effort) -> Iterator[Row]:
 def requests(ground: Ground, effort: Effort) -> Iterator[Row]:
     """Measure a list of a hundred, an insert, and an update with a condition."""
     titles = {LIST: "GET /users?limit=100", INSERT: "POST /users", UPDATE: "PATCH /users/{id}, IF EXISTS"}
-    with ground.site(_ROWS) as site, side_by_side(CONTENDERS, site) as running:
+    with ground.site(_ROWS) as site, side_by_side(FAST_CONTENDERS, site) as running:
         for operation, title in titles.items():
             asks = asks_file(site, operation.name, operation.asks(site))
             load = Load("requests", title, CONNECTIONS, effort.seconds, asks)
@@ -109,7 +109,7 @@ def stream(ground: Ground, effort: Effort) -> Iterator[Row]:
     """Measure `GET /users/stream` beside the driver's own loops, then the memory of short streams and long ones."""
     with ground.site(effort.long_rows) as site:
         own, other = (stream_load(site, "stream", STREAM, rows) for rows in (effort.stream_rows, effort.other_rows))
-        with side_by_side(CONTENDERS, site) as (service, *others):
+        with side_by_side(FAST_CONTENDERS, site) as (service, *others):
             ways: list[Measurement] = [partial(measure_stream, service, own)]
             ways += [partial(measure_stream, served, other) for served in others]
             for way in ways:
@@ -126,7 +126,7 @@ def stream(ground: Ground, effort: Effort) -> Iterator[Row]:
 
 def mixed(ground: Ground, effort: Effort) -> Iterator[Row]:
     """Measure reads, and reads mixed with writes, alone and beside four streams, whose CPU time counts too."""
-    with ground.site(_MIXED_ROWS) as site, side_by_side(CONTENDERS, site) as running:
+    with ground.site(_MIXED_ROWS) as site, side_by_side(FAST_CONTENDERS, site) as running:
         reads = Load("mixed", READS, CONNECTIONS, effort.few_seconds, asks_file(site, READ.name, READ.asks(site)))
         mixture = replace(
             reads,

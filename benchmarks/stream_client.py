@@ -11,6 +11,7 @@ import threading
 import time
 import zlib
 from http.client import HTTPConnection, HTTPException
+from queue import SimpleQueue
 
 import msgspec
 
@@ -48,23 +49,20 @@ def drain(port: int, path: str) -> Drained:
         connection.close()
 
 
-def _again(port: int, path: str, failures: list[Exception]) -> None:
+def _again(port: int, path: str, failures: SimpleQueue[Exception]) -> None:
     try:
-        while not failures:
+        while True:
             drain(port, path)
     except (OSError, HTTPException) as error:
-        failures.append(error)
+        failures.put(error)
 
 
 def _drain_together(port: int, path: str, streams: int) -> None:
     """Read so many streams at once, again and again. Raises the first failure."""
-    failures: list[Exception] = []
-    threads = [threading.Thread(target=_again, args=(port, path, failures)) for _ in range(streams)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    raise failures[0]
+    failures: SimpleQueue[Exception] = SimpleQueue()
+    for _ in range(streams):
+        threading.Thread(target=_again, args=(port, path, failures), daemon=True).start()
+    raise failures.get()
 
 
 def main() -> int:

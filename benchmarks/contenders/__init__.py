@@ -54,3 +54,6 @@ ACSYLLA = Contender(
 )
 
 CONTENDERS = (SERVICE, FASTAPI, THREAD_HOP, ACSYLLA)
+
+FAST_CONTENDERS = (SERVICE, THREAD_HOP, ACSYLLA)
+"""The contenders of all scenarios but `point-read`. The other one takes ten times the CPU of a read."""
