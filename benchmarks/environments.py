@@ -1,7 +1,7 @@
-"""Virtual environments of contenders with packages of their own: made once, kept under `.venv-bench/` (not in git).
+"""Make virtual environments for contenders with packages of their own, once, in `.venv-bench/` (not in git).
 
-Packages that such an environment shares with this one (server, framework, driver, JSON) have the same versions in both:
-contenders differ in their design, not in the date of their installation.
+Packages that such an environment shares with this one (server, framework, driver, JSON) have the same versions in both,
+so contenders do not differ by the date of their installation.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _INSTALL_SECONDS = 900.0
 
 
 def interpreter(contender: Contender) -> str:
-    """Return the Python that runs the contender, and make its environment where it is missing or out of date.
+    """Return the Python that runs the contender, and make its environment if it is missing or out of date.
 
-    Raises ContenderFailed. An environment without its stamp, which is written last, is made again.
+    Raises ContenderFailed. An environment without its stamp, which is written last, is incomplete and is made again.
     """
     if not contender.requirements:
         return sys.executable
     if sys.version_info < contender.python_at_least:
         least = ".".join(map(str, contender.python_at_least))
-        raise ContenderFailed(f"{contender.name} needs Python {least}; scripts/bench takes it where it is installed")
+        raise ContenderFailed(f"{contender.name} needs Python {least}; scripts/bench uses it if it is installed")
     slug = re.sub(r"[^a-z0-9]+", "-", contender.name.lower()).strip("-")
     folder = FOLDER / f"{slug}-{sys.version_info[0]}.{sys.version_info[1]}"
     stamp, wanted = folder / ".installed", _fingerprint(contender, folder)

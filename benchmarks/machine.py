@@ -1,4 +1,4 @@
-"""The machine, the packages and the node of a run."""
+"""Describe the machine, the packages and the node of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A contender as a running process: started under uvicorn, awaited, observed, ended by its pid."""
+"""Start a contender under uvicorn in a process of its own, wait for it, observe it, and end it."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Served:
         self._process = psutil.Process(pid)
 
     def cpu_seconds(self) -> float:
-        """Return user and system time of all its threads until now."""
-        if psutil.LINUX:  # a clock for each process, to the nanosecond; psutil's times have hundredths of a second
+        """Return the user and system time of all its threads until now."""
+        if psutil.LINUX:  # the clock of the process counts nanoseconds, psutil hundredths of a second
             return time.clock_gettime(~self._process.pid << 3 | _CPU_CLOCK)
         times = self._process.cpu_times()
         return float(times.user + times.system)
@@ -65,7 +65,7 @@ class Served:
 
 
 class PeakMemory:
-    """Watches the resident memory of a contender, every 50 ms while the block runs; `mb` is the most of it."""
+    """Read the resident memory of a contender every 50 ms during the block; `mb` is the highest value."""
 
     def __init__(self, served: Served) -> None:
         self.mb = 0.0
@@ -108,7 +108,7 @@ def serving(contender: Contender, site: Site) -> Iterator[Served]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which ends the others
+            start_new_session=True,  # Ctrl-C reaches only this process, which then ends the contender
         )
     try:
         served = Served(contender, process.pid, port)
@@ -119,9 +119,9 @@ def serving(contender: Contender, site: Site) -> Iterator[Served]:
 
 
 def child_environment(site: Site, contender: Contender) -> dict[str, str]:
-    """Return this process's environment without settings of the service, and with those of the site.
+    """Return the environment of this process with the settings of the site instead of its own.
 
-    A contender's PYTHONPATH comes before this checkout: with it another checkout of the service can be measured.
+    A contender's PYTHONPATH comes before this checkout, so another checkout of the service can be measured.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     environment = {**inherited, **site.environment(), **contender.environment}

@@ -1,4 +1,4 @@
-"""A commit as a contender: a git worktree of its own, which is removed at the end."""
+"""Make a contender of a commit, in a git worktree of its own that is removed at the end."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Checkout:
 
 @contextmanager
 def checkout(commit: str | None, role: str, scratch: Path) -> Iterator[Checkout]:
-    """Check a commit out below `scratch`, or take the working tree where it is. Raises ContenderFailed."""
+    """Check a commit out below `scratch`, or use the working tree if there is no commit. Raises ContenderFailed."""
     cache = scratch / f"{role}-cache"
     if commit is None:
         _build(ROOT, scratch)
@@ -65,7 +65,7 @@ def checkout(commit: str | None, role: str, scratch: Path) -> Iterator[Checkout]
 
 
 def _build(folder: Path, scratch: Path) -> None:
-    """Compile the parts of a checkout beside its sources, by its own build. Needs the registries for build tools."""
+    """Compile the extension of a checkout beside its sources, with its own build. Downloads the build tools."""
     if (folder / "hatch_build.py").exists():
         pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(scratch), str(folder)]
         finished(pip, _SECONDS)

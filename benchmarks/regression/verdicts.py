@@ -1,4 +1,4 @@
-"""Verdicts on two commits: ratios round by round, and an interval that has their median in 95 of 100 cases."""
+"""Decide whether two commits differ: by the ratio of each round and a 95 % confidence interval of its median."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SLOWER, FASTER, SAME = "slower", "faster", "no difference seen"
 
 CONFIDENCE = 0.95
 LEAST_ROUNDS = 6
-"""Fewer give no interval: between the least and the greatest of five the median is in 94 of 100 cases only."""
+"""Fewer rounds give no interval: the least and the greatest of five values enclose the median in 94 % of cases only."""
 COUNT_NOISE = 0.01
-"""Counts of the same code differed by less, on a node of their own."""
+"""Counts of the same code differed by less if no other program used the node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A figure of both commits, in the same order of rounds; the greater is the slower."""
+    """A figure of both commits, in the same order of rounds. The commit with the greater figure is slower."""
 
     figure: str
     base: Sequence[float]
@@ -32,15 +32,15 @@ class Comparison:
         return statistics.median(self.ratios())
 
     def ratios(self) -> list[float]:
-        """Return head over base round by round: a slow minute of the machine slows both."""
+        """Return head over base in each round: a slow minute of the machine then slows both."""
         return [head / base for base, head in zip(self.base, self.head, strict=True)]
 
     def interval(self) -> tuple[float, float] | None:
-        """Return the interval of the true ratio, or None of too few rounds."""
+        """Return the confidence interval of the ratio, or None if there are too few rounds."""
         return median_interval(self.ratios())
 
     def verdict(self) -> str:
-        """Return slower or faster where the whole interval is on that side of 1."""
+        """Return slower or faster if the whole interval is on that side of 1."""
         interval = self.interval()
         return SAME if interval is None else _side(*interval)
 
@@ -53,7 +53,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Instructions of both commits, each counted several times; noise adds to a count, so the least ones compare."""
+    """Instructions of both commits, each counted several times. Noise only adds, so the smallest ones compare."""
 
     figure: str
     base: Sequence[float]
@@ -61,15 +61,15 @@ class Counts:
 
     @property
     def ratio(self) -> float:
-        """Return the least count of head over that of base."""
+        """Return the smallest count of head over that of base."""
         return min(self.head) / min(self.base)
 
     def noise(self) -> float:
-        """Return by what share counts of one commit differ, and at least the usual share."""
+        """Return the largest relative difference between counts of one commit, at least `COUNT_NOISE`."""
         return max(COUNT_NOISE, *(max(counts) / min(counts) - 1 for counts in (self.base, self.head)))
 
     def verdict(self) -> str:
-        """Return slower or faster where the ratio is farther from 1 than counts of one commit are from each other."""
+        """Return slower or faster if the ratio differs from 1 by more than the noise."""
         noise = self.noise()
         return _side(self.ratio / (1 + noise), self.ratio * (1 + noise))
 
@@ -79,15 +79,15 @@ class Counts:
 
 
 def fails(found: Comparison | Counts, limit: float) -> bool:
-    """Return whether head is slower, by its verdict, and by more than a ratio."""
+    """Return whether head is slower by its verdict, and its ratio is above the limit."""
     return found.verdict() == SLOWER and found.ratio > limit
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Return the two values that have the median between them with that confidence: a sign test.
+    """Return the two values that enclose the true median with `CONFIDENCE`, by a sign test; None of too few values.
 
-    None of too few values. The n-th least and the n-th greatest fail when fewer than n of all values are on one side of
-    the median, which is as probable as fewer than n heads among so many coins.
+    The n-th least and the n-th greatest value fail to enclose it if fewer than n values lie on one side of it. That is
+    as probable as fewer than n heads of as many coins.
     """
     ordered = sorted(values)
     nth = 0
@@ -97,7 +97,7 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def _at_most(heads: int, coins: int) -> float:
-    """Return the probability that at most so many of the coins show heads."""
+    """Return the probability of at most this many heads among the coins."""
     return sum(math.comb(coins, count) for count in range(heads + 1)) / (1 << coins)
 
 

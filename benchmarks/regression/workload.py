@@ -28,7 +28,7 @@ MOST_ROWS = 10 * FETCH_SIZE
 
 
 class Exchange:
-    """One request and its answer, in ASGI's messages."""
+    """One request and its answer as ASGI messages."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -37,7 +37,7 @@ class Exchange:
         self._over = asyncio.Event()
 
     async def receive(self) -> dict[str, Any]:
-        """Give the request without a body, and then wait until it is answered."""
+        """Return the request, which has no body; after that, wait until it is answered."""
         if not self._asked:
             self._asked = True
             return {"type": "http.request", "body": b"", "more_body": False}
@@ -55,7 +55,7 @@ class Exchange:
 
 
 class Service:
-    """The application between its start-up and its shutdown."""
+    """The application, with its lifespan and its requests."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
