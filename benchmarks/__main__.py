@@ -18,7 +18,7 @@ from types import FrameType, MappingProxyType
 
 from asgi_app.settings import ContactPoint
 from benchmarks.contenders import CONTENDERS
-from benchmarks.environments import description, prepare
+from benchmarks.environments import description
 from benchmarks.machine import describe
 from benchmarks.report import REPORT, draw_environment, publish, render
 from benchmarks.rows import Run, UnusableRun, save
@@ -64,11 +64,11 @@ def run(node: ContactPoint | None, names: Sequence[str], effort: Effort) -> Path
     Raises `FAILURES`; the rows of the scenarios before the failure are kept.
     """
     draw_environment()
-    prepare(CONTENDERS)
+    contenders = {each.name: description(each) for each in CONTENDERS}
     at = datetime.now(UTC)
     folder = RESULTS / f"{at:%Y%m%dT%H%M%SZ}"
     with prepared_ground(node) as ground:
-        found = Run(at, effort.quick, describe(ground), {each.name: description(each) for each in CONTENDERS}, {}, [])
+        found = Run(at, effort.quick, describe(ground), contenders, {}, [])
         for name in names:
             began = time.monotonic()
             found.rows.extend(SCENARIOS[name](ground, effort))

@@ -18,7 +18,7 @@ from benchmarks.__main__ import at_least_one, leave
 from benchmarks.regression.checkouts import Checkout, checkout
 from benchmarks.regression.counting import NotGiven, compare_counts
 from benchmarks.regression.rounds import compare
-from benchmarks.regression.verdicts import CONFIDENCE, LEAST_ROUNDS, Comparison, Counts, fails
+from benchmarks.regression.verdicts import CONFIDENCE, LEAST_ROUNDS, Comparison, Counts
 from benchmarks.report import MEDIANS, table
 from benchmarks.scenarios import CONNECTIONS
 from benchmarks.site import FAILURES, Site, parse_node, prepared_ground
@@ -35,16 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     print(report(found, notes))
-    return int(options.fail_above is not None and any(fails(each, options.fail_above) for each in found))
+    return int(options.fail_above is not None and any(each.fails(options.fail_above) for each in found))
 
 
-def report(found: Sequence[Comparison | Counts], notes: Sequence[str]) -> str:
+def report(found: Sequence[Comparison], notes: Sequence[str]) -> str:
     """Return a table with a row for each figure, and the notes."""
     header = ("", f"base, {MEDIANS}", "head", "head ÷ base", "interval", "so head is")
     return "\n".join([table(header, [each.cells() for each in found]), "", *(f"- {note}" for note in notes)])
 
 
-def _compare(options: argparse.Namespace) -> tuple[list[Comparison | Counts], list[str]]:
+def _compare(options: argparse.Namespace) -> tuple[list[Comparison], list[str]]:
     """Return figures and notes on them. Raises `FAILURES`."""
     with (
         tempfile.TemporaryDirectory(prefix="asgi-cassandra-compare-") as scratch,

@@ -11,8 +11,6 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -46,14 +44,11 @@ def interpreter(contender: Contender) -> str:
     return str(_python(folder))
 
 
-def prepare(contenders: Iterable[Contender]) -> None:
-    """Make the environments of all contenders, two at a time. Raises ContenderFailed for the first that fails."""
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(interpreter, contenders))
-
-
 def description(contender: Contender) -> str:
-    """Return what the contender is, with the versions of an environment of its own. Raises ContenderFailed."""
+    """Return what the contender is, with the versions of its own environment, which is made if it is missing.
+
+    Raises ContenderFailed.
+    """
     if not contender.requirements:
         return contender.description
     frozen = run_with(contender, "-m", "pip", "freeze").replace("_", "-").splitlines()

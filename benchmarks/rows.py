@@ -6,10 +6,13 @@ import statistics
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 ROWS = "rows.json"
+
+Kept = TypeVar("Kept")
 
 
 class UnusableRun(Exception):
@@ -80,11 +83,9 @@ def save(run: Run, folder: Path) -> None:
     (folder / ROWS).write_bytes(msgspec.json.encode(run))
 
 
-def load(folder: Path) -> Run:
-    """Read the run in a folder. Raises UnusableRun."""
+def load(path: Path, kind: type[Kept]) -> Kept:
+    """Read a run or a summary from a JSON file. Raises UnusableRun."""
     try:
-        return msgspec.json.decode((folder / ROWS).read_bytes(), type=Run)
-    except OSError as error:
-        raise UnusableRun(f"{folder} has no {ROWS}") from error
-    except msgspec.DecodeError as error:
-        raise UnusableRun(f"{folder / ROWS}: {error}") from error
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError) as error:
+        raise UnusableRun(f"{path} cannot be read: {error}") from error

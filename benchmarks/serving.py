@@ -157,12 +157,9 @@ def _free_port() -> int:
 def _wait_until_ready(served: Served, process: subprocess.Popen[bytes], path: str, log: Path) -> None:
     limit = time.monotonic() + _START_SECONDS
     while not _is_ready(served, path):
-        if process.poll() is not None:
-            raise ContenderFailed(f"{served.name} ended with {process.returncode}:\n{log.read_text()[-2000:]}")
-        if time.monotonic() > limit:
-            raise ContenderFailed(
-                f"{served.name} does not answer after {_START_SECONDS:g} s:\n{log.read_text()[-2000:]}"
-            )
+        if (status := process.poll()) is not None or time.monotonic() > limit:
+            why = f"does not answer after {_START_SECONDS:g} s" if status is None else f"ended with {status}"
+            raise ContenderFailed(f"{served.name} {why}:\n{log.read_text()[-2000:]}")
         time.sleep(0.02)
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from benchmarks.contenders import SERVICE
 from benchmarks.measure import CPU_REQUEST, CPU_ROW
-from benchmarks.rows import ROWS, Row, Run, Spread, UnusableRun, load
+from benchmarks.rows import ROWS, Row, Run, Spread, load
 from benchmarks.targets import TARGETS, over
 
 SUMMARY = "summary.json"
@@ -55,13 +55,8 @@ def summarize(run: Run) -> Summary:
 def load_summary(folder: Path) -> Summary:
     """Return the summary of the rows in a folder, or the stored summary without rows. Raises UnusableRun."""
     if (folder / ROWS).exists():
-        return summarize(load(folder))
-    try:
-        return msgspec.json.decode((folder / SUMMARY).read_bytes(), type=Summary)
-    except OSError as error:
-        raise UnusableRun(f"{folder} has no {ROWS} and no {SUMMARY}") from error
-    except msgspec.DecodeError as error:
-        raise UnusableRun(f"{folder / SUMMARY}: {error}") from error
+        return summarize(load(folder / ROWS, Run))
+    return load(folder / SUMMARY, Summary)
 
 
 def to_json(summary: Summary) -> str:

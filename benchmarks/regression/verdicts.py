@@ -36,28 +36,35 @@ class Comparison:
         return [head / base for base, head in zip(self.base, self.head, strict=True)]
 
     def interval(self) -> tuple[float, float] | None:
-        """Return the confidence interval of the ratio, or None if there are too few rounds."""
+        """Return the interval in which the true ratio lies, or None if there are too few rounds."""
         return median_interval(self.ratios())
+
+    def reach(self) -> str:
+        """Return the interval as text."""
+        interval = self.interval()
+        return "too few rounds" if interval is None else "{:.3f}–{:.3f}".format(*interval)  # noqa: RUF001
 
     def verdict(self) -> str:
         """Return slower or faster if the whole interval is on that side of 1."""
-        interval = self.interval()
-        return SAME if interval is None else _side(*interval)
+        low, high = self.interval() or (0.0, 2.0)
+        if low > 1:
+            return SLOWER
+        return FASTER if high < 1 else SAME
+
+    def fails(self, limit: float) -> bool:
+        """Return whether head is slower by its verdict, and its ratio is above the limit."""
+        return self.verdict() == SLOWER and self.ratio > limit
 
     def cells(self) -> tuple[str, ...]:
         """Return the row of the table."""
-        interval = self.interval()
-        reach = "too few rounds" if interval is None else "{:.3f}–{:.3f}".format(*interval)  # noqa: RUF001
-        return (self.figure, *_both(self), f"{self.ratio:.3f}", reach, self.verdict())
+        base, head = (Spread.of(values).text() for values in (self.base, self.head))
+        return (self.figure, base, head, f"{self.ratio:.3f}", self.reach(), self.verdict())
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Comparison):
     """Instructions of both commits, each counted several times. Noise only adds, so the smallest ones compare."""
 
-    figure: str
-    base: Sequence[float]
-    head: Sequence[float]
+    __slots__ = ()
 
     @property
     def ratio(self) -> float:
@@ -68,19 +75,13 @@ class Counts:
         """Return the largest relative difference between counts of one commit, at least `COUNT_NOISE`."""
         return max(COUNT_NOISE, *(max(counts) / min(counts) - 1 for counts in (self.base, self.head)))
 
-    def verdict(self) -> str:
-        """Return slower or faster if the ratio differs from 1 by more than the noise."""
-        noise = self.noise()
-        return _side(self.ratio / (1 + noise), self.ratio * (1 + noise))
+    def interval(self) -> tuple[float, float]:
+        """Return the ratio with the noise on both sides."""
+        return self.ratio / (1 + self.noise()), self.ratio * (1 + self.noise())
 
-    def cells(self) -> tuple[str, ...]:
-        """Return the row of the table."""
-        return (self.figure, *_both(self), f"{self.ratio:.3f}", f"± {100 * self.noise():.1f} %", self.verdict())
-
-
-def fails(found: Comparison | Counts, limit: float) -> bool:
-    """Return whether head is slower by its verdict, and its ratio is above the limit."""
-    return found.verdict() == SLOWER and found.ratio > limit
+    def reach(self) -> str:
+        """Return the noise as text."""
+        return f"± {100 * self.noise():.1f} %"
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
@@ -99,13 +100,3 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
 def _at_most(heads: int, coins: int) -> float:
     """Return the probability of at most this many heads among the coins."""
     return sum(math.comb(coins, count) for count in range(heads + 1)) / (1 << coins)
-
-
-def _side(low: float, high: float) -> str:
-    if low > 1:
-        return SLOWER
-    return FASTER if high < 1 else SAME
-
-
-def _both(found: Comparison | Counts) -> tuple[str, str]:
-    return Spread.of(found.base).text(), Spread.of(found.head).text()
