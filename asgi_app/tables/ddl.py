@@ -91,7 +91,8 @@ def _differences(session: Any, keyspace: str, table: Table) -> tuple[str, ...]:
 
 
 def _rows(session: Any, statement: Statement, keyspace: str) -> list[dict[str, Any]]:
-    return [row._asdict() for row in session.execute(session.prepare(statement.cql), (keyspace,))]
+    result = session.execute(session.prepare(statement.cql), (keyspace,))
+    return [dict(zip(result.column_names, row, strict=True)) for row in result]
 
 
 def _mismatch(unfit: tuple[str, tuple[str, ...]]) -> str:
