@@ -1,8 +1,8 @@
-"""The composition root: makes the application of settings, routes and a lifespan."""
+"""Build the application from settings, routes, middleware and a lifespan."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any
 
@@ -10,7 +10,9 @@ from starlette import applications
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
+from asgi_app.catalog import Catalog
 from asgi_app.db import Database
 from asgi_app.driver.session import SessionSource
 from asgi_app.errors import ServiceError
@@ -19,13 +21,17 @@ from asgi_app.http.context import started
 from asgi_app.http.middleware import RequestContextMiddleware
 from asgi_app.http.responses import answer_http_exception, answer_service_error
 from asgi_app.http.routing import SegmentRouter
-from asgi_app.routes import DIAGNOSTICS, OPERATIONS, SPECIES, USERS
+from asgi_app.resources.query import Query, check_declarations
+from asgi_app.resources.table.operations import operations_of, routes_of
+from asgi_app.resources.table.served import ServedResource
+from asgi_app.routes import DIAGNOSTICS, OPERATIONS, RESERVED, SPECIES, USERS
 from asgi_app.runtime.drain import DRAIN, Drain, end_this_process
 from asgi_app.runtime.gc_tuning import rare_collections
 from asgi_app.runtime.ownership import Claim
 from asgi_app.runtime.tasks import background_tasks, in_own_task
 from asgi_app.settings import Problem, Settings, SettingsError, check_metrics_directory
 from asgi_app.tables.builtin import TABLES
+from asgi_app.tables.resource import Resource
 
 
 def create_app(
@@ -34,6 +40,10 @@ def create_app(
     session: SessionSource = None,
     diagnostics: bool = False,
     authorize: Authorize | None = None,
+    resources: Sequence[Resource] = (),
+    queries: Sequence[Query] = (),
+    routes: Sequence[BaseRoute] = (),
+    examples: bool | None = None,
     owns_process: bool = False,
 ) -> Starlette:
     """Return an application that connects to Cassandra while its lifespan runs and does nothing before.
@@ -45,14 +55,23 @@ def create_app(
     of the settings decide, and without those everybody may do everything. With `owns_process` the process serves
     nothing else, so its garbage collector is tuned (`asgi_app.runtime.gc_tuning`) while the lifespan runs.
 
-    The lifespan raises SettingsError, with every problem of the settings or of PROMETHEUS_MULTIPROC_DIR, and TypeError
-    if `session` is not a driver session.
+    `resources` are tables to serve, `queries` are statements to serve, and `routes` are routes with handlers of your
+    own (`asgi_app.path`). `examples` serves the built-in tables `users`, `animals` and `plants`, and the demonstrations
+    that need them; by default only if there is nothing of your own.
+
+    Raises ResourceError with every mistake in `resources` and `queries`. The lifespan raises SettingsError, with every
+    problem of the settings or of PROMETHEUS_MULTIPROC_DIR, and TypeError if `session` is not a driver session.
 
     The process and the event loop that enter the lifespan own the application until they leave it, in the same task or
     in another. A second entry in the meantime raises AlreadyStarted; requests on other event loops and in forked
     processes are refused.
     """
 
+    if examples is None:
+        examples = not (resources or queries or routes)
+    tables = TABLES if examples else ()
+    builtin = [*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS] if examples else OPERATIONS
+    check_declarations(resources, queries, {*RESERVED, *(route.segments[0] for route in builtin)})
     claim = Claim()
 
     @in_own_task
@@ -65,15 +84,30 @@ def create_app(
             async with Database.open(chosen, session) as database, background_tasks() as tasks:
                 drain = Drain(chosen.shutdown_grace, chosen.drain_delay, end_this_process)
                 tasks.start_soon(drain.run)
+                served = {each.name: ServedResource(each, chosen.keyspace) for each in resources}
+                catalog = Catalog(database, {name: each.table for name, each in served.items()})
+                tasks.start_soon(catalog.read_at_start, chosen.request_timeout)
                 enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
                 with (
-                    started(app, chosen, database, drain, TABLES, diagnostics=enabled, authorize=hook),
+                    started(
+                        app,
+                        chosen,
+                        database,
+                        drain,
+                        tables,
+                        diagnostics=enabled,
+                        authorize=hook,
+                        catalog=catalog,
+                        resources=served,
+                    ),
                     rare_collections() if owns_process else nullcontext(),
                 ):
                     yield {DRAIN: drain}
                     await drain.finish()
 
-    router = SegmentRouter([*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS], lifespan=lifespan)
+    own = [route for each in resources for route in routes_of(operations_of(each))]
+    own += [query.route() for query in queries]
+    router = SegmentRouter([*builtin, *own, *routes], lifespan=lifespan)
     # Not the imported name: instrumentation replaces the class in its module, perhaps after this module was imported.
     app = applications.Starlette(
         middleware=[Middleware(RequestContextMiddleware, router=router)],
@@ -95,10 +129,10 @@ def choose_hook(settings: Settings, authorize: Authorize | None) -> Authorize | 
 
 
 def lifespan_of(*apps: Starlette) -> Callable[[Any], AbstractAsyncContextManager[None]]:
-    """Return a lifespan for a parent that mounts these applications. It enters theirs, each within the one before.
+    """Return a lifespan for a parent that mounts these applications. It enters their lifespans, one inside another.
 
-    Starlette and FastAPI run only the parent's lifespan. A parent with a lifespan of its own enters
-    `app.router.lifespan_context(app)` in it instead, after it has opened whatever the application uses.
+    Starlette and FastAPI run only the parent's lifespan. A parent that has its own lifespan enters
+    `app.router.lifespan_context(app)` there instead, after it has opened what the application uses.
     """
 
     @asynccontextmanager

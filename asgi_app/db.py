@@ -1,15 +1,16 @@
-"""The database as handlers use it: one driver session, opened in the background, and methods that run statements."""
+"""The database as handlers use it: one driver session, opened in the background, and methods to run statements."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 from anyio.abc import TaskGroup
 
+from asgi_app.driver.codec import declared_type
 from asgi_app.driver.errors import prepare_may_succeed_elsewhere, translate, translate_prepare
 from asgi_app.driver.execution import Batch, Execution, Query
 from asgi_app.driver.prepared import Prepared, PreparedStatements
@@ -35,6 +36,7 @@ from asgi_app.runtime.tasks import background_tasks, in_own_task
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.table import Table
+from asgi_app.tables.types import CqlType
 from asgi_app.telemetry.metrics import Metrics, Snapshot, sample_periodically
 from asgi_app.telemetry.statements import StatementObserver
 
@@ -68,7 +70,7 @@ class Database:
     timeout.
 
     Attributes: `settings` and `metrics` of the application, the `dispatcher` that runs the driver's calls, the
-    `observer` to which each statement is reported, and `streams`, the open streams.
+    `observer` that gets a report of each statement, and `streams`, the open streams.
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class Database:
         """
         owner = Owner()
         metrics = Metrics()
-        lent = None if session is None else borrow(session, settings, metrics)
+        borrowed = None if session is None else borrow(session, settings, metrics)
         limits = SlotLimits(
             max_in_flight=settings.max_in_flight,
             max_waiting=settings.max_waiting,
@@ -116,7 +118,7 @@ class Database:
             max_patient=settings.max_streams + _WAITING_DIAGNOSTICS,
         )
         async with Dispatcher.open(limits) as dispatcher:
-            connection = Connection(settings, dispatcher, metrics, owner, lent)
+            connection = Connection(settings, dispatcher, metrics, owner, borrowed)
             try:
                 async with background_tasks() as tasks:
                     await tasks.start(connection.connect)
@@ -170,31 +172,41 @@ class Database:
 
         The page has at most `fetch_size` rows, and the result's `paging_state` continues after it: pass it to get the
         next page. Pass it only with the same statement and values, because Cassandra does not check that. `lane`
-        decides for which slots the call competes. Raises what the class lists.
+        decides which slots the call may use. Raises the errors that the class docstring lists.
         """
         # Returns the coroutine instead of awaiting it: one frame less for every step of every statement.
-        return self._run(statement, Query(values, fetch_size, paging_state, statement.writes), deadline, lane)
+        return self._run(
+            statement, Query(values, fetch_size, paging_state, statement.writes, statement.consistency), deadline, lane
+        )
 
     async def execute_batch(self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline) -> Result:
         """Run `statement` once for the values of each of `rows`, as one logged batch: all are applied, or none.
 
-        Raises BatchTooLarge if Cassandra rejects the batch, as it does for its size, and what the class lists.
+        Raises BatchTooLarge if Cassandra rejects the batch for its size, and the errors that the class docstring lists.
         """
         try:
-            return await self._run(statement, Batch(rows), deadline, Lane.REQUESTS, len(rows))
+            return await self._run(statement, Batch(rows, statement.consistency), deadline, Lane.REQUESTS, len(rows))
         except RejectedByCassandra as error:
             raise BatchTooLarge from error
 
+    async def parameters(self, statement: Statement, deadline: Deadline) -> tuple[Parameter, ...]:
+        """Return the parameters of a statement, in the order in which its values are bound.
+
+        Prepares the statement if need be. Raises what the class lists.
+        """
+        prepared = self._prepared.ready(statement) or await self._prepared.get(statement, deadline)
+        return tuple(Parameter(column.name, declared_type(column.type)) for column in prepared.column_metadata)
+
     async def ping(self, deadline: Deadline) -> None:
-        """Read one row that every node has, from the nearest node. Raises what the class lists."""
+        """Read one row that every node has, from the nearest node. Raises the errors of the class docstring."""
         await self.execute(PING, deadline=deadline, lane=Lane.PROBES)
 
     async def missing_columns(self, table: Table, deadline: Deadline, lane: Lane = Lane.REQUESTS) -> set[str]:
         """Return the columns of `table` that Cassandra lacks or has with another type: all if there is no such table.
 
-        Raises what the class lists.
+        Raises the errors that the class docstring lists.
         """
-        values = (self.settings.keyspace, table.name)
+        values = (table.keyspace or self.settings.keyspace, table.name)
         result = await self.execute(_COLUMNS, values, deadline=deadline, fetch_size=1000, lane=lane)
         found = {row["column_name"]: row["type"] for row in result.dicts()}
         return {column.name for column in table.columns if found.get(column.name) != column.cql_type}
@@ -223,7 +235,7 @@ class Database:
         except BaseException as error:
             failure = error
             if isinstance(error, CassandraUnavailable | DeadlineExceeded):
-                self._connection.doubt()
+                self._connection.request_check()
             raise
         finally:
             ended = time.perf_counter()
@@ -247,7 +259,7 @@ class Database:
             execution.answered_at = None  # so that its time at the driver includes the retries
             return await self._retry(failure, statement, query, deadline, lane)
         finally:
-            del failure  # its traceback holds this frame: a cycle that only the garbage collector would free
+            del failure  # the traceback refers to this frame: a cycle, which only the garbage collector would free
 
     async def _retry(
         self, failure: ServiceError, statement: Statement, query: Query | Batch, deadline: Deadline, lane: Lane
@@ -260,7 +272,7 @@ class Database:
                 self.metrics.statement_retried(reason)
                 execution: Execution | None = None
                 try:
-                    executor = self._connection.executor  # anew: the session may have been replaced
+                    executor = self._connection.executor  # read each time: the session may have been replaced
                     execution = Execution(executor, await self._prepared.get(statement, deadline), query)
                     return await self.dispatcher.run(execution, deadline, lane)
                 except Exception as error:
@@ -312,6 +324,13 @@ class Database:
             else:
                 prepared.is_idempotent = statement.idempotent
                 return prepared
+
+
+class Parameter(NamedTuple):
+    """A parameter of a statement: the name of its marker, or of its column, and its type."""
+
+    name: str
+    type: CqlType
 
 
 class OpenStreams:

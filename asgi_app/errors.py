@@ -11,6 +11,8 @@
     │   ├── MethodNotAllowed        405
     │   ├── NotAcceptable           406
     │   ├── RequestTimeout          408
+    │   ├── Conflict                409
+    │   ├── PreconditionFailed      412
     │   ├── BodyTooLarge            413
     │   ├── BatchTooLarge           413
     │   ├── UriTooLong              414
@@ -18,6 +20,7 @@
     │   ├── InvalidInput            422
     │   │   └── InvalidPageState    422
     │   ├── RejectedByCassandra     422
+    │   ├── PreconditionRequired    428
     │   └── HeadersTooLarge         431
     ├── Unavailable                     try again later: always with Retry-After
     │   ├── Overloaded              503
@@ -48,7 +51,7 @@ operator.
 
 import re
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -57,15 +60,17 @@ Outcome = Literal["unknown", "applied"]
 _place = re.compile(r"\A(?:/|query\.|path\.|header\.)")
 
 
-class FieldError(msgspec.Struct, frozen=True):
+class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
     """One wrong value of a request.
 
     `field` is a JSON pointer into the body (`/age`, `/3/email`), or `query.<name>`, `path.<name>`, `header.<name>`.
-    `message` is a predicate that follows the field's name in a sentence: `is required`, `must be a UUID`.
+    `message` is a predicate that follows the field's name in a sentence: `is required`, `must be a UUID`. `usable` are
+    the names that would be allowed instead, where there are some; without them, the error is sent without `usable`.
     """
 
     field: str
     message: str
+    usable: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """Return the error as a sentence: `email is required`, `3/email is required`."""
@@ -198,6 +203,40 @@ class RequestTimeout(RequestError):
     title = "Request timeout"
     default_detail = "The request did not arrive in the time it may take."
     closes_connection = True
+
+
+class Conflict(RequestError):
+    """The row that the request creates exists already. Nothing was written."""
+
+    status = 409
+    code = "conflict"
+    title = "Conflict"
+    default_detail = "There is a row with this key already. Nothing was written."
+
+
+class PreconditionFailed(RequestError):
+    """The row does not meet the condition of the request. Nothing was written.
+
+    `current` is the row as it is now, for those who may read it.
+    """
+
+    status = 412
+    code = "precondition_failed"
+    title = "Precondition failed"
+    default_detail = "The row is not as the condition says. Nothing was written."
+
+    def __init__(self, current: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.current = current
+
+
+class PreconditionRequired(RequestError):
+    """The resource demands a condition, and the request has none (RFC 6585 section 3)."""
+
+    status = 428
+    code = "precondition_required"
+    title = "Precondition required"
+    default_detail = "Send If-Match with the ETag of the row that this request changes."
 
 
 class BodyTooLarge(RequestError):

@@ -27,16 +27,16 @@ LONGEST_PAUSE = 1.0
 """Seconds before a failed page is requested again: the first pause, and the limit at which pauses stop doubling."""
 
 _TRANSIENT = (CassandraUnavailable, ConsistencyUnavailable, Overloaded)
-"""Failures that come at once and may be over soon. The database retries a read after them only a few times. A stream
-that has begun retries until its page is due."""
+"""Failures that are reported at once and may be temporary. The database retries a read only a few times after them. A
+stream that has begun retries until the deadline of its page."""
 
 
 class RowSizes:
     """Remembers how large the rows of each statement are, and so decides how many rows a page has.
 
     Cassandra counts a page in rows, whatever their size. `page_bytes`: the size a page should not exceed;
-    `page_bytes_beside`: the same while requests are active and queue behind the page; `limit`: the number of statements
-    to remember, least recently used dropped first.
+    `page_bytes_beside`: that size while requests are active, because they wait behind the page in Cassandra; `limit`:
+    the number of statements to remember, least recently used dropped first.
     """
 
     def __init__(self, page_bytes: int, limit: int, *, page_bytes_beside: int | None = None) -> None:
@@ -58,7 +58,7 @@ class RowSizes:
         return sum(result.page.size for result in results if result.page is not None) >= self._page_bytes // 2
 
     def learn(self, statement: Statement, result: Result) -> None:
-        """Learn from a page. The estimate jumps up at once and moves halfway down per page."""
+        """Update the estimate from a page: raise it at once to larger rows, lower it halfway to smaller ones."""
         if not result.row_count or result.page is None:
             return
         row_bytes = max(1.0, result.page.size / result.row_count)
@@ -178,9 +178,9 @@ class PageReader:
             self.is_open = False
 
     async def next_page(self, paging_state: bytes | None) -> Result:
-        """Return the page after the one that gave `paging_state`. Retry transient failures until the page is due.
+        """Return the page after the one that gave `paging_state`. Retry transient failures until the page's deadline.
 
-        The neighbours of a node notice its death only after a while, and a node that comes back takes time as well.
+        Other nodes notice the death of a node only after some time, and a node that restarts takes time as well.
         Rows that were sent cannot be sent again, so the only way to save the stream is to keep asking.
         """
         deadline = self.times.whole.at_most(self.times.each)

@@ -61,3 +61,6 @@ DIAGNOSTICS: tuple[SegmentRoute, ...] = (
     _diagnostic("/context_manager_safety/cancellation", post=if_enabled(diagnostics.cancellation)),
     _diagnostic("/context_manager_safety/status", get=if_enabled(diagnostics.status)),
 )
+
+RESERVED = ("docs", "openapi.json", "console", "-")
+"""First segments of paths that the service keeps for itself, beside those of its routes."""

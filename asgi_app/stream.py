@@ -49,11 +49,11 @@ INLINE_BYTES = 16 * 1024
 """A smaller page is encoded on the event loop: it takes Python some 100 µs, about the cost of a hop to a thread."""
 
 FINAL_SEND_SECONDS = 1.0
-"""Seconds a client has to take the error record of a stream that breaks off."""
+"""Seconds a client has to read the error record of a stream that breaks off."""
 
 
 class ClientTooSlow(Exception):
-    """The client took nothing of what was sent for `send_timeout` seconds."""
+    """The client read nothing of what was sent for `send_timeout` seconds."""
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class Progress:
     compressed: bool = False
     """Whether the compressor has output that was not sent: a client could not decompress what follows it."""
     sending: anyio.CancelScope | None = None
-    """The scope of the send in progress; its deadline is when the client is too slow."""
+    """The scope of the send in progress. At its deadline the client is too slow."""
 
 
 def stream_rows(
@@ -132,7 +132,7 @@ class RowStream:
 
     The response starts after the first page was read, so that an error of the query gets its own status. After a later
     error, the format may write an error record; then StreamAborted is raised with the body left incomplete, which makes
-    the server cut the connection. The same happens if the client takes nothing for `send_timeout` seconds, if the
+    the server cut the connection. The same happens if the client reads nothing for `send_timeout` seconds, if the
     deadline of the whole stream passes, and if `drain` ends its grace period. If the client disconnects, reading stops
     at once. A HEAD request gets the headers only, and no page is read.
     """
@@ -249,7 +249,7 @@ class RowStream:
         await send({"type": "http.response.start", "status": 200, "headers": list(self._headers)})
 
     async def _send(self, send: Send, body: bytes, progress: Progress, more: bool) -> None:
-        """Send a chunk. Raises ClientTooSlow if the client takes none of it in time.
+        """Send a chunk. Raises ClientTooSlow if the client reads none of it in time.
 
         `send_timeout` is watched here while the response is being sent, under every server. What is left in the
         server's buffer after that is watched by `asgi-cassandra serve` (`asgi_app.cli.protocol`).
@@ -268,7 +268,7 @@ class RowStream:
         progress.bytes += len(body)
 
     async def _extend_send_timeout(self, unsent: Callable[[], int], progress: Progress) -> None:
-        """Restart the send timeout whenever the client has taken a part of a page: a slow client may take long."""
+        """Restart the send timeout whenever the client has read a part of a page: a slow client may need long."""
         before = unsent()
         while True:
             await anyio.sleep(self._send_timeout / 4)
@@ -291,14 +291,15 @@ class RowStream:
         note_failure(error)
         self._reader.database.metrics.stream_broken(_code(error))
         if isinstance(error, ClientTooSlow):
-            # The request may last as long as its client stays connected. Free the page it does not take now.
+            # The request may continue as long as its client stays connected. Free the page that the client does not
+            # read.
             traceback.clear_frames(error.__traceback__)
         if not await self._send_error(scope, send, error, progress):
             scope.get("extensions", {}).get(ABORT, _do_nothing)()
         raise StreamAborted(f"after {progress.rows} rows") from error
 
     async def _send_error(self, scope: Scope, send: Send, error: Exception, progress: Progress) -> bool:
-        """Send the format's error record, if it has one. Return whether the client still takes what is sent."""
+        """Send the format's error record, if it has one. Return whether the client still reads what is sent."""
         if isinstance(error, ClientTooSlow):
             return False
         if not isinstance(error, ServiceError) or progress.compressed:
@@ -326,8 +327,8 @@ def _do_nothing() -> None:
 async def _cancel_on_disconnect(receive: Receive, tasks: TaskGroup, progress: Progress) -> None:
     """Cancel the stream of a client that has disconnected.
 
-    Not after the last chunk: a server may report the disconnect while it is still sending that chunk, when it closes
-    the connection itself (hypercorn on trio, for HTTP/1.0). Cancelled there, it would never close it.
+    Do nothing after the last chunk. A server that closes the connection itself may report the disconnect while it still
+    sends that chunk (hypercorn on trio, for HTTP/1.0). If it were cancelled then, it would never close the connection.
     """
     while (await receive())["type"] != "http.disconnect":
         pass

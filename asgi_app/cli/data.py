@@ -93,7 +93,7 @@ def schema(
 @settings_options(connection_fields())
 @report_failures
 def seed(users: int, overrides: Mapping[str, str]) -> None:
-    """Write sample animals, plants and users. Running it again changes nothing, also not rows changed since."""
+    """Write sample animals, plants and users. You may run it again: it keeps later changes of these rows."""
     settings = Settings.load(overrides=overrides)
     with open_session(settings) as session, row_progress(sample_data.row_count(users)) as show:
         report = sample_data.seed(session, settings.keyspace, users, show)

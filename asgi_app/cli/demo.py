@@ -41,7 +41,7 @@ def demo(port: int, users: int, data: Path, heap: str) -> None:
     """Start a local Cassandra, create the tables, write sample rows, serve, and print what to try.
 
     Ctrl-C, SIGTERM or POST /shutdown ends everything. The first run downloads Cassandra (70 MB); rows are kept between
-    runs. The demo ignores which Cassandra the environment names.
+    runs. The demo ignores the Cassandra that the environment names.
     """
     settings = Settings.load(overrides=_environment(HOST, 9042))  # report problems before Cassandra starts
     check_metrics_directory()
@@ -101,7 +101,7 @@ def _serve(settings: Settings, port: int, users: int, node: LocalNode) -> None:
 
 
 def _watch(node: LocalNode) -> Callable[[], Awaitable[None]]:
-    """Return a check that logs once if the node has ended: the service goes on, and its responses do not say why."""
+    """Return a check that logs once if the node has ended: the service continues, and its errors do not say why."""
     is_logged = False
 
     async def check() -> None:

@@ -56,7 +56,7 @@ class PipelinedInput(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unparsed = b""
-        if self._running is not None:  # uvicorn informs only the newest cycle, and this one would go on writing
+        if self._running is not None:  # uvicorn informs only the newest cycle; this one would continue to write
             self._running.disconnected = not self._running.response_complete
             self._running.message_event.set()
         super().connection_lost(exc)

@@ -36,8 +36,9 @@ _LENGTH_LIMIT = 2**64  # llhttp counts with 64 bits
 
 
 class StrictConnection(h11.Connection):
-    """The server side of a connection. After `next_event` has raised, `fault` says why, if more is known than h11 says.
+    """The server side of a connection that refuses what llhttp refuses.
 
+    After `next_event` has raised, `fault` is the reason, if one is known that h11's error does not have.
     `failed_within_body` says whether the error was in a body.
     """
 

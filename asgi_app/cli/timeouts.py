@@ -206,7 +206,7 @@ class RequestLimits(asyncio.Protocol):
         raise NotImplementedError
 
     def _fault(self) -> RequestError | None:
-        """Return why the parser refused the data, if more is known than that it is not valid HTTP."""
+        """Return the precise reason why the parser refused the data, or None if it only was not valid HTTP."""
         raise NotImplementedError
 
     def _withdraw_queued(self) -> bool:

@@ -37,7 +37,7 @@ class H11Limits(RequestLimits):
         return self.conn.their_state is h11.SEND_BODY or self.conn.failed_within_body
 
     def _fault(self) -> RequestError | None:
-        return self.conn.fault or self._excess()  # after a fault the body may be what is too long
+        return self.conn.fault or self._excess()  # after a fault the body may be the excess
 
     def _excess(self) -> RequestError | None:
         if self.conn.their_state not in (h11.IDLE, h11.ERROR):

@@ -63,14 +63,14 @@ class HttpToolsInput(RequestLimits):
         """Return the fields for the application, and put the target into origin form. Raises RequestError."""
         method, version = self.parser.get_method(), self.parser.get_http_version()
         authority = None
-        if not self.url.startswith(b"/") or b"#" in self.url:  # hardly ever, so this saves a call
+        if not self.url.startswith(b"/") or b"#" in self.url:  # rare, so this usually saves a call
             self.url, authority = origin_form(method, self.url)
         fields = checked_fields(version, method, self.headers)
-        self.expect_100_continue = version == "1.1" and expects_continue(fields)  # uvicorn takes no blank, and no list
+        self.expect_100_continue = version == "1.1" and expects_continue(fields)  # uvicorn allows no blank or list
         return fields if authority is None else with_host(fields, authority)
 
     def _obeying(self, check: Callable[[], Checked]) -> Checked:
-        """Return what `check` returns, and keep the rule that was broken: httptools raises an error of its own."""
+        """Return what `check` returns. Keep the error that it raises, because httptools raises another one instead."""
         try:
             return check()
         except RequestError as error:

@@ -97,7 +97,7 @@ class Supervisor(Multiprocess):
 
 
 class _Worker(Process):
-    """uvicorn's, which has time to start: on a busy machine the imports alone may take longer than its health check."""
+    """uvicorn's worker with time to start: on a busy machine the imports may take longer than its health check."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
@@ -109,7 +109,7 @@ class _Worker(Process):
         """Return whether the process runs and answers within `timeout` seconds; while it starts it need not answer."""
         if self._has_answered or time.monotonic() > self._start_ends:
             return super().is_alive(timeout)
-        if not self._is_asked:  # once: each answer that is left over would hide for a while that it hangs
+        if not self._is_asked:  # ask once: a later hang would go unnoticed while old answers are left
             self._is_asked = True
             self.parent_conn.send(b"ping")
         if self.parent_conn.poll():

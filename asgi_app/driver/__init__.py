@@ -1,1 +1,1 @@
-"""Use cassandra-driver, and fence it in: connections, execution, rows as bytes, JSON. No other room imports it."""
+"""Use cassandra-driver: connect, run statements, keep rows as bytes, write JSON. No other room imports the driver."""

@@ -28,7 +28,8 @@ namespace {
 // precision. On other platforms this does not compile, and Python writes all pages.
 static_assert(std::numeric_limits<float>::is_iec559 && std::numeric_limits<double>::is_iec559 && FLT_EVAL_METHOD == 0);
 
-// The version of `transcode`'s parameters. `asgi_app.driver.transcoding` uses this version only.
+// The version of `transcode`: its parameters and the letters of the types. `asgi_app.driver.transcoding` uses only the
+// version `EXPECTED_INTERFACE`.
 constexpr long kInterface = 2;
 
 // The size in bytes above which a page is written without the interpreter's lock. Smaller pages take less than 0.1 ms,

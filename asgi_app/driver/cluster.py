@@ -358,7 +358,7 @@ class _BundleConfig(msgspec.Struct):
 
 
 def _check_bundle(bundle: Path) -> None:
-    """Raise ClusterConfigError unless the file is a bundle. The driver would raise a KeyError or wait in vain."""
+    """Raise ClusterConfigError unless the file is a bundle. Otherwise the driver raises KeyError or times out."""
     try:
         with ZipFile(bundle) as archive:
             for name in ("ca.crt", "cert", "key"):

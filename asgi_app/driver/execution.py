@@ -1,7 +1,7 @@
 """Run prepared statements on a driver session, each reported once to a callback.
 
 `SessionExecutor` uses public methods of the driver alone, with any session. `LoopExecutor` uses `LoopFuture`: the
-driver's own response future without what only threads that wait for it need. `Session.execute_async` makes an event,
+driver's own response future, without the parts that only waiting threads need. `Session.execute_async` makes an event,
 locks and lists of callbacks for each statement, so that any thread may wait for it; here one caller waits. The rest
 (which node, which connection, retries, preparing again, speculation, timeouts) is the driver's code, inherited.
 """
@@ -14,32 +14,39 @@ from functools import partial
 from typing import Any, Protocol
 
 import msgspec
+from cassandra import ConsistencyLevel
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, ResponseFuture
 from cassandra.protocol import RESULT_KIND_ROWS, ExecuteMessage
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement, PreparedStatement
+from msgspec import UNSET
 
 from asgi_app.driver.errors import may_have_run
 from asgi_app.driver.protocol import KnownColumns, RawResultMessage
 from asgi_app.driver.result import Result
 from asgi_app.runtime.dispatcher import Call, OnDone
+from asgi_app.tables.encoding import Encoded
+
+_level_of = ConsistencyLevel.name_to_value
 
 
 class Query(msgspec.Struct, frozen=True, gc=False):
     """One run of a statement: its values, and the page of at most `fetch_size` rows that follows `paging_state`.
 
-    `writes` says that the statement is no read.
+    `writes`: whether the statement writes. `consistency` is a level by name; None is the session's.
     """
 
     values: Sequence[Any]
     fetch_size: int = 100
     paging_state: bytes | None = None
     writes: bool = False
+    consistency: str | None = None
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """A logged batch: the statement once for each of `rows`."""
+    """A logged batch: the statement once for each of `rows`. `consistency` as in `Query`."""
 
     rows: Sequence[Sequence[Any]]
+    consistency: str | None = None
 
 
 class Executor(Protocol):
@@ -75,7 +82,7 @@ class Execution(Call[Result]):
     def times(self, now: float) -> tuple[float, float | None]:
         """Return the seconds until the statement was started, and from there to its answer.
 
-        What has not happened yet counts until `now`. The second is None if the statement was not started.
+        A step that has not ended yet counts until `now`. The second is None if the statement was not started.
         """
         if self.started_at is None:
             return now - self._created_at, None
@@ -83,7 +90,7 @@ class Execution(Call[Result]):
 
 
 class SessionExecutor:
-    """Sends by the session's own `execute_async`: for lent sessions, and drivers that `LoopFuture` does not know."""
+    """Sends by the session's own `execute_async`: for borrowed sessions, and drivers that are not tested."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -92,8 +99,10 @@ class SessionExecutor:
         """See `Executor`."""
         if isinstance(query, Batch):
             return self._send(_batch(prepared, query), timeout, done)
-        bound = prepared.bind(query.values)
+        bound = _plainly_bound(prepared, query.values)
         bound.fetch_size = query.fetch_size  # on the bound statement: the prepared one is shared
+        if query.consistency is not None:
+            bound.consistency_level = _level_of[query.consistency]
         return self._send(bound, timeout, done, query.paging_state)
 
     def _send(self, statement: Any, timeout: float, done: OnDone[Result], paging_state: bytes | None = None) -> Any:
@@ -114,14 +123,14 @@ class LoopExecutor(SessionExecutor):
         """See `Executor`."""
         if isinstance(query, Batch):
             return super().send(prepared, query, timeout, done)
-        if type(prepared.result_metadata) is not KnownColumns:  # the driver puts another there when it prepares again
+        if type(prepared.result_metadata) is not KnownColumns:  # the driver replaces it when it prepares again
             prepared.result_metadata = KnownColumns(prepared.result_metadata or ())
         bound = _bound(prepared, query.values)
         profile = self._profile
         message = ExecuteMessage(
             prepared.query_id,
             bound.values,
-            profile.consistency_level,
+            profile.consistency_level if query.consistency is None else _level_of[query.consistency],
             profile.serial_consistency_level,
             query.fetch_size,
             query.paging_state,
@@ -135,9 +144,11 @@ class LoopExecutor(SessionExecutor):
 
 def _batch(prepared: PreparedStatement, query: Batch) -> BatchStatement:
     batch = BatchStatement(BatchType.LOGGED)
+    if query.consistency is not None:
+        batch.consistency_level = _level_of[query.consistency]
     batch.is_idempotent = prepared.is_idempotent
     for values in query.rows:
-        batch.add(prepared, values)
+        batch.add(_plainly_bound(prepared, values))
     return batch
 
 
@@ -208,7 +219,10 @@ class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no typ
 
 
 class _Bound(BoundStatement):  # type: ignore[misc]  # the driver has no types
-    """Values bound to all parameters of a prepared statement, none of them encrypted."""
+    """Values bound to all parameters of a prepared statement, none of them encrypted.
+
+    `Encoded` values are sent as they are, `msgspec.UNSET` as a value that is not set.
+    """
 
     def __init__(self, prepared: PreparedStatement, values: Sequence[Any]) -> None:
         self.prepared_statement = prepared
@@ -218,11 +232,16 @@ class _Bound(BoundStatement):  # type: ignore[misc]  # the driver has no types
         columns = prepared.column_metadata
         if columns:
             self.keyspace = columns[0].keyspace_name
-        cells: list[bytes | None] = []
+        cells: list[Any] = []
         for value, column in zip(values, columns, strict=True):
-            if value is UNSET_VALUE:
+            if value is None or type(value) is Encoded:
+                cells.append(value)
+            elif value is UNSET:
+                cells.append(UNSET_VALUE)
+            elif value is UNSET_VALUE:
                 raise TypeError("a parameter without a value")
-            cells.append(None if value is None else column.type.serialize(value, version))
+            else:
+                cells.append(column.type.serialize(value, version))
         self.values = cells
 
 
@@ -236,10 +255,17 @@ def _bound(prepared: PreparedStatement, values: Sequence[Any]) -> BoundStatement
         return prepared.bind(values)  # raises too, and names the column
 
 
+def _plainly_bound(prepared: PreparedStatement, values: Sequence[Any]) -> BoundStatement:
+    """Bind values as the driver does, or in our own way if some are encoded already."""
+    if any(type(value) is Encoded or value is UNSET for value in values):
+        return _Bound(prepared, values)
+    return prepared.bind(values)
+
+
 def _give_back(connection: Any, pool: Any) -> None:
     """Return the stream id to the connection as the driver does, but skip `notify` while most stream ids are free.
 
-    Threads wait for a stream id only after all were taken, and have got one long before half of them are free again.
+    A thread waits for a stream id only if all are taken, and it gets one long before half of them are free again.
     """
     with connection.lock:
         usual = not (pool._trash or connection.is_defunct or connection.is_closed)
@@ -275,7 +301,7 @@ def _report_error(error: BaseException, future: Any, done: OnDone[Result]) -> No
 
 
 def _release_future(future: Any) -> None:
-    """Free a finished future and what it refers to now, not only when its timeout would have fired."""
+    """Free a finished future and what it refers to at once, instead of at the time of its timeout."""
     timer, future._timer = future._timer, None
     if timer is not None and timer.canceled:
         _detach_timer(timer)

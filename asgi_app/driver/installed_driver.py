@@ -27,7 +27,7 @@ except DependencyException as error:
 __all__ = ["PRIVATE_PARTS", "TESTED", "TESTED_FROM", "TESTED_UNTIL", "cluster", "driver_name", "is_tested"]
 
 TESTED_FROM, TESTED_UNTIL = (3, 29, 3), (3, 31)
-"""The versions of cassandra-driver that the fast path serves, without the second; the same as in pyproject.toml."""
+"""The lowest version of cassandra-driver that the fast path serves, and the first excluded; as in pyproject.toml."""
 
 TESTED = f"cassandra-driver>={'.'.join(map(str, TESTED_FROM))},<{'.'.join(map(str, TESTED_UNTIL))}"
 """The same versions as a requirement."""

@@ -5,7 +5,7 @@ interpreter, and each statement costs two wake-ups between the threads: to send 
 loop that serves the requests also reads and writes the driver's sockets. Protocol, pools, retries and reconnection are
 the driver's own code.
 
-The driver's worker threads open connections and close most of them. They block for that, the loop never does. The event
+The driver's worker threads open connections and close most of them. Only these threads block, never the loop. The event
 loop must run for as long as the cluster lives.
 """
 
@@ -82,7 +82,7 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
             self.is_closed = True
         try:
             self._on_loop(self._release_socket)
-        except ConnectionShutdown:  # the loop has ended, and reads the socket no more
+        except ConnectionShutdown:  # the loop has ended and no longer reads the socket
             self._socket.close()
         if not self.is_defunct:
             closed = ConnectionShutdown(f"Connection to {self.endpoint} was closed")
@@ -92,7 +92,7 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
             self.error_all_requests(closed)
 
     def push(self, data: bytes) -> None:
-        """Send data, together with all that is pushed before the loop's next round. Callable from any thread."""
+        """Send data, together with all other data pushed before the loop's next iteration. Callable from any thread."""
         self._outgoing.append(data)
         if not self._sending_is_due:
             self._sending_is_due = True
@@ -139,7 +139,7 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
         except _NOT_NOW:
             sent = 0
         except OSError as error:
-            self._read()  # a node that refuses a client of TLS says why, then resets: what it said explains more
+            self._read()  # a node that refuses the TLS client sends an alert before it resets
             self.defunct(error)
             return
         self._unsent = data[sent:]

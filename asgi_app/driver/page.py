@@ -101,7 +101,7 @@ class RowPage:
         """Return the rows, each as an object that msgspec encodes as a map from column name to value."""
         layout = self.description.layout
         if 0 < self.row_count <= _FEW_ROWS and layout.row_type is not None:
-            rows = _perfect_rows(self._body, self.row_count, layout.strict, layout.row_type)
+            rows = _valid_rows(self._body, self.row_count, layout.strict, layout.row_type)
             if rows is not None:
                 return rows
         return self._split().objects()
@@ -204,7 +204,7 @@ class Layout:
 
     codecs: tuple[Codec, ...]
     strict: tuple[Callable[[bytes], Any], ...]
-    """Each column's reader of a perfect cell. It may raise one of `NOT_A_VALUE` for other cells."""
+    """Each column's reader of a valid cell. It may raise one of `NOT_A_VALUE` for other cells."""
     row_type: Callable[..., Any] | None
     """Makes an object that msgspec encodes as a map of one row's values. None if msgspec refuses the column names."""
     plan: Plan | None
@@ -256,7 +256,7 @@ _FEW_ROWS = 2
 """Up to this many rows are read faster cell by cell than column by column (measured)."""
 
 
-def _perfect_rows(
+def _valid_rows(
     body: bytes, count: int, readers: Sequence[Callable[[bytes], Any]], row_type: Callable[..., Any]
 ) -> list[Any] | None:
     """Return the rows of a page; None if a cell is not a value of its type, or the page is incomplete."""
@@ -344,8 +344,8 @@ def _blob_row(cells: int) -> Any:
 def _split_in_c(data: bytes, count: int) -> list[Cell]:
     """Return the first `count` cells, split by the driver's compiled parser.
 
-    The parser needs a description of each row width. So the page is read as rows of a power of two of cells, whatever
-    its real width.
+    The parser needs a description of each row width. So the page is read as rows whose number of cells is a power of
+    two, whatever its real width.
     """
     reader, parser = BytesIOReader(data), TupleRowParser()
     cells: list[Cell] = []

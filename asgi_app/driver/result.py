@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from asgi_app.driver.page import JSON_OBJECTS, RowPage
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Result(msgspec.Struct, frozen=True, gc=False):
@@ -21,6 +23,10 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     def dicts(self) -> list[dict[str, Any]]:
         """Return the page's rows, each a dict from column name to value."""
         return self.page.dicts() if self.page else []
+
+    def rows(self, row: type[T]) -> list[T]:
+        """Return the page's rows as instances of a msgspec struct. Raises msgspec.ValidationError."""
+        return msgspec.convert(self.dicts(), list[row], strict=False)  # type: ignore[valid-type]
 
     def json_rows(self) -> bytes:
         """Return the page's rows as JSON objects with commas between them: the inside of an array."""

@@ -1,4 +1,4 @@
-"""The service's driver session: its own, opened in the background, or one that the parent application lends.
+"""The service's driver session: its own, opened in the background, or one borrowed from the parent application.
 
 The driver reconnects to nodes at the addresses it knows. If all nodes have moved (containers that restarted elsewhere
 behind the same name), it keeps trying the old addresses. So a session of our own is then replaced by one that
@@ -51,7 +51,7 @@ SessionSource: TypeAlias = Any
 
 
 def borrow(source: SessionSource, settings: Settings, observer: Observer) -> BorrowedSession:
-    """Return the session that a parent lends, wrapped for this service; retries are reported to `observer`.
+    """Return the session of a parent application, wrapped for this service; retries are reported to `observer`.
 
     Raises TypeError for anything but a `cassandra.cluster.Session`, such as another package's wrapper of one.
     """
@@ -97,7 +97,7 @@ class BorrowedSession:
 class Connection:
     """The service's session, connected and closed in worker threads of the dispatcher.
 
-    A `lent` session is neither connected nor closed here: its owner does both.
+    A `borrowed` session is neither connected nor closed here: its owner does both.
     """
 
     def __init__(
@@ -106,17 +106,17 @@ class Connection:
         dispatcher: Dispatcher,
         metrics: Metrics,
         owner: Owner,
-        lent: BorrowedSession | None = None,
+        borrowed: BorrowedSession | None = None,
     ) -> None:
         self._settings = settings
         self._dispatcher = dispatcher
         self._metrics = metrics
-        self._lent = lent
-        self._session: Any = lent
-        self._executor: Executor | None = None if lent is None else SessionExecutor(lent)
+        self._borrowed = borrowed
+        self._session: Any = borrowed
+        self._executor: Executor | None = None if borrowed is None else SessionExecutor(borrowed)
         self._owner = owner
         self._closed = False
-        self._doubted = anyio.Event()
+        self._check_requested = anyio.Event()
 
     @property
     def session(self) -> Any:
@@ -160,20 +160,20 @@ class Connection:
             pause = min(pause * 2, LONGEST_RETRY)
         task_status.started()
 
-    def doubt(self) -> None:
-        """Make `watch` check whether any node is connected. Call it after a statement failed as if none were."""
-        self._doubted.set()
+    def request_check(self) -> None:
+        """Make `watch` check whether any node is connected. Call it after a failure that suggests none is."""
+        self._check_requested.set()
 
     async def watch(self, renewed: Callable[[], None]) -> None:
         """Replace the session whenever no node has been connected for some seconds. Runs until it is cancelled.
 
         The new session starts from the configured names, resolved again. `renewed` is called after it has replaced the
-        old one. If the driver reaches a node of the old session first, the old one stays. A lent session is never
+        old one. If the driver reaches a node of the old session first, the old one stays. A borrowed session is never
         replaced. Cancellation takes effect after the current attempt.
         """
-        while self._lent is None:
-            await self._doubted.wait()
-            self._doubted = anyio.Event()
+        while self._borrowed is None:
+            await self._check_requested.wait()
+            self._check_requested = anyio.Event()
             pause = FIRST_RENEWAL
             while self._is_cut_off():
                 await anyio.sleep(pause)
@@ -189,7 +189,7 @@ class Connection:
         self._closed = True
         if self._session is not None and not self._owner.is_gone:
             session, self._session, self._executor = self._session, None, None
-            if session is not self._lent:
+            if session is not self._borrowed:
                 await self._dispatcher.run_blocking(_close, session)
 
     async def _attempt(self) -> bool:
@@ -225,7 +225,7 @@ class Connection:
         logger.warning("no known node of Cassandra is connected; starting again from the configured names")
         try:
             opened = await self._open()
-        except Exception as error:  # even a ClusterConfigError, as of a deleted certificate, must not end the service
+        except Exception as error:  # not even a ClusterConfigError (a deleted certificate) may end the service
             logger.warning("Cassandra is not reached yet, trying again: %s", error)
             return
         unwanted = opened

@@ -21,7 +21,10 @@ try:
 except ImportError:  # not built, or not loadable
     INTERFACE = 0
 
-if INTERFACE != 2:  # not built, or built from older sources than this module
+EXPECTED_INTERFACE: Final = 2
+"""The interface of the compiled code that this module uses: `kInterface` in `_transcoder.cpp`."""
+
+if INTERFACE != EXPECTED_INTERFACE:  # not built, or built from older sources than this module
     transcode = None  # type: ignore[assignment]
 
 HOW: Final = "in Python" if transcode is None else "by compiled code"
@@ -83,10 +86,10 @@ def plan_of(names: Sequence[str], shapes: Sequence[Hashable]) -> Plan | None:
 
 
 def without_line_ends(json: bytes) -> bytes:
-    """Return the JSON with the characters escaped at which Python's `str.splitlines` ends a line.
+    """Return the JSON with escapes for the characters at which Python's `str.splitlines` ends a line.
 
     Readers of lines, such as `httpx.Response.iter_lines`, end a line there. JSON itself escapes the other line ends,
-    which are control characters. To replace bytes is safe: UTF-8 has these bytes for no other character.
+    which are control characters. Replacing the bytes is safe: in UTF-8 no other character contains them.
     """
     if json.isascii():
         return json

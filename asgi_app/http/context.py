@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 import msgspec
@@ -15,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.types import Scope
 
+from asgi_app.catalog import Catalog
 from asgi_app.db import Database
 from asgi_app.errors import LifespanNotStarted, OpenedBeforeFork, WrongEventLoop
 from asgi_app.http.auth import Authorize, HasName
@@ -24,7 +26,7 @@ from asgi_app.http.page_tokens import PageTokens
 from asgi_app.paging import RowSizes
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
-from asgi_app.runtime.health import Health, Look
+from asgi_app.runtime.health import CassandraCheck, Health
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Queries
@@ -58,7 +60,11 @@ class Service:
     nested: anyio.Lock
     """A lock held by the diagnostics that open a cluster of their own, so that only one runs at a time."""
     queries: Mapping[str, Queries]
-    """The statements of each served table, by the table's name."""
+    """The statements of each built-in table, by the table's name."""
+    catalog: Catalog
+    """The live tables of the declared resources."""
+    resources: Mapping[str, Any]
+    """What the handlers of each declared resource share, by the resource's name."""
     authorize: Authorize | None = None
     """The hook that authorizes requests; None allows all."""
     response_headers: RawHeaders = ()
@@ -77,6 +83,8 @@ def started(
     *,
     diagnostics: bool,
     authorize: Authorize | None = None,
+    catalog: Catalog,
+    resources: Mapping[str, Any],
 ) -> Iterator[None]:
     """Keep the application started while the context lasts: its state holds the objects that requests need.
 
@@ -86,7 +94,9 @@ def started(
         settings=settings,
         database=database,
         drain=drain,
-        health=Health(_look(database, tables), timeout=settings.health_timeout, ttl=settings.health_ttl),
+        health=Health(
+            _cassandra_check(database, tables, catalog), timeout=settings.health_timeout, ttl=settings.health_ttl
+        ),
         page_tokens=PageTokens([key.reveal() for key in settings.page_keys], lifetime=settings.page_token_lifetime),
         diagnostics=diagnostics,
         row_sizes=RowSizes(
@@ -96,6 +106,8 @@ def started(
         ),
         nested=anyio.Lock(),
         queries={table.name: Queries(settings.keyspace, table) for table in tables},
+        catalog=catalog,
+        resources=resources,
         authorize=authorize,
         response_headers=security_headers(settings),
         cors=CrossOrigin(settings) if settings.cors_origins else None,
@@ -104,19 +116,23 @@ def started(
     try:
         yield
     finally:
-        if app.state.service is service:  # else another start has replaced it, after this one's event loop was closed
+        if app.state.service is service:  # else another start replaced it after this event loop was closed
             del app.state.service, app.state.database
 
 
-def _look(database: Database, tables: Sequence[Table]) -> Look:
-    """Return the health check: ping a node, then compare the served tables with the schema."""
+def _cassandra_check(database: Database, tables: Sequence[Table], catalog: Catalog) -> CassandraCheck:
+    """Return the health check: ping a node, then compare the built-in tables with the schema.
 
-    async def look(deadline: Deadline) -> tuple[str, ...]:
+    Declared resources count only until their schema was read once: a resource that does not fit harms no other.
+    """
+
+    async def check(deadline: Deadline) -> tuple[str, ...]:
         await database.ping(deadline)
         missing = [t.name for t in tables if await database.missing_columns(t, deadline, Lane.PROBES)]
+        await catalog.ensure_read(deadline)
         return tuple(missing)
 
-    return look
+    return check
 
 
 def service_of(scope: Scope) -> Service:

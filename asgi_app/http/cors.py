@@ -16,8 +16,19 @@ from asgi_app.errors import FieldError, InvalidHeader
 from asgi_app.settings import Settings
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-SENT = ("Authorization", "X-API-Key", "X-Request-ID", "X-Request-Timeout", "traceparent", "tracestate")
-EXPOSED = ("Link", "Location", "Retry-After", "Server-Timing", "WWW-Authenticate", "X-Request-ID")
+SENT = (
+    "Authorization",
+    "Cassandra-Consistency",
+    "Cassandra-TTL",
+    "If-Match",
+    "If-None-Match",
+    "X-API-Key",
+    "X-Request-ID",
+    "X-Request-Timeout",
+    "traceparent",
+    "tracestate",
+)
+EXPOSED = ("ETag", "Link", "Location", "Retry-After", "Server-Timing", "WWW-Authenticate", "X-Request-ID")
 
 _ORIGIN = "origin"
 _METHOD = "access-control-request-method"
@@ -43,7 +54,7 @@ class CrossOrigin:
         return wrapped
 
     def preflight_response(self, scope: Scope) -> Response:
-        """Return the response to a preflight. Raises InvalidHeader if the request to come is not allowed."""
+        """Return the response to a preflight. Raises InvalidHeader if the announced request is not allowed."""
         headers = Headers(scope=scope)
         response = self._starlette.preflight_response(request_headers=headers)
         if response.status_code >= 400:
@@ -62,7 +73,7 @@ class CrossOrigin:
 
 
 def is_preflight(scope: Scope) -> bool:
-    """Return whether an HTTP request is a preflight: OPTIONS with an origin and the method of the request to come."""
+    """Return whether an HTTP request is a preflight: OPTIONS with an origin and the method of the announced request."""
     if scope["method"] != "OPTIONS":
         return False
     headers = Headers(scope=scope)

@@ -40,7 +40,7 @@ class RowFormat(Protocol):
 
 
 class JSONArray:
-    """One array of objects. It stays open if the stream breaks off, so that no parser takes it for complete."""
+    """One array of objects. It stays open if the stream breaks off, so that no parser mistakes it for complete."""
 
     media_type = "application/json"
     other_names: Sequence[str] = ()

@@ -39,7 +39,7 @@ _seconds = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?", re.ASCII)
 
 
 class RequestContextMiddleware:
-    """Serves each request within its context, and refuses it or answers for its handler if need be.
+    """Serves each request within its context: refuses it, or runs its handler and answers the handler's errors.
 
     It is pure ASGI, so that it buffers nothing and streams keep their back-pressure. It is the only middleware of this
     application's own, because each layer costs every request a call.
@@ -91,7 +91,7 @@ class RequestContextMiddleware:
     ) -> None:
         """Refuse the request, or run the application and answer the errors that it raises for clients."""
         try:
-            service = service or service_of(scope)  # raises the reason if there is none
+            service = service or service_of(scope)  # raises the reason why there is none
             self._admit(service, scope, head, response.observed.record.request_id)
         except ServiceError as error:
             await _refuse(error, scope, receive, response)
@@ -113,9 +113,9 @@ class RequestContextMiddleware:
             service.drain.end_work(work)
 
     def _admit(self, service: Service, scope: Scope, head: Head, request_id: str) -> None:
-        """Set the request's context, or raise why it is refused: ShuttingDown, QueueFull, or an error in its head.
+        """Set the request's context, or raise the reason to refuse it: ShuttingDown, QueueFull, or a fault of its head.
 
-        A full queue is noticed here, before anything is read or decoded: under overload most requests are refused, so
+        A full queue is checked here, before anything is read or decoded: under overload most requests are refused, so
         the cost of a refusal limits how many others can be served.
         """
         if service.drain.refusing and not self._router.serves_while_draining(scope):
@@ -159,7 +159,7 @@ class _Response:
         elif self._head and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
-        # Not before: a client that takes nothing may be given up meanwhile, and then the end was not sent.
+        # Set after the send: if the client reads nothing, the send may be cancelled, and then the end was not sent.
         self._complete = message["type"] == "http.response.body" and not message.get("more_body", False)
 
     async def break_off(self) -> None:
@@ -168,7 +168,7 @@ class _Response:
             await break_off(self._start, self._send)
 
     def _headers(self, sent: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Return the header fields of the response: those `sent`, but for an id of their own, and those of all."""
+        """Return the response's header fields: those in `sent` except X-Request-ID, and those of every response."""
         headers = [*sent]
         for field in sent:
             if field[0] == REQUEST_ID:

@@ -24,8 +24,8 @@ access_logger = logging.getLogger("asgi_app.access")
 class ObservedRequest:
     """A context in which one request is served; on exit it reports the request to the log, metrics and tracing.
 
-    `status` is the status of the response, None until it begins. Without a `service`, because it is not started, only
-    the log gets a line.
+    `status` is the status of the response, None until it begins. Without a `service` (the application is not started)
+    only the log gets a line.
     """
 
     __slots__ = ("_begun", "_outer_route", "_scope", "_service", "_span", "record", "status")
@@ -48,7 +48,7 @@ class ObservedRequest:
             tracing = service.database.observer.tracing
             if tracing is not None:
                 record, scope = self.record, self._scope
-                span = tracing.begin_request(scope, encoded_path(scope), parent_is_sound=record.trace is not None)
+                span = tracing.begin_request(scope, encoded_path(scope), traceparent_is_valid=record.trace is not None)
                 record.trace = span.trace or record.trace
                 self._span = span
         return self

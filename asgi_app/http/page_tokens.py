@@ -2,7 +2,7 @@
 
 Cassandra's own paging state must never come from a client. If it is truncated, Cassandra closes the connection, which
 all requests share; if it belongs to another query, it silently returns that query's rows; and it contains keys in clear
-text. So clients get it encrypted and authenticated, bound to the walk that it continues, and it is verified before use.
+text. So clients get it encrypted and authenticated, and bound to the walk that it continues. It is verified before use.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class PagePosition(msgspec.Struct, array_like=True, frozen=True):
 
     `paging_state` is Cassandra's, for the next page; `fetch_size` is the number of rows per page. `limit` is the
     largest number of rows of the whole walk and `rows_left` the rest of it, both None without a limit. `minimum` is the
-    smallest value of the filtered column, None without a filter.
+    smallest value of the filtered column, None without a filter. `parameters` are those of the walk's first request,
+    and `plan` is what they mean, both for walks that any filter may restrict.
     """
 
     paging_state: bytes
@@ -48,6 +49,8 @@ class PagePosition(msgspec.Struct, array_like=True, frozen=True):
     limit: int | None = None
     rows_left: int | None = None
     minimum: int | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
+    plan: str = ""
 
 
 class _Issued(msgspec.Struct, array_like=True, frozen=True):

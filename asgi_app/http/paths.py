@@ -85,10 +85,10 @@ def location(request: Request, path: str) -> str:
 
 def path_segment(text: str) -> str:
     """Return `text` as one encoded segment of a path; `.` and `..` are encoded too, because clients resolve them."""
-    return _not_a_step(quote(text, safe="", errors="replace"))
+    return _encode_dots(quote(text, safe="", errors="replace"))
 
 
-def _not_a_step(segment: str) -> str:
+def _encode_dots(segment: str) -> str:
     return segment.replace(".", "%2E") if segment in (".", "..") else segment
 
 
@@ -161,7 +161,7 @@ def _prefix_of(split: SplitPath) -> str:
 
 def _as_path(encoded: str) -> str:
     """Return the prefix as an absolute path that clients cannot read as a host or as a relative path."""
-    path = "/".join(map(_not_a_step, encoded.split("/")))
+    path = "/".join(map(_encode_dots, encoded.split("/")))
     if path.startswith("//"):
         return f"/%2F{path[2:]}"
     return path if path.startswith("/") or not path else f"/{path}"

@@ -12,7 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from asgi_app.errors import FieldError, InternalError, MethodNotAllowed, NotFound, Overloaded, ServiceError
+from asgi_app.errors import (
+    FieldError,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    PreconditionFailed,
+    ServiceError,
+)
 from asgi_app.http.context import context_of, metrics_of
 from asgi_app.http.headers import RAW_NO_STORE, raw_headers
 from asgi_app.http.paths import encoded_path
@@ -75,6 +83,7 @@ class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
     request_id: str
     errors: tuple[FieldError, ...] = ()
     outcome: str | None = None
+    current: Mapping[str, Any] | None = None
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> JsonResponse:
@@ -83,7 +92,7 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
 
 
 def problem_without_request(error: ServiceError, request_id: str) -> bytes:
-    """Return the body of the problem of bytes that are no HTTP request, so that there is no path to name."""
+    """Return a problem document for bytes that are not an HTTP request. Its `instance` is empty: there is no path."""
     return _encoder.encode(_problem(error, "", request_id))
 
 
@@ -94,7 +103,7 @@ def problem_body(error: ServiceError, scope: Scope) -> Problem:
 
 
 def problem_response(error: ServiceError, scope: Scope) -> JsonResponse:
-    """Return the response of an error. It counts refused requests, because each of them passes here."""
+    """Return the response of an error. Count it if it is a refusal: the response of every refusal is made here."""
     if isinstance(error, SHED) and (metrics := metrics_of(scope)) is not None:
         metrics.request_shed(error.code)
     headers = error.headers()
@@ -164,6 +173,7 @@ def _problem(error: ServiceError, instance: str, request_id: str) -> Problem:
         request_id=request_id,
         errors=error.errors,
         outcome=error.outcome,
+        current=error.current if isinstance(error, PreconditionFailed) else None,
     )
 
 

@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-from asgi_app.errors import DeadlineExceeded, MethodNotAllowed, NotFound
+from asgi_app.errors import DeadlineExceeded, Forbidden, MethodNotAllowed, NotFound
 from asgi_app.http.auth import Action, Authorize, HasName, Verb
 from asgi_app.http.context import context_of, service_of, set_principal
 from asgi_app.http.paths import SplitPath, split_path
@@ -154,7 +154,7 @@ class SegmentRouter(Router):
         await route.app(scope, receive, send)
 
     async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raise NotFound as Starlette's router does, with a hint for a probe and for a slash too many at the end."""
+        """Raise NotFound as Starlette's router does, with a hint for OPTIONS probes and for an extra last slash."""
         if scope["type"] == "http" and "app" in scope:
             segments = split_path(scope).segments
             if scope["method"] == "OPTIONS" and scope["path"] == "*":
@@ -241,13 +241,25 @@ async def _authenticated(authorize: Authorize, scope: Scope, action: Action) -> 
     """Return the client, as the hook `authorize` identifies it. This is the only caller of the hook.
 
     Raises what the hook raises (Unauthorized, Forbidden), DeadlineExceeded if the hook takes too long, and TypeError if
-    it returns nothing with a name.
+    it returns an object without a name.
     """
     result = authorize(HTTPConnection(scope), action)
     principal = await _in_time(scope, result) if isawaitable(result) else result
     if not isinstance(getattr(principal, "name", None), str):
         raise TypeError("the authorize hook returned nothing that has a name")
     return principal
+
+
+async def permits(scope: Scope, action: Action) -> bool:
+    """Return whether the client may perform another action. Raises what the hook raises, except Forbidden."""
+    authorize = service_of(scope).authorize
+    if authorize is None:
+        return True
+    try:
+        await _authenticated(authorize, scope, action)
+    except Forbidden:
+        return False
+    return True
 
 
 async def _in_time(scope: Scope, result: Awaitable[HasName]) -> HasName:

@@ -17,7 +17,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _anything = msgspec.json.Decoder(msgspec.Raw)
-# Possessive quantifiers, and a string may lack its end: each byte is examined once, whatever a client sends.
+# The quantifiers are possessive, and a string may lack its end. So each byte is examined only once, whatever a client
+# sends.
 _string_literal = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)?', re.DOTALL)
 _integer_literal = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
@@ -77,7 +78,7 @@ class BodyDecoder(Generic[S]):
             try:
                 values[name] = field.decoder.decode(members[name])
             except msgspec.ValidationError as error:
-                errors.append(FieldError(f"{pointer}/{name}", field.rule or _explain(error)))
+                errors.append(FieldError(f"{pointer}/{name}", field.rule or explain(error)))
         errors += _unknown_members(members, self._fields, pointer)
         return errors, None if errors else self._struct(**values)
 
@@ -231,7 +232,7 @@ def _unknown_members(members: Iterable[str], known: Container[str], pointer: str
     return [FieldError(f"{pointer}/{_escape(name)}", message) for name in members if name not in known]
 
 
-def _explain(error: msgspec.ValidationError) -> str:
+def explain(error: msgspec.ValidationError) -> str:
     """Return msgspec's message as the error of a field. It names types and bounds, never the value that was sent."""
     message, _, path = str(error).partition(" - at `$")
     message = message.replace("Expected", "expected").replace("`", "")

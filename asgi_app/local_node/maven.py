@@ -38,7 +38,7 @@ def download_server(cache: Path, version: str, progress: ProgressCallback) -> tu
     artifacts = [dependency.artifact for dependency in (*roots, *needed)]
     report.start_jars(len(artifacts))
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        jars = tuple(pool.map(lambda artifact: _sound_jar(artifact, report), artifacts))
+        jars = tuple(pool.map(lambda artifact: _readable_jar(artifact, report), artifacts))
     shutil.rmtree(store.incoming, ignore_errors=True)
     return jars
 
@@ -51,7 +51,7 @@ def _configured_repositories() -> dict[str, str]:
         return {}
 
 
-def _sound_jar(artifact: Any, report: "_Report") -> Path:
+def _readable_jar(artifact: Any, report: "_Report") -> Path:
     """Return the artifact's jar; download it again once if the cached one cannot be read."""
     jar: Path = artifact.resolve()
     if not _readable(jar):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from hmac import compare_digest
+from typing import Any
 
 from anyio import to_thread
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
@@ -15,7 +16,7 @@ import asgi_app
 from asgi_app.driver.codec import timestamp_text
 from asgi_app.errors import Unauthorized
 from asgi_app.http.auth import bearer_token
-from asgi_app.http.context import database_of, drain_of, health_of, settings_of
+from asgi_app.http.context import database_of, drain_of, health_of, service_of, settings_of
 from asgi_app.http.headers import NO_STORE
 from asgi_app.http.paths import location
 from asgi_app.http.requests import list_field, preferred
@@ -62,12 +63,15 @@ async def readyz(request: Request) -> JsonResponse:
     report = await health_of(request).report()
     draining = drain_of(request.scope).draining
     ready = report.ready and not draining
-    body = {
+    body: dict[str, Any] = {
         "status": "ready" if ready else "not ready",
         "connected": report.connected,
         "missing_tables": report.missing_tables,
         "draining": draining,
     }
+    unserved = service_of(request.scope).catalog.missing
+    if unserved:
+        body["unserved"] = unserved
     return json_response(body, 200 if ready else 503)
 
 

@@ -1,4 +1,4 @@
-"""Endpoints of the table `users`: unconditional creation, conditional changes, and three ways to read all rows."""
+"""Endpoints of the table `users`: create, read, change and delete one, create a batch, and three ways to read all."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ MAX_AGE = 150
 BATCH_BYTES_PER_ROW = 170
 """The bytes that a row of `users` adds to a batch beside its texts, as Cassandra 5.0.9 counts them.
 
-Measured; tests/contract/test_user_batch.py holds it.
+It is measured, and tests/contract/test_user_batch.py checks it.
 """
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, description="must be a string of 1 to 255 characters")]
@@ -169,9 +169,9 @@ async def list_users(request: Request) -> ASGIApp:
     query = QueryValues(request.query_params)
     limit = query.integer("limit", 1, MAX_LIST_LIMIT)
     query.check()
-    purpose = f"list {_queries(request).every_row.cql}"
+    walk = f"list {_queries(request).every_row.cql}"
     token = query.text("page_state")
-    position = page_tokens_of(request).read(token, purpose) if token is not None else None
+    position = page_tokens_of(request).read(token, walk) if token is not None else None
     size = limit or (position.fetch_size if position else DEFAULT_LIST_LIMIT)
     if request.method == "HEAD":
         return HeadersOnly()
@@ -179,7 +179,7 @@ async def list_users(request: Request) -> ASGIApp:
     page = await _gather(request, _queries(request).every_row, (), size, paging_state, exactly=True)
     headers = {}
     if page.paging_state is not None:
-        token = page_tokens_of(request).issue(PagePosition(page.paging_state, size), purpose)
+        token = page_tokens_of(request).issue(PagePosition(page.paging_state, size), walk)
         target = location(request, "/users") + "?" + urlencode({"limit": size, "page_state": token})
         headers["Link"] = next_page(target)
     return json_response(b"[%b]" % page.json_rows(), headers=headers)
@@ -206,7 +206,7 @@ async def page_users(request: Request) -> ASGIApp:
     token = None
     if page.paging_state is not None and left != 0:
         following = msgspec.structs.replace(position, paging_state=page.paging_state, rows_left=left)
-        token = page_tokens_of(request).issue(following, _pages_purpose(request))
+        token = page_tokens_of(request).issue(following, _pages_walk(request))
     return json_response(_page_body(page.json_rows(), token))
 
 
@@ -226,8 +226,8 @@ def _write_time(request: Request) -> int:
     """Return the timestamp of a creation in microseconds since 1970, `write_timestamp_margin` in the past.
 
     A creation has no condition and carries this machine's time. A later conditional write to the row carries the time
-    of a Cassandra node's clock. If the creation's time were ahead of it, the later write would be acknowledged but have
-    no effect.
+    of a Cassandra node's clock. If the creation's time were ahead of that clock, Cassandra would acknowledge the later
+    write, but it would have no effect.
     """
     margin = settings_of(request.scope).write_timestamp_margin
     return time.time_ns() // 1000 - int(margin * 1_000_000)
@@ -303,8 +303,8 @@ def _scan(request: Request, minimum: int | None) -> tuple[Statement, tuple[int, 
     return _queries(request).rows_at_least("age"), (minimum,)
 
 
-def _pages_purpose(request: Request) -> str:
-    """Return the purpose that binds page tokens to /users/stream/pages of this keyspace."""
+def _pages_walk(request: Request) -> str:
+    """Return the text that identifies the walk of /users/stream/pages in this keyspace, for page tokens."""
     return f"pages {_queries(request).every_row.cql}"
 
 
@@ -318,7 +318,7 @@ def _position(request: Request) -> PagePosition:
     token = query.text("page_state")
     if token is None:
         return PagePosition(b"", fetch_size or DEFAULT_FETCH_SIZE, limit, limit, minimum)
-    position = page_tokens_of(request).read(token, _pages_purpose(request))
+    position = page_tokens_of(request).read(token, _pages_walk(request))
     for name, sent, kept in (("limit", limit, position.limit), ("age_filter", minimum, position.minimum)):
         if sent is not None and sent != kept:
             query.wrong(name, "contradicts the page_state; leave it out, or start again without one")

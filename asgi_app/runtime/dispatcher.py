@@ -1,9 +1,9 @@
 """Run the calls of a callback-style driver for coroutines, within bounds and without a thread per call.
 
 A call goes through three steps. *Admission*: `SlotScheduler` grants it a slot, lets it wait, or refuses it. *Start*:
-where starting a call cannot block, it is started at once on the event loop; elsewhere one worker-thread hop starts all
-calls that gathered during the hop before. *Answer*: a report on the event loop settles the call directly; reports from
-other threads go into a queue and wake the loop once for all that are ready.
+where starting a call cannot block, it is started at once on the event loop; elsewhere a worker thread starts calls in
+batches: while it starts one batch, the next one gathers. *Answer*: a report on the event loop settles the call
+directly; reports from other threads go into a queue and wake the loop once for all that are ready.
 
 Knows nothing of Cassandra: a call is anything that can be started with a timeout and reports through a callback.
 """
@@ -32,7 +32,7 @@ T_contra = TypeVar("T_contra", contravariant=True)
 Args = TypeVarTuple("Args")
 
 THROTTLE_RECHECK_SECONDS = 0.1
-"""How often throttled pages are checked again: no other call may start or end to trigger it."""
+"""How often throttled pages are checked again, because perhaps no call starts or ends that would trigger the check."""
 
 
 class OnDone(Protocol[T_contra]):
@@ -42,11 +42,11 @@ class OnDone(Protocol[T_contra]):
 
 
 class Call(Generic[T]):
-    """One call to the driver. Good for one `Dispatcher.run`.
+    """One call to the driver. Use it for one `Dispatcher.run` only.
 
-    `start(timeout, done)` starts the call and returns without waiting for its end. `timeout` is the time left, in
-    seconds: it reports to `done` by then. If it raises, the exception is reported. It runs on the event loop, or in a
-    worker thread where starting may block. What it returns is kept as `handle`, which is None until then.
+    `start(timeout, done)` starts the call and returns without waiting for its end. The call must report to `done`
+    within `timeout` seconds. If `start` raises, the exception is reported. It runs on the event loop, or in a worker
+    thread where starting may block. Its result is kept as `handle`, which is None until then.
 
     Times are those of `time.perf_counter`; `started_at` and `answered_at` are None until that happens.
     """
@@ -115,13 +115,13 @@ class Dispatcher:
         self.starts_block = True
         """Whether starting a call may block, so that a worker thread must do it. Set when the driver is known.
 
-        Where it may not, the driver's timeouts are timers of this loop, and no second timer is needed beside them.
+        If it may not block, the driver's timeouts are timers of this loop, and the call needs no second timer.
         """
 
     @classmethod
     @asynccontextmanager
     async def open(cls, limits: SlotLimits, *, threads: int = 4) -> AsyncIterator[Dispatcher]:
-        """Open a running dispatcher. On exit it takes no new calls, and calls that still wait get ShuttingDown.
+        """Open a running dispatcher. On exit it refuses new calls, and calls that still wait get ShuttingDown.
 
         `threads`: worker threads for `run_blocking`, beside the one that starts calls and the one of `run_in_turn`.
         """
@@ -165,7 +165,7 @@ class Dispatcher:
             try:
                 raise call.error
             finally:
-                call.error = None  # the traceback holds this frame; the cycle would wait for the garbage collector
+                call.error = None  # the traceback refers to this frame: avoid the reference cycle
         return call.result  # type: ignore[return-value]  # settled without an error: there is a result
 
     async def run_blocking(self, function: Callable[[*Args], T], *args: *Args) -> T:
@@ -181,7 +181,7 @@ class Dispatcher:
         return await to_thread.run_sync(function, *args, limiter=self._in_turn)
 
     async def _wait_for_slot(self, lane: Lane, deadline: Deadline, left: float) -> float:
-        """Return the seconds left, and hold a slot; or raise and hold none."""
+        """Take a slot and return the seconds left. If this raises, no slot is held."""
         turn = anyio.Event()
         waiter = self.slots.enqueue(lane, turn.set)
         try:
@@ -214,7 +214,7 @@ class Dispatcher:
             self.slots.grant_free_slots()
 
     async def _submit_batches(self) -> None:
-        """Start the admitted calls in a worker thread, all that gathered in one hop. Runs until cancelled."""
+        """Start the admitted calls in a worker thread, batch by batch. Runs until cancelled."""
         while True:
             await self._work.wait()
             self._work = anyio.Event()
@@ -235,16 +235,16 @@ class Dispatcher:
         """Start a call that has `left` seconds; if that fails, report why."""
         done: OnDone[Any] = partial(self._report, call)
         if not call.claim() or left <= 0:
-            done(None, DeadlineExceeded())  # perhaps its waiter left, but the slot must be released
+            done(None, DeadlineExceeded())  # its waiter may have left, but the slot must be released
             return
         call.started_at = time.perf_counter()
         try:
             call.handle = call.start(left, done)
-        except BaseException as error:  # it belongs to the waiter, not to this thread
+        except BaseException as error:  # for the waiter, not for this thread
             done(None, error)
 
     def _report(self, call: Call[Any], result: Any, error: BaseException | None) -> None:
-        """Record the end of a call. Runs in any thread."""
+        """Record the end of a call. Callable from any thread."""
         if call.answered_at is None:
             call.answered_at = time.perf_counter()
         if threading.get_ident() == self._thread:
@@ -276,7 +276,7 @@ class Dispatcher:
     def _close(self) -> None:
         """Refuse new calls, and the calls that wait for a slot or for the submitting thread."""
         self._closing = True
-        self.slots.wake_all()  # each waiter wakes holding a slot, sees that the dispatcher closes and releases it
+        self.slots.wake_all()  # each waiter gets a slot, sees that the dispatcher closes, and releases the slot
         self._refuse(self._admitted)
         self._admitted.clear()
 

@@ -18,9 +18,9 @@ cycle, so the collector would run in vain at each burst.
 def rare_collections() -> Iterator[None]:
     """Freeze the existing objects and raise the collector's threshold to `ALLOCATIONS`, for the whole process.
 
-    On exit, restore the threshold and unfreeze everything, also what was frozen before the context: the two cannot be
-    told apart. Do nothing if the collector is disabled or its threshold is at least as high. docs/performance.md has
-    the measured gain.
+    On exit, restore the threshold and unfreeze everything. That includes objects that were frozen before the context,
+    because Python does not distinguish them. Do nothing if the collector is disabled or its threshold is at least as
+    high. docs/performance.md has the measured gain.
     """
     before = gc.get_threshold()
     if not gc.isenabled() or not 0 < before[0] < ALLOCATIONS:

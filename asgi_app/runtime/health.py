@@ -11,7 +11,7 @@ import anyio
 from asgi_app.errors import ServiceError
 from asgi_app.runtime.deadline import Deadline
 
-Look = Callable[[Deadline], Awaitable[tuple[str, ...]]]
+CassandraCheck = Callable[[Deadline], Awaitable[tuple[str, ...]]]
 """Asks Cassandra, within a deadline, and returns the names of the missing tables. Raises ServiceError if Cassandra does
 not answer."""
 
@@ -34,13 +34,13 @@ class HealthReport:
 
 
 class Health:
-    """Checks Cassandra by `look` on demand, never twice at once, and keeps the report for `ttl` seconds.
+    """Checks Cassandra by `check_cassandra` on demand, never twice at once, and keeps the report for `ttl` seconds.
 
     A check takes at most `timeout` seconds; if it takes longer, the report says not connected.
     """
 
-    def __init__(self, look: Look, *, timeout: float, ttl: float) -> None:
-        self._look = look
+    def __init__(self, check_cassandra: CassandraCheck, *, timeout: float, ttl: float) -> None:
+        self._check_cassandra = check_cassandra
         self._timeout = timeout
         self._ttl = ttl
         self._report = HealthReport(connected=False, missing_tables=())
@@ -59,7 +59,7 @@ class Health:
 
     async def _check(self) -> HealthReport:
         try:
-            missing = await self._look(Deadline.after(self._timeout))
+            missing = await self._check_cassandra(Deadline.after(self._timeout))
         except ServiceError:
             return HealthReport(connected=False, missing_tables=())
         return HealthReport(connected=True, missing_tables=missing)

@@ -31,8 +31,8 @@ class Owner:
     def is_gone(self) -> bool:
         """Whether the event loop cannot run here again: it was closed, or it runs in the process that forked this one.
 
-        Always false on trio in the same process: trio ends every task, and so releases what they hold, before its loop
-        ends.
+        Always false on trio in the same process: trio ends every task before its loop ends, so nothing that a task
+        holds is left.
         """
         closed = isinstance(self._loop, asyncio.AbstractEventLoop) and self._loop.is_closed()
         return closed or os.getpid() != self._process
@@ -40,8 +40,8 @@ class Owner:
     def check(self) -> None:
         """Return if the caller runs on the owner's event loop.
 
-        Raise OpenedBeforeFork in a process forked from the owner, and WrongEventLoop everywhere else. Runs twice for
-        each request, so it is one call of Python.
+        Raise OpenedBeforeFork in a process forked from the owner, and WrongEventLoop everywhere else. It runs twice for
+        each request, so it makes no further calls of Python functions.
         """
         try:
             if self._running_loop() is self._loop:  # in a forked process asyncio finds no running loop

@@ -79,8 +79,8 @@ class Retries:
     def final(self, failure: ServiceError) -> ServiceError:
         """Return the error to raise after the last failure.
 
-        If the last retry was not sent, or not answered before the deadline, that is the failure before it, which says
-        more. A write that any node may have applied has an unknown outcome, whatever the last node answered.
+        If the last retry was not sent, or not answered before the deadline, the failure before it says more, so that
+        one is returned. A write that any node may have applied has an unknown outcome, whatever the last node answered.
         """
         if self._last is not None and type(failure) not in REASONS and isinstance(failure, _NO_ANSWER):
             failure = self._last

@@ -1,7 +1,7 @@
 """Slots for calls to Cassandra: how many calls run at once, how many wait, and which waiting call runs next.
 
-Synchronous and free of any event loop: a waiting call is a `Waiter`, whose `wake` the scheduler calls when it grants a
-slot. Use it from one thread.
+The scheduler is synchronous and needs no event loop: a waiting call is a `Waiter`, whose `wake` the scheduler calls
+when it grants a slot. Use it from one thread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import IntEnum
 from asgi_app.errors import QueueFull
 
 REQUEST_IDLE_SECONDS = 0.5
-"""Seconds for which pages stay throttled after the last request: a client that reads row after row pauses as well."""
+"""Seconds for which pages stay throttled after the last request: a client that sends one read after another pauses."""
 
 MAX_THROTTLE_SECONDS = 1.0
 """Seconds after which a waiting page is no longer throttled, because it has a deadline."""
@@ -71,7 +71,7 @@ class SlotLimits:
 
 
 class Waiter:
-    """A call that waits for a slot. `granted` becomes true, and then `wake` is called, when it holds one."""
+    """A call that waits for a slot. When it gets one, `granted` becomes true, and then `wake` is called."""
 
     __slots__ = ("granted", "lane", "since", "wake")
 
@@ -110,9 +110,8 @@ class SlotScheduler:
     """Grants slots to calls within `limits`.
 
     A call takes a slot by `try_acquire`, or else waits by `enqueue`; it gives the slot back by `release`.
-    `on_throttled` is called when pages wait for no other reason than active requests: call `grant_free_slots` again a
-    little later.
-    `clock` returns seconds; only differences count.
+    `on_throttled` is called when pages wait only because requests are active; its owner must then call
+    `grant_free_slots` a little later. `clock` returns seconds; only differences count.
     """
 
     def __init__(

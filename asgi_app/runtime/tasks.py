@@ -76,7 +76,7 @@ class _InOwnTask(AbstractAsyncContextManager[T]):
         self._run: _Run[T]
 
     async def __aenter__(self) -> T:
-        if hasattr(self, "_run"):  # the first run would be lost, and with it the only way to close what is open
+        if hasattr(self, "_run"):  # a second run would replace the first one, which could then never be closed
             raise RuntimeError("This context manager was entered before. Make a new one for each entry.")
         self._run = _Run(self._context)
         return await self._run.open()

@@ -17,7 +17,8 @@ from asgi_app.settings.values import Problem, Secret
 def setting(env: str, description: str, allowed: str = "", **constraints: Any) -> msgspec.Meta:
     """Return the annotation that declares a field to be the setting of the variable `env`.
 
-    `constraints` are those of `msgspec.Meta`. `allowed` says in words what they, or the parser, cannot say themselves.
+    `constraints` are those of `msgspec.Meta`. `allowed` describes the allowed values if constraints and type do not
+    show them.
     """
     extra = {"env": env, "allowed": allowed}
     return msgspec.Meta(description=description, extra=extra, **constraints)

@@ -1,4 +1,4 @@
-"""Parse the texts of variables into typed values, and check what the texts alone show to be wrong.
+"""Parse the texts of variables into typed values, and report mistakes that the texts alone show.
 
 No problem repeats the value it is about: a text under the wrong name may be a password.
 """
@@ -53,7 +53,7 @@ def unknown_variables(fields: Sequence[SettingField], texts: Mapping[str, str]) 
 
 
 def _suggestion(name: str, names: Iterable[str]) -> str:
-    by_ending = {_ending(known): known for known in names}  # the shared prefix would make all of them look alike
+    by_ending = {_ending(known): known for known in names}  # with the shared prefix all names would be similar
     close = difflib.get_close_matches(_ending(name.upper()), by_ending, n=1)
     return f"did you mean {by_ending[close[0]]}?" if close else "see docs/settings.md for the list"
 

@@ -572,7 +572,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         texts, sources = merge_sources({"file": from_file, "environment": from_environment, "option": overrides or {}})
         values, unparsed = parse_values(fields, texts, sources)
         broken_rules = violations(fields, {field.name: field.default for field in fields} | values)
-        unknown = {problem.name for problem in unparsed}  # their defaults stand in for them, and prove nothing
+        unknown = {problem.name for problem in unparsed}  # `broken_rules` saw their defaults instead
         problems = [
             *file_problems,
             *unknown_variables(fields, texts),

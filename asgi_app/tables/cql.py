@@ -19,13 +19,15 @@ class Statement:
 
     `idempotent`: running it twice has the same effect as once, so it may be retried and sent to a second node
     speculatively. `writes`: if it fails after it was sent, its outcome is unknown. `table`: the served table that it
-    reads or writes; None for CQL that was not built from a `Table`.
+    reads or writes; None for CQL that was not built from a `Table`. `consistency` is a level of Cassandra such as
+    `LOCAL_ONE`; None means the configured one.
     """
 
     cql: str
     idempotent: bool
     writes: bool
     table: Table | None = None
+    consistency: str | None = None
 
 
 class Queries:
@@ -131,6 +133,11 @@ class Queries:
 def create_keyspace(keyspace: str, replication: str) -> str:
     """Return the DDL of a keyspace; `replication` is a CQL map literal. It has no effect if the keyspace exists."""
     return f"CREATE KEYSPACE IF NOT EXISTS {quoted(keyspace)} WITH replication = {replication}"
+
+
+def select_row(keyspace: str, table: Table, columns: Sequence[str]) -> str:
+    """Return the SELECT of some columns of one row by its primary key."""
+    return f"SELECT {_list(columns)} FROM {quoted(keyspace)}.{quoted(table.name)}{_where(table.primary_key)}"
 
 
 def quoted(identifier: str) -> str:

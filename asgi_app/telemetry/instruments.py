@@ -115,7 +115,8 @@ class Instruments(Collector):
         )
         self.driver_seconds = self._histogram(
             "cassandra_driver_seconds",
-            "Part of a statement's time: from there to the driver's answer, or until the request stopped waiting.",
+            "Part of a statement's time: from the handover to the driver to its answer, or until the request stopped "
+            "waiting.",
         )
         self.statements_per_second = self._gauge(
             "cassandra_statements_per_second", "Statements per second, averaged over the last ten seconds."
@@ -175,7 +176,7 @@ class Instruments(Collector):
         )
         self.started = self._gauge(
             "service_start_time_seconds",
-            "When the service started, in Unix time; of several workers, when the oldest did.",
+            "When the service started, in Unix time; with several workers, the start of the oldest.",
             mode="livemin",
         )
         self.cpu_seconds = self._counter("process_cpu_seconds_total", "CPU time of the process, user and system.")
@@ -230,7 +231,7 @@ class Instruments(Collector):
 
 
 def instruments() -> Instruments:
-    """Return new instruments. If workers share theirs, return those of the process, because it has one file."""
+    """Return new instruments, or the process's only ones if workers share metrics: a process has one set of files."""
     return _of_this_process() if shared_by_workers() else Instruments()
 
 
@@ -260,7 +261,7 @@ def _of_this_process() -> Instruments:
 
 
 def _is_exported(sample: Sample) -> bool:
-    """Return false for a gauge that is `GONE`, and for the time a series was created: workers' files do not have it."""
+    """Return false for a gauge that is `GONE`, and for a series' creation time, which workers' files do not have."""
     return not (math.isnan(sample.value) or sample.name.endswith("_created"))
 
 

@@ -135,7 +135,7 @@ class Metrics:
     ) -> None:
         """Count a statement that took `seconds`, and its error if it failed.
 
-        `queued`: the seconds until it was handed to the driver or refused; None if it got neither. `driven`: the
+        `queued`: the seconds until it was handed to the driver or refused; None if neither happened. `driven`: the
         seconds from there to its end; None if it was not handed to the driver.
         """
         self._statement_seconds.observe(seconds)

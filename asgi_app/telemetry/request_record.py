@@ -78,7 +78,7 @@ class RequestRecord:
         self._first_page: tuple[float, float] | None = None
 
     def statement_ended(self, queued: float | None, driven: float | None) -> None:
-        """Count a statement and add its times; None for a step that it did not reach."""
+        """Count a statement and add its times; None for a step that the statement did not reach."""
         self.statements += 1
         self.queued += queued or 0.0
         self.driven += driven or 0.0

@@ -54,7 +54,7 @@ class StatementObserver:
 
 
 def tracing_of(settings: Settings) -> Tracing | None:
-    """Return what creates spans, or None if the settings turn tracing off; OpenTelemetry is then not imported."""
+    """Return the creator of spans, or None if the settings turn tracing off; OpenTelemetry is then not imported."""
     if not settings.otel:
         return None
     from asgi_app.telemetry.tracing import Tracing

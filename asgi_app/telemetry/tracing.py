@@ -33,12 +33,12 @@ class Tracing:
         self._keyspace = keyspace
         self._consistency = consistency.lower()
 
-    def begin_request(self, scope: MutableMapping[str, Any], path: str, *, parent_is_sound: bool) -> RequestSpan:
+    def begin_request(self, scope: MutableMapping[str, Any], path: str, *, traceparent_is_valid: bool) -> RequestSpan:
         """Begin the span of a request and make it current until its `end`. `path` is percent-encoded.
 
         Its parent is the current span, of an outer application or an instrumentation. Without one it is the span that
-        the request's headers name; `parent_is_sound` says whether `traceparent` is valid, and it is ignored otherwise.
-        The kind is SERVER, or INTERNAL inside a SERVER span: backends would count a request with two of them twice.
+        the request's headers name; the header `traceparent` is ignored unless `traceparent_is_valid`. The kind is
+        SERVER, or INTERNAL inside a SERVER span: backends would count a request with two SERVER spans twice.
         """
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
         attributes = {
@@ -52,7 +52,7 @@ class Tracing:
         if current.get_span_context().is_valid:
             kind = SpanKind.INTERNAL if _is_within_server_span(current) else kind
         else:
-            parent = propagate.extract(_carrier(scope["headers"], parent_is_sound))
+            parent = propagate.extract(_carrier(scope["headers"], traceparent_is_valid))
         name = "HTTP" if method == "_OTHER" else method
         span = self._tracer.start_span(name, parent, kind, attributes)
         return RequestSpan(span, name, parent)
@@ -148,10 +148,10 @@ def _is_within_server_span(span: Span) -> bool:
     return parent is not None and not parent.is_remote
 
 
-def _carrier(headers: list[tuple[bytes, bytes]], parent_is_sound: bool) -> Mapping[str, list[str]]:
+def _carrier(headers: list[tuple[bytes, bytes]], traceparent_is_valid: bool) -> Mapping[str, list[str]]:
     carrier: dict[str, list[str]] = {}
     for name, value in headers:
-        if parent_is_sound or name != TRACEPARENT:
+        if traceparent_is_valid or name != TRACEPARENT:
             carrier.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
     return carrier
 

@@ -41,7 +41,7 @@ async def create(client: httpx.AsyncClient, *, prefix: str = "", **changes: Any)
 
 
 def insert_users(cql: Session, table: str, ages: list[int]) -> list[str]:
-    """Insert users with these ages by the driver, past the service, and return their ids."""
+    """Insert users with these ages by the driver, not through the service, and return their ids."""
     statement = cql.prepare(
         f"INSERT INTO {table} (id, name, email, age, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
         f" USING TIMESTAMP {LONG_AGO}"

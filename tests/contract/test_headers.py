@@ -204,7 +204,7 @@ async def test_conditional_write_past_deadline_has_outcome(
     stored.consistency_level = ConsistencyLevel.SERIAL
     outcomes = set()
     for microseconds in range(100, 12_000, 150):
-        user = await create(client)  # another each time: one that is unknown may still come
+        user = await create(client)  # a new user each time: a write with an unknown outcome may still arrive
         name = f"{uuid.uuid4()}"
         headers = {"X-Request-Timeout": f"0.{microseconds:06d}"}
         response = await client.request(method, f"/users/{user['id']}", json=ADA | {"name": name}, headers=headers)

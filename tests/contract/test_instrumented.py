@@ -52,7 +52,7 @@ _init, _build, _call = Starlette.__init__, Starlette.build_middleware_stack, Sta
 
 
 def patch_init(patch: Monkey) -> None:
-    """Patch as old versions of Sentry did, and as a subclass of Starlette does that replaces it."""
+    """Patch `__init__`, as old versions of Sentry did and as a subclass that replaces Starlette does."""
 
     def init(app: Starlette, *args: Any, **options: Any) -> None:
         _init(app, *args, **options)
@@ -203,7 +203,7 @@ async def test_opentelemetry_instrumentation_one_server_span(
     assert {span.kind for span in inner} == ({SpanKind.INTERNAL, SpanKind.CLIENT} if otel else set())
 
 
-# --- Sentry, which patches the whole process and so has one of its own
+# --- Sentry, in a process of its own because it patches the whole process
 
 
 @pytest.mark.parametrize("moment", ["before", "after", "late"])

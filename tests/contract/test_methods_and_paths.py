@@ -71,7 +71,7 @@ async def test_head_is_get_without_body(client: httpx.AsyncClient, cql: Session,
     assert (asked.status_code, asked.content) == (got.status_code, b"")
     assert asked.headers["content-type"] == got.headers["content-type"]
     assert asked.headers["cache-control"] == got.headers["cache-control"]
-    # RFC 9110 section 8.6: where HEAD answers a length, it must be that of GET; and its times and ids differ.
+    # RFC 9110 section 8.6: if the response to HEAD has a length, it must be that of GET. Times and ids may differ.
     if "content-length" in asked.headers and got.status_code < 300:
         assert asked.headers["content-length"] == got.headers["content-length"]
 

@@ -90,7 +90,7 @@ async def test_json_has_the_same_metrics_and_no_host(settings: Settings) -> None
         response = await client.get("/metrics", headers={"Accept": "application/json"})
         shown = response.json()
         assert shown["total_queries"] == text.of("cassandra_statement_seconds_count") == 4
-        assert shown["requests"] == text.sum("http_requests_total") + 1 == 5  # the scrape of the text, since
+        assert shown["requests"] == text.sum("http_requests_total") + 1 == 5  # one more: the scrape of the text
         mean = text.of("cassandra_statement_seconds_sum") / 4
         assert shown["average_query_time_ms"] == pytest.approx(1000 * mean, abs=0.001)
         assert shown["active_connections"] == text.sum("cassandra_node_connections")
@@ -107,7 +107,7 @@ async def test_json_has_the_same_metrics_and_no_host(settings: Settings) -> None
 async def test_a_connection_with_a_request_in_flight_is_in_use(settings: Settings) -> None:
     async with serving(settings) as (app, client):
         (pool,) = app.state.database.session.get_pools()
-        connection, _ = pool.borrow_connection(timeout=1)  # what a statement in flight does
+        connection, _ = pool.borrow_connection(timeout=1)  # as a statement in flight does
         busy = (await client.get("/metrics")).json()["cassandra_connections"]
         in_text = (await scrape(client)).sum("cassandra_node_connections_in_use")
         pool.return_connection(connection)

@@ -80,7 +80,7 @@ def with_own_routes(app: Starlette) -> Starlette:
     return app
 
 
-# --- what stands around
+# --- the surroundings of the service
 
 
 class Watched:
@@ -250,7 +250,7 @@ async def test_same_response_in_every_stack(
 
 @pytest.mark.parametrize("name", SURROUNDINGS)
 async def test_error_after_response_start_breaks_response_off(settings: Settings, name: str) -> None:
-    """The server must close the connection, so that no client takes half a response for a whole one."""
+    """The server must close the connection, so that no client mistakes half a response for a whole one."""
     app = made(name, settings)
     async with app.router.lifespan_context(app):
         for _ in range(2):
@@ -258,7 +258,7 @@ async def test_error_after_response_start_breaks_response_off(settings: Settings
             with pytest.raises(RuntimeError, match="too late"):
                 await exchange.run(app)
             assert len(exchange.messages) == 2
-            assert exchange.messages[-1]["type"] == "http.response.pathsend"  # which no server takes here
+            assert exchange.messages[-1]["type"] == "http.response.pathsend"  # every server refuses it at this point
             assert not exchange.complete
             assert exchange.headers["x-request-id"]
 

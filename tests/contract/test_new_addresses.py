@@ -75,7 +75,7 @@ def old(port: int, node_address: Address, names: Names) -> Iterator[Forwarder]:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start renewals at once, for tests that are not about their time."""
+    """Start renewals at once, for tests that do not measure when they start."""
     monkeypatch.setattr(connection, "FIRST_RENEWAL", 0.3)
 
 
@@ -155,7 +155,7 @@ async def test_nodes_that_fall_silent_are_found_again(
     ended: list[int] = []
 
     async def ask() -> None:
-        """Send a request that is under way on the old session, and ends with it, long before its deadline."""
+        """Send a request that runs on the old session and ends when that is closed, long before its deadline."""
         ended.append((await client.get("/users", headers={"X-Request-Timeout": "200"})).status_code)
 
     old.freeze()

@@ -52,7 +52,7 @@ async def own(node: FaultyNode, keyspace: str) -> AsyncIterator[httpx.AsyncClien
         yield client
 
 
-@pytest.fixture(params=["own", "lent"])
+@pytest.fixture(params=["own", "borrowed"])
 async def either(
     request: pytest.FixtureRequest, anyio_backend: Any, node: FaultyNode, keyspace: str
 ) -> AsyncIterator[httpx.AsyncClient]:

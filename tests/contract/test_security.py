@@ -85,7 +85,7 @@ async def test_hook_gets_declared_action(settings: Settings, waits: bool) -> Non
     async with guarded(settings, note_later if waits else note) as client:
         for method, path, *_ in wanted:
             await client.request(method, path, headers={"X-User": "ada"})
-        for path in ("/livez", "/readyz", "/nowhere"):  # probes are open, and what is not there needs no permission
+        for path in ("/livez", "/readyz", "/nowhere"):  # probes and unknown paths need no permission
             await client.get(path)
         assert (await client.put("/users")).status_code == 405
     assert asked == [("ada", Action(verb, resource)) for _, _, verb, resource in wanted]  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ def settings(node_address: tuple[str, int], keyspace: str) -> Settings:
 
 
 class Asked:
-    """Takes over the end of the process, which is that of the tests, and counts how often it was asked for."""
+    """Replaces the end of the process, which runs the tests, and counts how often the application asks for it."""
 
     def __init__(self, app: Starlette) -> None:
         self.times = 0
@@ -154,7 +154,7 @@ async def test_a_mounted_application_answers_probes_while_draining(settings: Set
 
 
 class Slow:
-    """A stream whose client takes nothing until `go_on` is set."""
+    """A stream whose client reads nothing until `go_on` is set."""
 
     def __init__(self) -> None:
         self.go_on = anyio.Event()

@@ -103,7 +103,7 @@ CASES: Mapping[str, Case] = {
     "100-continue in a list": sized("Expect: x, 100-continue", ANIMAL, 100, 201, 200, early=True),
     "another expectation": sized("Expect: x", ANIMAL, *CREATED),
     "100-continue, HTTP/1.0": sized("Expect: 100-continue", ANIMAL, 201, version="HTTP/1.0"),
-    # Two lengths, odd lengths.
+    # Two lengths, unusual lengths.
     "Content-Length and chunked": post(f"Content-Length: 5\r\n{CHUNKED}", chunks(SMUGGLED), *REFUSED),
     "chunked and Content-Length": post(f"{CHUNKED}\r\nContent-Length: 5", chunks(SMUGGLED), *REFUSED),
     "Content-Length twice, equal": sized(f"Content-Length: {len(ANIMAL)}", ANIMAL, *REFUSED),

@@ -23,7 +23,7 @@ class Cassandra:
         self.gate = anyio.Event()
         self.gate.set()
 
-    async def look(self, deadline: Deadline) -> tuple[str, ...]:
+    async def check_cassandra(self, deadline: Deadline) -> tuple[str, ...]:
         self.looks += 1
         assert 0 < deadline.remaining() <= 1
         await self.gate.wait()
@@ -38,7 +38,7 @@ def cassandra() -> Cassandra:
 
 
 def health(cassandra: Cassandra, *, ttl: float) -> Health:
-    return Health(cassandra.look, timeout=1.0, ttl=ttl)
+    return Health(cassandra.check_cassandra, timeout=1.0, ttl=ttl)
 
 
 async def test_ready_when_connected_with_every_table(cassandra: Cassandra) -> None:

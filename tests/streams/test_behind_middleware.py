@@ -73,7 +73,7 @@ def test_broken_and_complete_streams_behind_each_stack_under(
     stacks = [stack for stack in STACKS if server != "uvicorn without asserts" or stack not in NEEDS_ASSERTS]
     cases = list(itertools.product(stacks, ENCODINGS, FORMATS))
     with running(server, node_address, filled) as (program, port), ThreadPoolExecutor(AT_ONCE) as clients:
-        with ThreadPoolExecutor(FEW) as few:  # so that no complete stream exceeds its time because of the others
+        with ThreadPoolExecutor(FEW) as few:  # few at once, so that no complete stream exceeds its time limit
             wholes = few.map(lambda case: answer(port, *case, "limit=3&fetch_size=1"), cases)
             assert [case for case, whole in zip(cases, wholes, strict=True) if not ended(whole)] == []
         broken = clients.map(lambda case: answer(port, *case, "fetch_size=1"), cases)

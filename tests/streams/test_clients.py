@@ -1,4 +1,4 @@
-"""Clients that disconnect, stall, read slowly, or are too many: nothing of theirs stays, and others are served."""
+"""Clients that disconnect, stall, read slowly, or are too many: they leave nothing open, and others are served."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def test_a_slow_client_gets_every_row(served: tuple[Program, int], crowd: list[U
         pause = threading.Event()
         for data in iter(
             lambda: client.recv(16 * 1024), b""
-        ):  # far slower than a page per second, but never idle for one
+        ):  # far slower than a page per second, but never idle for a second
             received += data
             pause.wait(0.02)
     assert "ClientTooSlow" not in program.errors

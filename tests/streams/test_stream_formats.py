@@ -68,7 +68,7 @@ def client(crowded_service: tuple[Starlette, httpx.AsyncClient]) -> httpx.AsyncC
     return crowded_service[1]
 
 
-@pytest.mark.parametrize("form", READERS)
+@pytest.mark.parametrize("form", FORMATS)
 async def test_each_format_has_the_same_rows(client: httpx.AsyncClient, crowd: list[User], form: str) -> None:
     media_type, read = READERS[form]
     answer = await client.get(f"/users/stream?{QUERY}&format={form}", headers={"Accept": "text/html"})
@@ -125,7 +125,7 @@ async def test_an_unknown_format_is_422(client: httpx.AsyncClient, form: str) ->
     problem(await client.get("/users/stream", params={"format": form}), 422, "invalid_input", "query.format")
 
 
-@pytest.mark.parametrize("form", READERS)
+@pytest.mark.parametrize("form", FORMATS)
 async def test_gzip_has_the_same_rows_and_is_flushed_after_each_page(
     node_address: tuple[str, int], crowded: str, crowd: list[User], form: str
 ) -> None:

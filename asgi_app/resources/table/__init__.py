@@ -1,0 +1,1 @@
+"""What answers the paths of a declared resource: addresses, reads, writes, batches."""

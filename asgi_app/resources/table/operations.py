@@ -1,0 +1,140 @@
+"""The operations of a resource: what each of its addresses answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from asgi_app.errors import NotFound
+from asgi_app.http.auth import Verb
+from asgi_app.http.routing import Handler, SegmentRoute, path
+from asgi_app.resources.table.reading import TableReads
+from asgi_app.resources.table.writing import TableWrites
+from asgi_app.runtime.scheduler import Lane
+from asgi_app.tables.resource import Resource
+
+_not_a_name = re.compile(r"\W", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one address.
+
+    `name` is its id, such as `events_read`. `template` is the path, with a parameter in braces for each key column that
+    it has. `resource` and `verb` are what the `authorize` hook gets. `lane` is that of the handler's statements.
+    """
+
+    name: str
+    method: str
+    template: str
+    handler: Handler
+    resource: str
+    verb: Verb
+    lane: Lane = Lane.REQUESTS
+
+
+def operations_of(resource: Resource) -> tuple[Operation, ...]:
+    """Return the operations of a resource."""
+    return tuple(_Addresses(resource).operations())
+
+
+def routes_of(operations: Iterable[Operation]) -> list[SegmentRoute]:
+    """Return the routes that serve the operations: one for each address, with all of its methods."""
+    addresses: dict[str, list[Operation]] = {}
+    for operation in operations:
+        addresses.setdefault(operation.template, []).append(operation)
+    return [_route(template, methods) for template, methods in addresses.items()]
+
+
+def _route(template: str, methods: list[Operation]) -> SegmentRoute:
+    first = methods[0]
+    handlers: dict[str, Any] = {operation.method.lower(): operation.handler for operation in methods}
+    is_search = first.method == "POST" and first.verb == "read"
+    return path(template, first.resource, verb="read" if is_search else None, lane=first.lane, **handlers)
+
+
+class _Addresses:
+    """The addresses of one resource."""
+
+    def __init__(self, resource: Resource) -> None:
+        self._resource = resource
+        self._table = resource.table
+        self._reads = TableReads(resource)
+        self._writes = TableWrites(resource)
+        self._base = f"/{resource.segment}"
+        open_key = [name for name in resource.table.primary_key if name not in resource.bound]
+        self._columns = open_key
+        self._least = sum(name not in resource.bound for name in resource.table.partition_key)
+        self._names = [f"{{{_parameter(at, name)}}}" for at, name in enumerate(open_key)]
+        self._has_static = bool(resource.table.static_columns)
+
+    def operations(self) -> Iterator[Operation]:
+        """Yield the operations: the collection, the verbs, then the addresses of partitions and rows."""
+        if self._columns:
+            yield self._read("list", self._base, self._reads.rows)
+            if self._writes.creates:
+                yield self._write("create", "POST", self._base, self._writes.create)
+        yield from self._verbs()
+        yield from self._prefixes()
+        yield from self._row("", self._template(len(self._columns)), self._reads.row, self._writes.of_path)
+
+    def _verbs(self) -> Iterator[Operation]:
+        below = f"{self._base}/-"
+        yield self._read("stream", f"{below}/stream", self._reads.stream, Lane.PAGES)
+        yield self._read("pages", f"{below}/pages", self._reads.pages)
+        if len(self._columns) > self._least or self._least > 1 or self._has_static:
+            yield self._read("partitions", f"{below}/partitions", self._reads.partitions)
+        yield from self._row("_by_query", f"{below}/row", self._reads.row_by_query, self._writes.of_query)
+        if self._resource.batch is not None and self._writes.creates:
+            yield self._write("batch", "POST", f"{below}/batch", self._writes.batch)
+        yield Operation(
+            f"{self._resource.name}_search", "POST", f"{below}/search", self._reads.search, self._resource.name, "read"
+        )
+
+    def _prefixes(self) -> Iterator[Operation]:
+        """Yield what addresses with a part of the key answer."""
+        for length in range(1, len(self._columns)):
+            template = self._template(length)
+            if length < self._least:
+                missing = ", ".join(self._columns[length : self._least])
+                yield self._read(f"lacks_{length}", template, _too_short(missing))
+                continue
+            yield self._read(f"list_{length}", template, self._reads.rows)
+            if self._resource.delete_prefix and self._resource.writes != "none":
+                yield self._write(f"delete_{length}", "DELETE", template, self._writes.delete_prefix)
+            if length == self._least and self._has_static and self._resource.writes == "plain":
+                yield self._write("change_partition", "PATCH", template, self._writes.change_partition)
+
+    def _row(
+        self, suffix: str, template: str, read: Handler, writes: Iterable[tuple[str, str, Handler]]
+    ) -> Iterator[Operation]:
+        yield self._read(f"read{suffix}", template, read)
+        for name, method, handler in writes:
+            yield self._write(f"{name}{suffix}", method, template, handler)
+
+    def _template(self, length: int) -> str:
+        return "/".join([self._base, *self._names[:length]])
+
+    def _read(self, name: str, template: str, handler: Handler, lane: Lane = Lane.REQUESTS) -> Operation:
+        return Operation(f"{self._resource.name}_{name}", "GET", template, handler, self._resource.name, "read", lane)
+
+    def _write(self, name: str, method: str, template: str, handler: Handler) -> Operation:
+        return Operation(f"{self._resource.name}_{name}", method, template, handler, self._resource.name, "write")
+
+
+def _parameter(at: int, column: str) -> str:
+    """Return a name for the parameter of a key column, unique among them and without characters of path templates."""
+    plain = _not_a_name.sub("_", column)
+    return plain if plain == column else f"{plain}_{at}"
+
+
+def _too_short(missing: str) -> Handler:
+    async def answer(request: Request) -> ASGIApp:
+        raise NotFound(f"This address lacks a part of the partition key: {missing}.")
+
+    return answer

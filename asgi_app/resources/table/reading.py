@@ -1,0 +1,275 @@
+"""Reads of a resource: a row, a page of rows, a walk over pages, a stream, a search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from urllib.parse import urlencode
+
+import anyio
+import msgspec
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from asgi_app.errors import FieldError, InvalidInput, InvalidPageState, NotFound
+from asgi_app.http.context import deadline_of, page_tokens_of, row_sizes_of, service_of
+from asgi_app.http.headers import next_page
+from asgi_app.http.page_tokens import PagePosition
+from asgi_app.http.paths import encoded_path
+from asgi_app.http.requests import json_body
+from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
+from asgi_app.paging import Gathered, gather
+from asgi_app.resources.table.headers import asked_consistency, etag_of
+from asgi_app.resources.table.served import ServedResource, key_of_path
+from asgi_app.stream import RowStream, stream_rows
+from asgi_app.tables.cql import Statement
+from asgi_app.tables.encoding import Encoded, decode_json
+from asgi_app.tables.query_plan import DEFAULT_LIMIT, Kind, Plan, plan_query, plan_search
+from asgi_app.tables.resource import Resource
+from asgi_app.tables.table import Table
+
+DEFAULT_FETCH_SIZE = 1000
+"""Rows of a page of a walk or of a stream."""
+
+READS_AT_ONCE = 16
+"""Point reads of one request that run at the same time."""
+
+
+class TableReads:
+    """The handlers of a resource that read."""
+
+    def __init__(self, resource: Resource) -> None:
+        self._name = resource.name
+
+    async def row(self, request: Request) -> JsonResponse:
+        """Answer GET of a full key: the row, or 404."""
+        service = service_of(request.scope)
+        served: ServedResource = service.resources[self._name]
+        if self._name in service.catalog.unfit:
+            await live_table(served, request)
+        key = key_of_path(served, request)
+        if served.resource.bound:
+            key = tuple(served.full_key(request, key).values())
+        return await read_row_of(served, request, key)
+
+    async def row_by_query(self, request: Request) -> JsonResponse:
+        """Answer GET /-/row: the row of the key in the query, or 404."""
+        served = served_of(request, self._name)
+        return await read_row(served, request, key_of_query(served, request))
+
+    async def rows(self, request: Request) -> ASGIApp:
+        """Answer GET of the collection, of a partition or of a prefix of its clustering key: a page as an array."""
+        return await self._list(request, "list")
+
+    async def partitions(self, request: Request) -> ASGIApp:
+        """Answer GET /-/partitions: a page of partition keys as an array."""
+        return await self._list(request, "partitions")
+
+    async def stream(self, request: Request) -> RowStream:
+        """Answer GET /-/stream: all rows that the filters leave, as a stream."""
+        served = served_of(request, self._name)
+        plan = await self._plan(served, request, "stream")
+        return stream_rows(
+            request,
+            self._statement(served, request, plan),
+            plan.values,
+            fetch_size=plan.fetch_size or DEFAULT_FETCH_SIZE,
+            limit=plan.limit,
+        )
+
+    async def pages(self, request: Request) -> ASGIApp:
+        """Answer GET /-/pages: rows, whether there are more, and the token of the next page."""
+        served = served_of(request, self._name)
+        position, parameters = self._position(served, request)
+        plan = await self._plan(served, request, "pages", parameters)
+        if position is not None and position.plan != plan.purpose:
+            raise InvalidPageState
+        if request.method == "HEAD":
+            return HeadersOnly()
+        limit, left = plan.limit, plan.limit if position is None else position.rows_left
+        size = plan.fetch_size or DEFAULT_FETCH_SIZE
+        if left == 0:
+            return json_response(pages_body(b"", None))
+        wanted = size if left is None else min(size, left)
+        paging_state = None if position is None else position.paging_state
+        statement = self._statement(served, request, plan)
+        page = await _gathered(request, statement, plan.values, wanted, paging_state, exactly=False)
+        left = None if left is None else left - page.row_count
+        token = None
+        if page.paging_state is not None and left != 0:
+            following = PagePosition(
+                page.paging_state, size, limit, left, parameters=tuple(parameters), plan=plan.purpose
+            )
+            token = page_tokens_of(request).issue(following, self._walk(served, request))
+        return json_response(pages_body(page.json_rows(), token))
+
+    async def search(self, request: Request) -> ASGIApp:
+        """Answer POST /-/search: the rows that the filters in the body leave, or that are nearest to a vector."""
+        served = served_of(request, self._name)
+        body = decode_json(await json_body(request))
+        plan = plan_search(await live_table(served, request), served.rules(request), body)
+        return await self._answer(served, request, plan, link=False)
+
+    async def _list(self, request: Request, kind: Kind) -> ASGIApp:
+        served = served_of(request, self._name)
+        plan = await self._plan(served, request, kind)
+        if request.method == "HEAD":
+            return HeadersOnly()
+        return await self._answer(served, request, plan, link=True)
+
+    async def _answer(self, served: ServedResource, request: Request, plan: Plan, *, link: bool) -> ASGIApp:
+        statement = self._statement(served, request, plan)
+        if plan.per_row_reads is not None:
+            rows = await _read_each(request, statement, plan.per_row_reads)
+            return json_response(b"[%b]" % b",".join(row for row in rows if row))
+        limit = plan.limit or DEFAULT_LIMIT
+        tokens, walk = page_tokens_of(request), f"list {self._walk(served, request)} {plan.purpose}"
+        position = tokens.read(plan.page_state, walk) if plan.page_state is not None else None
+        paging_state = None if position is None else position.paging_state
+        page = await _gathered(request, statement, plan.values, limit, paging_state, exactly=True)
+        headers = {}
+        if link and page.paging_state is not None:
+            token = tokens.issue(PagePosition(page.paging_state, limit), walk)
+            headers["Link"] = next_page(_next_target(request, token))
+        return json_response(b"[%b]" % page.json_rows(), headers=headers)
+
+    async def _plan(
+        self,
+        served: ServedResource,
+        request: Request,
+        kind: Kind,
+        parameters: Sequence[tuple[str, str]] | None = None,
+    ) -> Plan:
+        prefix = key_of_path(served, request)
+        asked = request.query_params.multi_items() if parameters is None else parameters
+        return plan_query(await live_table(served, request), served.rules(request), prefix, asked, kind)
+
+    def _statement(self, served: ServedResource, request: Request, plan: Plan) -> Statement:
+        consistency = plan.consistency or asked_consistency(served.resource, request)
+        return Statement(plan.cql, idempotent=True, writes=False, consistency=consistency)
+
+    def _position(self, served: ServedResource, request: Request) -> tuple[PagePosition | None, list[tuple[str, str]]]:
+        """Return the position in `page_state` and the parameters of the walk: those of its first request."""
+        sent = request.query_params.multi_items()
+        token = request.query_params.get("page_state")
+        others = [(name, value) for name, value in sent if name != "page_state"]
+        if token is None:
+            return None, others
+        position = page_tokens_of(request).read(token, self._walk(served, request))
+        kept = list(position.parameters)
+        new = [item for item in others if item not in kept and item[0] != "fetch_size"]
+        if new:
+            message = "contradicts the page_state; leave it out, or start again without one"
+            raise InvalidInput(errors=tuple(FieldError(f"query.{name}", message) for name, _ in new))
+        sizes = [item for item in others if item[0] == "fetch_size"]
+        return position, [*(item for item in kept if not sizes or item[0] != "fetch_size"), *sizes]
+
+    def _walk(self, served: ServedResource, request: Request) -> str:
+        """Return what every token of this resource is bound to: the table, and the values bound to the client."""
+        bound = " ".join(value.hex() for value in served.bound_values(request).values())
+        return f"{served.keyspace}.{served.table.name} {self._name} {bound}"
+
+
+def served_of(request: Request, name: str) -> ServedResource:
+    """Return the resource of this name in the application that answers the request."""
+    served: ServedResource = service_of(request.scope).resources[name]
+    return served
+
+
+async def live_table(served: ServedResource, request: Request) -> Table:
+    """Return the table as Cassandra has it. Raises SchemaMissing, and what reading the schema raises."""
+    return await service_of(request.scope).catalog.table(served.name, deadline_of(request))
+
+
+async def read_row(served: ServedResource, request: Request, key: Sequence[Encoded]) -> JsonResponse:
+    """Return the response with the row of a key, given by its open columns. Raises NotFound if there is none."""
+    service = service_of(request.scope)
+    if served.name in service.catalog.unfit:
+        await live_table(served, request)
+    values = key if not served.resource.bound else tuple(served.full_key(request, key).values())
+    return await read_row_of(served, request, values)
+
+
+async def read_row_of(served: ServedResource, request: Request, key: Sequence[Encoded]) -> JsonResponse:
+    """Return the response with the row of a full key. Raises NotFound if there is none."""
+    statement = served.row
+    consistency = asked_consistency(served.resource, request)
+    if consistency is not None:
+        statement = replace(statement, consistency=consistency)
+    result = await service_of(request.scope).database.execute(statement, key, deadline=deadline_of(request))
+    if not result.row_count:
+        raise NotFound(served.not_found)
+    headers = None if served.resource.version is None else etag_of(served.resource, result)
+    return JsonResponse(result.json_rows(), 200, headers)
+
+
+def key_of_query(served: ServedResource, request: Request) -> tuple[Encoded, ...]:
+    """Return the open key values of a `/-/row` address. Raises InvalidInput that names what is missing or wrong."""
+    parameters = request.query_params
+    missing = [FieldError(f"query.{name}", "is required") for name in served.open_key if name not in parameters]
+    unknown = [
+        FieldError(f"query.{name}", "is not a column of the key", usable=served.open_key)
+        for name in parameters
+        if name not in served.open_key
+    ]
+    if missing or unknown:
+        raise InvalidInput(errors=(*missing, *unknown))
+    return served.key_of_texts(served.open_key, parameters, "query")
+
+
+def pages_body(rows: bytes, token: str | None) -> bytes:
+    """Return the body of a page of a walk. `rows` are JSON objects joined by commas."""
+    has_more = b"true" if token else b"false"
+    return b'{"rows":[%b],"has_more":%b,"page_state":%b}' % (rows, has_more, msgspec.json.encode(token))
+
+
+async def _read_each(request: Request, statement: Statement, keys: Sequence[Sequence[Encoded]]) -> list[bytes]:
+    """Return the row of each key as JSON, empty if there is none. The first failure of a read is raised."""
+    service, deadline = service_of(request.scope), deadline_of(request)
+    rows: list[bytes] = [b""] * len(keys)
+    limiter = anyio.CapacityLimiter(READS_AT_ONCE)
+    failures: list[Exception] = []
+
+    async def read(at: int) -> None:
+        async with limiter:
+            if failures:
+                return
+            try:
+                result = await service.database.execute(statement, keys[at], deadline=deadline)
+                rows[at] = result.json_rows()
+            except Exception as error:
+                failures.append(error)
+                tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for at in range(len(keys)):
+            tasks.start_soon(read, at)
+    if failures:
+        raise failures[0]
+    return rows
+
+
+def _next_target(request: Request, token: str) -> str:
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "page_state"]
+    return encoded_path(request.scope) + "?" + urlencode([*kept, ("page_state", token)])
+
+
+async def _gathered(
+    request: Request,
+    statement: Statement,
+    values: Sequence[Encoded],
+    rows: int,
+    paging_state: bytes | None,
+    *,
+    exactly: bool,
+) -> Gathered:
+    return await gather(
+        service_of(request.scope).database,
+        row_sizes_of(request),
+        statement,
+        values,
+        rows=rows,
+        paging_state=paging_state,
+        deadline=deadline_of(request),
+        exactly=exactly,
+    )

@@ -1,0 +1,386 @@
+"""Writes of a resource: rows, static columns of a partition, prefixes of a partition, batches."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import anyio
+import msgspec
+from msgspec import UNSET
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from asgi_app.driver.result import Result
+from asgi_app.errors import (
+    Conflict,
+    FieldError,
+    InvalidInput,
+    MethodNotAllowed,
+    NotFound,
+    PreconditionFailed,
+    ServiceError,
+)
+from asgi_app.http.auth import Action
+from asgi_app.http.context import deadline_of, service_of, settings_of
+from asgi_app.http.headers import NO_STORE
+from asgi_app.http.requests import json_body
+from asgi_app.http.responses import json_response
+from asgi_app.http.routing import Handler, permits
+from asgi_app.resources.table.addresses import row_location
+from asgi_app.resources.table.bodies import Cells, read_row
+from asgi_app.resources.table.changes import collection, read_changes
+from asgi_app.resources.table.headers import (
+    Conditions,
+    asked_consistency,
+    asked_ttl,
+    conditions,
+    etag,
+    refuse_conditions,
+)
+from asgi_app.resources.table.reading import key_of_query, read_row_of, served_of
+from asgi_app.resources.table.served import ServedResource, key_of_path
+from asgi_app.tables.encoding import Encoded, decode_json, encoder_of
+from asgi_app.tables.resource import Resource
+from asgi_app.tables.types import Native
+from asgi_app.tables.writes import TIMESTAMP, TTL, VERSIONS, Write
+
+MOST_BATCH_ROWS = 100
+"""Rows of one batch."""
+
+WRITES_AT_ONCE = 16
+"""Writes of one `per_row` batch that run at the same time."""
+
+_int = encoder_of(Native("int"))
+_bigint = encoder_of(Native("bigint"))
+
+KeyOf = Callable[[ServedResource, Request], tuple[Encoded, ...]]
+
+
+class TableWrites:
+    """The handlers of a resource that write.
+
+    `of_path` and `of_query` are those of a full key, each with its name and its method; `creates` is whether rows can
+    be created without an address.
+    """
+
+    def __init__(self, resource: Resource) -> None:
+        self._resource = resource
+        self._name = resource.name
+        self._is_conditional = resource.writes == "conditional"
+        self.creates = resource.writes != "none" and not resource.table.is_counter
+        self.of_path = tuple(self._of_key(key_of_path))
+        self.of_query = tuple(self._of_key(key_of_query))
+
+    def _of_key(self, key_of: KeyOf) -> Iterator[tuple[str, str, Handler]]:
+        """Yield the handlers of a full key."""
+        resource, table = self._resource, self._resource.table
+        if resource.writes == "none":
+            return
+        if self.creates and not (table.is_key_only and self._is_conditional):
+            yield "replace", "PUT", _bind(self._replace, key_of)
+        may_change = self._is_conditional or resource.patch_creates or table.is_counter
+        may_expire = resource.ttl is not None and not resource.ttl_on_patch
+        if may_change and not may_expire and not table.is_key_only:
+            yield "change", "PATCH", _bind(self._change, key_of)
+        if not table.is_counter or resource.delete_counters:
+            yield "delete", "DELETE", _bind(self._delete, key_of)
+
+    async def create(self, request: Request) -> ASGIApp:
+        """Answer POST of the collection: 201 with the row and its address."""
+        refuse_conditions(request)
+        served = served_of(request, self._name)
+        ttl = asked_ttl(self._resource, request, allowed=True)
+        consistency = asked_consistency(self._resource, request)
+        errors: list[FieldError] = []
+        body = decode_json(await json_body(request))
+        row = self._new_row(served, request, body, "", errors)
+        if errors:
+            raise InvalidInput(errors=tuple(errors))
+        # Made before the write: once the row is written, nothing may fail.
+        headers = {"Location": row_location(served, request, row), **(self._etag(served, row) or {})}
+        shown = msgspec.json.encode(served.shown(row))
+        result = await self._insert(served, request, row, ttl, consistency)
+        if not result.applied:
+            raise Conflict
+        return json_response(shown, 201, headers)
+
+    async def batch(self, request: Request) -> ASGIApp:
+        """Answer POST /-/batch: all rows or none, or each row by itself, as the resource declares."""
+        refuse_conditions(request)
+        served = served_of(request, self._name)
+        ttl = asked_ttl(self._resource, request, allowed=True)
+        consistency = asked_consistency(self._resource, request)
+        rows = self._batch_rows(served, request, decode_json(await json_body(request)))
+        if self._resource.batch == "logged":
+            write = served.writes.insert.at(consistency)
+            values = [write.values(self._insert_values(request, row, ttl)) for row in rows]
+            await service_of(request.scope).database.execute_batch(
+                write.statement, values, deadline=deadline_of(request)
+            )
+            return json_response({"created": len(rows), "rows": [served.shown(row) for row in rows]}, 201)
+        return json_response({"results": await self._each(served, request, rows, ttl, consistency)})
+
+    async def delete_prefix(self, request: Request) -> Response:
+        """Answer DELETE of a partition or of a prefix of its clustering key: 204."""
+        refuse_conditions(request)
+        served = served_of(request, self._name)
+        given = served.prefix_of_path(request)
+        write = served.writes.delete_prefix(len(given)).at(asked_consistency(self._resource, request))
+        await _execute(request, write, given)
+        return _no_content()
+
+    async def change_partition(self, request: Request) -> Response:
+        """Answer PATCH of a partition: change its static columns. 204."""
+        refuse_conditions(request)
+        served = served_of(request, self._name)
+        given: dict[str, Any] = {**served.prefix_of_path(request)}
+        errors: list[FieldError] = []
+        body = decode_json(await json_body(request))
+        changes = read_changes(served.static_body, served.table, body, errors)
+        if errors:
+            raise InvalidInput(errors=tuple(errors))
+        ttl = asked_ttl(self._resource, request, allowed=self._resource.ttl_on_patch)
+        write = served.writes.update_static(changes.merged).at(asked_consistency(self._resource, request))
+        await _execute(request, write, {**given, **changes.values, **_ttl(ttl)})
+        return _no_content()
+
+    async def _replace(self, key_of: KeyOf, request: Request) -> ASGIApp:
+        """Answer PUT of a full key."""
+        served = served_of(request, self._name)
+        key = served.full_key(request, key_of(served, request))
+        wanted = conditions(self._resource, request, may_be_absent=True)
+        ttl = asked_ttl(self._resource, request, allowed=True)
+        consistency = asked_consistency(self._resource, request)
+        errors: list[FieldError] = []
+        body = decode_json(await json_body(request))
+        cells = read_row(served.replaced_body, body, "", errors, check=self._resource.check)
+        if errors:
+            raise InvalidInput(errors=tuple(errors))
+        row: Cells = {**dict.fromkeys(served.replaced_body), **cells, **key, **self._new_version(served)}
+        if not self._is_conditional:
+            await _execute(request, served.writes.insert.at(consistency), {**row, **_ttl(ttl)})
+            return _no_content()
+        if wanted.absent:
+            await self._create_absent(served, request, row, ttl, consistency)
+            headers = {"Location": row_location(served, request, row), **(self._etag(served, row) or {})}
+            return json_response(served.shown(row), 201, headers)
+        by_version = wanted.versions is not None
+        write = served.writes.replace_if_version if by_version else served.writes.replace_if_exists
+        return await self._conditionally(served, request, write.at(consistency), {**row, **_ttl(ttl)}, key, wanted)
+
+    async def _change(self, key_of: KeyOf, request: Request) -> ASGIApp:
+        """Answer PATCH of a full key."""
+        served = served_of(request, self._name)
+        key = served.full_key(request, key_of(served, request))
+        await self._refuse_half_rows(served, request)
+        wanted = conditions(self._resource, request, may_be_absent=False)
+        ttl = asked_ttl(self._resource, request, allowed=self._resource.ttl_on_patch)
+        consistency = asked_consistency(self._resource, request)
+        errors: list[FieldError] = []
+        body = decode_json(await json_body(request))
+        changes = read_changes(served.changed_body, served.table, body, errors)
+        if not errors and self._resource.check is not None:
+            errors += self._resource.check(body)
+        if errors:
+            raise InvalidInput(errors=tuple(errors))
+        given = {**key, **changes.values, **self._new_version(served), **_ttl(ttl)}
+        if served.table.is_counter:
+            await _execute(request, served.writes.add_to_counters.at(consistency), given)
+            return _no_content()
+        if not self._is_conditional:
+            await _execute(request, served.writes.update(changes.merged).at(consistency), given)
+            return _no_content()
+        by_version = wanted.versions is not None
+        update = served.writes.update_if_version if by_version else served.writes.update_if_exists
+        write = update(changes.merged).at(consistency)
+        return await self._conditionally(served, request, write, given, key, wanted)
+
+    async def _delete(self, key_of: KeyOf, request: Request) -> ASGIApp:
+        """Answer DELETE of a full key: 204, whether or not there was a row."""
+        served = served_of(request, self._name)
+        key = served.full_key(request, key_of(served, request))
+        wanted = conditions(self._resource, request, may_be_absent=False)
+        consistency = asked_consistency(self._resource, request)
+        if not self._is_conditional:
+            await _execute(request, served.writes.delete.at(consistency), key)
+        elif wanted.versions is None:
+            result = await _execute(request, served.writes.delete_if_exists.at(consistency), key)
+            if wanted.exists and not result.applied:
+                raise PreconditionFailed
+        else:
+            given = {**key, VERSIONS: collection(wanted.versions)}
+            result = await _execute(request, served.writes.delete_if_version.at(consistency), given)
+            if not result.applied:
+                raise PreconditionFailed(await self._current(served, request, key))
+        return _no_content()
+
+    async def _conditionally(
+        self,
+        served: ServedResource,
+        request: Request,
+        write: Write,
+        given: Mapping[str, Any],
+        key: Mapping[str, Encoded],
+        wanted: Conditions,
+    ) -> ASGIApp:
+        """Change an existing row: 200 with the row, or 204 for a client that may not read it.
+
+        Raises NotFound if there is no row, PreconditionFailed if the request had a condition that did not hold.
+        """
+        if wanted.versions is not None:
+            given = {**given, VERSIONS: collection(wanted.versions)}
+        result = await _execute(request, write, given)
+        if not result.applied:
+            if wanted.versions is None and not wanted.exists:
+                raise NotFound("There is no row with this key.")
+            raise PreconditionFailed(await self._current(served, request, key))
+        if not await permits(request.scope, Action("read", self._resource.name)):
+            return _no_content()
+        try:
+            return await read_row_of(served, request, tuple(key.values()))
+        except NotFound:
+            return _no_content()  # somebody else has deleted it since
+        except ServiceError as error:
+            error.outcome = "applied"  # the write succeeded, only reading the row back failed
+            raise
+
+    async def _create_absent(
+        self, served: ServedResource, request: Request, row: Cells, ttl: int | None, consistency: str | None
+    ) -> None:
+        write = served.writes.insert_if_not_exists.at(consistency)
+        result = await _execute(request, write, {**row, **_ttl(ttl)})
+        if not result.applied:
+            key = {name: row[name] for name in served.key_columns}
+            raise PreconditionFailed(await self._current(served, request, key))
+
+    async def _insert(
+        self, served: ServedResource, request: Request, row: Cells, ttl: int | None, consistency: str | None
+    ) -> Result:
+        """Insert a new row: with a condition, unless writes are plain or no other row can have the key."""
+        if self._is_conditional and not self._resource.makes_keys:
+            write = served.writes.insert_if_not_exists.at(consistency)
+            return await _execute(request, write, {**row, **_ttl(ttl)})
+        return await _execute(request, served.writes.insert.at(consistency), self._insert_values(request, row, ttl))
+
+    def _insert_values(self, request: Request, row: Cells, ttl: int | None) -> dict[str, Any]:
+        """Return what a plain INSERT binds.
+
+        On a resource with conditional writes its timestamp lies in the past: later conditional writes carry the time of
+        a node's clock, and must be later than this machine's (see `write_timestamp_margin`).
+        """
+        if not self._is_conditional:
+            return {**row, **_ttl(ttl)}
+        margin = settings_of(request.scope).write_timestamp_margin
+        at = _bigint.from_json(time.time_ns() // 1000 - int(margin * 1_000_000))
+        return {**row, **_ttl(ttl), TIMESTAMP: at}
+
+    def _new_row(
+        self, served: ServedResource, request: Request, body: Any, pointer: str, errors: list[FieldError]
+    ) -> Cells:
+        """Return a new row of the values in a body, those bound to the client and those that the server makes."""
+        cells = read_row(served.created_body, body, pointer, errors, check=self._resource.check)
+        row = {**cells, **served.bound_values(request), **served.generated_values(), **self._new_version(served)}
+        if not errors:
+            errors += served.key_errors(row, pointer)
+        return row
+
+    def _new_version(self, served: ServedResource) -> dict[str, Encoded]:
+        name = self._resource.version
+        if name is None:
+            return {}
+        is_time = served.table.column(name).type == Native("timeuuid")
+        return {name: Encoded((uuid.uuid1() if is_time else uuid.uuid4()).bytes)}
+
+    def _etag(self, served: ServedResource, row: Cells) -> Mapping[str, str] | None:
+        name = self._resource.version
+        return None if name is None else etag(served.value(name, row[name]))
+
+    def _batch_rows(self, served: ServedResource, request: Request, body: Any) -> list[Cells]:
+        """Return the rows of a batch. Raises InvalidInput with every mistake, also for a key that occurs twice."""
+        if not isinstance(body, list):
+            raise InvalidInput(errors=(FieldError("", "must be a JSON array"),))
+        if not 1 <= len(body) <= MOST_BATCH_ROWS:
+            raise InvalidInput(errors=(FieldError("", f"must have 1 to {MOST_BATCH_ROWS} members"),))
+        errors: list[FieldError] = []
+        rows: list[Cells] = []
+        seen: dict[tuple[Any, ...], int] = {}
+        for at, member in enumerate(body):
+            row = self._new_row(served, request, member, f"/{at}", errors)
+            rows.append(row)
+            key = tuple(row.get(name) for name in served.key_columns)
+            if None not in key and seen.setdefault(key, at) != at:
+                errors.append(FieldError(f"/{at}", f"has the same key as /{seen[key]}"))
+        if errors:
+            raise InvalidInput(errors=tuple(errors))
+        return rows
+
+    async def _each(
+        self, served: ServedResource, request: Request, rows: Sequence[Cells], ttl: int | None, consistency: str | None
+    ) -> list[dict[str, Any]]:
+        """Write each row by itself, some at a time, and return what became of each, in their order."""
+        results: list[dict[str, Any]] = [{} for _ in rows]
+        limiter = anyio.CapacityLimiter(WRITES_AT_ONCE)
+
+        async def write(at: int) -> None:
+            async with limiter:
+                try:
+                    result = await self._insert(served, request, rows[at], ttl, consistency)
+                    results[at] = {"status": 201} if result.applied else _failure(Conflict())
+                except ServiceError as error:
+                    results[at] = _failure(error)
+
+        async with anyio.create_task_group() as tasks:
+            for at in range(len(rows)):
+                tasks.start_soon(write, at)
+        return results
+
+    async def _current(
+        self, served: ServedResource, request: Request, key: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """Return the row as it is now, None if there is none or the client may not read it."""
+        if not await permits(request.scope, Action("read", self._resource.name)):
+            return None
+        result = await service_of(request.scope).database.execute(
+            served.row, tuple(key.values()), deadline=deadline_of(request)
+        )
+        return result.dicts()[0] if result.row_count else None
+
+    async def _refuse_half_rows(self, served: ServedResource, request: Request) -> None:
+        """Raise MethodNotAllowed where rows expire by the table's default: a change would leave half a row behind."""
+        if self._resource.ttl_on_patch or served.table.is_counter:
+            return
+        live = await service_of(request.scope).catalog.table(served.name, deadline_of(request))
+        if live.has_default_ttl:
+            hint = "Rows expire here, and a change of some columns would leave half a row behind."
+            raise MethodNotAllowed(("DELETE", "GET", "HEAD", "PUT"), hint)
+
+
+def _bind(handler: Callable[[KeyOf, Request], Awaitable[ASGIApp]], key_of: KeyOf) -> Handler:
+    async def answer(request: Request) -> ASGIApp:
+        return await handler(key_of, request)
+
+    return answer
+
+
+async def _execute(request: Request, write: Write, given: Mapping[str, Any]) -> Result:
+    service = service_of(request.scope)
+    return await service.database.execute(write.statement, write.values(given), deadline=deadline_of(request))
+
+
+def _ttl(seconds: int | None) -> dict[str, Any]:
+    return {TTL: UNSET if seconds is None else _int.from_json(seconds)}
+
+
+def _failure(error: ServiceError) -> dict[str, Any]:
+    failure: dict[str, Any] = {"status": error.status, "code": error.code, "detail": error.detail}
+    if error.outcome is not None:
+        failure["outcome"] = error.outcome
+    return failure
+
+
+def _no_content() -> Response:
+    return Response(status_code=204, headers=NO_STORE)

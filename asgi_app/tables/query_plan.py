@@ -1,0 +1,525 @@
+"""The query grammar: turn the parameters of a read, or the body of a search, into one SELECT, or say what is wrong.
+
+A parameter is `column=value`, `column.operator=value`, or an option such as `limit`. A column that is named like an
+option is reached by `limit.eq=`. Each mistake is a `FieldError` that names the parameter, says why, and lists in
+`usable` what can be used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from types import MappingProxyType
+from typing import Any, Literal
+
+from asgi_app.errors import FieldError, InvalidInput
+from asgi_app.tables.cql import quoted
+from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of
+from asgi_app.tables.relations import OPERATORS, WHOLE, Operator, Relation, operand_type, type_refusal
+from asgi_app.tables.table import Column, Index, Table
+from asgi_app.tables.vectors import vector_fault
+from asgi_app.tables.where import MOST_KEYS, Where, WherePlanner
+
+Kind = Literal["list", "stream", "pages", "partitions"]
+
+DEFAULT_LIMIT = 10
+MOST_ROWS = 100
+MOST_NEAREST = 1000
+"""Cassandra's own limit of a search for the nearest vectors."""
+
+MOST_STREAMED = 2**53 - 1
+MOST_FETCHED = 5000
+MOST_PER_PARTITION = 2**31 - 1
+SIMILARITY = "$similarity"
+"""The name of the similarity in the rows of a search for the nearest vectors."""
+
+_OPTIONS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
+    {
+        "list": ("limit", "page_state", "order", "per_partition_limit"),
+        "stream": ("limit", "fetch_size", "order", "per_partition_limit", "select", "format"),
+        "pages": ("limit", "fetch_size", "page_state", "order", "per_partition_limit", "select"),
+        "partitions": ("limit", "page_state"),
+    }
+)
+_EVERY_OPTION = frozenset(name for names in _OPTIONS.values() for name in names)
+_SEARCH_MEMBERS = ("where", "near", "select", "limit", "order", "per_partition_limit")
+_Encode = Callable[[Encoder, Any], Encoded | None]
+
+_INTEGER = re.compile(r"[0-9]{1,19}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A SELECT to run, and how.
+
+    `values` are those of its markers. With `per_row_reads`, run the statement once with each of these values instead,
+    and answer the rows in this order. `limit` is the largest number of rows, None for all; only a search for the
+    nearest vectors has it in its CQL too. `purpose` identifies the rows and their order: a page token holds only for
+    the plan of the same purpose. `consistency` is the level that the statement needs, None for the usual one.
+    """
+
+    cql: str
+    values: tuple[Encoded, ...]
+    per_row_reads: tuple[tuple[Encoded, ...], ...] | None
+    limit: int | None
+    fetch_size: int | None
+    page_state: str | None
+    format: str | None
+    purpose: str
+    consistency: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a client may ask for.
+
+    `allow_filtering` are the columns that may be filtered by reading every row. `hidden` columns are neither shown nor
+    named. `bound` are the values of key columns that the client cannot choose.
+    """
+
+    allow_filtering: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
+    bound: Mapping[str, Encoded] = field(default_factory=lambda: MappingProxyType({}))
+    keyspace: str = ""
+
+
+def plan_query(
+    table: Table, rules: Rules, key_prefix: Sequence[Encoded], parameters: Iterable[tuple[str, str]], kind: Kind
+) -> Plan:
+    """Return the plan of a GET. Raises InvalidInput that names every wrong parameter.
+
+    `key_prefix` are the values in the address: those of the first columns of the primary key that are not bound.
+    `parameters` are names and values of the query, percent-decoded.
+    """
+    return _Request(table, rules, key_prefix, "query.").query(parameters, kind)
+
+
+def plan_search(table: Table, rules: Rules, body: Any) -> Plan:
+    """Return the plan of a search, of its body as `decode_json` decoded it. Raises InvalidInput.
+
+    The body is an object of `where` (filters by name: a value, or an array for `in`), `near` (one vector column and a
+    vector), `select` (an array of columns), `limit`, `order` and `per_partition_limit`. All are optional. The rows of a
+    search with `near` have their similarity, greatest first, as `$similarity`.
+    """
+    return _Request(table, rules, (), "/").search(body)
+
+
+@dataclass(slots=True)
+class _Options:
+    """The options of a request."""
+
+    limit: int | None = None
+    fetch_size: int | None = None
+    page_state: str | None = None
+    format: str | None = None
+    order: str | None = None
+    per_partition_limit: int | None = None
+    select: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Near:
+    """A search for the nearest vectors."""
+
+    column: Column
+    index: Index
+    vector: Encoded
+
+    @property
+    def similarity(self) -> str:
+        """The similarity of a row, in CQL."""
+        function = f"similarity_{self.index.similarity or 'cosine'}"
+        return f"{function}({quoted(self.column.name)}, ?) AS {quoted(SIMILARITY)}"
+
+    @property
+    def order(self) -> str:
+        """The order of the rows, in CQL."""
+        return f" ORDER BY {quoted(self.column.name)} ANN OF ?"
+
+
+class _Request:
+    """Reads one request and plans it. Mistakes are collected in `_errors` and raised together.
+
+    `place` is the beginning of each error's field: `query.`, or `/` for a body.
+    """
+
+    def __init__(self, table: Table, rules: Rules, key_prefix: Sequence[Encoded], place: str) -> None:
+        self._table = table
+        self._rules = rules
+        self._place = place
+        self._errors: list[FieldError] = []
+        self._fixed = self._fixed_relations(key_prefix)
+
+    def query(self, parameters: Iterable[tuple[str, str]], kind: Kind) -> Plan:
+        texts: dict[str, list[str]] = {}
+        for name, text in parameters:
+            texts.setdefault(name, []).append(text)
+        relations, options = list(self._fixed), _Options()
+        for name, given in texts.items():
+            if name in _EVERY_OPTION:
+                self._read_option(options, kind, name, given)
+            else:
+                relations += self._relations(name, given, Encoder.from_text)
+        return self._plan(kind, relations, options)
+
+    def search(self, body: Any) -> Plan:
+        if not isinstance(body, dict):
+            self._refuse("", "must be a JSON object")
+            self._raise()
+        for name in body.keys() - {*_SEARCH_MEMBERS}:
+            self._refuse(self._at(name), "is not a member of a search", _SEARCH_MEMBERS)
+        near = self._read_near(body["near"]) if "near" in body else None
+        relations = [*self._fixed, *self._read_where(body.get("where", {}))]
+        options = _Options(
+            limit=self._integer(body, "limit", 1, MOST_ROWS if near is None else MOST_NEAREST) or DEFAULT_LIMIT,
+            per_partition_limit=self._integer(body, "per_partition_limit", 1, MOST_PER_PARTITION),
+            order=self._text(body, "order"),
+            select=self._texts(body, "select"),
+        )
+        if near is not None:
+            self._refuse_beside_near(body)
+        # Reads of whole keys have no limit: all rows are answered.
+        return self._plan("list", relations, options, near=near, has_limit="limit" in body)
+
+    # Parameters and members
+
+    def _fixed_relations(self, key_prefix: Sequence[Encoded]) -> list[Relation]:
+        """Return equalities with the values that the address and the client's identity give."""
+        bound = self._rules.bound
+        open_columns = [name for name in self._table.primary_key if name not in bound]
+        given = {**bound, **dict(zip(open_columns, key_prefix, strict=False))}
+        return [Relation(self._table.column(name), "eq", (value,), f"path.{name}") for name, value in given.items()]
+
+    def _read_option(self, options: _Options, kind: Kind, name: str, given: list[str]) -> None:
+        if name not in _OPTIONS[kind]:
+            self._refuse_option(name, kind)
+        elif len(given) > 1:
+            self._refuse(self._at(name), "is given more than once")
+        elif name == "select":
+            options.select = given[0].split(",")
+        elif name in ("page_state", "format", "order"):
+            setattr(options, name, given[0])
+        else:
+            setattr(options, name, self._integer_of_text(name, given[0], *_bounds(kind, name)))
+
+    def _refuse_option(self, name: str, kind: Kind) -> None:
+        column = f"; the column is compared by {name}.eq" if self._named_column(name) else ""
+        self._refuse(self._at(name), f"is not an option of this operation{column}", _OPTIONS[kind])
+
+    def _relations(self, name: str, given: Sequence[Any], encode: _Encode) -> list[Relation]:
+        """Return the relations of one parameter. `encode` is the method of `Encoder` for the given values."""
+        column, operator = self._split(name)
+        if column is None or operator is None:
+            self._refuse_name(name, column)
+            return []
+        operand = operand_type(column.type, operator)
+        if operand is None:
+            self._refuse(self._at(name), type_refusal(column.type, operator), self._where.usable)
+            return []
+        if any(fixed.column is column for fixed in self._fixed):
+            self._refuse(self._at(name), "is given by the address")
+            return []
+        values = self._encoded(name, encoder_of(operand), given, encode)
+        if operator == "in":
+            return [Relation(column, operator, tuple(dict.fromkeys(values)), self._at(name))] if values else []
+        return [Relation(column, operator, (value,), self._at(name)) for value in values]
+
+    def _split(self, name: str) -> tuple[Column | None, Operator | None]:
+        """Return the column and the operator of a parameter's name; None for what does not exist."""
+        base, _, suffix = name.rpartition(".")
+        column = self._named_column(base)
+        if column is not None:
+            return column, next((operator for operator in OPERATORS if operator == suffix), None)
+        return self._named_column(name), "eq"
+
+    def _named_column(self, name: str) -> Column | None:
+        """Return the column if the table has it and clients may name it."""
+        return self._columns.get(name)
+
+    @cached_property
+    def _columns(self) -> Mapping[str, Column]:
+        unnamed = self._unnamed
+        return {column.name: column for column in self._table.columns if column.name not in unnamed}
+
+    @cached_property
+    def _unnamed(self) -> Collection[str]:
+        return self._rules.hidden | self._rules.bound.keys()
+
+    @cached_property
+    def _where(self) -> WherePlanner:
+        return WherePlanner(self._table, self._rules.allow_filtering, self._unnamed)
+
+    def _refuse_name(self, name: str, column: Column | None) -> None:
+        message = "is not a column or an option" if column is None else "has an operator that does not exist"
+        self._refuse(self._at(name), message, self._where.usable)
+
+    def _encoded(self, name: str, encoder: Encoder, given: Sequence[Any], encode: _Encode) -> list[Encoded]:
+        values: list[Encoded] = []
+        for value in given:
+            try:
+                encoded = encode(encoder, value)
+            except WrongValue as error:
+                self._errors += [FieldError(self._at(name) + self._inside(e), e.message) for e in error.errors]
+                continue
+            if encoded is None:
+                self._refuse(self._at(name), "must not be null: Cassandra compares nothing with null")
+            else:
+                values.append(encoded)
+        return values
+
+    def _inside(self, error: FieldError) -> str:
+        """Return where in a value an error is, for a body; a parameter is named as a whole."""
+        return error.field if self._place == "/" else ""
+
+    def _read_where(self, where: Any) -> list[Relation]:
+        if not isinstance(where, dict):
+            self._refuse("/where", "must be a JSON object")
+            return []
+        relations: list[Relation] = []
+        self._place = "/where/"
+        for name, value in where.items():
+            given = self._list_of(name, value) if name.endswith(".in") else [value]
+            relations += self._relations(name, given, Encoder.from_json)
+        self._place = "/"
+        return relations
+
+    def _list_of(self, name: str, value: Any) -> list[Any]:
+        if isinstance(value, list) and 1 <= len(value) <= MOST_KEYS:
+            return value
+        self._refuse(self._at(name), f"must be an array of 1 to {MOST_KEYS} values")
+        return []
+
+    def _read_near(self, near: Any) -> _Near | None:
+        if not isinstance(near, dict) or len(near) != 1:
+            self._refuse("/near", "must be a JSON object with one member: a vector column and a vector")
+            return None
+        ((name, value),) = near.items()
+        self._place = "/near/"
+        found = self._near(name, value)
+        self._place = "/"
+        return found
+
+    def _near(self, name: str, value: Any) -> _Near | None:
+        column = self._named_column(name)
+        index = None if column is None else self._where.index_on_vector(column)
+        if column is None or index is None:
+            message = "is not a column with an index on vectors of floats"
+            self._refuse(self._at(name), message, self._vector_columns())
+            return None
+        values = self._encoded(name, encoder_of(column.type), [value], Encoder.from_json)
+        fault = vector_fault(index, values[0]) if values else None
+        if fault is not None:
+            self._refuse(self._at(name), fault)
+        return _Near(column, index, values[0]) if values else None
+
+    def _vector_columns(self) -> tuple[str, ...]:
+        return tuple(name for name, column in self._columns.items() if self._where.index_on_vector(column))
+
+    def _refuse_beside_near(self, body: Mapping[str, Any]) -> None:
+        reasons = {
+            "order": "cannot be combined with `near`, which has its own order",
+            "per_partition_limit": "cannot be combined with `near`: Cassandra limits only the nearest rows of all",
+        }
+        for name in reasons.keys() & body.keys():
+            self._refuse(f"/{name}", reasons[name])
+
+    # Values of options
+
+    def _integer_of_text(self, name: str, text: str, at_least: int, at_most: int) -> int | None:
+        value = int(text) if _INTEGER.fullmatch(text) else None
+        return self._within(name, value, at_least, at_most)
+
+    def _integer(self, body: Mapping[str, Any], name: str, at_least: int, at_most: int) -> int | None:
+        if name not in body:
+            return None
+        return self._within(name, body[name] if type(body[name]) is int else None, at_least, at_most)
+
+    def _within(self, name: str, value: int | None, at_least: int, at_most: int) -> int | None:
+        if value is None or not at_least <= value <= at_most:
+            self._refuse(self._at(name), f"must be an integer from {at_least} to {at_most}")
+            return None
+        return value
+
+    def _text(self, body: Mapping[str, Any], name: str) -> str | None:
+        if name not in body or isinstance(body[name], str):
+            return body.get(name)
+        self._refuse(self._at(name), "must be text")
+        return None
+
+    def _texts(self, body: Mapping[str, Any], name: str) -> list[str] | None:
+        if name not in body:
+            return None
+        value = body[name]
+        if isinstance(value, list) and value and all(isinstance(member, str) for member in value):
+            return value
+        self._refuse(self._at(name), "must be an array of names of columns")
+        return None
+
+    # The plan
+
+    def _plan(
+        self,
+        kind: Kind,
+        relations: Sequence[Relation],
+        options: _Options,
+        *,
+        near: _Near | None = None,
+        has_limit: bool | None = None,
+    ) -> Plan:
+        shown = self._shown(kind, options.select)
+        if kind == "partitions":
+            self._check_partitions(relations)
+        if self._errors:
+            self._raise()
+        where = self._where.plan(relations, self._errors, near=near is not None)
+        order = self._order(options.order, where)
+        keys = self._whole_keys(kind, relations, options, near)
+        if keys is not None and (options.limit is not None if has_limit is None else has_limit):
+            self._refuse(self._at("limit"), "cannot be combined with `.in` of whole keys, which answers all their rows")
+        if self._errors:
+            self._raise()
+        if keys is not None:
+            return self._point_reads(shown, keys)
+        return self._select(kind, shown, where, order, options, near)
+
+    def _shown(self, kind: Kind, select: Sequence[str] | None) -> list[str]:
+        """Return the columns of the answer, in the table's order."""
+        if kind == "partitions":
+            return list(self._table.partition_key)
+        for name in select or ():
+            if name not in self._columns:
+                self._refuse(self._at("select"), "names what is not a column", tuple(self._columns))
+        return [name for name in self._columns if select is None or name in select]
+
+    def _check_partitions(self, relations: Iterable[Relation]) -> None:
+        for relation in relations:
+            if relation.column.kind not in ("partition_key", "static"):
+                message = "cannot be used here: partitions are found by their key and static columns only"
+                self._refuse(relation.field, message)
+
+    def _order(self, order: str | None, where: Where) -> str:
+        """Return the ORDER BY of a request: nothing for the order in which the rows are stored."""
+        if order is None:
+            return ""
+        name, descends = order.removeprefix("-"), order.startswith("-")
+        if name not in self._orders():
+            usable = tuple(sign + name for name in self._orders() for sign in ("", "-"))
+            self._refuse(self._at("order"), "is not an order that the rows are stored in", usable)
+        elif where.uses_index:
+            self._refuse(self._at("order"), "cannot be combined with a filter that an index serves")
+        elif not where.one_partition:
+            missing = ", ".join(self._table.partition_key)
+            message = f"needs one partition, given by `=`: rows have an order only within it (its key is {missing})"
+            self._refuse(self._at("order"), message)
+        elif descends != (name in self._table.descending):
+            return f" ORDER BY {quoted(name)} {'DESC' if descends else 'ASC'}"
+        return ""
+
+    def _orders(self) -> tuple[str, ...]:
+        """Return the clustering columns that an order can name: the first, and the first that has not one value."""
+        clustering = [name for name in self._table.clustering_columns if name in self._columns]
+        given = {relation.column.name for relation in self._fixed}
+        free = [name for name in clustering if name not in given]
+        return tuple(free[:1])
+
+    def _whole_keys(
+        self, kind: Kind, relations: Sequence[Relation], options: _Options, near: _Near | None
+    ) -> tuple[tuple[Encoded, ...], ...] | None:
+        """Return the keys to read one by one, if the request lists whole keys and nothing else; else None."""
+        if kind != "list" or near or options.order or options.per_partition_limit or options.page_state is not None:
+            return None
+        by_column = {relation.column.name: relation for relation in relations if relation.operator in WHOLE}
+        is_key = len(relations) == len(by_column) and by_column.keys() == {*self._table.primary_key}
+        if not is_key or not any(relation.operator == "in" for relation in relations):
+            return None
+        return tuple(product(*(by_column[name].values for name in self._table.primary_key)))
+
+    def _point_reads(self, shown: Iterable[str], keys: tuple[tuple[Encoded, ...], ...]) -> Plan:
+        conditions = " AND ".join(f"{quoted(name)} = ?" for name in self._table.primary_key)
+        cql = f"{self._rows(shown)} WHERE {conditions}"
+        purpose = _purpose("keys", cql, [value for key in keys for value in key])
+        return Plan(cql, (), keys, None, None, None, None, purpose)
+
+    def _select(
+        self, kind: Kind, shown: Iterable[str], where: Where, order: str, options: _Options, near: _Near | None
+    ) -> Plan:
+        select = self._rows(shown, "SELECT DISTINCT" if kind == "partitions" else "SELECT", near)
+        per_partition = "" if options.per_partition_limit is None else " PER PARTITION LIMIT ?"
+        ordered, limited = (order, "") if near is None else (near.order, " LIMIT ?")
+        filtering = " ALLOW FILTERING" if where.filters else ""
+        cql = f"{select}{where.cql}{ordered}{per_partition}{limited}{filtering}"
+        limit = self._limit(kind, options)
+        values = _values(where, options, near, limit)
+        return Plan(
+            cql,
+            values,
+            None,
+            limit,
+            options.fetch_size if near is None else limit,
+            options.page_state,
+            options.format,
+            _purpose(kind, cql, values),
+            None if near is None else "LOCAL_ONE",
+        )
+
+    def _limit(self, kind: Kind, options: _Options) -> int | None:
+        if options.limit is None and kind in ("list", "partitions"):
+            return DEFAULT_LIMIT
+        return options.limit
+
+    def _rows(self, shown: Iterable[str], verb: str = "SELECT", near: _Near | None = None) -> str:
+        """Return the SELECT of these columns of all rows."""
+        columns = [*map(quoted, shown), *([] if near is None else [near.similarity])]
+        table = f"{quoted(self._rules.keyspace)}.{quoted(self._table.name)}"
+        return " ".join((verb, ", ".join(columns), "FROM", table))
+
+    # Errors
+
+    def _at(self, name: str) -> str:
+        """Return the field of an error with the parameter or member `name`."""
+        return self._place + (name if self._place == "query." else _escape(name))
+
+    def _refuse(self, at: str, message: str, usable: tuple[str, ...] = ()) -> None:
+        self._errors.append(FieldError(at, message, usable))
+
+    def _raise(self) -> None:
+        raise InvalidInput(errors=tuple(self._errors))
+
+
+def _bounds(kind: Kind, option: str) -> tuple[int, int]:
+    """Return the bounds of an integer option."""
+    if option == "limit":
+        return (0, MOST_STREAMED) if kind in ("stream", "pages") else (1, MOST_ROWS)
+    return 1, MOST_FETCHED if option == "fetch_size" else MOST_PER_PARTITION
+
+
+def _values(where: Where, options: _Options, near: _Near | None, limit: int | None) -> tuple[Encoded, ...]:
+    """Return the values of a SELECT, in the order of its markers."""
+    if near is not None:
+        return (near.vector, *where.values, near.vector, _encoded_int(limit or DEFAULT_LIMIT))
+    if options.per_partition_limit is not None:
+        return (*where.values, _encoded_int(options.per_partition_limit))
+    return where.values
+
+
+def _encoded_int(value: int) -> Encoded:
+    """Return a value of CQL's type `int`."""
+    return Encoded(value.to_bytes(4, "big"))
+
+
+def _purpose(kind: str, cql: str, values: Iterable[Encoded]) -> str:
+    """Return a text that is the same for the same rows in the same order."""
+    digest = hashlib.sha256()
+    for value in values:
+        digest.update(len(value).to_bytes(4, "big") + value)
+    return f"{kind} {cql} {digest.hexdigest()}"
+
+
+def _escape(name: str) -> str:
+    """Return a member's name as a JSON pointer token (RFC 6901 section 3), cut to 100 characters."""
+    text = name[:100].encode("utf-8", "replace").decode()
+    return text.replace("~", "~0").replace("/", "~1")
