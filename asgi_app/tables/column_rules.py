@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from types import NoneType
-from typing import Annotated, Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 
@@ -101,7 +101,8 @@ def _is_optional(hint: Any) -> bool:
     """Return whether an annotation allows None or a missing field."""
     if get_origin(hint) is Annotated:
         return _is_optional(get_args(hint)[0])
-    return any(member in (NoneType, msgspec.UnsetType) for member in get_args(hint)) and get_origin(hint) is not tuple
+    in_union = get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
+    return any(member in (NoneType, msgspec.UnsetType) for member in in_union)
 
 
 def _orders_durations(cql_type: CqlType) -> bool:

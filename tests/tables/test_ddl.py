@@ -143,6 +143,13 @@ def test_statements_stand_in_order_in_each_keyspace() -> None:
     assert schema_statements("ks", (), None, declared=[EVERYTHING.table, elsewhere.table]) == shown[2:]
 
 
+def test_table_of_several_resources_is_created_once() -> None:
+    table = EVERYTHING.table
+    assert schema_statements("ks", (), None, declared=[table, table]) == schema_statements(
+        "ks", (), None, declared=[table]
+    )
+
+
 class Before(msgspec.Struct):
     id: int
     kind: int
