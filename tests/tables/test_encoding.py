@@ -507,8 +507,19 @@ def test_a_field_whose_name_needs_escapes() -> None:
     assert len(pointer_token("a" * 5000)) == 100
 
 
-def test_only_the_first_errors_are_collected() -> None:
-    assert len(errors("list<int>", ["x"] * 100_000)) == 100
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("list<int>", ["x"] * 1000),
+        ("map<text, int>", {f"m{at}": "x" for at in range(1000)}),
+        ("map<int, int>", {f"m{at}": 1 for at in range(1000)}),
+        ("map<frozen<list<int>>, int>", [[1, 2]] * 1000),
+        ("point", {f"m{at}": 1 for at in range(1000)}),
+        ("list<frozen<list<int>>>", [["x"] * 60] * 1000),
+    ],
+)
+def test_only_the_first_errors_are_collected(text: str, value: Any) -> None:
+    assert len(errors(text, value)) == 100
 
 
 def test_an_unknown_type_has_no_values() -> None:
