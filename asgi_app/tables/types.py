@@ -143,10 +143,11 @@ def freeze(cql_type: CqlType) -> CqlType:
 
 def is_known(cql_type: CqlType) -> bool:
     """Return whether this service knows the type and every type inside it, so that it can write values of it."""
-    return not isinstance(cql_type, UnknownType) and all(map(is_known, _types_inside(cql_type)))
+    return not isinstance(cql_type, UnknownType) and all(map(is_known, types_inside(cql_type)))
 
 
-def _types_inside(cql_type: CqlType) -> Sequence[CqlType]:
+def types_inside(cql_type: CqlType) -> Sequence[CqlType]:
+    """Return the types of the elements, keys and values, or fields of a type, in order."""
     match cql_type:
         case ListOf(element) | SetOf(element) | VectorOf(element):
             return (element,)

@@ -17,7 +17,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asgi_app.driver.codec import codec_for
-from asgi_app.tables.encoding import Encoded, WrongValue, decode_json, encoded_list, encoder_of, pointer_token
+from asgi_app.tables.encoding import (
+    Encoded,
+    WrongValue,
+    decode_json,
+    encoded_list,
+    encoder_of,
+    has_decimals,
+    pointer_token,
+)
 from asgi_app.tables.types import (
     NATIVE_TYPES,
     CqlType,
@@ -386,10 +394,18 @@ def test_numbers_of_json_keep_their_digits() -> None:
     assert decode_json(b"-" + b"9" * 4000) == -(10**4000 - 1)
 
 
+def test_floats_are_enough_where_no_decimals_are() -> None:
+    assert decode_json(b"[1, 1.5, 1e2]", exact=False) == [1, 1.5, 100.0]
+    assert type(decode_json(b"1.5", exact=False)) is float
+    assert has_decimals(parse_type("list<frozen<map<int, decimal>>>"))
+    assert not has_decimals(parse_type("list<frozen<map<int, double>>>"))
+
+
+@pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("number", [b"1" * 5000, b"-" + b"1" * 100_000, b"1e99999999999999999999"])
 @pytest.mark.parametrize("name", ["int", "varint", "decimal", "double", "float"])
-def test_a_number_that_no_type_can_hold_is_an_error_at_its_place(number: bytes, name: str) -> None:
-    body = decode_json(b'{"a": [0, ' + number + b"]}")
+def test_a_number_that_no_type_can_hold_is_an_error_at_its_place(number: bytes, name: str, exact: bool) -> None:
+    body = decode_json(b'{"a": [0, ' + number + b"]}", exact=exact)
     (error,) = errors(f"list<{name}>", body["a"])
     assert error[0] == "/1"
 
