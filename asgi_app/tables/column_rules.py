@@ -50,11 +50,16 @@ def _column_names(declared: Declared) -> Iterator[str]:
 def _column_types(declared: Declared) -> Iterator[str]:
     """Yield the columns whose type Cassandra does not take anywhere."""
     for column, cql_type in declared.types.items():
-        for part in parts(cql_type):
-            yield from (f"{column}: {problem}" for problem in _type_problems(part))
+        yield from (f"{column}: {problem}" for problem in type_problems(cql_type))
 
 
-def _type_problems(cql_type: CqlType) -> Iterator[str]:
+def type_problems(cql_type: CqlType) -> Iterator[str]:
+    """Yield why no column can have this type."""
+    for part in parts(cql_type):
+        yield from _problems_of_one(part)
+
+
+def _problems_of_one(cql_type: CqlType) -> Iterator[str]:
     """Yield why no column can have this type, not looking at the types within it."""
     inside = types_inside(cql_type)
     if COUNTER in inside:

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import hashlib
 import ipaddress
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
 import pytest
 from cassandra.cluster import Session
 from helpers.cassandra import ONE_REPLICA, own_keyspace, unused_keyspace
+from helpers.cql_values import ANY_TYPE
 from helpers.schema_rows import rows_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from asgi_app.tables.column_rules import type_problems
 from asgi_app.tables.cql import Queries, create_types, index_name
 from asgi_app.tables.ddl import SchemaMismatchError, create_schema, schema_statements
 from asgi_app.tables.declaration import problems_of
+from asgi_app.tables.declared import COUNTER, parts
 from asgi_app.tables.live_schema import LiveSchema, differences, read_schema
 from asgi_app.tables.resource import Resource
-from asgi_app.tables.table import CQLType, Index, Table
+from asgi_app.tables.table import Column, CQLType, Index, Table
+from asgi_app.tables.types import CqlType, ListOf, MapOf, Native, SetOf, TupleOf, UserType, VectorOf
 
 
 class Order(msgspec.Struct):
@@ -119,6 +127,44 @@ def test_every_type_option_and_index_is_created_as_declared(cql: Session, keyspa
         (index.column, index_name("Everything", index), index.similarity) for index in table.indexes
     }
     create_schema(cql, keyspace, ONE_REPLICA, (), declared=[table])  # again: nothing to do
+
+
+def named(cql_type: CqlType) -> CqlType:
+    """Return the type with a name for each user-defined type within it that stands for its fields alone."""
+    match cql_type:
+        case ListOf(element) | SetOf(element):
+            return replace(cql_type, element=named(element))
+        case VectorOf(element, size):
+            return VectorOf(named(element), size)
+        case MapOf(key, value):
+            return replace(cql_type, key=named(key), value=named(value))
+        case TupleOf(elements):
+            return TupleOf(tuple(map(named, elements)))
+        case UserType(_, fields):
+            inside = tuple((name, named(field)) for name, field in fields)
+            return replace(cql_type, name=f"T{hashlib.sha256(repr(inside).encode()).hexdigest()[:20]}", fields=inside)
+    return cql_type
+
+
+def is_possible(cql_type: CqlType) -> bool:
+    """Return whether a column of a table without counters can have the type."""
+    return COUNTER not in parts(cql_type) and not list(type_problems(cql_type))
+
+
+COLUMN_TYPES = st.lists(ANY_TYPE.map(named).filter(is_possible), min_size=10, max_size=30)
+
+
+@settings(max_examples=5)
+@given(column_types=COLUMN_TYPES)
+def test_any_type_reads_back_as_declared(cql: Session, shared_keyspace: str, column_types: list[CqlType]) -> None:
+    columns = tuple(Column(f"Column {number}", cql_type) for number, cql_type in enumerate(column_types))
+    name = f"things_{uuid.uuid4().hex}"
+    table = Table(name, (Column("id", Native("int"), "partition_key"), *columns), ("id",))
+    create_schema(cql, shared_keyspace, None, (), declared=[table])
+    found = live(cql, shared_keyspace).tables[name]
+    assert {column.name: column.type for column in found.columns} == {
+        column.name: column.type for column in table.columns
+    }
 
 
 def test_user_types_come_after_those_that_they_contain() -> None:
