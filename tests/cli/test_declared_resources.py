@@ -12,7 +12,7 @@ from asgi_app.cli import main
 
 DECLARATIONS = """
 import msgspec
-from asgi_app.tables.resource import Resource
+from asgi_app import Resource
 
 class Thing(msgspec.Struct):
     id: int

@@ -75,7 +75,7 @@ def test_dry_run_does_not_connect(tmp_path: Path) -> None:
 
 DECLARATION = """
 import msgspec
-from asgi_app.tables.resource import Resource
+from asgi_app import Resource
 
 class Thing(msgspec.Struct):
     id: int
