@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 import pytest
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Session
 from helpers.cassandra import connected, own_keyspace
-from helpers.cql_values import cells_of, driver_type
+from helpers.cql_values import cells_of, counted, driver_type
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asgi_app.driver.codec import codec_for
 from asgi_app.driver.protocol import RawProtocolHandler, keep_page
-from asgi_app.tables.encoding import decode_json, encoder_of
+from asgi_app.tables.encoding import WrongValue, decode_json, encoder_of
 from asgi_app.tables.types import (
     NATIVE_TYPES,
     CqlType,
@@ -43,6 +43,7 @@ TEXTS = [
     "map<text, double>",
     "map<int, text>",
     "map<boolean, blob>",
+    "map<decimal, int>",
     "map<timestamp, varint>",
     "map<float, inet>",
     "frozen<map<date, time>>",
@@ -118,9 +119,15 @@ def execute(session: Session, statement: Any, values: list[bytes | None]) -> Any
 
 def write_and_read(session: Session, row: dict[str, Any]) -> dict[str, Any]:
     """Write JSON values into a row, and return the row as it is read."""
-    names, marks = ", ".join(row), ", ".join("?" for _ in row)
+    values = {
+        name: encoder_of(TYPES[name]).from_json(decode_json(msgspec.json.encode(value))) for name, value in row.items()
+    }
+    return write_cells_and_read(session, values)
+
+
+def write_cells_and_read(session: Session, row: Mapping[str, bytes | None]) -> dict[str, Any]:
+    names, marks, values = ", ".join(row), ", ".join("?" for _ in row), row.values()
     key = encoder_of(Native("int")).from_json(1)
-    values = [encoder_of(TYPES[name]).from_json(decode_json(msgspec.json.encode(value))) for name, value in row.items()]
     execute(session, session.prepare(f"INSERT INTO everything (id, {names}) VALUES (?, {marks})"), [key, *values])
     page = execute(session, session.prepare(f"SELECT {names} FROM everything WHERE id = ?"), [key])
     (read,) = page.dicts()
@@ -171,3 +178,14 @@ def test_the_types_are_what_cassandra_says_they_are(session: Session) -> None:
 def test_what_cassandra_does_with_a_value(session: Session, text: str, written: Any, read: Any) -> None:
     name = f"c{TEXTS.index(text)}"
     assert write_and_read(session, {name: written}) == {name: read}
+
+
+def test_cassandra_merges_decimal_keys_of_the_same_value(session: Session) -> None:
+    """So a map that has both is refused before: one of its values would vanish."""
+    decimal, number = encoder_of(Native("decimal")), encoder_of(Native("int"))
+    entries = [("1.0", 1), ("1.00", 2)]
+    parts = [part for key, value in entries for part in (decimal.from_json(key), number.from_json(value))]
+    name = f"c{TEXTS.index('map<decimal, int>')}"
+    assert write_cells_and_read(session, {name: counted(parts, 2)}) == {name: {"1.0": 2}}
+    with pytest.raises(WrongValue, match="same key"):
+        encoder_of(TYPES[name]).from_json(dict(entries))
