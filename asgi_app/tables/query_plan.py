@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
+from itertools import product, takewhile
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from asgi_app.errors import FieldError, InvalidInput
 from asgi_app.tables.cql import quoted
@@ -47,6 +47,9 @@ _OPTIONS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
 )
 _EVERY_OPTION = frozenset(name for names in _OPTIONS.values() for name in names)
 _SEARCH_MEMBERS = ("where", "near", "select", "limit", "order", "per_partition_limit")
+_LONGEST_NAME = 100
+"""Characters of a name in an error: longer names are cut."""
+
 _Encode = Callable[[Encoder, Any], Encoded | None]
 
 _INTEGER = re.compile(r"[0-9]{1,19}", re.ASCII)
@@ -223,7 +226,7 @@ class _Request:
         if any(fixed.column is column for fixed in self._fixed):
             self._refuse(self._at(name), "is given by the address")
             return []
-        values = self._encoded(name, encoder_of(operand), given, encode)
+        values = self._encoded(name, encoder_of(operand), given, encode, listed=operator == "in")
         if operator == "in":
             return [Relation(column, operator, tuple(dict.fromkeys(values)), self._at(name))] if values else []
         return [Relation(column, operator, (value,), self._at(name)) for value in values]
@@ -257,23 +260,28 @@ class _Request:
         message = "is not a column or an option" if column is None else "has an operator that does not exist"
         self._refuse(self._at(name), message, self._where.usable)
 
-    def _encoded(self, name: str, encoder: Encoder, given: Sequence[Any], encode: _Encode) -> list[Encoded]:
+    def _encoded(
+        self, name: str, encoder: Encoder, given: Sequence[Any], encode: _Encode, *, listed: bool = False
+    ) -> list[Encoded]:
+        """Return the encoded values. `listed`: in a body they are an array, so that errors have an index."""
         values: list[Encoded] = []
-        for value in given:
+        for place, value in enumerate(given):
+            at = f"{self._at(name)}/{place}" if listed and self._is_body else self._at(name)
             try:
                 encoded = encode(encoder, value)
             except WrongValue as error:
-                self._errors += [FieldError(self._at(name) + self._inside(e), e.message) for e in error.errors]
+                self._errors += [FieldError(at + e.field * self._is_body, e.message) for e in error.errors]
                 continue
             if encoded is None:
-                self._refuse(self._at(name), "must not be null: Cassandra compares nothing with null")
+                self._refuse(at, "must not be null: Cassandra compares nothing with null")
             else:
                 values.append(encoded)
         return values
 
-    def _inside(self, error: FieldError) -> str:
-        """Return where in a value an error is, for a body; a parameter is named as a whole."""
-        return error.field if self._place == "/" else ""
+    @property
+    def _is_body(self) -> bool:
+        """Whether errors are at JSON pointers. A parameter of a query is named as a whole."""
+        return self._place.startswith("/")
 
     def _read_where(self, where: Any) -> list[Relation]:
         if not isinstance(where, dict):
@@ -376,7 +384,7 @@ class _Request:
         if self._errors:
             self._raise()
         where = self._where.plan(relations, self._errors, near=near is not None)
-        order = self._order(options.order, where)
+        order = self._order(options.order, relations, where)
         keys = self._whole_keys(kind, relations, options, near)
         if keys is not None and (options.limit is not None if has_limit is None else has_limit):
             self._refuse(self._at("limit"), "cannot be combined with `.in` of whole keys, which answers all their rows")
@@ -401,13 +409,13 @@ class _Request:
                 message = "cannot be used here: partitions are found by their key and static columns only"
                 self._refuse(relation.field, message)
 
-    def _order(self, order: str | None, where: Where) -> str:
+    def _order(self, order: str | None, relations: Iterable[Relation], where: Where) -> str:
         """Return the ORDER BY of a request: nothing for the order in which the rows are stored."""
         if order is None:
             return ""
-        name, descends = order.removeprefix("-"), order.startswith("-")
-        if name not in self._orders():
-            usable = tuple(sign + name for name in self._orders() for sign in ("", "-"))
+        name, descends, orders = order.removeprefix("-"), order.startswith("-"), self._orders(relations)
+        if name not in orders:
+            usable = tuple(sign + name for name in orders for sign in ("", "-"))
             self._refuse(self._at("order"), "is not an order that the rows are stored in", usable)
         elif where.uses_index:
             self._refuse(self._at("order"), "cannot be combined with a filter that an index serves")
@@ -419,12 +427,12 @@ class _Request:
             return f" ORDER BY {quoted(name)} {'DESC' if descends else 'ASC'}"
         return ""
 
-    def _orders(self) -> tuple[str, ...]:
-        """Return the clustering columns that an order can name: the first, and the first that has not one value."""
-        clustering = [name for name in self._table.clustering_columns if name in self._columns]
-        given = {relation.column.name for relation in self._fixed}
-        free = [name for name in clustering if name not in given]
-        return tuple(free[:1])
+    def _orders(self, relations: Iterable[Relation]) -> tuple[str, ...]:
+        """Return the clustering columns that can name an order: the first, and the next after those with one value."""
+        single = {relation.column.name for relation in relations if relation.operator == "eq"}
+        clustering = self._table.clustering_columns
+        leading = len(list(takewhile(single.__contains__, clustering)))
+        return tuple(name for name in clustering[: leading + 1] if name in self._columns)
 
     def _whole_keys(
         self, kind: Kind, relations: Sequence[Relation], options: _Options, near: _Near | None
@@ -480,14 +488,21 @@ class _Request:
     # Errors
 
     def _at(self, name: str) -> str:
-        """Return the field of an error with the parameter or member `name`."""
-        return self._place + (name if self._place == "query." else _escape(name))
+        """Return the field of an error with the parameter `name`, or with a member (RFC 6901 section 3)."""
+        name = name[:_LONGEST_NAME].encode("utf-8", "replace").decode()
+        return self._place + (name.replace("~", "~0").replace("/", "~1") if self._is_body else name)
 
     def _refuse(self, at: str, message: str, usable: tuple[str, ...] = ()) -> None:
         self._errors.append(FieldError(at, message, usable))
 
-    def _raise(self) -> None:
-        raise InvalidInput(errors=tuple(self._errors))
+    def _raise(self) -> NoReturn:
+        """Raise the errors. A list of what can be used is sent once: a hundred long ones would make a huge response."""
+        listed: set[tuple[str, ...]] = set()
+        errors = []
+        for error in self._errors:
+            errors.append(FieldError(error.field, error.message) if error.usable in listed else error)
+            listed.add(error.usable)
+        raise InvalidInput(errors=tuple(errors))
 
 
 def _bounds(kind: Kind, option: str) -> tuple[int, int]:
@@ -517,9 +532,3 @@ def _purpose(kind: str, cql: str, values: Iterable[Encoded]) -> str:
     for value in values:
         digest.update(len(value).to_bytes(4, "big") + value)
     return f"{kind} {cql} {digest.hexdigest()}"
-
-
-def _escape(name: str) -> str:
-    """Return a member's name as a JSON pointer token (RFC 6901 section 3), cut to 100 characters."""
-    text = name[:100].encode("utf-8", "replace").decode()
-    return text.replace("~", "~0").replace("/", "~1")
