@@ -14,10 +14,17 @@ if TYPE_CHECKING:
     from asgi_app.db import Database
     from asgi_app.errors import AlreadyStarted, Forbidden, ServiceError, Unauthorized
     from asgi_app.http.auth import Action, Authorize, Principal
-    from asgi_app.http.context import principal_of
+    from asgi_app.http.context import database_of, deadline_of, principal_of
+    from asgi_app.http.responses import json_response
+    from asgi_app.http.routing import path
+    from asgi_app.resources.query import Query
     from asgi_app.runtime.deadline import Deadline
     from asgi_app.settings import ContactPoint, Secret, Settings, SettingsError
+    from asgi_app.stream import stream_rows
     from asgi_app.tables.cql import Statement
+    from asgi_app.tables.declaration import ResourceError
+    from asgi_app.tables.resource import Resource
+    from asgi_app.tables.table import CQLType, Index
 
 __version__ = "0.1.0.dev0"
 
@@ -25,11 +32,16 @@ __all__ = [
     "Action",
     "AlreadyStarted",
     "Authorize",
+    "CQLType",
     "ContactPoint",
     "Database",
     "Deadline",
     "Forbidden",
+    "Index",
     "Principal",
+    "Query",
+    "Resource",
+    "ResourceError",
     "Secret",
     "ServiceError",
     "Settings",
@@ -38,8 +50,13 @@ __all__ = [
     "Unauthorized",
     "__version__",
     "create_app",
+    "database_of",
+    "deadline_of",
+    "json_response",
     "lifespan_of",
+    "path",
     "principal_of",
+    "stream_rows",
 ]
 
 if not TYPE_CHECKING:  # a type checker that saw this function would accept any name
@@ -48,10 +65,17 @@ if not TYPE_CHECKING:  # a type checker that saw this function would accept any 
         "db": ("Database",),
         "errors": ("AlreadyStarted", "Forbidden", "ServiceError", "Unauthorized"),
         "http.auth": ("Action", "Authorize", "Principal"),
-        "http.context": ("principal_of",),
+        "http.context": ("database_of", "deadline_of", "principal_of"),
+        "http.responses": ("json_response",),
+        "http.routing": ("path",),
+        "resources.query": ("Query",),
         "runtime.deadline": ("Deadline",),
         "settings": ("ContactPoint", "Secret", "Settings", "SettingsError"),
+        "stream": ("stream_rows",),
         "tables.cql": ("Statement",),
+        "tables.declaration": ("ResourceError",),
+        "tables.resource": ("Resource",),
+        "tables.table": ("CQLType", "Index"),
     }
 
     def __getattr__(name):

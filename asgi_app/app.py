@@ -10,6 +10,7 @@ from starlette import applications
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from asgi_app.catalog import Catalog
 from asgi_app.db import Database
@@ -41,6 +42,8 @@ def create_app(
     authorize: Authorize | None = None,
     resources: Sequence[Resource] = (),
     queries: Sequence[Query] = (),
+    routes: Sequence[BaseRoute] = (),
+    examples: bool | None = None,
     owns_process: bool = False,
 ) -> Starlette:
     """Return an application that connects to Cassandra while its lifespan runs and does nothing before.
@@ -52,15 +55,22 @@ def create_app(
     of the settings decide, and without those everybody may do everything. With `owns_process` the process serves
     nothing else, so its garbage collector is tuned (`asgi_app.runtime.gc_tuning`) while the lifespan runs.
 
-    The lifespan raises SettingsError, with every problem of the settings or of PROMETHEUS_MULTIPROC_DIR, and TypeError
-    if `session` is not a driver session.
+    `resources` are tables to serve, `queries` are statements to serve, and `routes` are routes with handlers of your
+    own (`asgi_app.path`). `examples` serves the built-in tables `users`, `animals` and `plants`, and the demonstrations
+    that need them; by default only if there is nothing of your own.
+
+    Raises ResourceError with every mistake in `resources` and `queries`. The lifespan raises SettingsError, with every
+    problem of the settings or of PROMETHEUS_MULTIPROC_DIR, and TypeError if `session` is not a driver session.
 
     The process and the event loop that enter the lifespan own the application until they leave it, in the same task or
     in another. A second entry in the meantime raises AlreadyStarted; requests on other event loops and in forked
     processes are refused.
     """
 
-    builtin = [*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS]
+    if examples is None:
+        examples = not (resources or queries or routes)
+    tables = TABLES if examples else ()
+    builtin = [*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS] if examples else OPERATIONS
     check_declarations(resources, queries, {*RESERVED, *(route.segments[0] for route in builtin)})
     claim = Claim()
 
@@ -84,7 +94,7 @@ def create_app(
                         chosen,
                         database,
                         drain,
-                        TABLES,
+                        tables,
                         diagnostics=enabled,
                         authorize=hook,
                         catalog=catalog,
@@ -97,7 +107,7 @@ def create_app(
 
     own = [route for each in resources for route in routes_of(operations_of(each))]
     own += [query.route() for query in queries]
-    router = SegmentRouter([*builtin, *own], lifespan=lifespan)
+    router = SegmentRouter([*builtin, *own, *routes], lifespan=lifespan)
     # Not the imported name: instrumentation replaces the class in its module, perhaps after this module was imported.
     app = applications.Starlette(
         middleware=[Middleware(RequestContextMiddleware, router=router)],

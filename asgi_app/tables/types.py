@@ -25,6 +25,15 @@ _NATIVE_NAMES = (
 NATIVE_TYPES = frozenset(_NATIVE_NAMES.split())
 """The types without parameters. CQL's `varchar` is `text`."""
 
+_RESERVED_WORDS = (
+    "add allow alter and apply asc authorize batch begin by columnfamily create default delete desc describe drop "
+    "entries execute from full grant if in index infinity insert into is keyspace limit materialized mbean mbeans "
+    "modify nan norecursive not null of on or order primary rename replace revoke schema select set table to token "
+    "truncate unlogged unset update use using view where with"
+)
+_QUOTED_NAMES = frozenset(_RESERVED_WORDS.split()) | NATIVE_TYPES
+"""Names that CQL reads as something else unless they are in quotes: Cassandra's class `ReservedKeywords`, and types."""
+
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 
 
@@ -102,7 +111,8 @@ class UserType:
     frozen: bool = False
 
     def __str__(self) -> str:
-        name = self.name if _PLAIN_NAME.fullmatch(self.name) else '"' + self.name.replace('"', '""') + '"'
+        plain = _PLAIN_NAME.fullmatch(self.name) and self.name not in _QUOTED_NAMES
+        name = self.name if plain else '"' + self.name.replace('"', '""') + '"'
         return _written(name, self.frozen)
 
 
@@ -165,8 +175,9 @@ _ALIASES: Mapping[str, str] = MappingProxyType({"varchar": "text"})
 def parse_type(text: str, user_types: Mapping[str, UserType] = _NO_USER_TYPES) -> CqlType:
     """Return the type that a CQL text names, such as `map<text, frozen<list<int>>>`. Never raises.
 
-    `user_types` are the user-defined types of the keyspace by their names without quotes. Types inside collections,
-    tuples and vectors are frozen, whether the text says so or not, as in Cassandra. A text that names a type that is
+    `user_types` are the user-defined types of the keyspace by their names without quotes. Types inside collections and
+    tuples are frozen, whether the text says so or not. Those inside vectors are what the text says: both are legal, and
+    Cassandra keeps the difference. A text that names a type that is
     not known here, also inside of another type, is an `UnknownType`: a quoted Java class, or a name of nothing.
     """
     try:
@@ -271,7 +282,7 @@ def _vector_of(parameters: Sequence[CqlType | int]) -> VectorOf:
     element, size = parameters
     if isinstance(element, int) or not isinstance(size, int) or size < 1:
         raise ValueError("wrong parameters of a vector")
-    return VectorOf(freeze(element), size)
+    return VectorOf(element, size)
 
 
 def _frozen(parameters: Sequence[CqlType | int]) -> CqlType:

@@ -33,12 +33,13 @@ from asgi_app.tables.types import (
 
 INT, TEXT, FLOAT = Native("int"), Native("text"), Native("float")
 ADDRESS = UserType("address", (("street", TEXT), ("number", INT)))
+SELECT, LIKE_INT = UserType("select", (("a", INT),)), UserType("int", (("a", INT),))
 MIXED = UserType('Mixed "one"', (("a", INT),))
 STRANGE = UserType("strange", (("a", UnknownType("'org.example.Strange'")),))
-USER_TYPES = {named.name: named for named in (ADDRESS, MIXED, STRANGE)}
+USER_TYPES = {named.name: named for named in (ADDRESS, MIXED, SELECT, LIKE_INT, STRANGE)}
 
 NATIVE = st.sampled_from(sorted(NATIVE_TYPES)).map(Native)
-INSIDE = st.one_of(NATIVE, st.sampled_from([ADDRESS, MIXED]))
+INSIDE = st.one_of(NATIVE, st.sampled_from([ADDRESS, MIXED, SELECT, LIKE_INT]))
 
 
 def containers(types: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -48,7 +49,7 @@ def containers(types: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.builds(SetOf, inside),
         st.builds(MapOf, inside, inside),
         st.lists(inside, min_size=1, max_size=3).map(tuple).map(TupleOf),
-        st.builds(VectorOf, inside, st.integers(1, 8192)),
+        st.builds(VectorOf, types, st.integers(1, 8192)),
     )
 
 
@@ -72,6 +73,8 @@ def test_a_type_is_what_its_text_says(cql_type: Any, frozen: bool) -> None:
         ("tuple<int, list<text>>", TupleOf((INT, ListOf(TEXT, frozen=True)))),
         ("frozen<tuple<int, text>>", TupleOf((INT, TEXT))),
         ("vector<float, 3>", VectorOf(FLOAT, 3)),
+        ("vector<list<int>, 2>", VectorOf(ListOf(INT), 2)),
+        ("list<vector<frozen<address>, 1>>", ListOf(VectorOf(freeze(ADDRESS), 1))),
         ("frozen<vector<float, 3>>", VectorOf(FLOAT, 3)),
         ('frozen<"Mixed ""one""">', freeze(MIXED)),
         ("Address", ADDRESS),
