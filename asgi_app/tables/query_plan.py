@@ -381,6 +381,8 @@ class _Request:
         shown = self._shown(kind, options.select)
         if kind == "partitions":
             self._check_partitions(relations)
+        if near is None:
+            self._check_static(shown, relations)
         if self._errors:
             self._raise()
         where = self._where.plan(relations, self._errors, near=near is not None)
@@ -402,6 +404,14 @@ class _Request:
             if name not in self._columns:
                 self._refuse(self._at("select"), "names what is not a column", tuple(self._columns))
         return [name for name in self._columns if select is None or name in select]
+
+    def _check_static(self, shown: Iterable[str], relations: Iterable[Relation]) -> None:
+        """Refuse to select only columns of partitions where rows are asked for."""
+        kinds = {self._columns[name].kind for name in shown if name in self._columns}
+        of_rows = [relation.column.name for relation in relations if relation.column.kind == "clustering"]
+        if of_rows and "static" in kinds and kinds <= {"partition_key", "static"}:
+            message = f"must have a column of the rows too, because {of_rows[0]} is given: static ones have no rows"
+            self._refuse(self._at("select"), message)
 
     def _check_partitions(self, relations: Iterable[Relation]) -> None:
         for relation in relations:

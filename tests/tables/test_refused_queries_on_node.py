@@ -247,6 +247,15 @@ def test_form_is_refused_by_the_grammar_and_by_cassandra(cql: Session, keyspace_
         cql.execute(f"{head} FROM {keyspace_of_events}.{form.table.name} {where}{form.cql}")
 
 
+def test_selecting_only_static_columns_of_a_row_is_refused_by_both(cql: Session, keyspace_of_events: str) -> None:
+    parameters = [*PARTITION, ("at", NOW), ("select", "owner,tenant")]
+    with pytest.raises(InvalidInput) as refused:
+        plan_query(EVENTS, Rules(keyspace=keyspace_of_events), (), parameters, "stream")
+    assert [error.field for error in refused.value.errors] == ["query.select"]
+    with pytest.raises(InvalidRequest):
+        cql.execute(f"SELECT owner, tenant FROM {keyspace_of_events}.events WHERE {OF_PARTITION} AND at = '{NOW}'")
+
+
 @pytest.mark.parametrize(
     "parameter", sorted({form.field for form in REFUSED.values()} - {"order", "per_partition_limit"})
 )
