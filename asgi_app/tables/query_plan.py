@@ -19,7 +19,7 @@ from typing import Any, Literal, NoReturn
 from asgi_app.errors import FieldError, InvalidInput
 from asgi_app.tables.cql import quoted
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of
-from asgi_app.tables.relations import OPERATORS, WHOLE, Operator, Relation, operand_type, type_refusal
+from asgi_app.tables.relations import OPERATORS, WHOLE, Operator, Relation
 from asgi_app.tables.table import Column, Index, Table
 from asgi_app.tables.vectors import vector_fault
 from asgi_app.tables.where import MOST_KEYS, Where, WherePlanner
@@ -219,9 +219,9 @@ class _Request:
         if column is None or operator is None:
             self._refuse_name(name, column)
             return []
-        operand = operand_type(column.type, operator)
+        operand = self._where.operand(column, operator)
         if operand is None:
-            self._refuse(self._at(name), type_refusal(column.type, operator), self._where.usable)
+            self._refuse(self._at(name), self._where.refusal(column, operator), self._where.usable)
             return []
         if any(fixed.column is column for fixed in self._fixed):
             self._refuse(self._at(name), "is given by the address")

@@ -26,9 +26,10 @@ from asgi_app.tables.relations import (
     index_serves,
     operand_type,
     parameter,
+    type_refusal,
 )
 from asgi_app.tables.table import Column, Index, Table
-from asgi_app.tables.types import Native, VectorOf
+from asgi_app.tables.types import CqlType, Native, VectorOf
 
 MOST_KEYS = 100
 """The limit of members of `.in`, and of the combinations of several: each may be a partition to read."""
@@ -80,11 +81,24 @@ class WherePlanner:
 
     def _may_serve(self, column: Column, operator: Operator) -> bool:
         """Return whether a relation can be part of some request."""
-        if operand_type(column.type, operator) is None:
+        if self.operand(column, operator) is None:
             return False
         in_key = column.kind == "partition_key" and operator in WHOLE
         in_order = column.kind == "clustering" and operator not in MEMBERS
         return in_key or in_order or self.is_allowed(column) or self.index(column, operator) is not None
+
+    def operand(self, column: Column, operator: Operator) -> CqlType | None:
+        """Return the type of the value that `operator` compares with a column, or None if it cannot."""
+        return None if self._hides_members(column, operator) else operand_type(column.type, operator)
+
+    def refusal(self, column: Column, operator: Operator) -> str:
+        """Return the sentence for an operator that has no operand."""
+        if self._hides_members(column, operator) and operand_type(column.type, operator) is not None:
+            return "cannot be used: Cassandra does not look into clustering columns of descending order"
+        return type_refusal(column.type, operator)
+
+    def _hides_members(self, column: Column, operator: Operator) -> bool:
+        return operator in MEMBERS and column.name in self.table.descending
 
     def index_on_vector(self, column: Column) -> Index | None:
         """Return the index that finds the nearest vectors of a column, or None."""
@@ -139,6 +153,7 @@ class _Plan:
         self._check_filtered(filtered)
         if uses_index:
             self._check_partition_beside_index()
+            self._check_clustering_beside_index()
         conditions = " AND ".join(relation.cql for relation in self._relations)
         return Where(
             f" WHERE {conditions}" if conditions else "",
@@ -218,8 +233,7 @@ class _Plan:
         if sum(max(map(len, r.values)) + framing for r in partition) > LONGEST_VALUE:
             self._refuse(partition[-1], f"makes the partition key longer than Cassandra's {LONGEST_VALUE} bytes")
         for relation in self._relations:
-            index = self._index(relation)
-            if index and index.kind == "legacy" and len(relation.values[0]) > LONGEST_VALUE:
+            if self._has_secondary_index(relation) and len(relation.values[0]) > LONGEST_VALUE:
                 self._refuse(relation, f"must have at most {LONGEST_VALUE} bytes, because an index serves it")
 
     def _check_filtered(self, filtered: Iterable[Relation]) -> None:
@@ -238,6 +252,28 @@ class _Plan:
             for relation in partition:
                 if relation in self._by_index:
                     self._refuse(relation, f"cannot be combined with `near`: {self._missing_partition()}")
+
+    def _check_clustering_beside_index(self) -> None:
+        """Refuse what makes Cassandra 5.0 fail with a NullPointerException where a partition has static values.
+
+        That is an index on a column of the partition key, not storage-attached, beside a clustering column without the
+        ones before it.
+        """
+        if self._has_partition or not self._table.static_columns:
+            return
+        indexed = [r for r in self._relations if r.column.kind == "partition_key" and self._has_secondary_index(r)]
+        leading = len(list(takewhile(self._is_whole, self._table.clustering_columns)))
+        later = self._table.clustering_columns[leading + 1 :]
+        for relation in self._relations:
+            if indexed and relation.column.name in later:
+                message = (
+                    f"cannot be combined with {indexed[0].name}, unless all clustering columns before it are given"
+                )
+                self._refuse(relation, message)
+
+    def _has_secondary_index(self, relation: Relation) -> bool:
+        index = self._index(relation)
+        return index is not None and index.kind == "legacy"
 
     def _lack(self, relation: Relation) -> str:
         """Return why neither the key nor an index serves a relation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from asgi_app.errors import InvalidInput
 from asgi_app.tables.cql import Queries, quoted
 from asgi_app.tables.encoding import Encoded, encoder_of
-from asgi_app.tables.query_plan import Kind, Plan, Rules, plan_query
+from asgi_app.tables.query_plan import Kind, Plan, Rules, plan_query, plan_search
 from asgi_app.tables.relations import OPERATORS, Operator, operand_type, parameter
 from asgi_app.tables.table import Column, Index, Table
 from asgi_app.tables.types import CqlType, parse_type
@@ -76,10 +77,11 @@ def random_table(seed: int) -> Table:
     if clustering and chance.random() < 0.6:
         columns.append(Column("s.static", parse_type(chance.choice(list(NATIVE_TEXTS))), "static"))
     columns.append(Column("limit", parse_type("int"), "regular"))
+    columns.append(Column("near", parse_type("vector<float, 3>"), "regular"))
     descending = frozenset(name for name in clustering if chance.random() < 0.5)
     table = Table(f"random_{seed}", tuple(columns), tuple(partition), tuple(clustering), descending)
-    indexes = [index for column in columns for index in random_indexes(table, column, chance)]
-    return replace(table, indexes=tuple(indexes))
+    indexes = [index for column in columns[:-1] for index in random_indexes(table, column, chance)]
+    return replace(table, indexes=(*indexes, Index("near", similarity="euclidean")))
 
 
 def random_indexes(table: Table, column: Column, chance: random.Random) -> list[Index]:
@@ -102,6 +104,7 @@ def random_indexes(table: Table, column: Column, chance: random.Random) -> list[
     return [Index(column.name, "", kind, similarity)]
 
 
+INT = parse_type("int")
 TABLES = [random_table(seed) for seed in range(12)]
 
 
@@ -259,3 +262,59 @@ def test_cassandra_answers_every_plan(served: Served, data: st.DataObject) -> No
         if all(row[column.name] == text for column, text in prefix) and all(matches(row, *c) for c in comparable)
     ]
     assert len(found) == len(wanted)
+
+
+@given(st.data())
+@settings(max_examples=100)
+def test_cassandra_answers_every_search(served: Served, data: st.DataObject) -> None:
+    table = data.draw(st.sampled_from(TABLES))
+    conditions, _, _, _, rules = data.draw(requests(table))
+    where = {name: json_value(column.type, operator, texts) for name, column, operator, texts in conditions}
+    body: dict[str, Any] = {"where": where}
+    is_near = data.draw(st.booleans())
+    if is_near:
+        body |= {"near": {"near": [1, 0.5, 2]}, "limit": data.draw(st.sampled_from((1, 1000)))}
+    try:
+        plan = plan_search(table, replace(rules, keyspace=served.keyspace), body)
+    except InvalidInput:
+        event("refused")
+        return
+    event("nearest" if is_near else "answered")
+    rows = run(served.session, plan)
+    if is_near:
+        similarities = [row[-1] for row in rows]
+        assert similarities == sorted(similarities, reverse=True)
+    if is_near and not conditions:
+        assert len(rows) == min(body["limit"], len(served.rows[table.name]))
+
+
+def json_value(cql_type: CqlType, operator: Operator, texts: list[str]) -> Any:
+    operand = operand_type(cql_type, operator)
+    values = [json.loads(text) if is_json(str(operand)) else text for text in texts]
+    return values if operator == "in" else values[0]
+
+
+def is_json(cql_type: str) -> bool:
+    """Return whether the text of a value is its JSON too."""
+    return cql_type in OTHER_TEXTS or cql_type in ("bigint", "boolean", "int", "smallint", "tinyint")
+
+
+def test_rows_come_in_the_order_asked(cql: Session) -> None:
+    key = [Column("p", INT, "partition_key"), Column("a", INT, "clustering"), Column("b", INT, "clustering")]
+    table = Table("ordered", tuple(key), ("p",), ("a", "b"), frozenset(("a",)))
+    with own_keyspace(cql, [table]) as keyspace:
+        for a, b in ((1, 1), (1, 2), (2, 1), (2, 2)):
+            cql.execute(f"INSERT INTO {keyspace}.ordered (p, a, b) VALUES (0, %s, %s)", (a, b))
+
+        def rows(*parameters: tuple[str, str]) -> list[tuple[int, int]]:
+            plan = plan_query(table, Rules(keyspace=keyspace), (), [("p", "0"), *parameters], "list")
+            return [(row.a, row.b) for row in run(cql, plan)]
+
+        stored = [(2, 1), (2, 2), (1, 1), (1, 2)]
+        assert rows() == rows(("order", "-a")) == stored
+        assert rows(("order", "a")) == stored[::-1]
+        assert rows(("a", "1"), ("order", "b")) == [(1, 1), (1, 2)]
+        assert rows(("a", "1"), ("order", "-b")) == [(1, 2), (1, 1)]
+        assert rows(("per_partition_limit", "3")) == stored[:3]
+        asked = [("a.in", "1"), ("a.in", "2"), ("b.in", "2"), ("b.in", "7"), ("b.in", "1")]
+        assert rows(*asked) == [(1, 2), (1, 1), (2, 2), (2, 1)]
