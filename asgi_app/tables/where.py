@@ -190,7 +190,7 @@ class _Plan:
         """The relations that indexes serve: any number of storage-attached ones, or one other."""
         serving = [r for r in self._relations if r not in self._by_key and self._index(r) and not self._skips(r)]
         attached = [r for r in serving if (index := self._index(r)) and index.kind == "sai"]
-        return attached or serving[:1]
+        return attached if attached or self._near else serving[:1]
 
     def _skips(self, relation: Relation) -> bool:
         """Return whether Cassandra will not use the index on this clustering column.
@@ -291,6 +291,8 @@ class _Plan:
             return "the column's index does not serve this operator"
         if self._skips(relation):
             return self._lack_in_order(relation)
+        if self._near:
+            return "the column's index is not storage-attached (SAI)"
         return "Cassandra uses no second index beside the one that serves another column here"
 
     def _lack_in_partition_key(self, relation: Relation) -> str:

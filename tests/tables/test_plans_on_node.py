@@ -105,7 +105,7 @@ def random_indexes(table: Table, column: Column, chance: random.Random) -> list[
 
 
 INT = parse_type("int")
-TABLES = [random_table(seed) for seed in range(12)]
+TABLES = [random_table(seed) for seed in range(8)]
 
 
 def encoded(cql_type: CqlType, text: str) -> Encoded:
@@ -199,17 +199,22 @@ def requests(draw: st.DrawFn, table: Table) -> Request:
     names = st.sampled_from(table.column_names)
     allowed = draw(st.sets(names) | st.just(set(table.column_names)) | st.just(set()))
     usable = WherePlanner(table, allowed, ()).usable
-    whole_partition = not prefix and draw(st.booleans())
+    wanted = draw(key_columns(table)) if draw(st.booleans()) else []
     for column in table.columns:
-        wanted = whole_partition and column.kind == "partition_key"
-        likely = 0.7 if column.kind == "clustering" else 0.25
-        if column not in key and (wanted or draw(st.floats(0, 1)) < likely):
-            good = [operator for operator in OPERATORS if parameter(column.name, operator) in usable]
-            whole = st.sampled_from(("eq", "eq", "in"))
-            operator = draw(whole if column.kind == "partition_key" else st.sampled_from(good or OPERATORS))
-            conditions += draw(comparisons(column, operator))
+        if column in key or (column not in wanted and draw(st.floats(0, 1)) > 0.15):
+            continue
+        good = [operator for operator in OPERATORS if parameter(column.name, operator) in usable]
+        usual = ["eq", "eq", "eq", "in"] if column in wanted[:-1] or column.kind == "partition_key" else good
+        conditions += draw(comparisons(column, draw(st.sampled_from(usual or OPERATORS))))
     extra = draw(options(table, kind)) if kind != "partitions" and draw(st.booleans()) else []
     return conditions, extra, prefix, kind, Rules(frozenset(allowed))
+
+
+@st.composite
+def key_columns(draw: st.DrawFn, table: Table) -> list[Column]:
+    """Return the partition key and some of the clustering columns, from the first."""
+    length = draw(st.integers(len(table.partition_key), len(table.primary_key)))
+    return [table.column(name) for name in table.primary_key[:length]]
 
 
 @st.composite

@@ -320,6 +320,7 @@ def test_option_of_a_search_for_vectors_is_refused_by_both(cql: Session, keyspac
 
 FILTERS_OF_NEAREST = {
     "no index": ({"note": "0x00"}, "/where/note", "note = 0x00"),
+    "an index of another kind": ({"code": "a"}, "/where/code", "code = 'a'"),
     "an index that does not serve": ({"kind.gt": "a"}, "/where/kind.gt", "kind > 'a'"),
     "several partitions": (
         {"tenant": "acme", "day.in": ["2026-11-28", "2026-11-29"]},
