@@ -11,7 +11,6 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import product, takewhile
 from types import MappingProxyType
 from typing import Any, Literal, NoReturn
@@ -98,7 +97,7 @@ def plan_query(
     `key_prefix` are the values in the address: those of the first columns of the primary key that are not bound.
     `parameters` are names and values of the query, percent-decoded.
     """
-    return _Request(table, rules, key_prefix, "query.").query(parameters, kind)
+    return QueryPlanner(table, rules).query(key_prefix, parameters, kind, rules.bound)
 
 
 def plan_search(table: Table, rules: Rules, body: Any) -> Plan:
@@ -108,7 +107,46 @@ def plan_search(table: Table, rules: Rules, body: Any) -> Plan:
     vector), `select` (an array of columns), `limit`, `order` and `per_partition_limit`. All are optional. The rows of a
     search with `near` have their similarity, greatest first, as `$similarity`.
     """
-    return _Request(table, rules, (), "/").search(body)
+    return QueryPlanner(table, rules).search(body, rules.bound)
+
+
+class QueryPlanner:
+    """Plans the reads of one table under one set of rules, for any number of clients. Immutable once it is made.
+
+    `columns` are those that clients may name, in the table's order; `open_key` the key columns that are not bound.
+    """
+
+    def __init__(self, table: Table, rules: Rules) -> None:
+        """Make the planner. Only the names of `rules.bound` count: each call has the values of its client."""
+        unnamed = rules.hidden | rules.bound.keys()
+        self.table = table
+        self.columns = {column.name: column for column in table.columns if column.name not in unnamed}
+        self.open_key = tuple(name for name in table.primary_key if name not in rules.bound)
+        self.where = WherePlanner(table, rules.allow_filtering, unnamed)
+        self._source = f" FROM {quoted(rules.keyspace)}.{quoted(table.name)}"
+        self._every_column = self._listed(self.columns)
+
+    def query(
+        self,
+        key_prefix: Sequence[Encoded],
+        parameters: Iterable[tuple[str, str]],
+        kind: Kind,
+        bound: Mapping[str, Encoded],
+    ) -> Plan:
+        """Return the plan of a GET; see `plan_query`. `bound` are the values of the bound columns for this client."""
+        return _Request(self, bound, key_prefix, "query.").query(parameters, kind)
+
+    def search(self, body: Any, bound: Mapping[str, Encoded]) -> Plan:
+        """Return the plan of a search; see `plan_search`."""
+        return _Request(self, bound, (), "/").search(body)
+
+    def rows(self, shown: Collection[str], verb: str = "SELECT", also: str = "") -> str:
+        """Return the SELECT of some columns of all rows; `also` is another expression to select."""
+        columns = self._every_column if shown is self.columns else self._listed(shown)
+        return f"{verb} {columns}{also and ', '}{also}{self._source}"
+
+    def _listed(self, columns: Iterable[str]) -> str:
+        return ", ".join(map(quoted, columns))
 
 
 @dataclass(slots=True)
@@ -150,12 +188,16 @@ class _Request:
     `place` is the beginning of each error's field: `query.`, or `/` for a body.
     """
 
-    def __init__(self, table: Table, rules: Rules, key_prefix: Sequence[Encoded], place: str) -> None:
-        self._table = table
-        self._rules = rules
+    def __init__(
+        self, planner: QueryPlanner, bound: Mapping[str, Encoded], key_prefix: Sequence[Encoded], place: str
+    ) -> None:
+        self._planner = planner
+        self._table = planner.table
+        self._columns = planner.columns
+        self._where = planner.where
         self._place = place
         self._errors: list[FieldError] = []
-        self._fixed = self._fixed_relations(key_prefix)
+        self._fixed = self._fixed_relations(bound, key_prefix)
 
     def query(self, parameters: Iterable[tuple[str, str]], kind: Kind) -> Plan:
         texts: dict[str, list[str]] = {}
@@ -190,11 +232,9 @@ class _Request:
 
     # Parameters and members
 
-    def _fixed_relations(self, key_prefix: Sequence[Encoded]) -> list[Relation]:
+    def _fixed_relations(self, bound: Mapping[str, Encoded], key_prefix: Sequence[Encoded]) -> list[Relation]:
         """Return equalities with the values that the address and the client's identity give."""
-        bound = self._rules.bound
-        open_columns = [name for name in self._table.primary_key if name not in bound]
-        given = {**bound, **dict(zip(open_columns, key_prefix, strict=False))}
+        given = {**bound, **dict(zip(self._planner.open_key, key_prefix, strict=False))}
         return [Relation(self._table.column(name), "eq", (value,), f"path.{name}") for name, value in given.items()]
 
     def _read_option(self, options: _Options, kind: Kind, name: str, given: list[str]) -> None:
@@ -242,19 +282,6 @@ class _Request:
     def _named_column(self, name: str) -> Column | None:
         """Return the column if the table has it and clients may name it."""
         return self._columns.get(name)
-
-    @cached_property
-    def _columns(self) -> Mapping[str, Column]:
-        unnamed = self._unnamed
-        return {column.name: column for column in self._table.columns if column.name not in unnamed}
-
-    @cached_property
-    def _unnamed(self) -> Collection[str]:
-        return self._rules.hidden | self._rules.bound.keys()
-
-    @cached_property
-    def _where(self) -> WherePlanner:
-        return WherePlanner(self._table, self._rules.allow_filtering, self._unnamed)
 
     def _refuse_name(self, name: str, column: Column | None) -> None:
         message = "is not a column or an option" if column is None else "has an operator that does not exist"
@@ -396,20 +423,21 @@ class _Request:
             return self._point_reads(shown, keys)
         return self._select(kind, shown, where, order, options, near)
 
-    def _shown(self, kind: Kind, select: Sequence[str] | None) -> list[str]:
+    def _shown(self, kind: Kind, select: Sequence[str] | None) -> Collection[str]:
         """Return the columns of the answer, in the table's order."""
         if kind == "partitions":
-            return list(self._table.partition_key)
-        for name in select or ():
-            if name not in self._columns:
-                self._refuse(self._at("select"), "names what is not a column", tuple(self._columns))
-        return [name for name in self._columns if select is None or name in select]
+            return self._table.partition_key
+        if select is None:
+            return self._columns
+        if not self._columns.keys() >= {*select}:
+            self._refuse(self._at("select"), "names what is not a column", tuple(self._columns))
+        return [name for name in self._columns if name in select]
 
     def _check_static(self, shown: Iterable[str], relations: Iterable[Relation]) -> None:
         """Refuse to select only columns of partitions where rows are asked for."""
-        kinds = {self._columns[name].kind for name in shown if name in self._columns}
         of_rows = [relation.column.name for relation in relations if relation.column.kind == "clustering"]
-        if of_rows and "static" in kinds and kinds <= {"partition_key", "static"}:
+        kinds = {self._columns[name].kind for name in shown if name in self._columns} if of_rows else set()
+        if "static" in kinds and kinds <= {"partition_key", "static"}:
             message = f"must have a column of the rows too, because {of_rows[0]} is given: static ones have no rows"
             self._refuse(self._at("select"), message)
 
@@ -456,16 +484,17 @@ class _Request:
             return None
         return tuple(product(*(by_column[name].values for name in self._table.primary_key)))
 
-    def _point_reads(self, shown: Iterable[str], keys: tuple[tuple[Encoded, ...], ...]) -> Plan:
+    def _point_reads(self, shown: Collection[str], keys: tuple[tuple[Encoded, ...], ...]) -> Plan:
         conditions = " AND ".join(f"{quoted(name)} = ?" for name in self._table.primary_key)
-        cql = f"{self._rows(shown)} WHERE {conditions}"
+        cql = f"{self._planner.rows(shown)} WHERE {conditions}"
         purpose = _purpose("keys", cql, [value for key in keys for value in key])
         return Plan(cql, (), keys, None, None, None, None, purpose)
 
     def _select(
-        self, kind: Kind, shown: Iterable[str], where: Where, order: str, options: _Options, near: _Near | None
+        self, kind: Kind, shown: Collection[str], where: Where, order: str, options: _Options, near: _Near | None
     ) -> Plan:
-        select = self._rows(shown, "SELECT DISTINCT" if kind == "partitions" else "SELECT", near)
+        verb = "SELECT DISTINCT" if kind == "partitions" else "SELECT"
+        select = self._planner.rows(shown, verb, "" if near is None else near.similarity)
         per_partition = "" if options.per_partition_limit is None else " PER PARTITION LIMIT ?"
         ordered, limited = (order, "") if near is None else (near.order, " LIMIT ?")
         filtering = " ALLOW FILTERING" if where.filters else ""
@@ -488,12 +517,6 @@ class _Request:
         if options.limit is None and kind in ("list", "partitions"):
             return DEFAULT_LIMIT
         return options.limit
-
-    def _rows(self, shown: Iterable[str], verb: str = "SELECT", near: _Near | None = None) -> str:
-        """Return the SELECT of these columns of all rows."""
-        columns = [*map(quoted, shown), *([] if near is None else [near.similarity])]
-        table = f"{quoted(self._rules.keyspace)}.{quoted(self._table.name)}"
-        return " ".join((verb, ", ".join(columns), "FROM", table))
 
     # Errors
 
