@@ -864,7 +864,7 @@ private:
         const bool counted = kind == kTuple || kind == kUserType || kind == kVector;
         const std::uint32_t count = counted ? codes_.number() : 0;
         const std::uint32_t inside = kind == kList || kind == kVector ? 1 : kind == kMap ? 2 : count;
-        for (std::uint32_t at = 0; at < inside; ++at) add(kind == kUserType ? next_name() : Bytes(), depth + 1);
+        for (std::uint32_t at = 0; at < inside; ++at) add(kind == kUserType ? next_name() : Bytes(""), depth + 1);
         Type& type = types_[place];
         type.count = count;
         type.span = types_.size() - place;

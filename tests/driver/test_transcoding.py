@@ -110,10 +110,9 @@ def test_perfect_pages_are_written_alike(case):
 
 
 @compiled
-@pytest.mark.parametrize("cql_type", PLAIN)
-@given(data=st.data())
-def test_perfect_columns_are_written_alike(cql_type, data):
-    page = page_of(*data.draw(rows_of([cql_type], values_of)))
+@given(rows_of(PLAIN, values_of))
+def test_perfect_rows_of_every_plain_type_are_written_alike(case):
+    page = page_of(*case)
     assert by_compiled(page) == by_python(page)
 
 
