@@ -1,8 +1,9 @@
 """Rows of every scalar type, as JSON and as the driver's tuples: `python -m benchmarks.every_type`.
 
-Makes a table with a column of every scalar type but `counter`, which Cassandra keeps apart from other types. Reads it
-in two ways: as NDJSON, as the service streams it, and as tuples, as the driver decodes it. Prints the CPU time of a row of
-both and their ratio, whose target is 0.5: for pages that were received before, and for a loop that also receives them.
+Makes a table with a column of every scalar type but `counter`, which Cassandra keeps apart from other types. Reads
+it in two ways: as NDJSON, as the service streams it, and as tuples, as the driver decodes it. Prints the CPU time of a
+row of both and their ratio, whose target is 0.5: for pages that were received before, and for a loop that also receives
+them.
 """
 
 from __future__ import annotations

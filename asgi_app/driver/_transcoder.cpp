@@ -105,7 +105,7 @@ public:
 
     Bytes take(std::uint64_t size) {
         require(size <= left_.size());
-        const Bytes taken = left_.substr(0, static_cast<std::size_t>(size));
+        const Bytes taken(left_.data(), static_cast<std::size_t>(size));
         left_.remove_prefix(taken.size());
         return taken;
     }
@@ -643,7 +643,7 @@ void write_duration(Out& out, Bytes cell) {
     out.put('"');
 }
 
-// --- cells, rows, pages
+// --- cells
 
 // A type in a list of types: the types inside it follow it, each with those inside it.
 struct Type {
@@ -751,6 +751,36 @@ void write_object(Out& out, const Type& map, Bytes cell, bool lines) {
     if (names.size() > 1 && has_repeated(out.all(), names)) throw LeftToPython{};
 }
 
+// Writes a value of a type whose values can be other than a cell of the right size.
+void write_checked(Out& out, const Type& type, Bytes cell, bool lines) {
+    switch (type.kind) {
+        case kDuration: return write_duration(out, cell);
+        case kVarint: return write_varint(out, cell);
+        case kDecimal: return write_decimal(out, cell);
+        case kInet: return write_inet(out, cell);
+        case kList: return write_list(out, type, cell, lines);
+        case kMap:
+            return has_types_inside(type.first()->kind) ? write_pairs(out, type, cell, lines)
+                                                        : write_object(out, type, cell, lines);
+        case kTuple:
+        case kUserType: return write_elements(out, type, cell, lines);
+        case kVector: return write_vector(out, type, cell, lines);
+        default: return;
+    }
+}
+
+// Writes a value, or its bytes if it is none.
+void write_value_or_bytes(Out& out, const Type& type, Bytes cell, bool lines) {
+    const std::size_t start = out.size();
+    try {
+        write_checked(out, type, cell, lines);
+    } catch (const NotAValue&) {
+        out.back_to(start);
+        write_blob(out, cell);
+    }
+}
+
+// Writes a cell that is not null and has the size of its type.
 void write_value(Out& out, const Type& type, Bytes cell, bool lines) {
     switch (type.kind) {
         case kText: return write_text(out, cell, lines);
@@ -766,37 +796,19 @@ void write_value(Out& out, const Type& type, Bytes cell, bool lines) {
         case kTimestamp: return write_timestamp(out, static_cast<std::int64_t>(big_endian<std::uint64_t>(cell)));
         case kDate: return write_date(out, big_endian<std::uint32_t>(cell));
         case kTime: return write_time(out, static_cast<std::int64_t>(big_endian<std::uint64_t>(cell)));
-        case kDuration: return write_duration(out, cell);
-        case kVarint: return write_varint(out, cell);
-        case kDecimal: return write_decimal(out, cell);
-        case kInet: return write_inet(out, cell);
-        case kList: return write_list(out, type, cell, lines);
-        case kMap:
-            return has_types_inside(type.first()->kind) ? write_pairs(out, type, cell, lines)
-                                                       : write_object(out, type, cell, lines);
-        case kTuple:
-        case kUserType: return write_elements(out, type, cell, lines);
-        case kVector: return write_vector(out, type, cell, lines);
+        default: return write_value_or_bytes(out, type, cell, lines);
     }
 }
 
-// Writes a value, null, or the bytes of a cell that is not a value.
+// Takes a cell and writes it.
 void write_cell(Out& out, const Type& type, std::optional<Bytes> cell, bool lines) {
     if (!cell) return out.put("null");
     if (cell->empty() && type.kind != kText && type.kind != kBlob) return out.put("null");  // Cassandra's "empty"
     if (type.width != 0 && cell->size() != type.width) return write_blob(out, *cell);
-    const std::size_t start = out.size();
-    try {
-        write_value(out, type, *cell, lines);
-    } catch (const NotAValue&) {
-        out.back_to(start);
-        write_blob(out, *cell);
-    }
+    write_value(out, type, *cell, lines);
 }
 
-// --- the interface to Python
-
-Bytes bytes_of(const char* data, Py_ssize_t size) { return {data, static_cast<std::size_t>(size)}; }
+// --- the types of a page, from Python
 
 // Returns the number of bytes of each value of a kind; 0 if they differ in size, or depend on the types inside.
 std::size_t width_of(Kind kind) {
@@ -887,6 +899,8 @@ private:
     std::vector<Type> types_;
 };
 
+// --- pages
+
 // Returns the rows as JSON objects, each followed by a newline if `lines`, else with commas between them.
 Out written(Bytes body, std::size_t rows, const Plan& plan, bool lines) {
     Out out(body.size() * 2 + 64);
@@ -904,6 +918,10 @@ Out written(Bytes body, std::size_t rows, const Plan& plan, bool lines) {
     require(page.ended());
     return out;
 }
+
+// --- the interface to Python
+
+Bytes bytes_of(const char* data, Py_ssize_t size) { return {data, static_cast<std::size_t>(size)}; }
 
 enum class Ended { kWhole, kLeftToPython, kNoMemory };
 
