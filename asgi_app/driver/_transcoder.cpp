@@ -77,6 +77,11 @@ enum Kind : char {
 
 using Bytes = std::string_view;
 
+// A cell that is null. An empty cell is not: it has an address.
+constexpr Bytes kNull;
+
+bool is_null(Bytes cell) { return cell.data() == nullptr; }
+
 // Thrown for a page that Python must write.
 struct LeftToPython {};
 
@@ -94,28 +99,34 @@ Unsigned big_endian(Bytes bytes) {
     return number;
 }
 
+// Reads a number that has the size of its type.
+template <typename Unsigned>
+Unsigned fixed(Bytes bytes) {
+    return big_endian<Unsigned>({bytes.data(), sizeof(Unsigned)});
+}
+
 // --- input
 
 // Takes bytes from the beginning of a page or a cell, never more than it has.
 class Parts {
 public:
-    explicit Parts(Bytes all) : left_(all) {}
+    explicit Parts(Bytes all) : at_(all.data()), end_(at_ + all.size()) {}
 
-    bool ended() const { return left_.empty(); }
+    bool ended() const { return at_ == end_; }
 
     Bytes take(std::uint64_t size) {
-        require(size <= left_.size());
-        const Bytes taken(left_.data(), static_cast<std::size_t>(size));
-        left_.remove_prefix(taken.size());
+        require(size <= static_cast<std::size_t>(end_ - at_));
+        const Bytes taken(at_, static_cast<std::size_t>(size));
+        at_ += taken.size();
         return taken;
     }
 
-    std::uint32_t number() { return big_endian<std::uint32_t>(take(4)); }
+    std::uint32_t number() { return fixed<std::uint32_t>(take(4)); }
 
-    // Takes a length and a cell of that length. Nothing is null.
-    std::optional<Bytes> cell() {
+    // Takes a length and a cell of that length.
+    Bytes cell() {
         const auto length = static_cast<std::int32_t>(number());
-        if (length < 0) return std::nullopt;
+        if (length < 0) return kNull;
         return take(static_cast<std::uint64_t>(length));
     }
 
@@ -129,7 +140,8 @@ public:
     }
 
 private:
-    Bytes left_;
+    const char* at_;
+    const char* end_;
 };
 
 // --- output
@@ -231,6 +243,17 @@ char* write_hex(char* to, Bytes bytes) {
 // Returns whether a byte is a character of ASCII that a JSON string holds unescaped.
 constexpr bool is_plain(unsigned char byte) { return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\'; }
 
+// Returns whether eight bytes are such characters. A byte below n borrows from its highest bit when n is subtracted, and
+// a byte that is equal to c becomes 0, which is below 1.
+bool are_plain(const char* eight) {
+    constexpr std::uint64_t ones = ~std::uint64_t{0} / 0xFF, highest = ones * 0x80;
+    std::uint64_t bytes;
+    std::memcpy(&bytes, eight, sizeof bytes);
+    const std::uint64_t quotes = bytes ^ ones * '"', backslashes = bytes ^ ones * '\\';
+    const std::uint64_t borrowed = (bytes - ones * 0x20) | (quotes - ones) | (backslashes - ones);
+    return ((bytes | borrowed) & highest) == 0;
+}
+
 void escape(Out& out, unsigned char byte) {
     switch (byte) {
         case '"': return out.put("\\\"");
@@ -288,6 +311,8 @@ void write_text(Out& out, Bytes text, bool lines) {
     out.put('"');
     std::size_t from = 0, at = 0;
     while (at < text.size()) {
+        while (text.size() - at >= 8 && are_plain(text.data() + at)) at += 8;
+        if (at == text.size()) break;
         const auto byte = static_cast<unsigned char>(text[at]);
         if (is_plain(byte)) {
             ++at;
@@ -416,7 +441,7 @@ void write_single(Out& out, float single) {
 
 template <typename Real, typename Bits>
 Real real(Bytes cell) {
-    const Bits bits = big_endian<Bits>(cell);
+    const Bits bits = fixed<Bits>(cell);
     Real number;
     static_assert(sizeof number == sizeof bits);
     std::memcpy(&number, &bits, sizeof number);
@@ -662,7 +687,7 @@ bool has_types_inside(Kind kind) {
     return kind == kList || kind == kMap || kind == kTuple || kind == kUserType || kind == kVector;
 }
 
-void write_cell(Out& out, const Type& type, std::optional<Bytes> cell, bool lines);
+void write_cell(Out& out, const Type& type, Bytes cell, bool lines);
 
 void write_list(Out& out, const Type& list, Bytes cell, bool lines) {
     Parts parts(cell);
@@ -698,7 +723,7 @@ void write_elements(Out& out, const Type& type, Bytes cell, bool lines) {
     for (std::uint32_t at = 0; at < type.count; ++at, element = element->next()) {
         if (at != 0) out.put(',');
         out.put(element->before);
-        write_cell(out, *element, parts.ended() ? std::nullopt : parts.cell(), lines);
+        write_cell(out, *element, parts.ended() ? kNull : parts.cell(), lines);
     }
     out.put(named ? '}' : ']');
 }
@@ -787,25 +812,25 @@ void write_value(Out& out, const Type& type, Bytes cell, bool lines) {
         case kBlob: return write_blob(out, cell);
         case kBoolean: return out.put(cell[0] ? Bytes("true") : Bytes("false"));
         case kTinyint: return write_integer(out, static_cast<int>(static_cast<std::int8_t>(cell[0])));
-        case kSmallint: return write_integer(out, static_cast<std::int16_t>(big_endian<std::uint16_t>(cell)));
-        case kInt: return write_integer(out, static_cast<std::int32_t>(big_endian<std::uint32_t>(cell)));
-        case kBigint: return write_integer(out, static_cast<std::int64_t>(big_endian<std::uint64_t>(cell)));
+        case kSmallint: return write_integer(out, static_cast<std::int16_t>(fixed<std::uint16_t>(cell)));
+        case kInt: return write_integer(out, static_cast<std::int32_t>(fixed<std::uint32_t>(cell)));
+        case kBigint: return write_integer(out, static_cast<std::int64_t>(fixed<std::uint64_t>(cell)));
         case kDouble: return write_double(out, real<double, std::uint64_t>(cell));
         case kFloat: return write_single(out, real<float, std::uint32_t>(cell));
         case kUuid: return write_uuid(out, cell);
-        case kTimestamp: return write_timestamp(out, static_cast<std::int64_t>(big_endian<std::uint64_t>(cell)));
-        case kDate: return write_date(out, big_endian<std::uint32_t>(cell));
-        case kTime: return write_time(out, static_cast<std::int64_t>(big_endian<std::uint64_t>(cell)));
+        case kTimestamp: return write_timestamp(out, static_cast<std::int64_t>(fixed<std::uint64_t>(cell)));
+        case kDate: return write_date(out, fixed<std::uint32_t>(cell));
+        case kTime: return write_time(out, static_cast<std::int64_t>(fixed<std::uint64_t>(cell)));
         default: return write_value_or_bytes(out, type, cell, lines);
     }
 }
 
 // Takes a cell and writes it.
-void write_cell(Out& out, const Type& type, std::optional<Bytes> cell, bool lines) {
-    if (!cell) return out.put("null");
-    if (cell->empty() && type.kind != kText && type.kind != kBlob) return out.put("null");  // Cassandra's "empty"
-    if (type.width != 0 && cell->size() != type.width) return write_blob(out, *cell);
-    write_value(out, type, *cell, lines);
+void write_cell(Out& out, const Type& type, Bytes cell, bool lines) {
+    if (is_null(cell)) return out.put("null");
+    if (cell.empty() && type.kind != kText && type.kind != kBlob) return out.put("null");  // Cassandra's "empty"
+    if (type.width != 0 && cell.size() != type.width) return write_blob(out, cell);
+    write_value(out, type, cell, lines);
 }
 
 // --- the types of a page, from Python

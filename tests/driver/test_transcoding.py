@@ -270,6 +270,13 @@ def test_every_character_is_written_alike():
 
 
 @compiled
+def test_characters_are_escaped_at_every_place():
+    texts = [b"-" * before + bytes([point]) + b"-" * (18 - before) for point in range(128) for before in range(19)]
+    page = page_of([cqltypes.UTF8Type], [(text,) for text in texts])
+    assert by_compiled(page) == by_python(page)
+
+
+@compiled
 def test_a_large_page_lets_other_threads_run():
     """The interpreter never switches threads by itself here: another thread runs only if the code releases the lock."""
     page = page_of([cqltypes.BytesType], [(bytes(1_000_000),)] * 20)
