@@ -1,10 +1,12 @@
 // Writes a page of rows, as Cassandra sent them, as JSON objects, without a Python object for any row or cell.
 //
-// `transcode` returns the same bytes as the Python code of `asgi_app.driver.page` (JSON_OBJECTS, JSON_LINES), or None for
-// what it leaves to Python: a page that is incomplete, a text that is not UTF-8, a very long number, and a map with two
-// keys of the same text. A cell that is not a value of its type is written as its bytes, `0x...`. It reads section
-// 4.2.5.2 (rows) and section 6 (values) of Cassandra's native_protocol_v5.spec, and vectors as Cassandra's VectorType
-// writes them. It has no state, and releases the interpreter's lock while it works on a large page.
+// `transcode` returns the same bytes as the Python code of `asgi_app.driver.page` (JSON_OBJECTS, JSON_LINES). It
+// returns None for a page that it leaves to Python: an incomplete page, or one with text that is not UTF-8, with a very
+// long number, or with a map that has two keys of the same text. A cell that is not a value of its type is written as
+// its bytes in hexadecimal.
+//
+// The code reads sections 4.2.5.2 (rows) and 6 (values) of Cassandra's native_protocol_v5.spec, and vectors in the form
+// of Cassandra's class VectorType. It has no state, and releases the interpreter's lock while it works on a large page.
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -39,8 +41,8 @@ static_assert(std::numeric_limits<float>::is_iec559 && std::numeric_limits<doubl
 // The version of `transcode`'s parameters. `asgi_app.driver.transcoding` uses this version only.
 constexpr long kInterface = 3;
 
-// The size in bytes above which a page is written without the interpreter's lock. Smaller pages take less than 0.1 ms,
-// but the event loop may wait 5 ms to get the lock back.
+// The size in bytes above which a page is written without the interpreter's lock. A smaller page usually takes less
+// than 0.1 ms, but the event loop may wait 5 ms to get the lock back.
 constexpr Py_ssize_t kLargePage = 64 * 1024;
 
 // The depth of types within types that a plan may have, which bounds the recursion of this code.
@@ -78,7 +80,7 @@ enum Kind : char {
 using Bytes = std::string_view;
 
 // A cell that is null. An empty cell is not: it has an address.
-constexpr Bytes kNull;
+constexpr Bytes kNull{};
 
 bool is_null(Bytes cell) { return cell.data() == nullptr; }
 
@@ -99,7 +101,7 @@ Unsigned big_endian(Bytes bytes) {
     return number;
 }
 
-// Reads a number that has the size of its type.
+// Reads a number of the size of its C++ type, from as many bytes or more.
 template <typename Unsigned>
 Unsigned fixed(Bytes bytes) {
     return big_endian<Unsigned>({bytes.data(), sizeof(Unsigned)});
@@ -243,8 +245,8 @@ char* write_hex(char* to, Bytes bytes) {
 // Returns whether a byte is a character of ASCII that a JSON string holds unescaped.
 constexpr bool is_plain(unsigned char byte) { return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\'; }
 
-// Returns whether eight bytes are such characters. A byte below n borrows from its highest bit when n is subtracted, and
-// a byte that is equal to c becomes 0, which is below 1.
+// Returns whether eight bytes are such characters. They are compared at once: subtracting n sets the highest bit of a
+// byte below n, and a byte that equals c is 0, so below 1, after xor with c.
 bool are_plain(const char* eight) {
     constexpr std::uint64_t ones = ~std::uint64_t{0} / 0xFF, highest = ones * 0x80;
     std::uint64_t bytes;
@@ -384,25 +386,26 @@ void write_scientific(Out& out, Bytes digits, Bytes mark, std::int64_t exponent)
     write_integer(out, exponent);
 }
 
-// Writes the fewest digits that identify the number, in the form of msgspec: 1.0, 0.00001, 1e-6, 1e16.
-void write_double(Out& out, double number) {
+// Writes the fewest digits that identify a double or float, in the form of msgspec: 1.0, 0.00001, 1e-6, 1e16.
+template <typename Real>
+void write_real(Out& out, Real number) {
     if (!std::isfinite(number)) {
         return out.put(std::isnan(number) ? "\"NaN\"" : number > 0 ? "\"Infinity\"" : "\"-Infinity\"");
     }
     if (std::signbit(number)) out.put('-');
     if (number == 0) return out.put("0.0");
-    char written[40];
-    const auto end = std::to_chars(written, written + sizeof written, std::fabs(number), std::chars_format::scientific).ptr;
-    const Bytes whole(written, static_cast<std::size_t>(end - written));
+    char text[40];
+    const char* end = std::to_chars(text, text + sizeof text, std::fabs(number), std::chars_format::scientific).ptr;
+    const Bytes whole(text, static_cast<std::size_t>(end - text));
     const std::size_t mark = whole.find('e');
     char all[20];  // at most 17
     all[0] = whole[0];
     const std::size_t count = mark > 1 ? mark - 1 : 1;
-    if (count > 1) std::memcpy(all + 1, written + 2, count - 1);
+    if (count > 1) std::memcpy(all + 1, text + 2, count - 1);
     const Bytes digits(all, count);
     int exponent = 0;
     const std::size_t sign = mark + 1;  // to_chars always writes a sign, and from_chars accepts no plus
-    std::from_chars(written + sign + (whole[sign] == '+'), end, exponent);
+    std::from_chars(text + sign + (whole[sign] == '+'), end, exponent);
     const int point = exponent + 1;  // the number of digits before the decimal point
     if (point <= -5 || point > 16) return write_scientific(out, digits, "e", exponent);
     if (static_cast<int>(count) > point) return write_with_point(out, digits, point);
@@ -413,30 +416,23 @@ void write_double(Out& out, double number) {
 
 // Returns the number rounded to `digits` significant digits.
 double rounded(double number, int digits) {
-    char written[40];
-    const auto end =
-        std::to_chars(written, written + sizeof written, number, std::chars_format::scientific, digits - 1).ptr;
+    char text[40];
+    const auto end = std::to_chars(text, text + sizeof text, number, std::chars_format::scientific, digits - 1).ptr;
     double found = 0;
-    std::from_chars(written, end, found);
+    std::from_chars(text, end, found);
     return found;
 }
 
-// Writes a float as the double with the fewest digits that rounds to it. `codec._shortest` explains the search.
+// Writes a float with the digits that `codec._shortest` finds: rounded to six digits, or to as many more as identify it.
+// For most floats these are the fewest digits. Two kinds are different: five digits or less may identify a subnormal
+// float, and next to a power of two the floats below lie closer than those above, so its fewest digits may be others.
 void write_single(Out& out, float single) {
-    if (!std::isfinite(single)) {
-        write_double(out, single);
-        return;
-    }
-    const auto names = [&](double guess) { return static_cast<float>(guess) == single; };
-    double found = rounded(single, 7);
-    if (names(found)) {
-        const double shorter = rounded(single, 6);
-        if (names(shorter)) found = shorter;
-    } else {
-        found = rounded(single, 8);
-        if (!names(found)) found = rounded(single, 9);
-    }
-    write_double(out, found);
+    int exponent = 0;
+    if (std::fpclassify(single) != FP_SUBNORMAL && std::fabs(std::frexp(single, &exponent)) != 0.5F)
+        return write_real(out, single);
+    double found = 0;
+    for (int digits = 6; static_cast<float>(found) != single; ++digits) found = rounded(single, digits);
+    write_real(out, found);
 }
 
 template <typename Real, typename Bits>
@@ -506,7 +502,7 @@ void write_varint(Out& out, Bytes cell) {
 // Writes the text of Python's `Decimal` (the "scientific string" of the General Decimal Arithmetic Specification).
 void write_decimal(Out& out, Bytes cell) {
     require(cell.size() >= 5);  // a scale and a digit
-    const auto scale = static_cast<std::int32_t>(big_endian<std::uint32_t>(cell.substr(0, 4)));
+    const auto scale = static_cast<std::int32_t>(fixed<std::uint32_t>(cell));
     const Bytes number = cell.substr(4);
     const std::string digits = digits_of(number);
     const std::int64_t point = static_cast<std::int64_t>(digits.size()) - scale;
@@ -580,7 +576,7 @@ void write_timestamp(Out& out, std::int64_t milliseconds) {
         --days;
         within += kDayInMs;
     }
-    char* to = out.room(48);
+    char* to = out.room(48);  // a year may have nine digits
     *to++ = '"';
     to = write_day(to, days);
     *to++ = 'T';
@@ -598,7 +594,7 @@ void write_timestamp(Out& out, std::int64_t milliseconds) {
 }
 
 void write_date(Out& out, std::uint32_t days) {
-    char* to = out.room(48);
+    char* to = out.room(48);  // a year may have nine digits
     *to++ = '"';
     to = write_day(to, static_cast<std::int64_t>(days) - (std::int64_t{1} << 31));
     *to++ = '"';
@@ -776,7 +772,7 @@ void write_object(Out& out, const Type& map, Bytes cell, bool lines) {
     if (names.size() > 1 && has_repeated(out.all(), names)) throw LeftToPython{};
 }
 
-// Writes a value of a type whose values can be other than a cell of the right size.
+// Writes a value of a type for which not every cell of the right size is a value. Throws if the cell is none.
 void write_checked(Out& out, const Type& type, Bytes cell, bool lines) {
     switch (type.kind) {
         case kDuration: return write_duration(out, cell);
@@ -794,7 +790,7 @@ void write_checked(Out& out, const Type& type, Bytes cell, bool lines) {
     }
 }
 
-// Writes a value, or its bytes if it is none.
+// Writes such a value, or the bytes of the cell if it is none.
 void write_value_or_bytes(Out& out, const Type& type, Bytes cell, bool lines) {
     const std::size_t start = out.size();
     try {
@@ -815,7 +811,7 @@ void write_value(Out& out, const Type& type, Bytes cell, bool lines) {
         case kSmallint: return write_integer(out, static_cast<std::int16_t>(fixed<std::uint16_t>(cell)));
         case kInt: return write_integer(out, static_cast<std::int32_t>(fixed<std::uint32_t>(cell)));
         case kBigint: return write_integer(out, static_cast<std::int64_t>(fixed<std::uint64_t>(cell)));
-        case kDouble: return write_double(out, real<double, std::uint64_t>(cell));
+        case kDouble: return write_real(out, real<double, std::uint64_t>(cell));
         case kFloat: return write_single(out, real<float, std::uint32_t>(cell));
         case kUuid: return write_uuid(out, cell);
         case kTimestamp: return write_timestamp(out, static_cast<std::int64_t>(fixed<std::uint64_t>(cell)));
@@ -825,7 +821,7 @@ void write_value(Out& out, const Type& type, Bytes cell, bool lines) {
     }
 }
 
-// Takes a cell and writes it.
+// Writes a value, null, or the bytes of a cell that is not a value.
 void write_cell(Out& out, const Type& type, Bytes cell, bool lines) {
     if (is_null(cell)) return out.put("null");
     if (cell.empty() && type.kind != kText && type.kind != kBlob) return out.put("null");  // Cassandra's "empty"

@@ -227,6 +227,18 @@ def test_numbers_of_any_bits_have_the_same_digits(kind, size):
 
 
 @compiled
+def test_floats_with_fewer_digits_than_six_and_powers_of_two_have_the_same_digits():
+    subnormal = [*range(300), *range(300, 0x800000, 9973)]
+    around_powers = [exponent << 23 | more for exponent in range(255) for more in (0, 1, 0x7FFFFF)]
+    signs = (0, 1 << 31)
+    page = page_of(
+        [cqltypes.FloatType],
+        [(struct.pack(">I", sign | bits),) for bits in subnormal + around_powers for sign in signs],
+    )
+    assert by_compiled(page) == by_python(page)
+
+
+@compiled
 def test_every_day_of_four_centuries_and_the_ends():
     days = [*range(-719_162, -719_162 + 800), *range(-1000, 146_097, 1), *range(2_932_896 - 800, 2_932_897)]
     page = page_of([cqltypes.SimpleDateType], [(struct.pack(">I", MIDDLE + day),) for day in days])
