@@ -423,9 +423,10 @@ double rounded(double number, int digits) {
     return found;
 }
 
-// Writes a float with the digits that `codec._shortest` finds: rounded to six digits, or to as many more as identify it.
-// For most floats these are the fewest digits. Two kinds are different: five digits or less may identify a subnormal
-// float, and next to a power of two the floats below lie closer than those above, so its fewest digits may be others.
+// Writes a float with the digits that `codec._shortest` finds: rounded to six digits, or to as many more as identify
+// it. For most floats these are the fewest digits. Two kinds are different: five digits or less may identify a
+// subnormal float, and next to a power of two the floats below lie closer than those above, so that its fewest digits
+// may be others.
 void write_single(Out& out, float single) {
     int exponent = 0;
     if (std::fpclassify(single) != FP_SUBNORMAL && std::fabs(std::frexp(single, &exponent)) != 0.5F)
@@ -699,7 +700,7 @@ void write_list(Out& out, const Type& list, Bytes cell, bool lines) {
 
 void write_vector(Out& out, const Type& vector, Bytes cell, bool lines) {
     const Type& element = *vector.first();
-    require(!element.is_packed || vector.width != 0);
+    require(!element.is_packed || vector.width != 0);  // else the loop below could count to 2^32 in one byte
     Parts parts(cell);
     out.put('[');
     for (std::uint32_t at = 0; at < vector.count; ++at) {
