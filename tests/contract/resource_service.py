@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 from cassandra.cluster import Session
 from helpers.cassandra import ONE_REPLICA, unused_keyspace
-from helpers.service import client_of, settings_for
+from helpers.service import client_of
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
 from asgi_app.app import create_app
 from asgi_app.http.auth import Action, ApiKeys, Principal
-from asgi_app.settings import Secret
+from asgi_app.settings import Secret, Settings
 from asgi_app.tables.cql import create_keyspace
 from asgi_app.tables.ddl import schema_statements
 from asgi_app.tables.resource import Resource
@@ -52,10 +52,12 @@ def keyspace_with(cql: Session, resources: Sequence[Resource], *more: str) -> It
 
 @asynccontextmanager
 async def serving_resources(
-    node: tuple[str, int], keyspace: str, resources: Sequence[Resource], **options: Any
+    settings: Settings, resources: Sequence[Resource], **options: Any
 ) -> AsyncIterator[tuple[Starlette, httpx.AsyncClient]]:
-    """Run an application with these resources; return the application and a client of it."""
-    settings = settings_for(node, keyspace, health_ttl=0.0)
+    """Run an application with these resources; return the application and a client of it.
+
+    `options` are arguments of `create_app`.
+    """
     app = create_app(settings, resources=resources, **{"authorize": identify, **options})
     async with app.router.lifespan_context(app), client_of(app, raise_app_exceptions=False) as client:
         yield app, client

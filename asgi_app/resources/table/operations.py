@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from asgi_app.resources.table.writing import TableWrites
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.tables.resource import Resource
 
-_not_a_name = re.compile(r"\W", re.ASCII)
+_not_in_template = re.compile(r"[/{}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class _Addresses:
         open_key = [name for name in resource.table.primary_key if name not in resource.bound]
         self._columns = open_key
         self._least = sum(name not in resource.bound for name in resource.table.partition_key)
-        self._names = [f"{{{_parameter(at, name)}}}" for at, name in enumerate(open_key)]
+        self._names = [f"{{{name}}}" for name in _parameters(open_key)]
         self._has_static = bool(resource.table.static_columns)
 
     def operations(self) -> Iterator[Operation]:
@@ -81,7 +81,7 @@ class _Addresses:
                 yield self._write("create", "POST", self._base, self._writes.create)
         yield from self._verbs()
         yield from self._prefixes()
-        yield from self._row("", self._template(len(self._columns)), self._reads.row, self._writes.of_path)
+        yield from self._row("", self._template(len(self._columns)), self._reads.row_alone, self._writes.of_path)
 
     def _verbs(self) -> Iterator[Operation]:
         below = f"{self._base}/-"
@@ -127,10 +127,15 @@ class _Addresses:
         return Operation(f"{self._resource.name}_{name}", method, template, handler, self._resource.name, "write")
 
 
-def _parameter(at: int, column: str) -> str:
-    """Return a name for the parameter of a key column, unique among them and without characters of path templates."""
-    plain = _not_a_name.sub("_", column)
-    return plain if plain == column else f"{plain}_{at}"
+def _parameters(columns: Sequence[str]) -> list[str]:
+    """Return a name for the parameter of each key column: its own, without characters that path templates use."""
+    names: list[str] = []
+    for column in columns:
+        name = _not_in_template.sub("_", column)
+        while name in names or (name != column and name in columns):
+            name += "_"
+        names.append(name)
+    return names
 
 
 def _too_short(missing: str) -> Handler:

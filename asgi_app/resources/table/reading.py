@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -16,7 +17,7 @@ from asgi_app.http.context import deadline_of, page_tokens_of, row_sizes_of, ser
 from asgi_app.http.headers import next_page
 from asgi_app.http.page_tokens import PagePosition
 from asgi_app.http.paths import encoded_path
-from asgi_app.http.requests import json_body
+from asgi_app.http.requests import json_body, query_items
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.paging import Gathered, gather
 from asgi_app.resources.table.headers import asked_consistency, etag_of
@@ -51,6 +52,12 @@ class TableReads:
         if served.resource.bound:
             key = tuple(served.full_key(request, key).values())
         return await read_row_of(served, request, key)
+
+    def row_alone(self, request: Request) -> Awaitable[JsonResponse]:
+        """Answer GET of a full key as `row` does. Raises InvalidInput if there are query parameters."""
+        if request.scope["query_string"]:
+            _refuse_parameters(request)
+        return self.row(request)
 
     async def row_by_query(self, request: Request) -> JsonResponse:
         """Answer GET /-/row: the row of the key in the query, or 404."""
@@ -141,7 +148,7 @@ class TableReads:
         parameters: Sequence[tuple[str, str]] | None = None,
     ) -> Plan:
         prefix = key_of_path(served, request)
-        asked = request.query_params.multi_items() if parameters is None else parameters
+        asked = query_items(request) if parameters is None else parameters
         return plan_query(await live_table(served, request), served.rules(request), prefix, asked, kind)
 
     def _statement(self, served: ServedResource, request: Request, plan: Plan) -> Statement:
@@ -150,8 +157,8 @@ class TableReads:
 
     def _position(self, served: ServedResource, request: Request) -> tuple[PagePosition | None, list[tuple[str, str]]]:
         """Return the position in `page_state` and the parameters of the walk: those of its first request."""
-        sent = request.query_params.multi_items()
-        token = request.query_params.get("page_state")
+        sent = query_items(request)
+        token = dict(sent).get("page_state")
         others = [(name, value) for name, value in sent if name != "page_state"]
         if token is None:
             return None, others
@@ -205,16 +212,27 @@ async def read_row_of(served: ServedResource, request: Request, key: Sequence[En
 
 def key_of_query(served: ServedResource, request: Request) -> tuple[Encoded, ...]:
     """Return the open key values of a `/-/row` address. Raises InvalidInput that names what is missing or wrong."""
-    parameters = request.query_params
+    items = query_items(request)
+    parameters = dict(items)
     missing = [FieldError(f"query.{name}", "is required") for name in served.open_key if name not in parameters]
     unknown = [
         FieldError(f"query.{name}", "is not a column of the key", usable=served.open_key)
         for name in parameters
         if name not in served.open_key
     ]
-    if missing or unknown:
-        raise InvalidInput(errors=(*missing, *unknown))
+    counts = Counter(name for name, _ in items if name in served.open_key)
+    repeated = [FieldError(f"query.{name}", "is given more than once") for name in counts if counts[name] > 1]
+    if missing or unknown or repeated:
+        raise InvalidInput(errors=(*missing, *unknown, *repeated))
     return served.key_of_texts(served.open_key, parameters, "query")
+
+
+def _refuse_parameters(request: Request) -> None:
+    """Raise InvalidInput that names each parameter of the query, if it has any."""
+    names = dict.fromkeys(name for name, _ in query_items(request))
+    if names:
+        message = "is not a parameter of this address, which is that of one row"
+        raise InvalidInput(errors=tuple(FieldError(f"query.{name}", message) for name in names))
 
 
 def pages_body(rows: bytes, token: str | None) -> bytes:
@@ -250,7 +268,7 @@ async def _read_each(request: Request, statement: Statement, keys: Sequence[Sequ
 
 
 def _next_target(request: Request, token: str) -> str:
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "page_state"]
+    kept = [(name, value) for name, value in query_items(request) if name != "page_state"]
     return encoded_path(request.scope) + "?" + urlencode([*kept, ("page_state", token)])
 
 
