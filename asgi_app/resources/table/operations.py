@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from asgi_app.errors import NotFound
+from asgi_app.errors import MethodNotAllowed, NotFound
 from asgi_app.http.auth import Verb
+from asgi_app.http.context import service_of
 from asgi_app.http.routing import Handler, SegmentRoute, path
 from asgi_app.resources.table.reading import TableReads
 from asgi_app.resources.table.writing import TableWrites
@@ -87,7 +88,7 @@ class _Addresses:
         below = f"{self._base}/-"
         yield self._read("stream", f"{below}/stream", self._reads.stream, Lane.PAGES)
         yield self._read("pages", f"{below}/pages", self._reads.pages)
-        if len(self._columns) > self._least or self._least > 1 or self._has_static:
+        if self._least:
             yield self._read("partitions", f"{below}/partitions", self._reads.partitions)
         yield from self._row("_by_query", f"{below}/row", self._reads.row_by_query, self._writes.of_query)
         if self._resource.batch is not None and self._writes.creates:
@@ -124,7 +125,19 @@ class _Addresses:
         return Operation(f"{self._resource.name}_{name}", "GET", template, handler, self._resource.name, "read", lane)
 
     def _write(self, name: str, method: str, template: str, handler: Handler) -> Operation:
-        return Operation(f"{self._resource.name}_{name}", method, template, handler, self._resource.name, "write")
+        resource = self._resource.name
+        return Operation(f"{resource}_{name}", method, template, _if_writable(resource, handler), resource, "write")
+
+
+def _if_writable(name: str, handler: Handler) -> Handler:
+    """Return the handler of a write. It raises MethodNotAllowed if the table is a view or virtual."""
+
+    def answer(request: Request) -> Awaitable[ASGIApp]:
+        if name in service_of(request.scope).catalog.read_only:
+            raise MethodNotAllowed(("GET", "HEAD"), "Cassandra lets nobody write to this table.")
+        return handler(request)
+
+    return answer
 
 
 def _parameters(columns: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ from asgi_app.http.paths import encoded_path
 from asgi_app.http.requests import json_body, query_items
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.paging import Gathered, gather
-from asgi_app.resources.table.headers import asked_consistency, etag_of
+from asgi_app.resources.table.headers import CONSISTENCY, asked_consistency, etag_of, wrong_header
 from asgi_app.resources.table.served import ServedResource, key_of_path
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables.cql import Statement
@@ -113,6 +113,7 @@ class TableReads:
     async def search(self, request: Request) -> ASGIApp:
         """Answer POST /-/search: the rows that the filters in the body leave, or that are nearest to a vector."""
         served = served_of(request, self._name)
+        _refuse_parameters(request)
         body = decode_json(await json_body(request))
         plan = plan_search(await live_table(served, request), served.rules(request), body)
         return await self._answer(served, request, plan, link=False)
@@ -120,18 +121,18 @@ class TableReads:
     async def _list(self, request: Request, kind: Kind) -> ASGIApp:
         served = served_of(request, self._name)
         plan = await self._plan(served, request, kind)
-        if request.method == "HEAD":
-            return HeadersOnly()
         return await self._answer(served, request, plan, link=True)
 
     async def _answer(self, served: ServedResource, request: Request, plan: Plan, *, link: bool) -> ASGIApp:
         statement = self._statement(served, request, plan)
-        if plan.per_row_reads is not None:
+        if plan.per_row_reads is not None and request.method != "HEAD":
             rows = await _read_each(request, statement, plan.per_row_reads)
             return json_response(b"[%b]" % b",".join(row for row in rows if row))
         limit = plan.limit or DEFAULT_LIMIT
         tokens, walk = page_tokens_of(request), f"list {self._walk(served, request)} {plan.purpose}"
         position = tokens.read(plan.page_state, walk) if plan.page_state is not None else None
+        if request.method == "HEAD":
+            return HeadersOnly()
         paging_state = None if position is None else position.paging_state
         page = await _gathered(request, statement, plan.values, limit, paging_state, exactly=True)
         headers = {}
@@ -152,17 +153,22 @@ class TableReads:
         return plan_query(await live_table(served, request), served.rules(request), prefix, asked, kind)
 
     def _statement(self, served: ServedResource, request: Request, plan: Plan) -> Statement:
-        consistency = plan.consistency or asked_consistency(served.resource, request)
-        return Statement(plan.cql, idempotent=True, writes=False, consistency=consistency)
+        asked = asked_consistency(served.resource, request)
+        if asked is not None and plan.consistency not in (None, asked):
+            raise wrong_header(CONSISTENCY, f"must be {plan.consistency} beside `near`, or be left out")
+        consistency = plan.consistency or asked
+        return Statement(plan.cql, idempotent=True, writes=False, table=served.table, consistency=consistency)
 
     def _position(self, served: ServedResource, request: Request) -> tuple[PagePosition | None, list[tuple[str, str]]]:
         """Return the position in `page_state` and the parameters of the walk: those of its first request."""
         sent = query_items(request)
-        token = dict(sent).get("page_state")
+        tokens = [value for name, value in sent if name == "page_state"]
         others = [(name, value) for name, value in sent if name != "page_state"]
-        if token is None:
+        if not tokens:
             return None, others
-        position = page_tokens_of(request).read(token, self._walk(served, request))
+        if len(tokens) > 1:
+            raise InvalidInput(errors=(FieldError("query.page_state", "is given more than once"),))
+        position = page_tokens_of(request).read(tokens[0], self._walk(served, request))
         kept = list(position.parameters)
         new = [item for item in others if item not in kept and item[0] != "fetch_size"]
         if new:
@@ -231,7 +237,7 @@ def _refuse_parameters(request: Request) -> None:
     """Raise InvalidInput that names each parameter of the query, if it has any."""
     names = dict.fromkeys(name for name, _ in query_items(request))
     if names:
-        message = "is not a parameter of this address, which is that of one row"
+        message = "is not a parameter of this address, which has none"
         raise InvalidInput(errors=tuple(FieldError(f"query.{name}", message) for name in names))
 
 
