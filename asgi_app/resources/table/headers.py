@@ -52,8 +52,8 @@ def asked_consistency(resource: Resource, request: Request) -> str | None:
     if level in resource.consistency:
         return level
     if not resource.consistency:
-        raise wrong_header(CONSISTENCY, "is not allowed here")
-    raise wrong_header(CONSISTENCY, f"must be one of {', '.join(resource.consistency)}")
+        raise _wrong(CONSISTENCY, "is not allowed here")
+    raise _wrong(CONSISTENCY, f"must be one of {', '.join(resource.consistency)}")
 
 
 def asked_ttl(resource: Resource, request: Request, *, allowed: bool) -> int | None:
@@ -62,11 +62,11 @@ def asked_ttl(resource: Resource, request: Request, *, allowed: bool) -> int | N
     if sent is None:
         return None
     if resource.ttl is None or not allowed:
-        raise wrong_header(TTL, "is not allowed here")
+        raise _wrong(TTL, "is not allowed here")
     text = sent.strip()
     if _digits.fullmatch(text) and 1 <= int(text) <= resource.ttl:
         return int(text)
-    raise wrong_header(TTL, f"must be a number of seconds from 1 to {resource.ttl}")
+    raise _wrong(TTL, f"must be a number of seconds from 1 to {resource.ttl}")
 
 
 def conditions(resource: Resource, request: Request, *, may_be_absent: bool) -> Conditions:
@@ -78,16 +78,14 @@ def conditions(resource: Resource, request: Request, *, may_be_absent: bool) -> 
     match, none_match = list_field(request, "If-Match"), list_field(request, "If-None-Match")
     for name in ("If-Modified-Since", "If-Unmodified-Since"):
         if name in request.headers:
-            raise wrong_header(name, "cannot be honoured; use If-Match")
+            raise _wrong(name, "cannot be honoured; use If-Match")
     if (match is not None or none_match is not None) and resource.writes != "conditional":
-        raise wrong_header(
-            "If-Match" if match is not None else "If-None-Match", "cannot be honoured: writes are plain here"
-        )
+        raise _wrong("If-Match" if match is not None else "If-None-Match", "cannot be honoured: writes are plain here")
     if match is not None and none_match is not None:
-        raise wrong_header("If-None-Match", "cannot stand beside If-Match")
+        raise _wrong("If-None-Match", "cannot stand beside If-Match")
     if none_match is not None:
         if none_match.strip() != "*" or not may_be_absent:
-            raise wrong_header("If-None-Match", "must be * and belongs to a PUT" if not may_be_absent else "must be *")
+            raise _wrong("If-None-Match", "must be * and belongs to a PUT" if not may_be_absent else "must be *")
         return Conditions(absent=True)
     if match is None:
         if resource.require_match:
@@ -96,7 +94,7 @@ def conditions(resource: Resource, request: Request, *, may_be_absent: bool) -> 
     if match.strip() == "*":
         return Conditions(exists=True)
     if resource.version is None:
-        raise wrong_header("If-Match", "cannot be honoured: rows have no version here; only * can")
+        raise _wrong("If-Match", "cannot be honoured: rows have no version here; only * can")
     return Conditions(versions=_versions(resource, match))
 
 
@@ -104,7 +102,7 @@ def refuse_conditions(request: Request) -> None:
     """Raise InvalidHeader if the request has a condition, where none can be honoured."""
     for name in ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"):
         if name in request.headers:
-            raise wrong_header(name, "cannot be honoured here")
+            raise _wrong(name, "cannot be honoured here")
 
 
 def etag(version: str | None) -> Mapping[str, str] | None:
@@ -128,7 +126,7 @@ def _versions(resource: Resource, field: str) -> tuple[Encoded, ...]:
     for tag in tags:
         parsed = _entity_tag.fullmatch(tag)
         if parsed is None:
-            raise wrong_header("If-Match", 'must be * or a list of tags such as "b26b2a23-4d70-41c3-88a7-a9aa9e135a93"')
+            raise _wrong("If-Match", 'must be * or a list of tags such as "b26b2a23-4d70-41c3-88a7-a9aa9e135a93"')
         try:
             found.append(read(parsed[1]))
         except WrongValue:
@@ -136,6 +134,12 @@ def _versions(resource: Resource, field: str) -> tuple[Encoded, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def wrong_header(name: str, message: str) -> InvalidHeader:
-    """Return the error of a header field. `message` is a predicate."""
+def _wrong(name: str, message: str) -> InvalidHeader:
     return InvalidHeader(f"{name} {message}.", errors=(FieldError(f"header.{name}", message),))
+
+
+def only_consistency(asked: str | None, needed: str) -> str:
+    """Return the one level that a statement can have. Raises InvalidHeader if the client asked for another."""
+    if asked not in (None, needed):
+        raise _wrong(CONSISTENCY, f"must be {needed} beside `near`, or be left out")
+    return needed

@@ -20,7 +20,7 @@ from asgi_app.http.paths import encoded_path
 from asgi_app.http.requests import json_body, query_items
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.paging import Gathered, gather
-from asgi_app.resources.table.headers import CONSISTENCY, asked_consistency, etag_of, wrong_header
+from asgi_app.resources.table.headers import asked_consistency, etag_of, only_consistency
 from asgi_app.resources.table.served import ServedResource, key_of_path
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables.cql import Statement
@@ -153,10 +153,9 @@ class TableReads:
         return plan_query(await live_table(served, request), served.rules(request), prefix, asked, kind)
 
     def _statement(self, served: ServedResource, request: Request, plan: Plan) -> Statement:
-        asked = asked_consistency(served.resource, request)
-        if asked is not None and plan.consistency not in (None, asked):
-            raise wrong_header(CONSISTENCY, f"must be {plan.consistency} beside `near`, or be left out")
-        consistency = plan.consistency or asked
+        consistency = asked_consistency(served.resource, request)
+        if plan.consistency is not None:
+            consistency = only_consistency(consistency, plan.consistency)
         return Statement(plan.cql, idempotent=True, writes=False, table=served.table, consistency=consistency)
 
     def _position(self, served: ServedResource, request: Request) -> tuple[PagePosition | None, list[tuple[str, str]]]:
