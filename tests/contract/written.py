@@ -80,6 +80,20 @@ class Tally(msgspec.Struct):
     sold: Annotated[int, CQLType("counter")] | None = None
 
 
+class Visit(msgspec.Struct):
+    site: str
+    page: str
+    seen: Annotated[int, CQLType("counter")] | None = None
+    total: Annotated[int, CQLType("counter")] | None = None
+
+
+class FirmEvent(msgspec.Struct):
+    tenant: str
+    id: str
+    text: str | None = None
+    owner: str | None = None
+
+
 class Edge(msgspec.Struct):
     head: str
     tail: str
@@ -96,6 +110,11 @@ class Long(msgspec.Struct):
     b: str
     c: str
     d: bytes
+
+
+class Scaled(msgspec.Struct):
+    id: str
+    at: Decimal
 
 
 class Found(msgspec.Struct):
@@ -179,6 +198,10 @@ _DOCUMENT: dict[str, Any] = {
 }
 documents = Resource(Document, "documents", **_DOCUMENT, version="rev", ttl=1000, ttl_on_patch=True, batch="per_row")
 strict = Resource(Document, "documents", **_DOCUMENT, path="strict", version="rev", require_match=True)
+fleeting = Resource(
+    Document, "documents", path="fleeting", partition_key=("id",), writes="conditional", version="rev", ttl=1000
+)
+timed = Resource(Document, "documents", **_DOCUMENT, path="timed", ttl=1000)
 loose = Resource(Document, "documents", **_DOCUMENT, path="loose")
 
 notes = Resource(
@@ -186,6 +209,10 @@ notes = Resource(
 )
 tallies = Resource(Tally, "tallies", partition_key=("id",))
 erasable = Resource(Tally, "tallies", path="erasable", partition_key=("id",), delete_counters=True)
+visits = Resource(Visit, "visits", partition_key=("site",), clustering=("page",), static=("total",))
+firm_events = Resource(
+    FirmEvent, "firm_events", partition_key=("tenant",), clustering=("id",), static=("owner",), writes="conditional"
+)
 edges = Resource(Edge, "edges", partition_key=("head",), clustering=("tail",))
 firm_edges = Resource(Edge, "firm_edges", partition_key=("head",), clustering=("tail",), writes="conditional")
 briefs = Resource(Brief, "briefs", partition_key=("id",), patch_creates=True)
@@ -193,6 +220,7 @@ half_briefs = Resource(
     Brief, "briefs", path="half_briefs", partition_key=("id",), patch_creates=True, ttl=630_720_000, ttl_on_patch=True
 )
 longs = Resource(Long, "longs", partition_key=("a", "b"), clustering=("c",), batch="logged", patch_creates=True)
+scaled = Resource(Scaled, "scaled", partition_key=("id",), clustering=("at",), batch="per_row")
 founds = Resource(Found, "founds", partition_key=("id",), patch_creates=True, batch="logged")
 everything = Resource(Everything, "everything", partition_key=("id",), patch_creates=True)
 
@@ -204,15 +232,20 @@ RESOURCES: Sequence[Resource] = (
     shut,
     documents,
     strict,
+    fleeting,
+    timed,
     loose,
     notes,
     tallies,
     erasable,
+    visits,
+    firm_events,
     edges,
     firm_edges,
     briefs,
     half_briefs,
     longs,
+    scaled,
     founds,
     everything,
 )

@@ -73,6 +73,11 @@ class ServedResource:
         """The columns that the body of a replacement may have: the key stands in the address."""
         return self._body(self._settable)
 
+    @property
+    def kept(self) -> frozenset[str]:
+        """The columns of a row that a replacement keeps: made by the server when the row was new, or read-only."""
+        return frozenset(c.name for c in self.table.value_columns) - {*self._settable, self.resource.version}
+
     @cached_property
     def changed_body(self) -> Mapping[str, BodyColumn]:
         """The columns that a change of a row may have."""

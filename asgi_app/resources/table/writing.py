@@ -121,8 +121,7 @@ class TableWrites:
         if self._resource.batch == "logged":
             write = served.writes.insert.at(consistency)
             values = [write.values(self._insert_values(request, row, ttl)) for row in rows]
-            if sum(map(_size, rows)) > settings_of(request.scope).max_batch_bytes:
-                raise BatchTooLarge
+            self._refuse_too_large(rows, settings_of(request.scope).max_batch_bytes)
             await service_of(request.scope).database.execute_batch(
                 write.statement, values, deadline=deadline_of(request)
             )
@@ -158,7 +157,8 @@ class TableWrites:
         served = served_of(request, self._name)
         key = served.written_key(request, key_of(served, request))
         wanted = conditions(self._resource, request, may_be_absent=True)
-        ttl = asked_ttl(self._resource, request, allowed=True)
+        expires_as_one = wanted.absent or not served.kept or self._resource.ttl_on_patch
+        ttl = asked_ttl(self._resource, request, allowed=expires_as_one)
         consistency = asked_consistency(self._resource, request)
         errors: list[FieldError] = []
         body = await json_value(request)
@@ -350,6 +350,16 @@ class TableWrites:
         if errors:
             raise InvalidInput(errors=tuple(errors))
 
+    def _refuse_too_large(self, rows: Sequence[Cells], most_bytes: int) -> None:
+        """Raise BatchTooLarge if the values of a batch have more bytes. Cassandra counts more than the values.
+
+        A batch of one partition is one write for Cassandra, which it does not limit so.
+        """
+        partitions = {tuple(row[name] for name in self._resource.partition_key) for row in rows}
+        size = sum(len(cell) for row in rows for cell in row.values() if cell is not None)
+        if len(partitions) > 1 and size > most_bytes:
+            raise BatchTooLarge
+
     async def _each(
         self, served: ServedResource, request: Request, rows: Sequence[Cells], ttl: int | None, consistency: str | None
     ) -> list[dict[str, Any]]:
@@ -397,11 +407,6 @@ def vector_errors(indexes: Iterable[Index], row: Mapping[str, Encoded | None], p
         cell = row.get(index.column)
         if cell is not None and (fault := vector_fault(index, cell)) is not None:
             yield FieldError(f"{pointer}/{pointer_token(index.column)}", fault)
-
-
-def _size(row: Cells) -> int:
-    """Return the bytes of a row's values. Cassandra counts some more for each, and then refuses what is too large."""
-    return sum(len(cell) for cell in row.values() if cell is not None)
 
 
 def _bind(handler: Callable[[KeyOf, Request], Awaitable[ASGIApp]], key_of: KeyOf) -> Handler:
