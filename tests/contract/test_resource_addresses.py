@@ -36,7 +36,7 @@ TYPES: dict[str, Any] = {
     "decimal": decimal.Decimal,
     "double": float,
     "float": Annotated[float, CQLType("float")],
-    "inet": ipaddress.IPv6Address,
+    "inet": ipaddress.IPv4Address | ipaddress.IPv6Address,
     "int": int,
     "list": Annotated[list[int], CQLType("frozen<list<int>>")],
     "map": Annotated[dict[str, int], CQLType("frozen<map<text, int>>")],

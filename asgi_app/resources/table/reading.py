@@ -17,14 +17,15 @@ from asgi_app.http.context import deadline_of, page_tokens_of, row_sizes_of, ser
 from asgi_app.http.headers import next_page
 from asgi_app.http.page_tokens import PagePosition
 from asgi_app.http.paths import encoded_path
-from asgi_app.http.requests import json_body, query_items
+from asgi_app.http.requests import query_items
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.paging import Gathered, gather
+from asgi_app.resources.table.bodies import json_value
 from asgi_app.resources.table.headers import asked_consistency, etag_of, only_consistency
 from asgi_app.resources.table.served import ServedResource, key_of_path
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables.cql import Statement
-from asgi_app.tables.encoding import Encoded, decode_json
+from asgi_app.tables.encoding import Encoded
 from asgi_app.tables.query_plan import DEFAULT_LIMIT, Kind, Plan, plan_query, plan_search
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import Table
@@ -114,7 +115,7 @@ class TableReads:
         """Answer POST /-/search: the rows that the filters in the body leave, or that are nearest to a vector."""
         served = served_of(request, self._name)
         _refuse_parameters(request)
-        body = decode_json(await json_body(request))
+        body = await json_value(request)
         plan = plan_search(await live_table(served, request), served.rules(request), body)
         return await self._answer(served, request, plan, link=False)
 
