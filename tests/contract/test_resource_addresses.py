@@ -20,6 +20,7 @@ from helpers.service import client_of, settings_for
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from asgi_app.resources.table.operations import operations_of, routes_of
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import CQLType
 from contract.resource_service import keyspace_with, serving_resources
@@ -329,7 +330,7 @@ async def test_empty_segment_is_no_key(client: httpx.AsyncClient) -> None:
 
 
 async def test_empty_key_of_one_column_is_422(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/notes/-/row?id=")).status_code == 422
+    problem(await client.get("/notes/-/row?id="), 422, "invalid_input", "query.id")
 
 
 LONG = "x" * 40_000
@@ -454,6 +455,18 @@ async def test_names_that_need_quotes_in_select(client: httpx.AsyncClient, odd: 
         wanted = {name: odd[name] for name in ODD_ROW if name in names}
         assert (await client.get(f"/Select/-/stream?{query}")).json() == [wanted]
         assert (await client.get(f"/Select/-/pages?{query}")).json()["rows"] == [wanted]
+
+
+def test_parameters_of_addresses_have_the_names_of_columns_as_far_as_templates_allow() -> None:
+    names = ("a/b", "a_b", "x:int", "{y}", "a b.c")
+    struct = msgspec.defstruct("Row", [(name, str) for name in FIELDS], rename=dict(zip(FIELDS, names, strict=True)))
+    found = operations_of(Resource(struct, "rows", partition_key=names[:1], clustering=names[1:]))
+    template = next(operation.template for operation in found if operation.name == "rows_read")
+    assert template == "/rows/{a_b_}/{a_b}/{x_int}/{_y_}/{a b.c}"
+    assert len({route.path for route in routes_of(found)}) == len({operation.template for operation in found})
+
+
+FIELDS = tuple(f"f{at}" for at in range(5))
 
 
 # Injection

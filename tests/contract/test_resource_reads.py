@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from cassandra.cluster import Session
 from helpers.figures import scrape
+from helpers.ports import free_port
 from helpers.problems import problem
 from helpers.service import settings_for
 from starlette.applications import Starlette
@@ -709,6 +710,18 @@ async def test_column_that_is_dropped_is_503_until_it_is_back(
     cql.execute(f"ALTER TABLE {keyspace}.brief ADD b int")
     await _served_again(client, "/brief/1")
     assert (await client.get("/brief")).json() == [{"id": 1, "a": "x", "b": None}]
+
+
+async def test_resources_are_503_while_cassandra_is_away() -> None:
+    settings = settings_for(("127.0.0.1", free_port()), "none", health_ttl=0.0)
+    async with serving_resources(settings, [EVENTS]) as (_, client):
+        for target in (path_of(1), "/events", "/events/-/pages", "/events/-/stream", "/events/-/partitions"):
+            problem(await client.get(target), 503, "not_connected")
+        problem(await client.get("/events/acme/x"), 422, "invalid_input", "path.day")
+        problem(await client.put("/events"), 405, "method_not_allowed")
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["connected"]) == (503, False)
+        assert "unserved" not in ready.json()
 
 
 async def test_virtual_table_is_read_only(client: httpx.AsyncClient) -> None:

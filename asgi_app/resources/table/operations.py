@@ -19,7 +19,7 @@ from asgi_app.resources.table.writing import TableWrites
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.tables.resource import Resource
 
-_not_in_template = re.compile(r"[/{}]")
+_not_in_template = re.compile(r"[/{}:]")
 
 
 @dataclass(frozen=True, slots=True)
