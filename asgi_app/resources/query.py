@@ -19,16 +19,16 @@ from asgi_app.http.context import database_of, deadline_of, page_tokens_of, row_
 from asgi_app.http.headers import NO_STORE, next_page
 from asgi_app.http.page_tokens import PagePosition
 from asgi_app.http.paths import encoded_path
-from asgi_app.http.requests import json_body
 from asgi_app.http.responses import HeadersOnly, json_response
 from asgi_app.http.routing import SegmentRoute, path
 from asgi_app.http.validation import QueryValues
 from asgi_app.paging import gather
+from asgi_app.resources.table.bodies import json_value
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.stream import stream_rows
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.declaration import ResourceError, problems_of
-from asgi_app.tables.encoding import Encoded, WrongValue, decode_json, encoder_of
+from asgi_app.tables.encoding import Encoded, WrongValue, encoder_of
 from asgi_app.tables.resource import Resource
 
 DEFAULT_LIMIT = 10
@@ -151,7 +151,7 @@ class QueryHandlers:
 
     async def write(self, request: Request) -> Response:
         """Answer POST: execute the statement with the values of the path and the body."""
-        body = decode_json(await json_body(request))
+        body = await json_value(request)
         parameters = await self._parameters(request)
         if not isinstance(body, dict):
             raise InvalidInput(errors=(FieldError("", "must be a JSON object"),))

@@ -417,16 +417,29 @@ class _Request:
         keys = self._whole_keys(kind, relations, options, near)
         if keys is not None and (options.limit is not None if has_limit is None else has_limit):
             self._refuse(self._at("limit"), "cannot be combined with `.in` of whole keys, which answers all their rows")
+        self._name_what_bound_columns_lack(relations)
         if self._errors:
             self._raise()
         if keys is not None:
             return self._point_reads(shown, keys)
         return self._select(kind, shown, where, order, options, near)
 
+    def _name_what_bound_columns_lack(self, relations: Iterable[Relation]) -> None:
+        """Replace errors of bound columns, which clients do not know, by the columns that are needed beside them."""
+        bound = {f"path.{name}" for name in self._rules.bound}
+        given = {relation.column.name for relation in relations if relation.operator in WHOLE}
+        missing = [name for name in self._table.partition_key if name not in given]
+        if not missing or not any(error.field in bound for error in self._errors):
+            return
+        self._errors = [error for error in self._errors if error.field not in bound]
+        place = self._place if self._place == "query." else "/where/"
+        for name in missing:
+            self._refuse(f"{place}{name}", "is required: the partition key is only found as a whole")
+
     def _shown(self, kind: Kind, select: Sequence[str] | None) -> Collection[str]:
         """Return the columns of the answer, in the table's order."""
         if kind == "partitions":
-            return self._table.partition_key
+            return [name for name in self._table.partition_key if name in self._columns]
         if select is None:
             return self._columns
         if not self._columns.keys() >= {*select}:
@@ -493,14 +506,20 @@ class _Request:
     def _select(
         self, kind: Kind, shown: Collection[str], where: Where, order: str, options: _Options, near: _Near | None
     ) -> Plan:
-        verb = "SELECT DISTINCT" if kind == "partitions" else "SELECT"
+        # DISTINCT needs all columns of the partition key, and clients see no bound ones: then take one row of each.
+        distinct = kind == "partitions" and not self._rules.bound
+        verb = "SELECT DISTINCT" if distinct else "SELECT"
         select = self._planner.rows(shown, verb, "" if near is None else near.similarity)
         per_partition = "" if options.per_partition_limit is None else " PER PARTITION LIMIT ?"
-        ordered, limited = (order, "") if near is None else (near.order, " LIMIT ?")
+        if kind == "partitions" and not distinct:
+            per_partition = " PER PARTITION LIMIT 1"
+        limit = self._limit(kind, options)
+        # Cassandra pages no virtual table: only its own limit holds there.
+        has_limit = near is not None or bool(self._table.is_virtual and limit)
+        ordered, limited = order if near is None else near.order, " LIMIT ?" if has_limit else ""
         filtering = " ALLOW FILTERING" if where.filters else ""
         cql = f"{select}{where.cql}{ordered}{per_partition}{limited}{filtering}"
-        limit = self._limit(kind, options)
-        values = _values(where, options, near, limit)
+        values = _values(where, options, near, limit if has_limit else None)
         return Plan(
             cql,
             values,
@@ -546,12 +565,10 @@ def _bounds(kind: Kind, option: str) -> tuple[int, int]:
 
 
 def _values(where: Where, options: _Options, near: _Near | None, limit: int | None) -> tuple[Encoded, ...]:
-    """Return the values of a SELECT, in the order of its markers."""
-    if near is not None:
-        return (near.vector, *where.values, near.vector, _encoded_int(limit or DEFAULT_LIMIT))
-    if options.per_partition_limit is not None:
-        return (*where.values, _encoded_int(options.per_partition_limit))
-    return where.values
+    """Return the values of a SELECT, in the order of its markers. `limit` is that of its CQL."""
+    before, after = ((), ()) if near is None else ((near.vector,), (near.vector,))
+    integers = [options.per_partition_limit, None if limit is None else min(limit, MOST_PER_PARTITION)]
+    return (*before, *where.values, *after, *(_encoded_int(value) for value in integers if value is not None))
 
 
 def _encoded_int(value: int) -> Encoded:

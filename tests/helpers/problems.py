@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import httpx
 
 STANDARD = {"type", "title", "status", "detail", "instance", "code", "request_id"}
-OPTIONAL = {"errors", "outcome"}
+OPTIONAL = {"errors", "outcome", "current"}
 
 _INTERNALS = re.compile(
     r"127\.0\.0\.1|localhost|:\d{4,5}\b|SELECT |INSERT |UPDATE |DELETE FROM |system_schema|Traceback|0x[0-9a-f]{8}"
@@ -31,7 +31,10 @@ def problem(response: httpx.Response, status: int, code: str, *fields: str, outc
     assert found["request_id"] == response.headers["x-request-id"] != ""
     assert unquote(found["instance"]) == unquote(response.request.url.raw_path.decode().partition("?")[0])
     assert sorted(error["field"] for error in found.get("errors", [])) == sorted(fields)
-    assert all(set(error) == {"field", "message"} and error["message"] for error in found.get("errors", []))
+    assert all(
+        {"field", "message"} <= set(error) <= {"field", "message", "usable"} for error in found.get("errors", [])
+    )
+    assert all(error["message"] for error in found.get("errors", []))
     assert found.get("outcome") == outcome
     assert response.headers["cache-control"] == "no-store"
     assert ("retry-after" in response.headers) == (status == 503)
