@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
 from asgi_app.cli import sample_data
 from asgi_app.cli.console import row_progress
-from asgi_app.cli.failures import report_failures
+from asgi_app.cli.declared import load_resources
+from asgi_app.cli.failures import Failure, report_failures
 from asgi_app.cli.options import connection_fields, settings_options
 from asgi_app.cli.session import open_session
 from asgi_app.settings import Settings
 from asgi_app.tables import ddl
 from asgi_app.tables.builtin import TABLES
+from asgi_app.tables.table import Table
 
 
 def _checked_replication(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
@@ -47,6 +50,12 @@ def _checked_replication(_: click.Context, __: click.Parameter, text: str | None
     is_flag=True,
     help="Also create the index on users.age. It speeds up an age_filter that few users match, and slows down others.",
 )
+@click.option(
+    "--resources",
+    metavar="MODULE:NAME",
+    help="Also create the tables of these resources, with their user-defined types and indexes: a Resource, or a list "
+    "or tuple of them. The module is looked for in the working directory too.",
+)
 @settings_options(connection_fields())
 @report_failures
 def schema(
@@ -55,21 +64,28 @@ def schema(
     replication: str | None,
     no_keyspace: bool,
     indexes: bool,
+    resources: str | None,
     overrides: Mapping[str, str],
 ) -> None:
     """Create the keyspace and the tables if they are missing. Existing ones are not changed."""
     if replication and replication_factor:
         raise click.UsageError("--replication and --replication-factor cannot be combined.")
     settings = Settings.load(overrides=overrides)
+    declared = [resource.table for resource in load_resources(resources)]
     no_keyspace = no_keyspace or settings.astra_db_secure_bundle_path is not None
     if dry_run:
         chosen = replication or ddl.network_replication(replication_factor or 1)
-        _print_statements(settings.keyspace, None if no_keyspace else chosen, indexes)
+        replication = None if no_keyspace else chosen
+        for statement in ddl.schema_statements(
+            settings.keyspace, TABLES, replication, indexes=indexes, declared=declared
+        ):
+            click.echo(f"{statement};")
         return
     with open_session(settings) as session:
         chosen = replication or ddl.local_replication(session, replication_factor)
-        ddl.create_schema(session, settings.keyspace, None if no_keyspace else chosen, TABLES, indexes=indexes)
-    click.echo(f"Keyspace {settings.keyspace} has the tables {', '.join(table.name for table in TABLES)}.")
+        _create(session, settings.keyspace, None if no_keyspace else chosen, indexes, declared)
+    names = ", ".join(_shown(table) for table in [*TABLES, *declared])
+    click.echo(f"Keyspace {settings.keyspace} has the tables {names}.")
 
 
 @click.command()
@@ -84,6 +100,14 @@ def seed(users: int, overrides: Mapping[str, str]) -> None:
     click.echo(f"Seeded {report.rows} rows in {report.seconds:.1f} s, {report.rows_per_second:.0f} rows/s.")
 
 
-def _print_statements(keyspace: str, replication: str | None, indexes: bool) -> None:
-    for statement in ddl.schema_statements(keyspace, TABLES, replication, indexes=indexes):
-        click.echo(f"{statement};")
+def _create(session: Any, keyspace: str, replication: str | None, indexes: bool, declared: Sequence[Table]) -> None:
+    """Create what is missing. Raises Failure if a declared table exists with other columns."""
+    try:
+        ddl.create_schema(session, keyspace, replication, TABLES, indexes=indexes, declared=declared)
+    except ddl.SchemaMismatchError as error:
+        raise Failure(str(error)) from error
+
+
+def _shown(table: Table) -> str:
+    """Return the table's name, with its keyspace if it has one of its own."""
+    return table.name if table.keyspace is None else f"{table.keyspace}.{table.name}"

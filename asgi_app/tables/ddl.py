@@ -6,7 +6,8 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
-from asgi_app.tables.cql import Queries, create_keyspace
+from asgi_app.tables.cql import Queries, Statement, create_keyspace, create_types
+from asgi_app.tables.live_schema import COLUMNS, TABLES, TYPES, SchemaRows, differences, read_schema
 from asgi_app.tables.table import Table
 
 DEFAULT_REPLICATION_FACTOR = 3
@@ -16,27 +17,89 @@ DDL_TIMEOUT = 60.0
 """Seconds that a schema change may take: it waits until all nodes agree on the schema."""
 
 
+class SchemaMismatchError(Exception):
+    """A table exists with other columns than declared. The text says which, and that nothing alters them."""
+
+
 def schema_statements(
-    keyspace: str, tables: Sequence[Table], replication: str | None, *, indexes: bool = False
+    keyspace: str,
+    tables: Sequence[Table],
+    replication: str | None,
+    *,
+    indexes: bool = False,
+    declared: Sequence[Table] = (),
 ) -> list[str]:
     """Return the DDL, in the order in which to run it.
 
-    `replication` is a CQL map literal; None means that the keyspace exists. With `indexes`, the declared indexes are
-    created too.
+    `replication` is a CQL map literal; None means that the keyspaces exist. With `indexes`, the indexes of `tables` are
+    created too. `declared` are the tables of resources, which always get their indexes. A table without a keyspace of
+    its own is in `keyspace`.
     """
-    keyspace_ddl = [] if replication is None else [create_keyspace(keyspace, replication)]
-    queries = [Queries(keyspace, table) for table in tables]
-    table_ddl = [query.create_table() for query in queries]
-    index_ddl = [ddl for query in queries for ddl in query.create_indexes()] if indexes else []
-    return keyspace_ddl + table_ddl + index_ddl
+    everything = [*tables, *declared]
+    indexed = everything if indexes else declared
+    return [
+        *_statements_before_indexes(keyspace, everything, replication),
+        *(ddl for table in indexed for ddl in _queries(keyspace, table).create_indexes()),
+    ]
 
 
 def create_schema(
-    session: Any, keyspace: str, replication: str | None, tables: Sequence[Table], *, indexes: bool = False
+    session: Any,
+    keyspace: str,
+    replication: str | None,
+    tables: Sequence[Table],
+    *,
+    indexes: bool = False,
+    declared: Sequence[Table] = (),
 ) -> None:
-    """Run `schema_statements` on a driver session. Raises the driver's errors."""
-    for statement in schema_statements(keyspace, tables, replication, indexes=indexes):
+    """Run `schema_statements` on a driver session.
+
+    Raises SchemaMismatchError at the end if a table of `declared` exists with other columns: its indexes are then not
+    created. Raises the driver's errors.
+    """
+    for statement in _statements_before_indexes(keyspace, [*tables, *declared], replication):
         session.execute(statement, timeout=DDL_TIMEOUT)
+    unfit = {table.name: names for table in declared if (names := _differences(session, keyspace, table))}
+    for table in [*(tables if indexes else ()), *(table for table in declared if table.name not in unfit)]:
+        for statement in _queries(keyspace, table).create_indexes():
+            session.execute(statement, timeout=DDL_TIMEOUT)
+    if unfit:
+        raise SchemaMismatchError(" ".join(map(_mismatch, unfit.items())))
+
+
+def _statements_before_indexes(keyspace: str, tables: Sequence[Table], replication: str | None) -> list[str]:
+    """Return the DDL of the keyspaces, the user-defined types and the tables."""
+    groups: dict[str, list[Table]] = {keyspace: []}
+    for table in tables:
+        groups.setdefault(table.keyspace or keyspace, []).append(table)
+    keyspace_ddl = [] if replication is None else [create_keyspace(name, replication) for name in groups]
+    type_ddl = [ddl for name, group in groups.items() for ddl in create_types(name, group)]
+    return keyspace_ddl + type_ddl + [_queries(keyspace, table).create_table() for table in tables]
+
+
+def _queries(keyspace: str, table: Table) -> Queries:
+    return Queries(table.keyspace or keyspace, table)
+
+
+def _differences(session: Any, keyspace: str, table: Table) -> tuple[str, ...]:
+    """Return the columns in which the table differs from the declared one."""
+    name = table.keyspace or keyspace
+    rows = SchemaRows(
+        tables=_rows(session, TABLES, name), columns=_rows(session, COLUMNS, name), types=_rows(session, TYPES, name)
+    )
+    return differences(table, read_schema(name, rows).tables.get(table.name))
+
+
+def _rows(session: Any, statement: Statement, keyspace: str) -> list[dict[str, Any]]:
+    return [row._asdict() for row in session.execute(session.prepare(statement.cql), (keyspace,))]
+
+
+def _mismatch(unfit: tuple[str, tuple[str, ...]]) -> str:
+    table, columns = unfit
+    return (
+        f"The table {table} exists, but not as declared: see {', '.join(columns)}. Existing tables are not altered; "
+        "alter this one yourself, or change the declaration."
+    )
 
 
 def network_replication(factor: int, datacenter: str | None = None) -> str:

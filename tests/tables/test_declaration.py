@@ -1,0 +1,308 @@
+"""Mistakes in declarations: each is found, with a sentence that names it, and right declarations have none."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+
+from asgi_app.tables.declaration import ResourceError, check_declarations, problems_of
+from asgi_app.tables.resource import Resource
+from asgi_app.tables.table import CQLType, Index
+
+
+class Place(msgspec.Struct):
+    street: str
+
+
+class Event(msgspec.Struct):
+    tenant: str
+    day: datetime.date
+    at: datetime.datetime
+    id: uuid.UUID
+    kind: Annotated[str, msgspec.Meta(max_length=40)]
+    rev: uuid.UUID
+    owner: str | None = None
+    tags: set[str] | None = None
+    place: Place | None = None
+
+
+class Hits(msgspec.Struct):
+    page: str
+    day: datetime.date
+    hits: Annotated[int, CQLType("counter")]
+
+
+def principal_name(principal: Any) -> str:
+    return str(principal.name)
+
+
+def event(**options: Any) -> Resource:
+    key = {"partition_key": ("tenant", "day"), "clustering": ("-at", "id")}
+    return Resource(Event, "events", **{**key, **options})
+
+
+def hits(**options: Any) -> Resource:
+    return Resource(Hits, "hits", **{"partition_key": ("page",), "clustering": ("day",), **options})
+
+
+def of(**fields: Any) -> type[msgspec.Struct]:
+    """Return a struct with the key `id` and these fields."""
+    return msgspec.defstruct("Row", [("id", int), *fields.items()])
+
+
+def row(**fields: Any) -> Resource:
+    return Resource(of(**fields), "rows", partition_key=("id",))
+
+
+RIGHT: list[Callable[[], Resource]] = [
+    event,
+    hits,
+    lambda: event(generated={"id": uuid.uuid4}, bound={"tenant": principal_name}, path="/happenings"),
+    lambda: event(writes="conditional", version="rev", require_match=True, batch="per_row"),
+    lambda: event(writes="conditional", batch="logged", generated={"id": uuid.uuid4}),
+    lambda: event(writes="none", version="rev", static=("owner",)),
+    lambda: event(writes="conditional", static=("owner",)),
+    lambda: event(ttl=60, ttl_on_patch=True, patch_creates=True, delete_prefix=True, batch="logged"),
+    lambda: event(consistency=("ONE", "LOCAL_QUORUM"), hidden=("owner",), read_only=("kind",)),
+    lambda: event(allow_filtering=("kind",), keyspace="Shop"),
+    lambda: event(bound={"tenant": principal_name, "day": principal_name, "at": principal_name}),
+    lambda: event(read_only=("id",), generated={"id": uuid.uuid4}),
+    lambda: hits(delete_counters=True, delete_prefix=True, consistency=["QUORUM"]),
+    lambda: event(clustering=["at", "-id"], hidden=["owner"]),
+]
+
+
+@pytest.mark.parametrize("resource", RIGHT)
+def test_right_declarations(resource: Callable[[], Resource]) -> None:
+    assert problems_of([resource()]) == []
+    check_declarations([resource()])
+
+
+WRONG: list[tuple[Resource, str]] = [
+    (event(partition_key=("tenant", "dya")), "events: partition_key names dya, but Event has no such field."),
+    (event(clustering=("-ta",)), "events: clustering names ta, but Event has no such field."),
+    (event(static=("x", "y")), "events: static names x, y, but Event has no such field."),
+    (event(hidden=("x",)), "events: hidden names x, but Event has no such field."),
+    (event(read_only=("x",)), "events: read_only names x, but Event has no such field."),
+    (event(allow_filtering=("x",)), "events: allow_filtering names x, but Event has no such field."),
+    (event(generated={"x": uuid.uuid4}), "events: generated names x, but Event has no such field."),
+    (event(bound={"x": principal_name}), "events: bound names x, but Event has no such field."),
+    (
+        event(writes="conditional", version="x"),
+        "events: version names x, but Event has no such field.",
+    ),
+    (event(partition_key=()), "events: partition_key needs at least one column."),
+    (event(clustering=("at", "-at")), "events: at stands in the key more than once."),
+    (event(clustering=("at", "day")), "events: day stands in the key more than once."),
+    (event(clustering=("owner",)), "events: owner is in the key, so it cannot be None or left out."),
+    (
+        Resource(of(tags=set[str]), "rows", partition_key=("id",), clustering=("tags",)),
+        "rows: tags is in the key, so its type must be frozen: CQLType('frozen<set<text>>').",
+    ),
+    (
+        Resource(of(place=Place), "rows", partition_key=("place",)),
+        "rows: place is in the key, so its type must be frozen: CQLType('frozen<place>').",
+    ),
+    (hits(clustering=("hits",)), "hits: hits is in the key, so it cannot be a counter."),
+    (
+        Resource(of(d=Annotated[str, CQLType("duration")]), "rows", partition_key=("d",)),
+        "rows: d is in the key, so it cannot hold a duration: durations have no order.",
+    ),
+    (
+        Resource(of(d=Annotated[str, CQLType("'org.example.OfMine'")]), "rows", partition_key=("d",)),
+        "rows: d is in the key, but this service does not know the type 'org.example.OfMine'.",
+    ),
+    (
+        event(clustering=(), static=("owner",)),
+        "events: static columns need clustering columns: without them a partition has one row.",
+    ),
+    (event(static=("at",)), "events: static names at, which cannot be static because the key has it."),
+    (row(x=complex), "rows: x: <class 'complex'> has no CQL type: name one with Annotated[..., CQLType('...')]."),
+    (
+        Resource(
+            msgspec.defstruct("Odd", [("id", int), ("a", int, msgspec.field(name="a.gte"))]),
+            "rows",
+            partition_key=("id",),
+        ),
+        "rows: the column a.gte ends in .gte, which is an operator in queries.",
+    ),
+    (row(x=Annotated[list[int], CQLType("list<counter>")]), "rows: x: list<counter> cannot hold counters."),
+    (
+        row(x=Annotated[list[str], CQLType("set<duration>")]),
+        "rows: x: set<duration> is impossible: durations cannot be members of a set or keys of a map.",
+    ),
+    (
+        row(x=list[msgspec.defstruct("Date", [("year", int)])]),
+        "rows: x: a user-defined type cannot have the name date, which is a type of CQL. "
+        "Name another with Annotated[..., CQLType('...')].",
+    ),
+    (row(x=msgspec.defstruct("Nothing", [])), "rows: x: the user-defined type nothing needs a field."),
+    (event(bound={"kind": principal_name}), "events: bound names kind, but only key columns can be bound."),
+    (
+        event(bound={"id": principal_name}),
+        "events: bound clustering columns must come before the others: Cassandra reads prefixes of the key.",
+    ),
+    (
+        event(bound={"tenant": principal_name}, generated={"tenant": str}),
+        "events: tenant cannot be in bound and in generated: a bound column is never seen or sent.",
+    ),
+    (
+        event(bound={"tenant": principal_name}, hidden=("tenant",)),
+        "events: tenant cannot be in bound and in hidden: a bound column is never seen or sent.",
+    ),
+    (event(hidden=("day",)), "events: hidden names day, but key columns are in every address."),
+    (event(read_only=("day",)), "events: read_only names day, but nothing else sets these key columns."),
+    (
+        event(hidden=("kind",), allow_filtering=("kind",)),
+        "events: kind cannot be in hidden and in allow_filtering.",
+    ),
+    (event(hidden=("kind",), read_only=("kind",)), "events: kind cannot be in hidden and in read_only."),
+    (
+        event(writes="conditional", version="kind"),
+        "events: version names kind, whose type is text and must be uuid or timeuuid.",
+    ),
+    (
+        event(writes="conditional", version="id"),
+        "events: version names id, which must be a column of the row outside of the key.",
+    ),
+    (event(version="rev"), 'events: version needs writes="conditional": plain writes cannot honour If-Match.'),
+    (
+        event(writes="conditional", version="rev", hidden=("rev",)),
+        "events: rev cannot be in version and in hidden or generated.",
+    ),
+    (
+        event(writes="conditional", require_match=True),
+        'events: require_match needs a version column and writes="conditional".',
+    ),
+    (event(writes="none", batch="logged", ttl=5), 'events: writes="none" rules out ttl, batch.'),
+    (
+        event(writes="conditional", patch_creates=True),
+        'events: patch_creates needs writes="plain": a conditional PATCH changes only rows that exist.',
+    ),
+    (
+        event(writes="conditional", delete_prefix=True),
+        'events: delete_prefix needs writes="plain": Cassandra deletes many rows only without a condition.',
+    ),
+    (
+        event(writes="conditional", batch="logged", generated={"kind": str}),
+        'events: batch="logged" with writes="conditional" needs a key column of type uuid or timeuuid in generated: '
+        "rows whose key the client chooses are written by one condition each.",
+    ),
+    (
+        event(clustering=(), delete_prefix=True),
+        "events: delete_prefix needs clustering columns: without them a partition has one row.",
+    ),
+    (
+        event(consistency=("ANY", "ONE")),
+        "events: consistency names ANY; it can name "
+        "ALL, EACH_QUORUM, LOCAL_ONE, LOCAL_QUORUM, ONE, QUORUM, THREE, TWO.",
+    ),
+    (event(delete_counters=True), "events: delete_counters is for tables of counters, and Event has none."),
+    (hits(clustering=()), "hits: a table of counters cannot have other columns beside the key: day."),
+    (hits(writes="conditional"), 'hits: counters need writes="plain" or "none": they take no conditions.'),
+    (hits(ttl=5, batch="logged"), "hits: counters can only be incremented, which rules out ttl, batch."),
+    (
+        row(x=Annotated[int, Index(kind="legacy")]),
+        "rows: x: only a storage-attached index can be declared; others are read from the live schema.",
+    ),
+    (row(x=Annotated[int, Index(), Index()]), "rows: x has the same index twice."),
+    (
+        row(x=Annotated[int, Index(name="a-b")]),
+        "rows: x: the name of an index has letters, digits and underscores, not 'a-b'.",
+    ),
+    (row(x=Annotated[int, Index(target="values")]), "rows: x: an index on int has no target."),
+    (
+        row(x=Annotated[set[int], Index(target="keys")]),
+        "rows: x: an index on set<int> has no target or target='values'.",
+    ),
+    (row(x=Annotated[int, Index(similarity="cosine")]), "rows: x: similarity is for vectors, not for int."),
+    (row(x=Annotated[Place, Index()]), "rows: x: Cassandra has no indexes on user-defined types that are not frozen."),
+    (
+        Resource(of(), "rows", partition_key=("id",), hidden="secret"),
+        "rows: hidden must be a tuple of names, such as (\"secret\",), not the text 'secret'.",
+    ),
+    (event(hidden=("kind", "kind")), "events: hidden names kind twice."),
+    (event(hidden=(1,)), "events: hidden must be a tuple of names, not (1,)."),
+    (
+        event(bound={"tenant": "me"}),
+        "events: bound must be a mapping of columns to functions, not mappingproxy({'tenant': 'me'}).",
+    ),
+    (event(writes="sometimes"), "events: writes must be 'plain', 'conditional' or 'none', not 'sometimes'."),
+    (event(batch=True), "events: batch must be 'logged', 'per_row' or None, not True."),
+    (event(ttl=0), "events: ttl must be an integer from 1 to 630720000 (seconds), not 0."),
+    (event(ttl=True), "events: ttl must be an integer from 1 to 630720000 (seconds), not True."),
+    (event(require_match=1), "events: require_match must be True or False, not 1."),
+    (event(keyspace="my shop"), "events: keyspace must be 1 to 48 letters, digits or underscores, not 'my shop'."),
+    (event(check="x"), "events: check must be a function, not 'x'."),
+    (event(version=5), "events: version must be the name of a column, not 5."),
+    (
+        Resource(Event, "my-events", partition_key=("tenant",)),
+        "my-events: table_name must be 1 to 222 letters, digits or underscores, not 'my-events'.",
+    ),
+    (Resource(dict, "rows", partition_key=("id",)), "rows: struct must be a msgspec.Struct class, not <class 'dict'>."),
+    *(
+        (
+            event(path=path),
+            "events: path must be one segment of letters, digits or any of -._~, and more than dots or a hyphen, "
+            f"not {path!r}.",
+        )
+        for path in ("/a/b", "/", "", "..", "/-", "/caf\u00e9", "/a%20b", 5)
+    ),
+]
+
+
+@pytest.mark.parametrize(("resource", "sentence"), WRONG, ids=[sentence[:60] for _, sentence in WRONG])
+def test_mistake_is_found(resource: Resource, sentence: str) -> None:
+    problems = problems_of([resource])
+    assert sentence in problems
+    assert len(problems) == len(set(problems))
+
+
+def test_annotation_that_cannot_be_read() -> None:
+    class Local(msgspec.Struct):
+        id: int
+
+    class Odd(msgspec.Struct):
+        local: Local
+
+    (problem,) = problems_of([Resource(Odd, "odd", partition_key=("local",))])
+    assert problem == "odd: an annotation of Odd cannot be read: name 'Local' is not defined."
+
+
+def test_every_mistake_of_every_declaration_is_reported_at_once() -> None:
+    resources = [event(ttl=-1), event(path="a", hidden=("x",), read_only=("y",), delete_counters=True), hits(ttl=3)]
+    with pytest.raises(ResourceError) as raised:
+        check_declarations(resources)
+    assert len(raised.value.problems) == 5
+    assert str(raised.value).splitlines() == list(raised.value.problems)
+
+
+def test_paths_of_the_service_and_of_others_are_taken() -> None:
+    assert problems_of([event(path="/health")], {"health"}) == [
+        "health: the service has a path of this name of its own. Give another with path=."
+    ]
+    assert problems_of([event(), hits(path="events")]) == [
+        "events: 2 resources have this path. Give another with path=."
+    ]
+    assert problems_of([event(), event(path="/other")]) == []
+
+
+def test_plain_and_conditional_writes_cannot_share_a_table() -> None:
+    conditional = event(path="/other", writes="conditional")
+    assert problems_of([event(), conditional]) == [
+        'events: one resource writes="plain" and another writes="conditional" cannot share a table.'
+    ]
+    assert problems_of([event(writes="none"), conditional]) == []
+    assert problems_of([event(keyspace="elsewhere"), conditional]) == []
+
+
+def test_user_type_has_one_form_in_a_keyspace() -> None:
+    other = Resource(of(x=msgspec.defstruct("Place", [("city", str)])), "rows", partition_key=("id",))
+    assert problems_of([event(), other]) == ["the user-defined type place is declared with different fields."]
+    elsewhere = Resource(other.struct, "rows", partition_key=("id",), keyspace="elsewhere")
+    assert problems_of([event(), elsewhere]) == []
