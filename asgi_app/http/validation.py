@@ -51,7 +51,7 @@ class BodyDecoder(Generic[S]):
         try:
             errors, value = self._decode(body, pointer)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            _refuse_malformed(bytes(body), pointer, error)
+            refuse_malformed(bytes(body), pointer, error)
         if errors:
             return errors, None
         found = [FieldError(pointer + e.field, e.message) for e in self._check(value)] if self._check else []
@@ -131,7 +131,7 @@ class ArrayDecoder(Generic[S]):
             pointer = f"/{self._wrapper}"
             return pointer, self._members(self._wrapped(body), pointer)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            _refuse_malformed(body, "", error)
+            refuse_malformed(body, "", error)
 
     def _members(self, array: bytes | msgspec.Raw, pointer: str) -> list[msgspec.Raw]:
         try:
@@ -240,7 +240,7 @@ def explain(error: msgspec.ValidationError) -> str:
     return f"is wrong: {message} at {inside}" if inside else f"is wrong: {message}"
 
 
-def _refuse_malformed(body: bytes, pointer: str, cause: Exception) -> NoReturn:
+def refuse_malformed(body: bytes, pointer: str, cause: Exception) -> NoReturn:
     """Raise MalformedJSON, or InvalidInput if the only fault of `body` is a string with a lone surrogate.
 
     msgspec refuses both with the same error. RFC 8259 section 8.2 allows lone surrogates, which UTF-8 cannot encode.

@@ -8,10 +8,12 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
+from starlette.requests import Request
 
 from asgi_app.errors import FieldError
-from asgi_app.http.validation import explain
-from asgi_app.tables.encoding import Encoded, Encoder, WrongValue
+from asgi_app.http.requests import json_body
+from asgi_app.http.validation import explain, refuse_malformed
+from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, decode_json
 
 Check = Callable[[Mapping[str, Any]], Iterable[FieldError]]
 """The function `check` of a resource: it takes the decoded body and yields what is wrong with it."""
@@ -31,6 +33,15 @@ class BodyColumn:
     bounds: Callable[[Any], None] | None
     required: bool
     nullable: bool
+
+
+async def json_value(request: Request) -> Any:
+    """Return the decoded body of a request. Raises what `json_body` raises, and MalformedJSON or InvalidInput."""
+    body = await json_body(request)
+    try:
+        return decode_json(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        refuse_malformed(body, "", error)
 
 
 def read_row(
