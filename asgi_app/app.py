@@ -30,7 +30,7 @@ from asgi_app.runtime.gc_tuning import rare_collections
 from asgi_app.runtime.ownership import Claim
 from asgi_app.runtime.tasks import background_tasks, in_own_task
 from asgi_app.settings import Problem, Settings, SettingsError, check_metrics_directory
-from asgi_app.tables.builtin import TABLES
+from asgi_app.tables.builtin import RESOURCES, TABLES
 from asgi_app.tables.resource import Resource
 
 
@@ -84,8 +84,9 @@ def create_app(
             async with Database.open(chosen, session) as database, background_tasks() as tasks:
                 drain = Drain(chosen.shutdown_grace, chosen.drain_delay, end_this_process)
                 tasks.start_soon(drain.run)
-                served = {each.name: ServedResource(each, chosen.keyspace) for each in resources}
-                catalog = Catalog(database, {name: each.table for name, each in served.items()})
+                builtin_resources = RESOURCES if examples else ()
+                served = {each.name: ServedResource(each, chosen.keyspace) for each in (*builtin_resources, *resources)}
+                catalog = Catalog(database, {each.name: served[each.name].table for each in resources})
                 tasks.start_soon(catalog.read_at_start, chosen.request_timeout)
                 enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
                 with (

@@ -39,6 +39,8 @@ class Catalog:
         self._database = database
         self._declared = declared
         self._sound: dict[str, Table] = {}
+        self.unfit = set(declared)
+        """The names of the resources that are not served now, as far as is known: at first all."""
         self._missing: dict[str, tuple[str, ...]] = {}
         self._read_at = -RECHECK_SECONDS
         self._reading = anyio.Lock()
@@ -52,10 +54,6 @@ class Catalog:
     def missing(self) -> dict[str, tuple[str, ...]]:
         """The columns that tables of resources lack or have with another type, by the resource's name."""
         return self._missing
-
-    def is_sound(self, name: str) -> bool:
-        """Return whether the table of a resource fits its declaration, as far as is known."""
-        return name in self._sound
 
     async def table(self, name: str, deadline: Deadline) -> Table:
         """Return the declared table of a resource, with the indexes that Cassandra has.
@@ -135,4 +133,4 @@ class Catalog:
                     is_virtual=found.is_virtual,
                     has_default_ttl=found.has_default_ttl,
                 )
-        self._sound, self._missing = sound, missing
+        self._sound, self._missing, self.unfit = sound, missing, self._declared.keys() - sound.keys()

@@ -11,7 +11,10 @@ from functools import partial
 from asgi_app.http.routing import SegmentRoute, path, path_where
 from asgi_app.resources import diagnostics, operations, species, users
 from asgi_app.resources.diagnostics import if_enabled
+from asgi_app.resources.table.reading import TableReads
+from asgi_app.resources.table.writing import TableWrites
 from asgi_app.runtime.scheduler import Lane
+from asgi_app.tables.builtin import ANIMAL_RESOURCE, USER_RESOURCE
 
 OPERATIONS: tuple[SegmentRoute, ...] = (
     path("/", "service", get=operations.welcome),
@@ -24,6 +27,8 @@ OPERATIONS: tuple[SegmentRoute, ...] = (
     ),  # checks the token itself
 )
 
+_user_reads, _user_writes = TableReads(USER_RESOURCE), TableWrites(USER_RESOURCE)
+
 USERS: tuple[SegmentRoute, ...] = (
     path("/users", "users", lane=Lane.REQUESTS, get=users.list_users, post=users.create_user),
     path("/users/batch", "users", lane=Lane.REQUESTS, post=users.create_users),
@@ -33,17 +38,17 @@ USERS: tuple[SegmentRoute, ...] = (
         "/users/{user_id}",
         "users",
         lane=Lane.REQUESTS,
-        get=users.get_user,
+        get=_user_reads.row,
         put=users.replace_user,
         patch=users.change_user,
-        delete=users.delete_user,
+        delete=_user_writes.delete,
     ),
 )
 
 SPECIES: tuple[SegmentRoute, ...] = (
     path("/animal", "animals", lane=Lane.REQUESTS, post=species.write_animal),
     path("/animal/{genus}", "animals", lane=Lane.PAGES, get=species.stream_animals),
-    path("/animal/{genus}/{species}", "animals", lane=Lane.REQUESTS, get=species.get_animal),
+    path("/animal/{genus}/{species}", "animals", lane=Lane.REQUESTS, get=TableReads(ANIMAL_RESOURCE).row),
     path("/plant/{genus}", "plants", lane=Lane.PAGES, get=species.stream_plants),
 )
 

@@ -84,7 +84,7 @@ def schema(
     with open_session(settings) as session:
         chosen = replication or ddl.local_replication(session, replication_factor)
         _create(session, settings.keyspace, None if no_keyspace else chosen, indexes, declared)
-    names = ", ".join(_shown(table) for table in [*TABLES, *declared])
+    names = ", ".join(dict.fromkeys(_shown(table) for table in [*TABLES, *declared]))
     click.echo(f"Keyspace {settings.keyspace} has the tables {names}.")
 
 

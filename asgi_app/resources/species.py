@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from starlette.requests import Request
 
-from asgi_app.errors import FieldError, NotFound
+from asgi_app.errors import FieldError
 from asgi_app.http.context import database_of, deadline_of, queries_of
 from asgi_app.http.paths import location, path_segment
 from asgi_app.http.requests import LONGEST_KEY, json_body, key_fits, path_key
@@ -51,16 +51,6 @@ def _text_errors(animal: AnimalFields) -> Iterator[FieldError]:
 
 
 animal_fields = BodyDecoder(AnimalFields, _text_errors)
-
-
-async def get_animal(request: Request) -> JsonResponse:
-    """Answer GET /animal/{genus}/{species} with the animal, or 404."""
-    values = (path_key(request, "genus"), path_key(request, "species"))
-    statement = queries_of(request, ANIMALS).row
-    result = await database_of(request).execute(statement, values, deadline=deadline_of(request))
-    if not result.row_count:
-        raise NotFound("Animal not found")
-    return json_response(result.json_rows())
 
 
 async def write_animal(request: Request) -> JsonResponse:

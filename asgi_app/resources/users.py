@@ -11,7 +11,6 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from asgi_app.driver.codec import timestamp_text
@@ -22,19 +21,20 @@ from asgi_app.http.context import (
     page_tokens_of,
     queries_of,
     row_sizes_of,
-    service_of,
     settings_of,
 )
-from asgi_app.http.headers import NO_STORE, next_page
+from asgi_app.http.headers import next_page
 from asgi_app.http.page_tokens import PagePosition
 from asgi_app.http.paths import location
 from asgi_app.http.requests import json_body, path_uuid
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.http.validation import ArrayDecoder, BodyDecoder, QueryValues, nul_errors
 from asgi_app.paging import Gathered, gather
+from asgi_app.resources.table.reading import read_row_of, served_of
 from asgi_app.stream import RowStream, stream_rows
-from asgi_app.tables.builtin import USERS
+from asgi_app.tables.builtin import USER_RESOURCE, USERS
 from asgi_app.tables.cql import Queries, Statement
+from asgi_app.tables.encoding import Encoded
 
 MAX_BATCH_USERS = 100
 
@@ -122,11 +122,6 @@ async def create_user(request: Request) -> JsonResponse:
     return json_response(user.body(), 201, headers)
 
 
-async def get_user(request: Request) -> JsonResponse:
-    """Answer GET /users/{user_id} with the user, or 404."""
-    return await _read_back(request, path_uuid(request, "user_id"))
-
-
 async def replace_user(request: Request) -> JsonResponse:
     """Answer PUT /users/{user_id}: replace all fields of an existing user, or 404."""
     user_id = path_uuid(request, "user_id")
@@ -140,17 +135,6 @@ async def change_user(request: Request) -> JsonResponse:
     changes = user_changes.decode(await json_body(request))
     sent = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not UNSET}
     return await _update(request, user_id, sent)
-
-
-async def delete_user(request: Request) -> Response:
-    """Answer DELETE /users/{user_id} with 204, whether or not the user existed.
-
-    The statement is conditional although the answer is the same either way. A plain DELETE would carry the time of this
-    machine's clock; if that lies before the timestamp of an earlier PUT (its Paxos ballot), the row would stay.
-    """
-    values = (path_uuid(request, "user_id"),)
-    await database_of(request).execute(_queries(request).delete_if_exists, values, deadline=deadline_of(request))
-    return Response(status_code=204, headers=NO_STORE)
 
 
 async def create_users(request: Request) -> JsonResponse:
@@ -247,22 +231,12 @@ async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) 
     if not result.applied:
         raise NotFound("User not found")
     try:
-        return await _read_back(request, user_id)
+        return await read_row_of(served_of(request, USER_RESOURCE.name), request, (Encoded(user_id.bytes),))
     except NotFound:
         raise
     except ServiceError as error:
         error.outcome = "applied"  # the write succeeded, only reading the row back failed
         raise
-
-
-async def _read_back(request: Request, user_id: uuid.UUID) -> JsonResponse:
-    """Answer with the user as Cassandra has it now. Raises NotFound if there is none."""
-    service = service_of(request.scope)
-    statement = service.queries[USERS.name].row
-    result = await service.database.execute(statement, (user_id,), deadline=deadline_of(request))
-    if not result.row_count:
-        raise NotFound("User not found")
-    return JsonResponse(result.json_rows(), 200, None)
 
 
 async def _gather(

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import msgspec
 
-from asgi_app.tables.table import CQLType, Index, Table
+from asgi_app.tables.resource import Resource
+from asgi_app.tables.table import CQLType, Index
 
 
 class User(msgspec.Struct):
@@ -41,8 +42,21 @@ class Plant(msgspec.Struct):
     sightings: int | None
 
 
-USERS = Table.from_struct(User, "users", partition_key=("id",))
-ANIMALS = Table.from_struct(Animal, "animals", partition_key=("genus",), clustering_columns=("species",))
-PLANTS = Table.from_struct(Plant, "plants", partition_key=("genus",), clustering_columns=("species",))
+USER_RESOURCE = Resource(
+    User,
+    "users",
+    partition_key=("id",),
+    generated={"id": uuid.uuid4},
+    read_only=("created_at", "updated_at"),
+    allow_filtering=("age",),
+    writes="conditional",
+    batch="logged",
+)
+ANIMAL_RESOURCE = Resource(Animal, "animals", partition_key=("genus",), clustering=("species",))
+PLANT_RESOURCE = Resource(Plant, "plants", partition_key=("genus",), clustering=("species",), writes="none")
+
+RESOURCES = (USER_RESOURCE, ANIMAL_RESOURCE, PLANT_RESOURCE)
+
+USERS, ANIMALS, PLANTS = (resource.table for resource in RESOURCES)
 
 TABLES = (USERS, ANIMALS, PLANTS)

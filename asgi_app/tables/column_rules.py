@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from types import NoneType
-from typing import Annotated, Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 
@@ -50,11 +50,16 @@ def _column_names(declared: Declared) -> Iterator[str]:
 def _column_types(declared: Declared) -> Iterator[str]:
     """Yield the columns whose type Cassandra does not take anywhere."""
     for column, cql_type in declared.types.items():
-        for part in parts(cql_type):
-            yield from (f"{column}: {problem}" for problem in _type_problems(part))
+        yield from (f"{column}: {problem}" for problem in type_problems(cql_type))
 
 
-def _type_problems(cql_type: CqlType) -> Iterator[str]:
+def type_problems(cql_type: CqlType) -> Iterator[str]:
+    """Yield why no column can have this type."""
+    for part in parts(cql_type):
+        yield from _problems_of_one(part)
+
+
+def _problems_of_one(cql_type: CqlType) -> Iterator[str]:
     """Yield why no column can have this type, not looking at the types within it."""
     inside = types_inside(cql_type)
     if COUNTER in inside:
@@ -101,7 +106,8 @@ def _is_optional(hint: Any) -> bool:
     """Return whether an annotation allows None or a missing field."""
     if get_origin(hint) is Annotated:
         return _is_optional(get_args(hint)[0])
-    return any(member in (NoneType, msgspec.UnsetType) for member in get_args(hint)) and get_origin(hint) is not tuple
+    in_union = get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
+    return any(member in (NoneType, msgspec.UnsetType) for member in in_union)
 
 
 def _orders_durations(cql_type: CqlType) -> bool:

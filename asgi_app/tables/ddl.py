@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from asgi_app.tables.cql import Queries, Statement, create_keyspace, create_types
@@ -37,10 +37,8 @@ def schema_statements(
     """
     everything = [*tables, *declared]
     indexed = everything if indexes else declared
-    return [
-        *_statements_before_indexes(keyspace, everything, replication),
-        *(ddl for table in indexed for ddl in _queries(keyspace, table).create_indexes()),
-    ]
+    index_ddl = [ddl for table in indexed for ddl in _queries(keyspace, table).create_indexes()]
+    return _once([*_statements_before_indexes(keyspace, everything, replication), *index_ddl])
 
 
 def create_schema(
@@ -57,14 +55,19 @@ def create_schema(
     Raises SchemaMismatchError at the end if a table of `declared` exists with other columns: its indexes are then not
     created. Raises the driver's errors.
     """
-    for statement in _statements_before_indexes(keyspace, [*tables, *declared], replication):
+    for statement in _once(_statements_before_indexes(keyspace, [*tables, *declared], replication)):
         session.execute(statement, timeout=DDL_TIMEOUT)
-    unfit = {table.name: names for table in declared if (names := _differences(session, keyspace, table))}
-    for table in [*(tables if indexes else ()), *(table for table in declared if table.name not in unfit)]:
-        for statement in _queries(keyspace, table).create_indexes():
-            session.execute(statement, timeout=DDL_TIMEOUT)
+    unfit = {table: names for table in declared if (names := _differences(session, keyspace, table))}
+    indexed = [*(tables if indexes else ()), *(table for table in declared if table not in unfit)]
+    for statement in _once(ddl for table in indexed for ddl in _queries(keyspace, table).create_indexes()):
+        session.execute(statement, timeout=DDL_TIMEOUT)
     if unfit:
-        raise SchemaMismatchError(" ".join(map(_mismatch, unfit.items())))
+        raise SchemaMismatchError(" ".join(_mismatch(table.name, names) for table, names in unfit.items()))
+
+
+def _once(statements: Iterable[str]) -> list[str]:
+    """Return the statements without repetitions: several resources may have one table."""
+    return list(dict.fromkeys(statements))
 
 
 def _statements_before_indexes(keyspace: str, tables: Sequence[Table], replication: str | None) -> list[str]:
@@ -91,11 +94,11 @@ def _differences(session: Any, keyspace: str, table: Table) -> tuple[str, ...]:
 
 
 def _rows(session: Any, statement: Statement, keyspace: str) -> list[dict[str, Any]]:
-    return [row._asdict() for row in session.execute(session.prepare(statement.cql), (keyspace,))]
+    result = session.execute(session.prepare(statement.cql), (keyspace,))
+    return [dict(zip(result.column_names, row, strict=True)) for row in result]
 
 
-def _mismatch(unfit: tuple[str, tuple[str, ...]]) -> str:
-    table, columns = unfit
+def _mismatch(table: str, columns: tuple[str, ...]) -> str:
     return (
         f"The table {table} exists, but not as declared: see {', '.join(columns)}. Existing tables are not altered; "
         "alter this one yourself, or change the declaration."

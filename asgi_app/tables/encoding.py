@@ -9,10 +9,9 @@ length. The binary forms follow section 6 of Cassandra's `native_protocol_v5.spe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from itertools import chain
 from struct import Struct
 from typing import Any, NoReturn
 
@@ -28,7 +27,7 @@ from asgi_app.tables.native_encoding import (
     vint,
     wrong,
 )
-from asgi_app.tables.types import CqlType, ListOf, MapOf, Native, SetOf, TupleOf, UserType, VectorOf
+from asgi_app.tables.types import CqlType, ListOf, MapOf, Native, SetOf, TupleOf, UserType, VectorOf, types_inside
 from asgi_app.tables.wrong_value import MOST_ERRORS
 from asgi_app.tables.wrong_value import WrongValue as WrongValue
 
@@ -78,7 +77,7 @@ def encoder_of(cql_type: CqlType) -> Encoder:
         case TupleOf(elements):
             return Encoder(cql_type, _tuple(tuple(map(encoder_of, elements))), _decoded)
         case UserType(_, fields):
-            return Encoder(cql_type, _user_type({name: encoder_of(field) for name, field in fields}), _decoded)
+            return Encoder(cql_type, _user_type([(name, encoder_of(field)) for name, field in fields]), _decoded)
         case VectorOf(element, size):
             return _vector_encoder(cql_type, encoder_of(element), size)
         case _:
@@ -93,19 +92,25 @@ def encoded_list(values: Sequence[bytes]) -> Encoded:
 # --- JSON
 
 
-def decode_json(body: bytes) -> Any:
+def decode_json(body: bytes, *, exact: bool = True) -> Any:
     """Decode JSON. Numbers that are not integers become `Decimal`, with all their digits.
 
-    A number that no CQL type can hold becomes `Decimal("NaN")`, so that its error has its place in the body. Raises
-    msgspec.DecodeError if `body` is not JSON, RecursionError if it nests too deep.
+    If not `exact`, they become `float`, ten times faster: enough for all types but those for which `has_decimals` is
+    true. A number that no CQL type can hold becomes `Decimal("NaN")`, so that its error has its place in the body.
+    Raises msgspec.DecodeError if `body` is not JSON, RecursionError if it nests too deep.
     """
     try:
-        return _decoder.decode(body)
-    except msgspec.ValidationError:  # an integer of more digits than Python converts
-        return _decode_long_integers(body)
+        return _exact_decoder.decode(body) if exact else _decoder.decode(body)
+    except msgspec.ValidationError:  # a number that Python or a float cannot hold
+        return _decode_long_numbers(body)
 
 
-def _decode_long_integers(body: bytes) -> Any:
+def has_decimals(cql_type: CqlType) -> bool:
+    """Return whether values of the type hold decimals, whose encoding needs every digit of a number."""
+    return cql_type == Native("decimal") or any(map(has_decimals, types_inside(cql_type)))
+
+
+def _decode_long_numbers(body: bytes) -> Any:
     try:
         return json.loads(body, parse_float=_exact, parse_int=_short_integer, parse_constant=_no_number)
     except ValueError as error:
@@ -127,7 +132,8 @@ def _short_integer(digits: str) -> int | Decimal:
     return int(Decimal(digits)) if len(digits.lstrip("-")) <= MOST_DIGITS else Decimal("NaN")
 
 
-_decoder = msgspec.json.Decoder(Any, float_hook=_exact)
+_decoder = msgspec.json.Decoder(Any)
+_exact_decoder = msgspec.json.Decoder(Any, float_hook=_exact)
 
 
 def _decoded(text: str) -> Any:
@@ -158,8 +164,34 @@ def _counted(count: int, parts: Iterable[bytes]) -> bytes:
     return _length(count) + b"".join([_framed(part) for part in parts])
 
 
-def _framed(part: bytes | None) -> bytes:
-    return _NULL if part is None else _length(len(part)) + part
+def _framed(part: bytes) -> bytes:
+    return _length(len(part)) + part
+
+
+class _Errors:
+    """Collects the errors of a value's members, and raises them together: at once if they are many."""
+
+    def __init__(self) -> None:
+        self._found: list[FieldError] = []
+
+    def add(self, token: str | int, value: Any, error: WrongValue) -> None:
+        """Add the errors of the member `value`, which may not be null, at its token of a JSON pointer."""
+        if value is None:
+            self.add_message(token, "must not be null")
+            return
+        for inner in error.errors:
+            self.add_message(f"{token}{inner.field}", inner.message)
+
+    def add_message(self, token: str | int, message: str) -> None:
+        """Add one error."""
+        self._found.append(FieldError(f"/{token}", message))
+        if len(self._found) == MOST_ERRORS:
+            self.check()
+
+    def check(self) -> None:
+        """Raise WrongValue if there are errors."""
+        if self._found:
+            raise WrongValue.of(self._found)
 
 
 def _list(element: Encoder) -> _Write:
@@ -178,30 +210,14 @@ def _array(value: Any) -> list[Any]:
 
 def _elements(write: _Write, values: Sequence[Any]) -> list[bytes]:
     """Return the encoded elements of an array. Raises WrongValue with the errors of all of them."""
-    try:
-        return list(map(write, values))
-    except WrongValue:
-        raise _together(_errors_at(index, write, value) for index, value in enumerate(values)) from None
-
-
-def _errors_at(token: str | int, write: _Write, value: Any) -> Sequence[FieldError]:
-    """Return the errors of a member that may not be null, with the member's token in front of their pointers."""
-    if value is None:
-        return (FieldError(f"/{token}", "must not be null"),)
-    try:
-        write(value)
-    except WrongValue as error:
-        return [FieldError(f"/{token}{inner.field}", inner.message) for inner in error.errors]
-    return ()
-
-
-def _together(errors: Iterable[Sequence[FieldError]]) -> WrongValue:
-    found: list[FieldError] = []
-    for some in errors:
-        found += some
-        if len(found) >= MOST_ERRORS:
-            break
-    return WrongValue.of(found)
+    encoded, errors = [], _Errors()
+    for index, value in enumerate(values):
+        try:
+            encoded.append(write(value))
+        except WrongValue as error:
+            errors.add(index, value, error)
+    errors.check()
+    return encoded
 
 
 def _tuple(elements: tuple[Encoder, ...]) -> _Write:
@@ -210,45 +226,38 @@ def _tuple(elements: tuple[Encoder, ...]) -> _Write:
     def write(value: Any) -> bytes:
         if not isinstance(value, list) or len(value) != len(elements):
             raise wrong(message)
-        return _fields(elements, value, range(len(elements)))
+        errors = _Errors()
+        encoded = _fields(zip(range(len(elements)), elements, value, strict=True), errors)
+        errors.check()
+        return encoded
 
     return write
 
 
-def _fields(encoders: Iterable[Encoder], values: Sequence[Any], tokens: Iterable[str | int]) -> bytes:
-    """Return the encoding of fields, one after another, each of which may be null."""
-    try:
-        return b"".join([_framed(encoder.from_json(value)) for encoder, value in zip(encoders, values, strict=True)])
-    except WrongValue:
-        members = zip(tokens, encoders, values, strict=True)
-        raise _together(
-            _errors_at(token, encoder.write, value) for token, encoder, value in members if value is not None
-        ) from None
+def _fields(fields: Iterable[tuple[str | int, Encoder, Any]], errors: _Errors) -> bytes:
+    """Return the encoding of fields, one after another, each of which may be null. Adds to `errors`."""
+    parts: list[bytes] = []
+    for token, encoder, value in fields:
+        try:
+            parts.append(_NULL if value is None else _framed(encoder.write(value)))
+        except WrongValue as error:
+            errors.add(token, value, error)
+    return b"".join(parts)
 
 
-def _user_type(fields: Mapping[str, Encoder]) -> _Write:
-    encoders, tokens = tuple(fields.values()), tuple(map(pointer_token, fields))
+def _user_type(fields: Sequence[tuple[str, Encoder]]) -> _Write:
+    known = frozenset(name for name, _ in fields)
+    placed = [(name, pointer_token(name), encoder) for name, encoder in fields]
 
     def write(value: Any) -> bytes:
-        members = _members(value)
-        unknown = [FieldError(f"/{pointer_token(name)}", _UNKNOWN_FIELD) for name in members if name not in fields]
-        values = [members.get(name) for name in fields]
-        if not unknown:
-            return _fields(encoders, values, tokens)
-        raise _together([_errors_of(_fields, encoders, values, tokens), unknown])
+        members, errors = _members(value), _Errors()
+        encoded = _fields([(token, encoder, members.get(name)) for name, token, encoder in placed], errors)
+        for name in [name for name in members if name not in known]:
+            errors.add_message(pointer_token(name), "is not a field of this type")
+        errors.check()
+        return encoded
 
     return write
-
-
-_UNKNOWN_FIELD = "is not a field of this type"
-
-
-def _errors_of(write: Callable[..., bytes], *values: Any) -> Sequence[FieldError]:
-    try:
-        write(*values)
-    except WrongValue as error:
-        return error.errors
-    return ()
 
 
 def _members(value: Any) -> dict[str, Any]:
@@ -263,93 +272,81 @@ def pointer_token(name: str) -> str:
     return text.replace("~", "~0").replace("/", "~1")
 
 
-_EntryErrors = Callable[[_Write, _Write, str | int, Sequence[Any]], Sequence[FieldError]]
-
-
 def _object(key: Encoder, value: Encoder) -> _Write:
     """Return the encoder of a map whose keys are plain: an object, whose names are the texts of the keys."""
     identity = decimal_identity if key.cql_type == Native("decimal") else _itself
 
-    def write_name(name: Any) -> bytes:
-        return key.write(key.value_of_text(name))
-
     def write(given: Any) -> bytes:
-        members = _members(given)
-        tokens = list(map(pointer_token, members))
-        entries = _entries(write_name, value.write, list(members.items()), tokens, _errors_of_member)
-        return _map(entries, identity, tokens)
+        entries, errors = _Entries(identity), _Errors()
+        for name, member in _members(given).items():
+            try:
+                encoded_key = key.write(key.value_of_text(name))
+            except WrongValue as error:
+                errors.add_message(pointer_token(name), f"has a wrong name: it {error.message}")
+                continue
+            try:
+                entries.add(encoded_key, value.write(member))
+            except WrongValue as error:
+                errors.add(pointer_token(name), member, error)
+        errors.check()
+        return entries.encoded()
 
     return write
 
 
 def _pairs(key: Encoder, value: Encoder) -> _Write:
     """Return the encoder of a map whose keys contain other values: an array of pairs."""
+    both = (key.write, value.write)
 
     def write(given: Any) -> bytes:
-        pairs = _checked(_array(given))
-        entries = _entries(key.write, value.write, pairs, range(len(pairs)), _errors_of_pair)
-        return _map(entries, _itself, range(len(pairs)))
+        entries, errors = _Entries(_itself), _Errors()
+        for index, pair in enumerate(_array(given)):
+            try:
+                entries.add(*_pair(both, pair))
+            except WrongValue as error:
+                errors.add(index, "a pair", error)
+        errors.check()
+        return entries.encoded()
 
     return write
 
 
-def _checked(pairs: Sequence[Any]) -> Sequence[Any]:
-    wrong_ones = [index for index, pair in enumerate(pairs) if not isinstance(pair, list) or len(pair) != 2]
-    if wrong_ones:
-        raise WrongValue.of([FieldError(f"/{index}", "must be an array of a key and a value") for index in wrong_ones])
-    return pairs
-
-
-def _entries(
-    write_key: _Write,
-    write_value: _Write,
-    pairs: Sequence[Sequence[Any]],
-    tokens: Iterable[str | int],
-    errors_of_entry: _EntryErrors,
-) -> Sequence[tuple[bytes, bytes]]:
-    """Return the encoded keys and values of a map. Raises WrongValue with the errors of all entries."""
-    try:
-        return [(write_key(key), write_value(value)) for key, value in pairs]
-    except WrongValue:
-        members = zip(tokens, pairs, strict=True)
-        raise _together(errors_of_entry(write_key, write_value, *member) for member in members) from None
-
-
-def _errors_of_member(
-    write_name: _Write, write_value: _Write, token: str | int, member: Sequence[Any]
-) -> Sequence[FieldError]:
-    name, value = member
-    in_name = [FieldError(f"/{token}", f"has a wrong name: it {e.message}") for e in _errors_of(write_name, name)]
-    return in_name or _errors_at(token, write_value, value)
-
-
-def _errors_of_pair(
-    write_key: _Write, write_value: _Write, token: str | int, pair: Sequence[Any]
-) -> Sequence[FieldError]:
-    key, value = pair
-    return [*_errors_at(f"{token}/0", write_key, key), *_errors_at(f"{token}/1", write_value, value)]
+def _pair(both: tuple[_Write, _Write], pair: Any) -> list[bytes]:
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise wrong("must be an array of a key and a value")
+    encoded, errors = [], _Errors()
+    for index, (write, value) in enumerate(zip(both, pair, strict=True)):
+        try:
+            encoded.append(write(value))
+        except WrongValue as error:
+            errors.add(index, value, error)
+    errors.check()
+    return encoded
 
 
 def _itself(key: bytes) -> Hashable:
     return key
 
 
-def _map(
-    entries: Sequence[tuple[bytes, bytes]], identity: Callable[[bytes], Hashable], tokens: Iterable[str | int]
-) -> bytes:
-    """Return the encoding of a map. Raises WrongValue if Cassandra would merge two of its entries."""
-    repeated = list(_repeated([identity(key) for key, _ in entries], tokens))
-    if repeated:
-        raise WrongValue.of(repeated)
-    return _counted(len(entries), chain.from_iterable(entries))
+class _Entries:
+    """Collects the encoded entries of a map. Two with the same identity are an error: Cassandra would merge them."""
 
+    def __init__(self, identity: Callable[[bytes], Hashable]) -> None:
+        self._identity = identity
+        self._seen: set[Hashable] = set()
+        self._parts: list[bytes] = []
 
-def _repeated(keys: Sequence[Hashable], tokens: Iterable[str | int]) -> Iterator[FieldError]:
-    seen: set[Hashable] = set()
-    for key, token in zip(keys, tokens, strict=True):
-        if key in seen:
-            yield FieldError(f"/{token}", "has the same key as an earlier entry")
-        seen.add(key)
+    def add(self, key: bytes, value: bytes) -> None:
+        """Add an entry. Raises WrongValue if there is one with its key."""
+        identity = self._identity(key)
+        if identity in self._seen:
+            raise wrong("has the same key as an earlier entry")
+        self._seen.add(identity)
+        self._parts += (key, value)
+
+    def encoded(self) -> bytes:
+        """Return the encoding of the map."""
+        return _counted(len(self._seen), self._parts)
 
 
 def _vector_encoder(cql_type: VectorOf, element: Encoder, size: int) -> Encoder:

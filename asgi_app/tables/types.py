@@ -147,7 +147,7 @@ def is_known(cql_type: CqlType) -> bool:
 
 
 def types_inside(cql_type: CqlType) -> Sequence[CqlType]:
-    """Return the types of which this one is made directly: elements, keys and values, or fields."""
+    """Return the types of the elements, keys and values, or fields of a type, in order."""
     match cql_type:
         case ListOf(element) | SetOf(element) | VectorOf(element):
             return (element,)

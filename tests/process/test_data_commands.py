@@ -73,6 +73,33 @@ def test_dry_run_does_not_connect(tmp_path: Path) -> None:
     )
 
 
+DECLARATION = """
+import msgspec
+from asgi_app import Resource
+
+class Thing(msgspec.Struct):
+    id: int
+    {field}: str | None
+
+things = Resource(Thing, "things", partition_key=("id",))
+"""
+
+
+def test_schema_of_declared_resources(command: Commands, cql: Session, fresh_keyspace: str) -> None:
+    module = command.folder / "shop.py"
+    module.write_text(DECLARATION.format(field="name"))
+    shown = command.succeed("schema", "--resources", "shop:things")
+    assert shown == f"Keyspace {fresh_keyspace} has the tables users, animals, plants, things.\n"
+    assert count(cql, f"{fresh_keyspace}.things") == 0
+    module.write_text(DECLARATION.format(field="title"))
+    refused = command("schema", "--resources", "shop:things")
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "Error: The table things exists, but not as declared: see title. Existing tables are not altered; "
+        "alter this one yourself, or change the declaration.\n"
+    )
+
+
 def test_schema_without_keyspace(command: Commands, cql: Session, fresh_keyspace: str) -> None:
     refused = command("schema", "--no-keyspace")
     assert refused.returncode == 1

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from cassandra.cluster import Session
 from helpers.cassandra import own_keyspace
+from helpers.schema_rows import rows_of
 
-from asgi_app.tables import live_schema
 from asgi_app.tables.builtin import ANIMALS, PLANTS, USERS
 from asgi_app.tables.live_schema import LiveSchema, SchemaRows, differences, read_schema, read_user_types
 from asgi_app.tables.table import CQLType, Index, Table
@@ -41,24 +41,6 @@ SCHEMA = (
     "CREATE TABLE {keyspace}.dense (a int, b int, PRIMARY KEY (a, b)) WITH COMPACT STORAGE",
     "CREATE TABLE {keyspace}.thin (a int PRIMARY KEY, b int, c text) WITH COMPACT STORAGE",
 )
-
-
-def rows_of(session: Session, keyspace: str) -> SchemaRows:
-    """Return the rows that the module's statements select."""
-
-    def rows(statement: Any) -> list[dict[str, Any]]:
-        prepared = session.prepare(statement.cql)
-        return [row._asdict() for row in session.execute(prepared, (keyspace,))]
-
-    return SchemaRows(
-        tables=rows(live_schema.TABLES),
-        views=rows(live_schema.VIEWS),
-        columns=rows(live_schema.COLUMNS),
-        indexes=rows(live_schema.INDEXES),
-        types=rows(live_schema.TYPES),
-        virtual_tables=rows(live_schema.VIRTUAL_TABLES),
-        virtual_columns=rows(live_schema.VIRTUAL_COLUMNS),
-    )
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ from asgi_app.tables.resource import Resource
 CONSISTENCY = "Cassandra-Consistency"
 TTL = "Cassandra-TTL"
 
+_RAW_CONSISTENCY = b"cassandra-consistency"
+
 _digits = re.compile(r"[0-9]{1,10}", re.ASCII)
 _entity_tag = re.compile(r'"([\x21\x23-\x7e]*)"')  # strong, as RFC 9110 section 8.8.3 has it
 
@@ -40,9 +42,12 @@ class Conditions:
 
 def asked_consistency(resource: Resource, request: Request) -> str | None:
     """Return the level of Cassandra-Consistency, None without one. Raises InvalidHeader if it is not allowed."""
-    sent = list_field(request, CONSISTENCY)
-    if sent is None:
+    for name, _ in request.scope["headers"]:  # nearly every request is without it
+        if name == _RAW_CONSISTENCY:
+            break
+    else:
         return None
+    sent = list_field(request, CONSISTENCY) or ""
     level = sent.strip().upper()
     if level in resource.consistency:
         return level

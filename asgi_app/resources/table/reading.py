@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import anyio
@@ -18,7 +19,6 @@ from asgi_app.http.paths import encoded_path
 from asgi_app.http.requests import json_body
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.paging import Gathered, gather
-from asgi_app.resources.table.headers import CONSISTENCY as CONSISTENCY_FIELD
 from asgi_app.resources.table.headers import asked_consistency, etag_of
 from asgi_app.resources.table.served import ServedResource, key_of_path
 from asgi_app.stream import RowStream, stream_rows
@@ -43,8 +43,14 @@ class TableReads:
 
     async def row(self, request: Request) -> JsonResponse:
         """Answer GET of a full key: the row, or 404."""
-        served = served_of(request, self._name)
-        return await read_row(served, request, key_of_path(served, request))
+        service = service_of(request.scope)
+        served: ServedResource = service.resources[self._name]
+        if self._name in service.catalog.unfit:
+            await live_table(served, request)
+        key = key_of_path(served, request)
+        if served.resource.bound:
+            key = tuple(served.full_key(request, key).values())
+        return await read_row_of(served, request, key)
 
     async def row_by_query(self, request: Request) -> JsonResponse:
         """Answer GET /-/row: the row of the key in the query, or 404."""
@@ -178,7 +184,7 @@ async def live_table(served: ServedResource, request: Request) -> Table:
 async def read_row(served: ServedResource, request: Request, key: Sequence[Encoded]) -> JsonResponse:
     """Return the response with the row of a key, given by its open columns. Raises NotFound if there is none."""
     service = service_of(request.scope)
-    if not service.catalog.is_sound(served.name):
+    if served.name in service.catalog.unfit:
         await live_table(served, request)
     values = key if not served.resource.bound else tuple(served.full_key(request, key).values())
     return await read_row_of(served, request, values)
@@ -186,13 +192,15 @@ async def read_row(served: ServedResource, request: Request, key: Sequence[Encod
 
 async def read_row_of(served: ServedResource, request: Request, key: Sequence[Encoded]) -> JsonResponse:
     """Return the response with the row of a full key. Raises NotFound if there is none."""
-    resource, statement = served.resource, served.row
-    if resource.consistency or CONSISTENCY_FIELD in request.headers:
-        statement = served.select(statement, asked_consistency(resource, request))
+    statement = served.row
+    consistency = asked_consistency(served.resource, request)
+    if consistency is not None:
+        statement = replace(statement, consistency=consistency)
     result = await service_of(request.scope).database.execute(statement, key, deadline=deadline_of(request))
     if not result.row_count:
-        raise NotFound("There is no row with this key.")
-    return JsonResponse(result.json_rows(), 200, etag_of(resource, result))
+        raise NotFound(served.not_found)
+    headers = None if served.resource.version is None else etag_of(served.resource, result)
+    return JsonResponse(result.json_rows(), 200, headers)
 
 
 def key_of_query(served: ServedResource, request: Request) -> tuple[Encoded, ...]:
@@ -206,7 +214,7 @@ def key_of_query(served: ServedResource, request: Request) -> tuple[Encoded, ...
     ]
     if missing or unknown:
         raise InvalidInput(errors=(*missing, *unknown))
-    return served.key_from_texts(served.open_key, [parameters[name] for name in served.open_key], "query")
+    return served.key_of_texts(served.open_key, parameters, "query")
 
 
 def pages_body(rows: bytes, token: str | None) -> bytes:

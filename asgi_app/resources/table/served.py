@@ -45,6 +45,9 @@ class ServedResource:
         self.visible = tuple(name for name in table.column_names if name not in unseen)
         self.encoders: Mapping[str, Encoder] = {column.name: encoder_of(column.type) for column in table.columns}
         self.writes = WriteStatements(self.keyspace, resource)
+        self.not_found = f"{resource.struct.__name__} not found"
+        """The message for a key without a row."""
+        self._open_encoders = tuple(self.encoders[name] for name in self.open_key)
 
     @cached_property
     def row(self) -> Statement:
@@ -120,15 +123,18 @@ class ServedResource:
         """Return new values of the columns that the server makes."""
         return {name: self._encoded(name, function()) for name, function in self.resource.generated.items()}
 
-    def key_from_texts(self, columns: Sequence[str], texts: Sequence[str], place: str = "path") -> tuple[Encoded, ...]:
-        """Decode key values from an address. Raises InvalidInput that names each wrong one: `path.day`."""
+    def key_of_texts(self, names: Sequence[str], texts: Mapping[str, str], place: str) -> tuple[Encoded, ...]:
+        """Decode the first values of the open key: the `texts` of these names.
+
+        Raises InvalidInput that names each wrong one: `path.day`.
+        """
         errors: list[FieldError] = []
         key: list[Encoded] = []
-        for column, text in zip(columns, texts, strict=False):
+        for encoder, name in zip(self._open_encoders, names, strict=False):
             try:
-                key.append(self.encoders[column].from_text(text))
+                key.append(encoder.from_text(texts[name]))
             except WrongValue as error:
-                errors.append(FieldError(f"{place}.{column}", error.message))
+                errors.append(FieldError(f"{place}.{name}", error.message))
         if errors:
             raise InvalidInput(errors=tuple(errors))
         return tuple(key)
@@ -164,12 +170,6 @@ class ServedResource:
         """Return a cell as answers have it."""
         return None if cell is None else self.codecs[column].cell(cell)
 
-    def select(self, statement: Statement, consistency: str | None) -> Statement:
-        """Return the statement at the consistency that a client asked for."""
-        if consistency is None:
-            return statement
-        return Statement(statement.cql, statement.idempotent, statement.writes, statement.table, consistency)
-
     def _encoded(self, column: str, value: Any) -> Encoded:
         """Encode a value that the application made. Raises TypeError if it is no value of the column: that is a bug."""
         try:
@@ -183,7 +183,8 @@ class ServedResource:
 
 def key_of_path(served: ServedResource, request: Request) -> tuple[Encoded, ...]:
     """Return the key values that the path has, in the order of the key. Raises InvalidInput, or NotFound for a verb."""
-    texts: list[str] = list(request.scope["path_params"].values())[-len(served.open_key) :]
-    if texts and texts[0] == VERBS:
+    names: list[str] = request.scope["route"].names
+    texts: Mapping[str, str] = request.scope["path_params"]  # also those of an application that mounts this one
+    if names and texts[names[0]] == VERBS:
         raise NotFound(f"There is no such verb. The row with the key '{VERBS}' is at /{served.resource.segment}/-/row.")
-    return served.key_from_texts(served.open_key, texts)
+    return served.key_of_texts(names, texts, "path")

@@ -72,6 +72,7 @@ class TableWrites:
         self._name = resource.name
         self._is_conditional = resource.writes == "conditional"
         self.creates = resource.writes != "none" and not resource.table.is_counter
+        self.delete = _bind(self._delete, key_of_path)
         self.of_path = tuple(self._of_key(key_of_path))
         self.of_query = tuple(self._of_key(key_of_query))
 

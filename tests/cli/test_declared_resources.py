@@ -1,0 +1,91 @@
+"""The option `--resources module:name` of the command `schema`, without a node."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from asgi_app.cli import main
+
+DECLARATIONS = """
+import msgspec
+from asgi_app import Resource
+
+class Thing(msgspec.Struct):
+    id: int
+    name: str | None
+
+one = Resource(Thing, "things", partition_key=("id",))
+several = [one, Resource(Thing, "others", partition_key=("id",), keyspace="shop")]
+wrong = (Resource(Thing, "things", partition_key=("ident",), hidden=("nmae",)),)
+nothing = []
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module in the working directory, of a name that no other test has imported."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["/"])
+    name = f"declared_{uuid.uuid4().hex}"
+    (tmp_path / f"{name}.py").write_text(DECLARATIONS)
+    return name
+
+
+def dry_run(reference: str) -> Result:
+    return CliRunner().invoke(main, ["schema", "--dry-run", "--resources", reference])
+
+
+def test_tables_of_resources_come_beside_the_built_in_ones(module: str) -> None:
+    built_in = CliRunner().invoke(main, ["schema", "--dry-run"]).output.splitlines()
+    shown = dry_run(f"{module}:one").output.splitlines()
+    assert shown[:-1] == built_in
+    assert shown[-1] == (
+        'CREATE TABLE IF NOT EXISTS "test_keyspace"."things" ("id" int, "name" text, PRIMARY KEY (("id")));'
+    )
+
+
+def test_resources_may_be_in_several_keyspaces(module: str) -> None:
+    shown = dry_run(f"{module}:several").output
+    assert 'CREATE KEYSPACE IF NOT EXISTS "shop" ' in shown
+    assert 'CREATE TABLE IF NOT EXISTS "test_keyspace"."things" ' in shown
+    assert 'CREATE TABLE IF NOT EXISTS "shop"."others" ' in shown
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("{}", "must be module:name, such as shop.tables:resources, not"),
+        (":one", "must be module:name"),
+        ("{}:absent", "has no absent."),
+        ("{}:nothing", "must be a Resource, or a list or tuple of them."),
+        ("{}:Thing", "must be a Resource, or a list or tuple of them."),
+        ("{}_absent:one", "there is no module"),
+        ("{}.absent:one", "there is no module"),
+    ],
+)
+def test_wrong_reference_is_refused(module: str, reference: str, message: str) -> None:
+    ended = dry_run(reference.format(module))
+    assert ended.exit_code == 2
+    assert "--resources" in ended.stderr
+    assert message in ended.stderr
+
+
+def test_every_mistake_of_the_declarations_is_shown(module: str) -> None:
+    ended = dry_run(f"{module}:wrong")
+    assert ended.exit_code == 2
+    assert "things: partition_key names ident, but Thing has no such field.\n" in ended.stderr
+    assert "things: hidden names nmae, but Thing has no such field.\n" in ended.stderr
+
+
+@pytest.mark.parametrize("code", ["import nowhere_at_all", "raise ValueError('broken')", "None.nothing"])
+def test_error_of_the_module_itself_is_not_hidden(module: str, tmp_path: Path, code: str) -> None:
+    (tmp_path / f"{module}.py").write_text(code)
+    ended = dry_run(f"{module}:one")
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith("Error: ")
+    for word in ("nowhere_at_all", "broken", "nothing"):
+        assert (word in ended.stderr) == (word in code)
