@@ -1,7 +1,7 @@
 """The command: `python -m benchmarks [SCENARIO …] [--quick] [--node HOST:PORT] [--rounds N] [--seconds N]`.
 
-`python -m benchmarks report FOLDER` writes summary, report and plot of an earlier run again, and `publish FOLDER` puts
-them into docs/benchmarks and README.md.
+`python -m benchmarks report FOLDER` writes summary, report and plot of an earlier run again. `publish FOLDER` puts them
+into docs/benchmarks and README.md.
 """
 
 from __future__ import annotations
@@ -16,16 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType, MappingProxyType
 
-from asgi_app.local_node import LocalNodeError
 from asgi_app.settings import ContactPoint
 from benchmarks.contenders import CONTENDERS
-from benchmarks.environments import description, prepare
-from benchmarks.failure import ContenderFailed
+from benchmarks.environments import description
 from benchmarks.machine import describe
 from benchmarks.report import REPORT, draw_environment, publish, render
 from benchmarks.rows import Run, UnusableRun, save
 from benchmarks.scenarios import QUICK, SCENARIOS, Effort
-from benchmarks.site import parse_node, prepared_ground
+from benchmarks.site import FAILURES, parse_node, prepared_ground
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -33,11 +31,11 @@ _WITH_A_FOLDER: Mapping[str, Callable[[Path], None]] = MappingProxyType({"report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return 0 whatever the figures are, and 1 where something cannot run or answers wrongly."""
+    """Run a command. Return 0 whatever the figures are, and 1 if something cannot run or answers wrongly."""
     signal.signal(signal.SIGTERM, leave)
     try:
         _run_command(list(sys.argv[1:] if arguments is None else arguments))
-    except (ContenderFailed, LocalNodeError, UnusableRun) as error:
+    except (*FAILURES, UnusableRun) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -63,14 +61,14 @@ def _run_command(arguments: list[str]) -> None:
 def run(node: ContactPoint | None, names: Sequence[str], effort: Effort) -> Path:
     """Measure the scenarios, and return the folder with the results.
 
-    Raises ContenderFailed and LocalNodeError; the rows of the scenarios before the failure are kept.
+    Raises `FAILURES`; the rows of the scenarios before the failure are kept.
     """
     draw_environment()
-    prepare(CONTENDERS)
+    contenders = {each.name: description(each) for each in CONTENDERS}
     at = datetime.now(UTC)
     folder = RESULTS / f"{at:%Y%m%dT%H%M%SZ}"
     with prepared_ground(node) as ground:
-        found = Run(at, effort.quick, describe(ground), {each.name: description(each) for each in CONTENDERS}, {}, [])
+        found = Run(at, effort.quick, describe(ground), contenders, {}, [])
         for name in names:
             began = time.monotonic()
             found.rows.extend(SCENARIOS[name](ground, effort))
@@ -99,21 +97,21 @@ def at_least_one(text: str) -> int:
 
 
 def leave(number: int, frame: FrameType | None) -> None:
-    """Exit on SIGTERM as on Ctrl-C, through every clean-up."""
+    """Exit on SIGTERM as on Ctrl-C, so that every clean-up runs."""
     raise SystemExit(128 + number)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measures the service and its alternatives.",
+        description="Measure the service and its alternatives.",
         epilog="`report FOLDER` writes the report of an earlier run again, `publish FOLDER` puts it into the docs.",
     )
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"only these, of {', '.join(SCENARIOS)}")
     parser.add_argument("--quick", action="store_true", help="under three minutes, for a first look")
-    parser.add_argument("--node", type=parse_node, metavar="HOST:PORT", help="a running Cassandra; else one is booted")
-    parser.add_argument("--rounds", type=at_least_one, metavar="N", help="how often each figure is taken")
-    parser.add_argument("--seconds", type=at_least_one, metavar="N", help="how long each load takes")
+    parser.add_argument("--node", type=parse_node, metavar="HOST:PORT", help="a running Cassandra; else one is started")
+    parser.add_argument("--rounds", type=at_least_one, metavar="N", help="how often each figure is measured")
+    parser.add_argument("--seconds", type=at_least_one, metavar="N", help="how long each load runs")
     return parser
 
 

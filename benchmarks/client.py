@@ -1,9 +1,9 @@
 """A load client: `python -m benchmarks.client PORT ASKS CONNECTIONS SECONDS [RATE]`.
 
-ASKS is a file of lines `METHOD PATH BODY`, which are sent in turn and again. Without a rate each connection sends its
-next request when the last is answered (a closed loop). With one, requests fall due at that rate and go out on the next
-free connection; their time counts from when they fell due, so it has the wait for a connection too. Prints one line of
-JSON, a `Seen`.
+ASKS is a file of lines `METHOD PATH BODY`; the client sends them in turn, again and again. Without a rate each
+connection sends its next request when the last is answered (a closed loop). With a rate, requests fall due at that rate
+and go out on the next free connection. Their times count from when they fell due, so they include the wait for a
+connection. Prints one line of JSON, a `Seen`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import asyncio
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -25,7 +25,7 @@ from benchmarks import HOST
 
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"content-length:"
-_PATIENCE_SECONDS = 30.0  # slow is no failure; the service refuses or answers long before
+_PATIENCE_SECONDS = 30.0  # the service refuses or answers long before
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Tally:
-    """The seconds of each answer by kind; `failures` has connections too that were lost or never answered."""
+    """The seconds of each answer by kind. A connection that is lost or never answered counts as a failure, too."""
 
     accepted: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
@@ -58,10 +58,6 @@ class Tally:
         else:
             self.failures += 1
 
-    def lost(self) -> None:
-        """Count a connection that the server closed."""
-        self.failures += 1
-
     def seen(self) -> Seen:
         """Return counts and percentiles."""
         p50, p99 = percentiles_ms(self.accepted, 0.5, 0.99)
@@ -70,51 +66,67 @@ class Tally:
 
 
 def percentiles_ms(seconds: Sequence[float], *shares: float) -> list[float]:
-    """Return for each share the time in milliseconds below which so much of all times lies; zeros of none."""
+    """Return the time in milliseconds below which each share of all times lies; zeros if there are none."""
     ordered = sorted(seconds) or [0.0]
     return [1000 * ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in shares]
 
 
 class Connection(asyncio.Protocol):
-    """A keep-alive connection with one request at a time; it calls `free` with itself when it can send the next."""
+    """A keep-alive connection that sends one request at a time, each at the next of some times.
 
-    def __init__(self, tally: Tally, free: Callable[[Connection], None]) -> None:
+    `over` is done when no time is left, or when the server has closed the connection.
+    """
+
+    def __init__(self, tally: Tally, requests: Iterator[bytes]) -> None:
         self._tally = tally
-        self._free = free
-        self._received = b""
+        self._requests = requests
+        self._due: Iterator[float] = iter(())
         self._since = 0.0
-        self._transport: asyncio.Transport | None = None
+        self._received = b""
+        self.over = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own is not an instance of it
-        self._free(self)
 
-    def ask(self, request: bytes, since: float) -> None:
-        """Send a request; its time counts from `since`."""
-        assert self._transport is not None
-        self._since = since
-        self._transport.write(request)
+    def start(self, due: Iterator[float]) -> None:
+        """Send requests at these times, and at once if the time has passed."""
+        self._due = due
+        self._send_next()
 
     def data_received(self, data: bytes) -> None:
-        """Count the answer when it is whole."""
+        """Count the answer when it is whole, and send the next request."""
         self._received += data
         size = answer_size(self._received)
         if size is not None and len(self._received) >= size:
             answer, self._received = self._received, b""
             self._tally.add(answer, time.perf_counter() - self._since)
-            self._free(self)
+            self._send_next()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count it, unless `close` closed it."""
-        if self._transport is not None:
-            self._tally.lost()
+        """Count a connection that the server closed too early."""
+        if not self.over.done():
+            self._tally.failures += 1
+            self.over.set_result(None)
 
     def close(self) -> None:
-        """Close the connection."""
-        if self._transport is not None:
-            transport, self._transport = self._transport, None
-            transport.close()
+        """Close the connection, which is not counted."""
+        self.over.cancel()
+        self._transport.close()
+
+    def _send_next(self) -> None:
+        since = next(self._due, None)
+        if since is None:
+            self.over.set_result(None)
+            return
+        self._since = since
+        if (early := since - time.perf_counter()) > 0:
+            asyncio.get_running_loop().call_later(early, self._send)
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        self._transport.write(next(self._requests))
 
 
 def answer_size(received: bytes) -> int | None:
@@ -128,7 +140,7 @@ def answer_size(received: bytes) -> int | None:
 
 
 def requests_of(asks: Path, port: int) -> Iterator[bytes]:
-    """Return the requests of a file, in turn and again."""
+    """Return the requests of a file, in turn, again and again."""
     return itertools.cycle([_request(line, f"{HOST}:{port}".encode()) for line in asks.read_bytes().splitlines()])
 
 
@@ -138,63 +150,34 @@ def _request(line: bytes, host: bytes) -> bytes:
     return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b\r\n%b" % (method, path, host, about, body)
 
 
-async def closed_loop(port: int, requests: Iterator[bytes], connections: int, seconds: float) -> Tally:
-    """Let each connection send its next request as soon as the last is answered, for so long."""
+async def load(
+    port: int, requests: Iterator[bytes], connections: int, seconds: float, rate: float | None = None
+) -> Tally:
+    """Send requests in a closed loop for some seconds, or at a rate, and then await the answers that are missing."""
     tally = Tally()
-    until = float("inf")
-
-    def again(connection: Connection) -> None:
-        if (now := time.perf_counter()) < until:
-            connection.ask(next(requests), now)
-
+    connect = partial(asyncio.get_running_loop().create_connection, partial(Connection, tally, requests), HOST, port)
+    made = [(await connect())[1] for _ in range(connections)]
     began = time.perf_counter()
-    made = [await _connected(port, tally, again) for _ in range(connections)]
-    await asyncio.sleep(seconds)
-    until = time.perf_counter()
+    if rate is None:
+        due, patience = iter(time.perf_counter, None), 0.0
+    else:
+        due, patience = (began + number / rate for number in range(max(1, int(seconds * rate)))), _PATIENCE_SECONDS
     for connection in made:
-        connection.close()
-    tally.seconds = until - began
-    return tally
-
-
-async def open_loop(port: int, requests: Iterator[bytes], connections: int, seconds: float, rate: float) -> Tally:
-    """Send so many requests a second over so many connections, and wait some seconds until all are answered."""
-    tally = Tally()
-    free: asyncio.Queue[Connection] = asyncio.Queue()
-    made = [await _connected(port, tally, free.put_nowait) for _ in range(connections)]
-    unanswered = connections
-    began = time.perf_counter()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds + _PATIENCE_SECONDS):
-            for number in range(max(1, int(seconds * rate))):
-                due = began + number / rate
-                if (early := due - time.perf_counter()) > 0:
-                    await asyncio.sleep(early)
-                (await free.get()).ask(next(requests), due)
-            for _ in made:
-                await free.get()
-                unanswered -= 1
-    tally.failures += unanswered
+        connection.start(due)
+    await asyncio.wait([connection.over for connection in made], timeout=seconds + patience)
     tally.seconds = time.perf_counter() - began
+    tally.failures += sum(not connection.over.done() for connection in made) if rate else 0
     for connection in made:
         connection.close()
     return tally
-
-
-async def _connected(port: int, tally: Tally, free: Callable[[Connection], None]) -> Connection:
-    made = await asyncio.get_running_loop().create_connection(lambda: Connection(tally, free), HOST, port)
-    return made[1]
 
 
 def main() -> None:
     """Run as the command line says."""
-    port, connections, seconds = int(sys.argv[1]), int(sys.argv[3]), float(sys.argv[4])
-    requests = requests_of(Path(sys.argv[2]), port)
-    if len(sys.argv) > 5:
-        load = open_loop(port, requests, connections, seconds, float(sys.argv[5]))
-    else:
-        load = closed_loop(port, requests, connections, seconds)
-    print(msgspec.json.encode(uvloop.run(load).seen()).decode())
+    port, asks, connections, seconds, *rate = sys.argv[1:]
+    requests = requests_of(Path(asks), int(port))
+    tally = uvloop.run(load(int(port), requests, int(connections), float(seconds), *map(float, rate)))
+    print(msgspec.json.encode(tally.seen()).decode())
 
 
 if __name__ == "__main__":

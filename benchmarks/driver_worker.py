@@ -1,8 +1,8 @@
 """The driver without HTTP, in a process of its own: `python -m benchmarks.driver_worker WHAT ROWS`.
 
-WHAT is `named` or `tuple`: a plain loop over the first rows, as that row factory of the driver makes them; or `body`:
-the body that a stream of these rows must have, from values that are formatted here, without the service's codecs.
-Prints one line of JSON, a `Looped` or a `Body`.
+WHAT is `named` or `tuple` for a plain loop over the first rows with that row factory of the driver. Or it is `body` for
+the body that a stream of these rows must have; this module formats it without the service's codecs. Prints one line of
+JSON, a `Looped` or a `Body`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import msgspec
 from cassandra.cluster import EXEC_PROFILE_DEFAULT
 from cassandra.query import named_tuple_factory, tuple_factory
 
-from asgi_app.driver.cluster import build_cluster
+from asgi_app.cli.session import open_session
 from asgi_app.settings import Settings
 from benchmarks.contenders import SERVICE, cql
 from benchmarks.operations import user_text
-from benchmarks.serving import child_environment, last_line, module
+from benchmarks.serving import Answer, answer_of, child_environment, module
 from benchmarks.site import Site
 
 FETCH_SIZE = 2000
@@ -45,17 +45,17 @@ class Body(msgspec.Struct, frozen=True):
 
 
 def expected_body(site: Site, rows: int) -> Body:
-    """Return the body of a stream of the first rows. Raises ContenderFailed where the process fails."""
-    return msgspec.json.decode(_answer(site, "body", rows), type=Body)
+    """Return the body of a stream of the first rows. Raises ContenderFailed if the process fails."""
+    return _answer(site, "body", rows, Body)
 
 
 def loop(site: Site, factory: str, rows: int) -> Looped:
-    """Return what a plain loop over the first rows takes. Raises ContenderFailed where the process fails."""
-    return msgspec.json.decode(_answer(site, factory, rows), type=Looped)
+    """Return what a plain loop over the first rows takes. Raises ContenderFailed if the process fails."""
+    return _answer(site, factory, rows, Looped)
 
 
-def _answer(site: Site, what: str, rows: int) -> bytes:
-    return last_line(module("driver_worker", what, rows), _SECONDS, child_environment(site, SERVICE))
+def _answer(site: Site, what: str, rows: int, kind: type[Answer]) -> Answer:
+    return answer_of(module("driver_worker", what, rows), _SECONDS, kind, child_environment(site, SERVICE))
 
 
 def _read(session: Any, factory: Any, rows: int) -> Iterator[Any]:
@@ -67,7 +67,7 @@ def _read(session: Any, factory: Any, rows: int) -> Iterator[Any]:
 
 
 def _loop(session: Any, factory: Any, rows: int) -> Looped:
-    for _ in _read(session, factory, FETCH_SIZE):  # warm, as the contenders are
+    for _ in _read(session, factory, FETCH_SIZE):  # warms up, as the contenders are warmed up
         pass
     began, used = time.perf_counter(), time.process_time()
     count = 0
@@ -87,15 +87,11 @@ def _body(session: Any, rows: int) -> Body:
 def main() -> None:
     """Run as the command line says."""
     what, rows = sys.argv[1], int(sys.argv[2])
-    cluster = build_cluster(Settings.load())
-    try:
-        session = cluster.connect()
+    with open_session(Settings.load()) as session:
         if what == "body":
             done: Looped | Body = _body(session, rows)
         else:
             done = _loop(session, {"named": named_tuple_factory, "tuple": tuple_factory}[what], rows)
-    finally:
-        cluster.shutdown()
     print(msgspec.json.encode(done).decode())
 
 

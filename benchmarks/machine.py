@@ -1,18 +1,17 @@
-"""The machine, the packages and the node of a run."""
+"""Describe the machine, the packages and the node of a run."""
 
 from __future__ import annotations
 
 import os
 import platform
-from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
+from asgi_app.driver.transcoding import HOW
 from benchmarks.environments import SHARED
 from benchmarks.measure import client_name
-from benchmarks.serving import ROOT
 from benchmarks.site import Ground
 
 
@@ -25,15 +24,10 @@ def describe(ground: Ground) -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": ", ".join(f"{name} {version(name)}" for name in ("asgi-cassandra", *SHARED)),
-        "compiled transcoder": "built" if _is_compiled() else "not built",
+        "rows to JSON": HOW,
         "Cassandra": ground.version(),
         "load by": client_name(),
     }
-
-
-def _is_compiled() -> bool:
-    """Return whether the compiled transcoder lies beside its source, wherever that is."""
-    return any((ROOT / "asgi_app").rglob(f"_transcoder{EXTENSION_SUFFIXES[0]}"))
 
 
 def _processor() -> str:

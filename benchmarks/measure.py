@@ -1,7 +1,7 @@
-"""Measurements: one contender under one load once, which gives one `Row`.
+"""Measure one contender under one load once, which gives one `Row`.
 
-CPU time is user and system time of the serving process, all its threads, over the answers that the client counted. The
-clients run in processes of their own.
+CPU time is the user and system time of all threads of the serving process, divided by the answers that the client
+counted. Clients run in processes of their own.
 """
 
 from __future__ import annotations
@@ -17,20 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from benchmarks import HOST
 from benchmarks.client import Seen
 from benchmarks.driver_worker import FETCH_SIZE, Body, expected_body, loop
-from benchmarks.failure import ContenderFailed
+from benchmarks.processes import ContenderFailed, end
 from benchmarks.rows import Row
-from benchmarks.serving import PeakMemory, Served, end, last_line, module, python_path_added
+from benchmarks.serving import PeakMemory, Served, answer_of, module, python_path_added
 from benchmarks.site import Site
 from benchmarks.stream_client import Drained
 
 CPU_REQUEST, CPU_ROW = "CPU µs/request", "CPU µs/row"
 RATE, P99, ROW_RATE, PEAK_MB, GOODPUT = "requests/s", "p99 ms", "rows/s", "peak RSS MB", "200/s"
-"""Titles of the figures that targets, plot and README are read from."""
+"""Titles of the figures that targets, plot and README use."""
 
 _SCRIPT = Path(__file__).with_name("wrk_report.lua")
 _GRACE_SECONDS = 40.0
@@ -40,7 +38,7 @@ _RUN_UP_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Requests of the file `asks`, over so many connections for so long, as fast as answers come."""
+    """The requests of the file `asks` in a closed loop, over some connections for some seconds."""
 
     scenario: str
     name: str
@@ -51,7 +49,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class StreamLoad:
-    """A stream of the first `rows` users, read so many times in a row, with the body that it must have."""
+    """A stream of the first `rows` users, read `times` times one after another, with the body that it must have."""
 
     scenario: str
     name: str
@@ -66,17 +64,17 @@ class StreamLoad:
 
 
 def stream_load(site: Site, scenario: str, name: str, rows: int) -> StreamLoad:
-    """Return the load of a stream of so many rows, with its body as the plain driver reads it."""
+    """Return the load of a stream of this many rows, with the body that the plain driver reads."""
     return StreamLoad(scenario, name, rows, expected_body(site, rows))
 
 
 Item = TypeVar("Item")
 Measurement = Callable[[int], Row]
-"""Measures one contender in the round of this number. Raises ContenderFailed."""
+"""Measure one contender in the round with this number. Raises ContenderFailed."""
 
 
 def in_rounds(measurements: Sequence[Measurement], rounds: int, step: int = 1) -> Iterator[Row]:
-    """Take every measurement once a round; each round begins `step` further on. Raises ContenderFailed."""
+    """Take every measurement once per round; each round begins `step` measurements later. Raises ContenderFailed."""
     for number in range(rounds):
         for measurement in rotated(measurements, number * step):
             row = measurement(number)
@@ -86,17 +84,17 @@ def in_rounds(measurements: Sequence[Measurement], rounds: int, step: int = 1) -
 
 
 def rotated(items: Sequence[Item], number: int) -> list[Item]:
-    """Return the items from the one at this number, counted in a circle."""
+    """Return all items, beginning with the one at this number; after the last comes the first."""
     turn = number % len(items)
     return [*items[turn:], *items[:turn]]
 
 
 def measure(served: Served, load: Load, number: int) -> Row:
-    """Measure requests. Raises ContenderFailed on any answer but a success."""
+    """Measure requests. Raises ContenderFailed if one is not answered with success."""
     before = served.cpu_seconds()
     seen = run_load(served, load)
     cpu = served.cpu_seconds() - before
-    starved = load.seconds * 1000.0  # no answer at all is slow, not wrong: it took as long as the load, at least
+    starved = load.seconds * 1000.0  # without any answer: each took at least as long as the load
     figures = {
         CPU_REQUEST: cpu / max(1, seen.accepted) * 1e6,
         RATE: seen.accepted / seen.seconds,
@@ -108,14 +106,14 @@ def measure(served: Served, load: Load, number: int) -> Row:
 
 
 def measure_beside(served: Served, load: Load, streams: int, number: int) -> Row:
-    """Measure requests beside so many streams of the same contender; the CPU time is that of the streams too."""
+    """Measure requests beside streams of the same contender. The CPU time includes that of the streams."""
     with _streaming(served, streams):
         time.sleep(_RUN_UP_SECONDS)
         return measure(served, load, number)
 
 
 def measure_stream(served: Served, load: StreamLoad, number: int) -> Row:
-    """Measure streams in a row. Raises ContenderFailed where one breaks off or has another body."""
+    """Measure streams, one after another. Raises ContenderFailed if one breaks off or has a wrong body."""
     with PeakMemory(served) as peak:
         before = served.cpu_seconds()
         found = [drain(served, load) for _ in range(load.times)]
@@ -141,7 +139,7 @@ def measure_loop(site: Site, load: StreamLoad, factory: str, name: str, number: 
 
 
 def measure_overload(served: Served, load: Load, rate: float | None, number: int) -> Row:
-    """Measure more requests than may be answered. Raises ContenderFailed unless each gets a 200 or a proper 503."""
+    """Measure an overload. Raises ContenderFailed unless each request gets a 200 or a 503 with Retry-After."""
     with PeakMemory(served) as peak:
         seen = _seen(_client(served, load, *([] if rate is None else [rate])), load.seconds)
     if seen.failures or not seen.accepted:
@@ -158,12 +156,12 @@ def measure_overload(served: Served, load: Load, rate: float | None, number: int
 
 
 def client_name() -> str:
-    """Return which client makes the closed loop: wrk where it is installed, since it takes little of the machine."""
+    """Return which client makes the closed loop: wrk if it is installed, because it takes little CPU."""
     return "wrk" if shutil.which("wrk") else "benchmarks.client (asyncio)"
 
 
 def run_load(served: Served, load: Load) -> Seen:
-    """Send requests. Raises ContenderFailed on any answer but a success."""
+    """Send requests. Raises ContenderFailed if one is not answered with success."""
     seen = _seen(_wrk(served, load) if shutil.which("wrk") else _client(served, load), load.seconds)
     if seen.failures or seen.refused:
         raise ContenderFailed(f"{served.name} under {load.name}: {seen}")
@@ -171,10 +169,8 @@ def run_load(served: Served, load: Load) -> Seen:
 
 
 def drain(served: Served, load: StreamLoad) -> Drained:
-    """Read one stream. Raises ContenderFailed where it breaks off or has another body."""
-    found = msgspec.json.decode(
-        last_line(module("stream_client", served.port, load.path), _STREAM_SECONDS), type=Drained
-    )
+    """Read one stream. Raises ContenderFailed if it breaks off or has a wrong body."""
+    found = answer_of(module("stream_client", served.port, load.path), _STREAM_SECONDS, Drained)
     if (found.bytes, found.crc) != (load.body.bytes, load.body.crc):
         raise ContenderFailed(f"{served.name} streams {load.path} as {found}, not {load.body}")
     return found
@@ -182,7 +178,7 @@ def drain(served: Served, load: StreamLoad) -> Drained:
 
 @contextmanager
 def _streaming(served: Served, count: int) -> Iterator[None]:
-    """Read so many streams of all rows at once, again and again, while the block runs. Raises ContenderFailed."""
+    """Read some streams of all rows at once, again and again, during the block. Raises ContenderFailed."""
     path = f"/users/stream?fetch_size={FETCH_SIZE}"
     process = subprocess.Popen(
         module("stream_client", served.port, path, count),
@@ -193,13 +189,13 @@ def _streaming(served: Served, count: int) -> Iterator[None]:
     try:
         yield
         if process.poll() is not None:
-            raise ContenderFailed(f"{served.name} does not keep up {count} streams of {path}")
+            raise ContenderFailed(f"{served.name} fails to send {count} streams of {path} at once")
     finally:
         end(process)
 
 
 def _seen(command: list[str], seconds: int) -> Seen:
-    return msgspec.json.decode(last_line(command, seconds + _GRACE_SECONDS), type=Seen)
+    return answer_of(command, seconds + _GRACE_SECONDS, Seen)
 
 
 def _wrk(served: Served, load: Load) -> list[str]:

@@ -1,18 +1,19 @@
-"""The requests that contenders get, and the check of each answer: one `Operation` for each endpoint."""
+"""The requests to contenders and the checks of their answers: one `Operation` for each endpoint."""
 
 from __future__ import annotations
 
-import datetime
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from benchmarks.failure import ContenderFailed
+from benchmarks.contenders.cql import time_text
+from benchmarks.processes import ContenderFailed
 from benchmarks.serving import Served
 from benchmarks.site import Site, first_users
 
@@ -31,7 +32,7 @@ class Ask(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A kind of request: `asks` gives the requests of a site, and `is_right` checks the body of an answer."""
+    """A kind of request: `asks` returns the requests for a site, and `is_right` checks the body of an answer."""
 
     name: str
     status: int
@@ -40,7 +41,7 @@ class Operation:
 
 
 class UserText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A user as the contract of the endpoints has it: members in this order, times as text."""
+    """A user as the API sends it: members in this order, times as text."""
 
     id: uuid.UUID
     name: str
@@ -51,18 +52,13 @@ class UserText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def user_text(row: Iterable[Any]) -> UserText:
-    """Return a row of `users` as an answer has it."""
+    """Return a row of `users` as the API sends it."""
     user_id, name, email, age, created_at, updated_at = row
     return UserText(user_id, name, email, age, time_text(created_at), time_text(updated_at))
 
 
-def time_text(moment: datetime.datetime) -> str:
-    """Return a time in UTC, which may lack its zone, as an answer has it."""
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-
-
 def check(served: Served, site: Site, operation: Operation, count: int) -> None:
-    """Raise ContenderFailed unless `count` answers, evenly chosen, are right, and GET reads what was written."""
+    """Send up to `count` requests. Raise ContenderFailed if an answer is wrong, or if GET does not return a write."""
     asks = operation.asks(site)
     for ask in asks[:: max(1, len(asks) // count)][:count]:
         status, body = _send(served, ask)
@@ -75,7 +71,7 @@ def check(served: Served, site: Site, operation: Operation, count: int) -> None:
 
 
 def asks_file(site: Site, name: str, asks: Iterable[Ask]) -> Path:
-    """Write the requests for a load client, a line `METHOD PATH BODY` each, and return the file."""
+    """Write the requests for a load client, one line `METHOD PATH BODY` each, and return the file."""
     path = site.folder / f"{name}.asks"
     path.write_bytes(b"".join(b"%b %b %b\n" % (ask.method.encode(), ask.path.encode(), ask.body) for ask in asks))
     return path
@@ -93,10 +89,10 @@ def _decoded(body: bytes) -> UserText:
 
 
 def _is_user(body: bytes) -> bool:
-    """Return whether a body is byte by byte a user in the form of the contract."""
+    """Return whether a body is, byte by byte, a user as the API sends it."""
     try:
         user = _decoded(body)
-        times = [time_text(datetime.datetime.fromisoformat(text)) for text in (user.created_at, user.updated_at)]
+        times = [time_text(datetime.fromisoformat(text)) for text in (user.created_at, user.updated_at)]
     except (msgspec.DecodeError, ValueError):
         return False
     return times == [user.created_at, user.updated_at] and msgspec.json.encode(user) == body
@@ -145,7 +141,7 @@ def _update_asks(site: Site) -> list[Ask]:
 
 
 def _is_updated(site: Site, ask: Ask, body: bytes) -> bool:
-    """Check that only the age that was sent and `updated_at` are new."""
+    """Return whether only the age that was sent and `updated_at` have changed."""
     if not _is_user(body):
         return False
     before, after = _before(site, ask), _decoded(body)
@@ -155,7 +151,7 @@ def _is_updated(site: Site, ask: Ask, body: bytes) -> bool:
 
 
 def mixed_asks(site: Site) -> list[Ask]:
-    """Return eight reads, an insert and an update of every ten, evenly mixed."""
+    """Return requests of which eight in ten are reads, one an insert and one an update, evenly mixed."""
     reads, inserts, updates = _read_asks(site), _insert_asks(site), _update_asks(site)
     kinds = [inserts, reads, reads, reads, reads, updates, reads, reads, reads, reads]
     return [kinds[position % 10][position] for position in range(len(reads))]

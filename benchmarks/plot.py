@@ -1,4 +1,4 @@
-"""Draw bars: `python plot.py FILE` reads a plot as JSON from its input and writes a PNG. Needs matplotlib alone."""
+"""Draw bars: `python plot.py FILE` reads a plot as JSON from its input and writes a PNG. Needs only matplotlib."""
 
 from __future__ import annotations
 

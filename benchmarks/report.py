@@ -1,10 +1,8 @@
-"""The report of a run and the README's section about it, in Markdown, and their plot: all made of a `Summary`."""
+"""Make the report of a run, the README's section about it, and their plot from a `Summary`."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -12,8 +10,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.contenders import SERVICE, Contender
-from benchmarks.environments import interpreter
-from benchmarks.failure import ContenderFailed
+from benchmarks.environments import interpreter, run_with
 from benchmarks.measure import CPU_REQUEST, P99, RATE
 from benchmarks.rows import UnusableRun
 from benchmarks.scenarios import CONNECTIONS, MAIN, SCENARIOS
@@ -28,7 +25,6 @@ BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PLOTTER = Contender("plots", "", "draws the plot", requirements=("matplotlib>=3.10",))
-_PLOT_SECONDS = 300.0
 _TITLE = f"CPU time of a point read: GET /users/{{id}}, {MAIN}"
 
 
@@ -38,7 +34,7 @@ def render(folder: Path) -> None:
 
 
 def publish(folder: Path, root: Path = _ROOT) -> None:
-    """Keep summary, report and plot of a run in `docs/benchmarks`, and put its section into the README.
+    """Put summary, report and plot of a run into `docs/benchmarks`, and its section into the README.
 
     Raises UnusableRun for a quick look or a run without point reads, and ContenderFailed.
     """
@@ -52,7 +48,7 @@ def publish(folder: Path, root: Path = _ROOT) -> None:
 
 
 def draw_environment() -> None:
-    """Make the environment that draws the plot where it is missing, before time is spent on a run."""
+    """Make the environment that draws the plot if it is missing, so that no run fails at its end."""
     interpreter(_PLOTTER)
 
 
@@ -79,7 +75,7 @@ def report(summary: Summary) -> str:
 
 
 def readme_section(summary: Summary) -> str:
-    """Return the README's section, with its marks."""
+    """Return the README's section, including its marks."""
     machine = summary.machine
     rows = [
         (f"**{line.contender}**" if line.contender == SERVICE.name else line.contender, *_cells(line, _README_FIGURES))
@@ -101,7 +97,7 @@ def readme_section(summary: Summary) -> str:
 
 
 def put_into(page: str, section: str) -> str:
-    """Return a page with the section in place of what is between its marks. Raises UnusableRun without marks."""
+    """Replace what is between the marks of a page with the section. Raises UnusableRun without marks."""
     changed, count = re.subn(f"{BEGIN}.*?{END}", lambda _: section, page, count=1, flags=re.DOTALL)
     if not count:
         raise UnusableRun(f"the README has no {BEGIN} … {END}")
@@ -109,7 +105,7 @@ def put_into(page: str, section: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table, its first column to the left and the others to the right."""
+    """Return a table: the first column is aligned left, the others right."""
     rule = ("---", *("---:" for _ in header[1:]))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
 
@@ -123,7 +119,7 @@ _README_FIGURES = (CPU_REQUEST, RATE, P99)
 
 
 def _section(name: str, lines: Sequence[Line]) -> str:
-    """Return the table of a scenario: the lines of each load, the least CPU time first."""
+    """Return the table of a scenario: the lines of each load, the smallest CPU time first."""
     figures = list(dict.fromkeys(figure for line in lines for figure in line.figures))
     ordered = [line for _, group in groupby(lines, lambda line: line.load) for line in sorted(group, key=_first_figure)]
     with_ratios = any(line.over_it for line in lines)
@@ -159,7 +155,7 @@ def _judged(target: Target, summary: Summary) -> tuple[str, ...]:
 
 
 def _point_reads(summary: Summary) -> list[Line]:
-    """Return the lines that README and plot show, the least CPU time first."""
+    """Return the lines that README and plot show, the smallest CPU time first."""
     return sorted(
         (line for line in summary.lines if (line.scenario, line.load) == ("point-read", MAIN)), key=_first_figure
     )
@@ -175,9 +171,5 @@ def _write(summary: Summary, folder: Path) -> None:
 
 def _draw(plot: Mapping[str, object], path: Path) -> None:
     """Draw a plot in an environment of its own: the driver uses NumPy where it finds it, which changes its speed."""
-    command = [interpreter(_PLOTTER), str(Path(__file__).with_name("plot.py")), str(path)]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    data = msgspec.json.encode(plot)
-    done = subprocess.run(command, env=environment, input=data, capture_output=True, timeout=_PLOT_SECONDS, check=False)
-    if done.returncode:
-        raise ContenderFailed(f"the plot cannot be drawn: {done.stderr.decode(errors='replace')[-2000:]}")
+    data = msgspec.json.encode(plot).decode()
+    run_with(_PLOTTER, str(Path(__file__).with_name("plot.py")), str(path), given=data)

@@ -1,4 +1,4 @@
-"""The raw figures of a run: one `Row` for each measurement, kept as JSON in the folder of the run."""
+"""The raw figures of a run: one `Row` for each measurement, stored as JSON in the folder of the run."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import statistics
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 ROWS = "rows.json"
 
+Kept = TypeVar("Kept")
+
 
 class UnusableRun(Exception):
-    """A folder has no run, or a run that cannot be read or published."""
+    """A folder has no run, or one that cannot be read or published."""
 
 
 class Row(msgspec.Struct, frozen=True):
-    """The figures of one contender under one load in one round, by the titles that tables give them."""
+    """The figures of one contender under one load in one round, by their titles in tables."""
 
     scenario: str
     load: str
@@ -38,7 +41,7 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class Spread(msgspec.Struct, frozen=True, array_like=True):
-    """The median of some values, their least and their greatest."""
+    """The median, the least and the greatest of some values."""
 
     median: float
     least: float
@@ -50,7 +53,7 @@ class Spread(msgspec.Struct, frozen=True, array_like=True):
         return cls(*(float(f"{value:.5g}") for value in (statistics.median(values), min(values), max(values))))
 
     def text(self) -> str:
-        """Return the median, and in brackets the least and the greatest where they differ."""
+        """Return the median, and the least and the greatest in brackets if they differ."""
         median, least, greatest = (
             number(value, like=self.median) for value in (self.median, self.least, self.greatest)
         )
@@ -58,33 +61,31 @@ class Spread(msgspec.Struct, frozen=True, array_like=True):
 
 
 def number(value: float, like: float) -> str:
-    """Return a number with as many decimals as a number of the size of `like` needs for three digits."""
+    """Return a number with the decimals that a number as large as `like` needs for three digits."""
     digits = 0 if abs(like) >= 100 else 1 if abs(like) >= 10 else 2
     return f"{value:.{digits}f}"
 
 
 def values_of(rows: Iterable[Row], scenario: str, load: str, contender: str, figure: str) -> dict[int, float]:
-    """Return one figure of a contender under a load by round."""
+    """Return one figure of a contender under a load, by round."""
     wanted = (scenario, load, contender)
     return {row.round: row.figures[figure] for row in rows if (row.scenario, row.load, row.contender) == wanted}
 
 
 def paired(ours: dict[int, float], theirs: dict[int, float]) -> list[float]:
-    """Return the ratios of the rounds that both have: a slow minute of the machine slows both sides of a ratio."""
+    """Return the ratio in each round that both have: a slow minute of the machine then slows both."""
     return [value / theirs[at] for at, value in ours.items() if at in theirs]
 
 
 def save(run: Run, folder: Path) -> None:
-    """Write the run into a folder, and make the folder where it is missing."""
+    """Write the run into a folder, which is made if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ROWS).write_bytes(msgspec.json.encode(run))
 
 
-def load(folder: Path) -> Run:
-    """Read the run that a folder has. Raises UnusableRun."""
+def load(path: Path, kind: type[Kept]) -> Kept:
+    """Read a run or a summary from a JSON file. Raises UnusableRun."""
     try:
-        return msgspec.json.decode((folder / ROWS).read_bytes(), type=Run)
-    except OSError as error:
-        raise UnusableRun(f"{folder} has no {ROWS}") from error
-    except msgspec.DecodeError as error:
-        raise UnusableRun(f"{folder / ROWS}: {error}") from error
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError) as error:
+        raise UnusableRun(f"{path} cannot be read: {error}") from error

@@ -1,7 +1,7 @@
-"""The scenarios: each takes a node and an effort, and gives the rows of all its rounds.
+"""The scenarios: each takes a node and an effort, and yields the rows of all its rounds.
 
-All contenders of a scenario run from its beginning to its end and take turns in rounds. Before they are measured their
-answers are checked and they run warm: compiled, prepared, connected.
+All contenders of a scenario run from its beginning to its end and take turns in rounds. Before the first round their
+answers are checked and they are warmed up: compiled, prepared, connected.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
-from benchmarks.contenders import CONTENDERS, SERVICE
+from benchmarks.contenders import CONTENDERS, FAST_CONTENDERS, SERVICE
 from benchmarks.measure import (
     GOODPUT,
     Load,
@@ -43,10 +43,10 @@ STREAM = "2,000 rows a page"
 READS, READS_BESIDE = f"reads, {MAIN}", f"reads, {MAIN}, beside {STREAMS} streams"
 FLOOD = f"twice the rate of {MAIN}"
 NAMED_LOOP, TUPLE_LOOP = "driver loop, its default named tuples", "driver loop, tuples"
-"""Names of loads and of the driver's loops that targets are read from."""
+"""Names of loads and of the driver's loops; targets are found by them."""
 
 SHORT_ROWS, LONG_ROWS = 10_000, 1_000_000
-"""Lengths of the streams whose memory a target compares."""
+"""The lengths of the streams whose memory a target compares."""
 
 _ROWS = 1000
 _MIXED_ROWS = 20_000
@@ -55,11 +55,12 @@ _SHORT_TIMES = 10  # short streams in a row while memory is watched
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long to measure: `few_…` are for loads beside the main one, and `checked` are the answers that are checked.
+    """How long to measure, and how much.
 
-    The service streams `stream_rows` and for its memory `long_rows`, other contenders `other_rows`: each of their rows
-    costs the same. On a shared machine a request may cost twice its CPU time in bursts of a second or two; many short
-    rounds miss most of them, few long ones none.
+    `few_rounds` and `few_seconds` are for the additional loads; `checked` is the number of answers to check. The
+    service streams `stream_rows`, and `long_rows` to measure its memory. The other contenders stream `other_rows`,
+    which is enough for the cost of a row. Rounds are short because on a shared machine a request may take twice its
+    CPU time for a second or two: of many short rounds only a few are affected.
     """
 
     rounds: int = 28
@@ -75,7 +76,7 @@ class Effort:
 
     @property
     def half_rounds(self) -> int:
-        """Half of the rounds, for what takes several times as long as a point read."""
+        """Return half of the rounds, for what takes several times as long as a point read."""
         return max(1, self.rounds // 2)
 
 
@@ -97,7 +98,7 @@ def point_read(ground: Ground, effort: Effort) -> Iterator[Row]:
 def requests(ground: Ground, effort: Effort) -> Iterator[Row]:
     """Measure a list of a hundred, an insert, and an update with a condition."""
     titles = {LIST: "GET /users?limit=100", INSERT: "POST /users", UPDATE: "PATCH /users/{id}, IF EXISTS"}
-    with ground.site(_ROWS) as site, side_by_side(CONTENDERS, site) as running:
+    with ground.site(_ROWS) as site, side_by_side(FAST_CONTENDERS, site) as running:
         for operation, title in titles.items():
             asks = asks_file(site, operation.name, operation.asks(site))
             load = Load("requests", title, CONNECTIONS, effort.seconds, asks)
@@ -109,24 +110,24 @@ def stream(ground: Ground, effort: Effort) -> Iterator[Row]:
     """Measure `GET /users/stream` beside the driver's own loops, then the memory of short streams and long ones."""
     with ground.site(effort.long_rows) as site:
         own, other = (stream_load(site, "stream", STREAM, rows) for rows in (effort.stream_rows, effort.other_rows))
-        with side_by_side(CONTENDERS, site) as (service, *others):
+        with side_by_side(FAST_CONTENDERS, site) as (service, *others):
             ways: list[Measurement] = [partial(measure_stream, service, own)]
             ways += [partial(measure_stream, served, other) for served in others]
             for way in ways:
-                way(0)  # checks the body, and runs warm
+                way(0)  # checks the body and warms up
             ways += [partial(measure_loop, site, own, *one) for one in (("named", NAMED_LOOP), ("tuple", TUPLE_LOOP))]
             yield from in_rounds(ways, effort.half_rounds)
         short = replace(stream_load(site, "stream", rows_name(SHORT_ROWS), SHORT_ROWS), times=_SHORT_TIMES)
         long = stream_load(site, "stream", rows_name(effort.long_rows), effort.long_rows)
         for number in range(effort.few_rounds):
-            with serving(SERVICE, site) as service:  # a fresh process: one that has streamed keeps its memory
+            with serving(SERVICE, site) as service:  # a fresh process, because one that has streamed keeps its memory
                 measure_stream(service, short, number)
                 yield from (measure_stream(service, load, number) for load in (short, long))
 
 
 def mixed(ground: Ground, effort: Effort) -> Iterator[Row]:
     """Measure reads, and reads mixed with writes, alone and beside four streams, whose CPU time counts too."""
-    with ground.site(_MIXED_ROWS) as site, side_by_side(CONTENDERS, site) as running:
+    with ground.site(_MIXED_ROWS) as site, side_by_side(FAST_CONTENDERS, site) as running:
         reads = Load("mixed", READS, CONNECTIONS, effort.few_seconds, asks_file(site, READ.name, READ.asks(site)))
         mixture = replace(
             reads,
@@ -157,7 +158,7 @@ def overload(ground: Ground, effort: Effort) -> Iterator[Row]:
 
 
 def rows_name(rows: int) -> str:
-    """Return the name of a load of one stream of so many rows."""
+    """Return the name of the load of a stream of this many rows."""
     return f"{rows:,} rows"
 
 
@@ -177,7 +178,7 @@ def _each(running: Sequence[Served], load: Load) -> list[Measurement]:
 
 
 def _make_ready(running: Sequence[Served], site: Site, operation: Operation, load: Load, effort: Effort) -> None:
-    """Check the answers of each contender, and let it run warm. Raises ContenderFailed."""
+    """Check the answers of each contender, and warm it up. Raises ContenderFailed."""
     for served in running:
         check(served, site, operation, effort.checked)
         run_load(served, load)

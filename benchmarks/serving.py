@@ -1,4 +1,4 @@
-"""A contender as a running process: started under uvicorn, awaited, observed, ended by its pid."""
+"""Start a contender under uvicorn in a process of its own, wait for it, observe it, and end it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
 import psutil
 
 from benchmarks import HOST
 from benchmarks.contenders import Contender
 from benchmarks.environments import interpreter
-from benchmarks.failure import ContenderFailed
+from benchmarks.processes import ContenderFailed, end, finished
 from benchmarks.site import Site
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,8 +29,9 @@ _SERVER = ("uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-lo
 _OURS = ("CASSANDRA_", "ASTRA_DB_", "ASGI_CASSANDRA_")
 _CPU_CLOCK = 2  # user and system time, in the low bits of the number of a clock: clock_getcpuclockid(3)
 _START_SECONDS = 60.0
-_STOP_SECONDS = 15.0
 _SAMPLE_SECONDS = 0.05
+
+Answer = TypeVar("Answer")
 
 
 class Served:
@@ -40,8 +43,8 @@ class Served:
         self._process = psutil.Process(pid)
 
     def cpu_seconds(self) -> float:
-        """Return user and system time of all its threads until now."""
-        if psutil.LINUX:  # a clock for each process, to the nanosecond; psutil's times have hundredths of a second
+        """Return the user and system time of all its threads until now."""
+        if psutil.LINUX:  # the clock of the process counts nanoseconds, psutil hundredths of a second
             return time.clock_gettime(~self._process.pid << 3 | _CPU_CLOCK)
         times = self._process.cpu_times()
         return float(times.user + times.system)
@@ -62,7 +65,7 @@ class Served:
 
 
 class PeakMemory:
-    """Watches the resident memory of a contender, every 50 ms while the block runs; `mb` is the most of it."""
+    """Read the resident memory of a contender every 50 ms during the block; `mb` is the highest value."""
 
     def __init__(self, served: Served) -> None:
         self.mb = 0.0
@@ -105,7 +108,7 @@ def serving(contender: Contender, site: Site) -> Iterator[Served]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which ends the others
+            start_new_session=True,  # Ctrl-C reaches only this process, which then ends the contender
         )
     try:
         served = Served(contender, process.pid, port)
@@ -116,9 +119,9 @@ def serving(contender: Contender, site: Site) -> Iterator[Served]:
 
 
 def child_environment(site: Site, contender: Contender) -> dict[str, str]:
-    """Return this process's environment without settings of the service, and with those of the site.
+    """Return the environment of this process with the settings of the site instead of its own.
 
-    A contender's PYTHONPATH comes before this checkout: with it another checkout of the service can be measured.
+    A contender's PYTHONPATH comes before this checkout, so another checkout of the service can be measured.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     environment = {**inherited, **site.environment(), **contender.environment}
@@ -131,39 +134,17 @@ def python_path_added(environment: dict[str, str]) -> dict[str, str]:
     return {**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def last_line(command: Sequence[str], timeout: float, environment: dict[str, str] | None = None) -> bytes:
-    """Run a module of this package, and return the last line it prints. Raises ContenderFailed."""
-    process = subprocess.Popen(
-        command,
-        env=environment or python_path_added(dict(os.environ)),
-        stdout=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        raise ContenderFailed(f"{' '.join(command)} did not end within {timeout:g} s") from error
-    finally:
-        end(process)
-    if process.returncode or not output.strip():
-        raise ContenderFailed(f"{' '.join(command)} ended with {process.returncode}")
-    return output.splitlines()[-1]
+def answer_of(
+    command: Sequence[str], seconds: float, kind: type[Answer], environment: Mapping[str, str] | None = None
+) -> Answer:
+    """Run a module of this package, and return the JSON on the last line it prints. Raises ContenderFailed."""
+    done = finished(command, seconds, environment=environment or python_path_added(dict(os.environ)))
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=kind)
 
 
 def module(name: str, *arguments: object) -> list[str]:
     """Return the command that runs a module of this package."""
     return [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)]
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that was started here, and return when it is gone."""
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _free_port() -> int:
@@ -176,12 +157,9 @@ def _free_port() -> int:
 def _wait_until_ready(served: Served, process: subprocess.Popen[bytes], path: str, log: Path) -> None:
     limit = time.monotonic() + _START_SECONDS
     while not _is_ready(served, path):
-        if process.poll() is not None:
-            raise ContenderFailed(f"{served.name} ended with {process.returncode}:\n{log.read_text()[-2000:]}")
-        if time.monotonic() > limit:
-            raise ContenderFailed(
-                f"{served.name} does not answer after {_START_SECONDS:g} s:\n{log.read_text()[-2000:]}"
-            )
+        if (status := process.poll()) is not None or time.monotonic() > limit:
+            why = f"does not answer after {_START_SECONDS:g} s" if status is None else f"ended with {status}"
+            raise ContenderFailed(f"{served.name} {why}:\n{log.read_text()[-2000:]}")
         time.sleep(0.02)
 
 

@@ -1,7 +1,7 @@
-"""A client of streams that costs next to nothing: `python -m benchmarks.stream_client PORT PATH [STREAMS]`.
+"""A client of streams that takes little CPU: `python -m benchmarks.stream_client PORT PATH [STREAMS]`.
 
-Reads one whole stream and prints one line of JSON, a `Drained`; with STREAMS, reads so many at once, again and again,
-until the process is ended. Ends with 1 where an answer is not a 200 or breaks off.
+Reads one whole stream and prints one line of JSON, a `Drained`. With STREAMS, reads that many at once, again and again,
+until the process is ended. Ends with 1 if an answer is not a 200 or breaks off.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 import time
 import zlib
 from http.client import HTTPConnection, HTTPException
+from queue import SimpleQueue
 
 import msgspec
 
@@ -30,7 +31,7 @@ class Drained(msgspec.Struct, frozen=True):
 
 
 def drain(port: int, path: str) -> Drained:
-    """Read one stream. Raises OSError, and HTTPException where it is not a 200 or breaks off."""
+    """Read one stream. Raises OSError, and HTTPException if it is not a 200 or breaks off."""
     connection = HTTPConnection(HOST, port, timeout=_TIMEOUT_SECONDS)
     try:
         began = time.perf_counter()
@@ -48,23 +49,20 @@ def drain(port: int, path: str) -> Drained:
         connection.close()
 
 
-def _again(port: int, path: str, failures: list[Exception]) -> None:
+def _again(port: int, path: str, failures: SimpleQueue[Exception]) -> None:
     try:
-        while not failures:
+        while True:
             drain(port, path)
     except (OSError, HTTPException) as error:
-        failures.append(error)
+        failures.put(error)
 
 
 def _drain_together(port: int, path: str, streams: int) -> None:
-    """Read so many streams at once, again and again. Raises the first failure."""
-    failures: list[Exception] = []
-    threads = [threading.Thread(target=_again, args=(port, path, failures)) for _ in range(streams)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    raise failures[0]
+    """Read some streams at once, again and again. Raises the first failure."""
+    failures: SimpleQueue[Exception] = SimpleQueue()
+    for _ in range(streams):
+        threading.Thread(target=_again, args=(port, path, failures), daemon=True).start()
+    raise failures.get()
 
 
 def main() -> int:

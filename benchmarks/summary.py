@@ -1,4 +1,4 @@
-"""The summary of a run: the spread of each figure over the rounds. Report and README section are made of it alone."""
+"""The summary of a run: the spread of each figure over the rounds. Report and README section need nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from benchmarks.contenders import SERVICE
 from benchmarks.measure import CPU_REQUEST, CPU_ROW
-from benchmarks.rows import ROWS, Row, Run, Spread, UnusableRun, load
+from benchmarks.rows import ROWS, Row, Run, Spread, load
 from benchmarks.targets import TARGETS, over
 
 SUMMARY = "summary.json"
@@ -20,7 +20,7 @@ SUMMARY = "summary.json"
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """All figures of one contender under one load, and the service's CPU time over the contender's.
 
-    The ratio is taken round by round; `over_it` is None for the service itself and where there is no CPU time.
+    `over_it` is the ratio of each round; it is None for the service itself and for loads without CPU time.
     """
 
     scenario: str
@@ -32,7 +32,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """A run in a few hundred figures; `targets` has those that were measured, by their titles."""
+    """A run in a few hundred figures; `targets` has the measured ones by their titles."""
 
     at: datetime
     quick: bool
@@ -44,28 +44,23 @@ class Summary(msgspec.Struct, frozen=True):
     lines: list[Line]
 
 
-def summarize(run: Run, notes: Sequence[str] = ()) -> Summary:
+def summarize(run: Run) -> Summary:
     """Return the summary of a run."""
     found = {target.title: target.read(run.rows) for target in TARGETS}
     targets = {title: Spread.of(values) for title, values in found.items() if values}
     seconds = {name: round(value, 0) for name, value in run.seconds.items()}
-    return Summary(run.at, run.quick, [*notes], run.machine, run.contenders, seconds, targets, list(_lines(run.rows)))
+    return Summary(run.at, run.quick, [], run.machine, run.contenders, seconds, targets, list(_lines(run.rows)))
 
 
 def load_summary(folder: Path) -> Summary:
-    """Return the summary of a folder: of its rows, or as it was kept without them. Raises UnusableRun."""
+    """Return the summary of the rows in a folder, or the stored summary without rows. Raises UnusableRun."""
     if (folder / ROWS).exists():
-        return summarize(load(folder))
-    try:
-        return msgspec.json.decode((folder / SUMMARY).read_bytes(), type=Summary)
-    except OSError as error:
-        raise UnusableRun(f"{folder} has no {ROWS} and no {SUMMARY}") from error
-    except msgspec.DecodeError as error:
-        raise UnusableRun(f"{folder / SUMMARY}: {error}") from error
+        return summarize(load(folder / ROWS, Run))
+    return load(folder / SUMMARY, Summary)
 
 
 def to_json(summary: Summary) -> str:
-    """Return the summary as JSON with one line for each contender under a load, and one for each other entry."""
+    """Return the summary as JSON, with each contender under a load on a line of its own, and each other entry."""
     parts = []
     for name, value in msgspec.to_builtins(summary).items():
         brackets = "[]" if isinstance(value, list) else "{}"

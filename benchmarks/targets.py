@@ -1,4 +1,4 @@
-"""The promises of the project about its speed and memory, and how each is read from the rows of a run."""
+"""The targets of the project for its speed and memory, and how to read each from the rows of a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks.contenders import ACSYLLA, FASTAPI, SERVICE, THREAD_HOP
+from benchmarks.contenders import ACSYLLA, FASTAPI, SERVICE, THREAD_HOP, Contender
 from benchmarks.measure import CPU_REQUEST, CPU_ROW, GOODPUT, P99, PEAK_MB, ROW_RATE
 from benchmarks.rows import Row, paired, values_of
 from benchmarks.scenarios import (
@@ -24,12 +24,12 @@ from benchmarks.scenarios import (
 )
 
 Read = Callable[[Sequence[Row]], list[float]]
-"""Reads a figure from the rows of a run, one value a round; none where it was not measured."""
+"""Read a figure from the rows of a run, one value per round; an empty list if it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure that is to be at most `limit`, or with `at_least` at least."""
+    """A limit for a figure: the most that it may be, or with `at_least` the least."""
 
     title: str
     limit: float
@@ -51,6 +51,10 @@ def over(scenario: str, load: str, contender: str, figure: str, rows: Sequence[R
     return paired(ours, theirs)
 
 
+def _read_over(contender: Contender) -> Read:
+    return partial(over, "point-read", MAIN, contender.name, CPU_REQUEST)
+
+
 def _under(scenario: str, load: str, base: str, figure: str, rows: Sequence[Row]) -> list[float]:
     """Return a figure of the service under a load over that under a base load, round by round."""
     ours, bases = (values_of(rows, scenario, name, SERVICE.name, figure) for name in (load, base))
@@ -66,21 +70,9 @@ def _growth(rows: Sequence[Row]) -> list[float]:
 
 
 TARGETS = (
-    Target(
-        f"point read, CPU/request ÷ {FASTAPI.name}",
-        0.2,
-        partial(over, "point-read", MAIN, FASTAPI.name, CPU_REQUEST),
-    ),
-    Target(
-        f"point read, CPU/request ÷ {ACSYLLA.name}",
-        1.0,
-        partial(over, "point-read", MAIN, ACSYLLA.name, CPU_REQUEST),
-    ),
-    Target(
-        "point read, CPU/request ÷ one thread hop a request",
-        0.45,
-        partial(over, "point-read", MAIN, THREAD_HOP.name, CPU_REQUEST),
-    ),
+    Target(f"point read, CPU/request ÷ {FASTAPI.name}", 0.2, _read_over(FASTAPI)),
+    Target(f"point read, CPU/request ÷ {ACSYLLA.name}", 1.0, _read_over(ACSYLLA)),
+    Target("point read, CPU/request ÷ one thread hop a request", 0.45, _read_over(THREAD_HOP)),
     Target(
         "stream, rows/s ÷ plain driver loop without HTTP",
         1.25,
@@ -88,9 +80,7 @@ TARGETS = (
         at_least=True,
     ),
     Target(
-        "stream, CPU/row ÷ the driver's own tuple decode",
-        0.15,
-        partial(over, "stream", STREAM, TUPLE_LOOP, CPU_ROW),
+        "stream, CPU/row ÷ the driver's own tuple decode", 0.15, partial(over, "stream", STREAM, TUPLE_LOOP, CPU_ROW)
     ),
     Target("growth of peak resident memory from a stream of 10,000 rows to one of 1,000,000, MB", 8, _growth),
     Target(

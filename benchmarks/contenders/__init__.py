@@ -1,7 +1,7 @@
 """The applications that are measured. A new one is a module with an ASGI `app` here and an entry in `CONTENDERS`.
 
-A contender with `requirements` runs in an environment of its own, which lacks the service's packages: its module, this
-one and those that contenders share (`bare`, `cql`) must not import the service.
+A contender with `requirements` runs in an environment of its own without the service. So its module, this one and those
+that contenders share (`bare`, `cql`) must not import the service.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 class Contender:
     """An ASGI application and how to start it.
 
-    `app` is its import string for uvicorn, `environment` what its process gets beside the site's settings, and
-    `requirements` are pip's, for an environment of its own.
+    `app` is its import string for uvicorn. `environment` is added to the site's settings. With `requirements` (pip's)
+    it gets an environment of its own.
     """
 
     name: str
@@ -54,3 +54,6 @@ ACSYLLA = Contender(
 )
 
 CONTENDERS = (SERVICE, FASTAPI, THREAD_HOP, ACSYLLA)
+
+FAST_CONTENDERS = (SERVICE, THREAD_HOP, ACSYLLA)
+"""The contenders of all scenarios but `point-read`. The other one takes ten times the CPU of a read."""

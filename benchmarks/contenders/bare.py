@@ -1,7 +1,7 @@
-"""Bare Starlette over a `Store`: the HTTP part of the contenders that differ in their driver alone.
+"""Bare Starlette over a `Store`: the HTTP part of contenders that differ only in their driver.
 
-It has every advantage over the service: no middleware, no request id, no deadline, no admission, no validation beyond
-types. JSON is msgspec's in both directions. Imports nothing of the service.
+It does less than the service: no middleware, no request id, no deadline, no admission, no validation beyond types.
+msgspec reads and writes its JSON. This module imports nothing of the service.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Row = Sequence[Any]
 
 
 class Store(Protocol):
-    """The driver's side of the endpoints."""
+    """What the endpoints need of a driver."""
 
     async def execute(self, text: str, values: Row) -> list[Row]:
-        """Execute one of the statements of `cql`, prepared before, and return its rows."""
+        """Execute one of the prepared statements of `cql`, and return its rows."""
 
     def pages(self, limit: int | None, fetch_size: int) -> AsyncIterator[list[Row]]:
         """Read the first users, or all of them, page by page."""

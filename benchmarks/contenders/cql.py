@@ -1,13 +1,10 @@
-"""The statements of the contenders, the node they connect to, and their times. Needs the standard library alone."""
+"""The statements, nodes and times of the contenders. Needs only the standard library."""
 
 from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from itertools import chain, combinations
-
-CHANGEABLE = ("name", "email", "age")
-"""The members that a PATCH of a user may have."""
+from itertools import combinations
 
 _USERS = f'"{os.environ.get("CASSANDRA_KEYSPACE", "test_keyspace")}"."users"'
 _COLUMNS = "id, name, email, age, created_at, updated_at"
@@ -24,9 +21,9 @@ def _update(names: tuple[str, ...]) -> str:
 
 
 def updates() -> dict[tuple[str, ...], str]:
-    """Return the update of each choice of columns; it sets these in order and then `updated_at`."""
-    sizes = range(1, len(CHANGEABLE) + 1)
-    return {names: _update(names) for names in chain.from_iterable(combinations(CHANGEABLE, size) for size in sizes)}
+    """Return the update of each combination of columns. It sets them in this order, and then `updated_at`."""
+    columns = ("name", "email", "age")
+    return {names: _update(names) for size in range(1, len(columns) + 1) for names in combinations(columns, size)}
 
 
 def statements() -> list[str]:
@@ -41,11 +38,11 @@ def hosts() -> list[tuple[str, int]]:
 
 
 def time_text(moment: datetime) -> str:
-    """Return a time in UTC, with or without its zone, as an answer has it."""
+    """Return a time in UTC, with or without its zone, as the API sends it."""
     return moment.isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def now() -> datetime:
-    """Return the time in UTC, in the milliseconds that Cassandra keeps."""
+    """Return the time in UTC with milliseconds, like Cassandra."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

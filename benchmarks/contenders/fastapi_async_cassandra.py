@@ -1,26 +1,23 @@
-"""FastAPI over async-cassandra, in the style of that package's own example: pydantic models, a session for all.
+"""FastAPI over async-cassandra, in the style of that package's own example: a pydantic model, one session for all.
 
-The example prepares its statement in every request, although its text says otherwise, and so does this. Streams write a
-page at a time. Runs in an environment of its own.
+The example prepares its statement in every request, although its text says otherwise, and so does this. It answers
+point reads only. Runs in an environment of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
-from typing import Annotated, Any
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import UUID
 
-from async_cassandra import AsyncCassandraSession, AsyncCluster, StreamConfig
+from async_cassandra import AsyncCassandraSession, AsyncCluster
 from cassandra import ConsistencyLevel
-from cassandra.query import PreparedStatement
-from fastapi import FastAPI, HTTPException, Query
-from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, TypeAdapter
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel
 
 from benchmarks.contenders import cql
-from benchmarks.contenders.cql import now, time_text
+from benchmarks.contenders.cql import time_text
 
 
 class User(BaseModel):
@@ -34,27 +31,8 @@ class User(BaseModel):
     updated_at: str
 
 
-class UserCreate(BaseModel):
-    """The body of a POST."""
-
-    name: str
-    email: str
-    age: int
-
-
-class UserUpdate(BaseModel):
-    """The body of a PATCH."""
-
-    name: str | None = None
-    email: str | None = None
-    age: int | None = None
-
-
 session: AsyncCassandraSession
-"""The session of all requests, as the example has it: set at start-up."""
-
-updates = cql.updates()
-_array = TypeAdapter(list[User])
+"""The session of all requests, set at start-up, as in the example."""
 
 
 @asynccontextmanager
@@ -67,83 +45,19 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-async def _statement(text: str) -> PreparedStatement:
-    statement = await session.prepare(text)
-    statement.consistency_level = ConsistencyLevel.LOCAL_QUORUM
-    statement.serial_consistency_level = ConsistencyLevel.LOCAL_SERIAL
-    return statement
-
-
 app = FastAPI(lifespan=lifespan)
-
-
-@app.get("/users/stream")
-async def stream_users(
-    limit: Annotated[int | None, Query(ge=0)] = None, fetch_size: Annotated[int, Query(ge=1, le=5000)] = 1000
-) -> StreamingResponse:
-    """Answer the first users, or all of them, as one array."""
-    return StreamingResponse(_chunks(limit, fetch_size), media_type="application/json")
-
-
-async def _chunks(limit: int | None, fetch_size: int) -> AsyncIterator[bytes]:
-    separator, left = b"[", limit
-    config = StreamConfig(fetch_size=fetch_size)
-    async with await session.execute_stream(await _statement(cql.ALL), stream_config=config) as result:
-        async for page in result.pages():
-            rows = page[:left]
-            if rows:
-                yield separator + _array.dump_json([user_of(*row) for row in rows])[1:-1]
-                separator = b","
-            left = None if left is None else left - len(rows)
-            if left == 0:
-                break
-    yield b"[]" if separator == b"[" else b"]"
 
 
 @app.get("/users/{user_id}", response_model=User)
 async def read_user(user_id: UUID) -> User:
     """Answer one user."""
-    return await _read(user_id)
-
-
-@app.get("/users", response_model=list[User])
-async def list_users(limit: Annotated[int, Query(ge=1, le=100)] = 10) -> list[User]:
-    """Answer the first users in token order."""
-    result = await session.execute(await _statement(cql.FIRST), [limit])
-    return [user_of(*row) for row in result.rows]
-
-
-@app.post("/users", response_model=User, status_code=201)
-async def create_user(user: UserCreate) -> User:
-    """Create a user."""
-    moment = now()
-    row = (uuid4(), user.name, user.email, user.age, moment, moment)
-    await session.execute(await _statement(cql.INSERT), row)
-    return user_of(*row)
-
-
-@app.patch("/users/{user_id}", response_model=User)
-async def change_user(user_id: UUID, change: UserUpdate) -> User:
-    """Change some fields of a user that exists."""
-    sent = change.model_dump(exclude_unset=True)
-    names = tuple(name for name in cql.CHANGEABLE if name in sent)
-    values = [*(sent[name] for name in names), now(), user_id]
-    result = await session.execute(await _statement(updates[names]), values)
-    if not result.rows[0].applied:
-        raise HTTPException(404, "There is no such user.")
-    return await _read(user_id)
-
-
-async def _read(user_id: UUID) -> User:
-    result: Any = await session.execute(await _statement(cql.READ), [user_id])
+    statement = await session.prepare(cql.READ)
+    statement.consistency_level = ConsistencyLevel.LOCAL_QUORUM
+    result: Any = await session.execute(statement, [user_id])
     row = result.one()
     if row is None:
         raise HTTPException(404, "There is no such user.")
-    return user_of(*row)
-
-
-def user_of(user_id: UUID, name: str, email: str, age: int, created_at: datetime, updated_at: datetime) -> User:
-    """Return a row, its columns in the table's order, as a model."""
+    _, name, email, age, created_at, updated_at = row
     return User(
         id=str(user_id),
         name=name,

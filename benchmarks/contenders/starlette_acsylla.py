@@ -25,7 +25,7 @@ class Acsylla:
         return [row.as_tuple() for row in await self._execute(self._prepared[text](values))]
 
     async def pages(self, limit: int | None, fetch_size: int) -> AsyncIterator[list[Row]]:
-        """Read the first users, or all of them; the next page is on its way while one is written."""
+        """Read the first users, or all of them; the next page is requested while one is written."""
         left = limit
         statement = self._prepared[cql.ALL](page_size=fetch_size)
         result = await self._execute(statement)

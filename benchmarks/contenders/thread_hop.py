@@ -1,6 +1,6 @@
-"""One thread hop a request: the usual way to call a blocking driver from Starlette, with nothing around it.
+"""One thread hop per request: the usual way to call a blocking driver from Starlette, with nothing around it.
 
-Cluster settings (protocol, balancing, no compression) and JSON encoder are the service's.
+Cluster settings (protocol, balancing, no compression) and JSON encoder are the same as the service's.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 
-from asgi_app.driver.cluster import build_cluster
+from asgi_app.cli.session import open_session
 from asgi_app.settings import Settings
 from benchmarks.contenders import cql
 from benchmarks.contenders.bare import Row, application
 
 THREADS = 40
-"""The default of anyio, and so of Starlette, for blocking calls."""
+"""The default number of threads for blocking calls in anyio and Starlette."""
 
 
 class ThreadHop:
-    """A `Store` over a session and its prepared statements; every call of the driver is in a worker thread."""
+    """A `Store` over a session and its prepared statements; each call of the driver runs in a worker thread."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -50,12 +50,9 @@ class ThreadHop:
 
 @asynccontextmanager
 async def _store() -> AsyncIterator[ThreadHop]:
-    """Open the store over a session of its own. Nothing is served yet, so it may block."""
-    cluster = build_cluster(Settings.load())
-    try:
-        yield ThreadHop(cluster.connect())
-    finally:
-        cluster.shutdown()
+    """Open the store with its own session. It may block, because no request is served yet."""
+    with open_session(Settings.load()) as session:
+        yield ThreadHop(session)
 
 
 app = application(_store)

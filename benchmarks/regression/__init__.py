@@ -1,5 +1,5 @@
-"""The parts of `python -m benchmarks.compare`: two commits of the service beside each other.
+"""The parts of `python -m benchmarks.compare`, which compares two commits of the service.
 
 `checkouts` puts each commit into a folder, `rounds` measures both in turn, `counting` counts the instructions of each
-(of the program in `workload`), and `verdicts` decides whether they differ.
+in the program `workload`, and `verdicts` decides whether they differ.
 """

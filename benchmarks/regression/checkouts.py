@@ -1,8 +1,7 @@
-"""A commit as a contender: a git worktree of its own, which is removed at the end."""
+"""Make a contender of a commit, in a git worktree of its own that is removed at the end."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,16 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.contenders import SERVICE, Contender
-from benchmarks.failure import ContenderFailed
+from benchmarks.processes import ContenderFailed, finished
 from benchmarks.serving import child_environment
 from benchmarks.site import Site
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WORKING_TREE = "working tree"
 
-_GIT_SECONDS = 120.0
-_BUILD_SECONDS = 300.0
-_ASK_SECONDS = 30.0
+_SECONDS = 300.0
 _WHERE = "import asgi_app; print(asgi_app.__file__)"
 
 
@@ -42,29 +39,22 @@ class Checkout:
 
     def check(self, site: Site) -> None:
         """Raise ContenderFailed unless processes of this contender import the service from the checkout."""
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", _WHERE],
-            env=child_environment(site, self.contender()),
-            cwd=site.folder,
-            capture_output=True,
-            text=True,
-            timeout=_ASK_SECONDS,
-            check=False,
-        )
-        found = done.stdout.strip()
-        if done.returncode or not Path(found).is_relative_to(self.folder):
-            raise ContenderFailed(f"{self.name}: the service is imported from {found or done.stderr[-500:]}")
+        command = [sys.executable, "-P", "-c", _WHERE]
+        environment = child_environment(site, self.contender())
+        found = finished(command, _SECONDS, environment=environment, folder=site.folder).stdout.strip()
+        if not Path(found).is_relative_to(self.folder):
+            raise ContenderFailed(f"{self.name}: the service is imported from {found}")
 
 
 @contextmanager
 def checkout(commit: str | None, role: str, scratch: Path) -> Iterator[Checkout]:
-    """Check a commit out below `scratch`, or take the working tree where it is. Raises ContenderFailed."""
+    """Check a commit out below `scratch`, or use the working tree if there is no commit. Raises ContenderFailed."""
     cache = scratch / f"{role}-cache"
     if commit is None:
         _build(ROOT, scratch)
         yield Checkout(f"{role}, {WORKING_TREE}", ROOT, cache)
         return
-    full = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{commit}}")
+    full = _git("rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}")
     folder = scratch / role
     _git("worktree", "add", "--detach", str(folder), full)
     try:
@@ -75,32 +65,12 @@ def checkout(commit: str | None, role: str, scratch: Path) -> Iterator[Checkout]
 
 
 def _build(folder: Path, scratch: Path) -> None:
-    """Compile the parts of a checkout beside its sources, by its own build. Needs the registries for build tools."""
+    """Compile the extension of a checkout beside its sources, with its own build. Downloads the build tools."""
     if (folder / "hatch_build.py").exists():
         pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(scratch), str(folder)]
-        _printed(pip, _BUILD_SECONDS, "cannot be built")
+        finished(pip, _SECONDS)
 
 
 def _git(*arguments: str) -> str:
     """Return the output of a git command. Raises ContenderFailed."""
-    return _printed(["git", *arguments], _GIT_SECONDS, "no such commit")
-
-
-def _printed(command: list[str], seconds: float, failure: str) -> str:
-    """Return the output of a command. Raises ContenderFailed with its error output, or with `failure`."""
-    name = " ".join(command)
-    try:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ContenderFailed(f"{name}: {error}") from error
-    if done.returncode:
-        raise ContenderFailed(f"{name}: {done.stderr.strip() or failure}")
-    return done.stdout.strip()
+    return finished(["git", *arguments], _SECONDS, folder=ROOT).stdout.strip()

@@ -1,6 +1,7 @@
-"""Both commits in paired rounds: point reads over 32 connections and a stream, by fresh processes in every round.
+"""Measure both commits in paired rounds: point reads over 32 connections and a stream.
 
-Processes of the same code differ by some percent as long as they live (hashes, addresses): every round has new ones.
+Two processes of the same code may differ by some percent for as long as they run, because of their hashes and
+addresses. So every round has fresh processes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _CHECKED = 10
 
 
 def compare(base: Checkout, head: Checkout, site: Site, rows: int, rounds: int, seconds: int) -> list[Comparison]:
-    """Measure both; the first of a round is the second of the round before. Raises ContenderFailed."""
+    """Measure both; they swap places after each round. Raises ContenderFailed."""
     reads = Load("compare", "reads", CONNECTIONS, seconds, asks_file(site, READ.name, READ.asks(site)))
     stream = stream_load(site, "compare", "stream", rows)
     found: dict[str, dict[str, list[float]]] = {name: {base.name: [], head.name: []} for name in (CPU_REQUEST, CPU_ROW)}

@@ -1,17 +1,19 @@
-"""The service called in its own process without a server, for a program that counts instructions.
+"""Call the service in its own process, without a server, under a program that counts instructions.
 
-`python -P workload.py ASKS READS ROWS` runs by its path with a checkout first on PYTHONPATH and imports nothing of this
-package, which may be newer. ASKS is a file of lines `GET PATH`. When the service has started and run warm it
-prints `ready` and waits for a line; then it reads READS of the paths in turn, 32 at once, and streams of ROWS users in
-all; prints `done`, waits for a line again, and shuts the service down.
+`python -P workload.py counted|uncounted ASKS READS ROWS`. ASKS is a file of lines `GET PATH`. The program starts the
+service and warms it up. Then it reads READS of the paths in turn, 32 at once, and streams of ROWS users in total;
+`counted` makes callgrind count these instructions only. It runs by its path, with a checkout first on PYTHONPATH, and
+imports nothing of this package, which may be newer than the checkout.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,12 @@ AT_ONCE = 32
 FETCH_SIZE = 2000
 WARM_READS = 320
 WARM_ROWS = 2 * FETCH_SIZE
+MOST_ROWS = 10 * FETCH_SIZE
+"""The longest stream: a table of few rows is enough for many rows in total."""
 
 
 class Exchange:
-    """One request and its answer, in ASGI's messages."""
+    """One request and its answer as ASGI messages."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -33,7 +37,7 @@ class Exchange:
         self._over = asyncio.Event()
 
     async def receive(self) -> dict[str, Any]:
-        """Give the request without a body, and then wait until it is answered."""
+        """Return the request, which has no body; after that, wait until it is answered."""
         if not self._asked:
             self._asked = True
             return {"type": "http.request", "body": b"", "more_body": False}
@@ -51,7 +55,7 @@ class Exchange:
 
 
 class Service:
-    """The application between its start-up and its shutdown."""
+    """The application, with its lifespan and its requests."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -99,50 +103,40 @@ class Service:
             raise RuntimeError(f"{kind}: {answer}")
 
 
-async def work(app: Any, paths: Sequence[str], reads: int, rows: int) -> None:
-    """Run the work between two signs. Raises RuntimeError."""
+async def work(app: Any, paths: Iterator[str], reads: int, rows: int, count: Callable[[str], None]) -> None:
+    """Start the service, warm it up, do the counted work, and shut it down. Raises RuntimeError."""
     service = Service(app)
     lifespan = await service.start()
     await _ask(service, paths, WARM_READS, WARM_ROWS)
-    _sign("ready")
+    count("on")
     await _ask(service, paths, reads, rows)
-    _sign("done")
+    count("off")
     await service.stop()
     await lifespan
 
 
-async def _ask(service: Service, paths: Sequence[str], reads: int, rows: int) -> None:
-    for asked in _groups(itertools.cycle(paths), reads):
-        await asyncio.gather(*map(service.get, asked))
-    for limit in _limits(rows):
-        await service.get("/users/stream", f"fetch_size={FETCH_SIZE}&limit={limit}")
+async def _ask(service: Service, paths: Iterator[str], reads: int, rows: int) -> None:
+    for done in range(0, reads, AT_ONCE):
+        await asyncio.gather(*map(service.get, itertools.islice(paths, min(AT_ONCE, reads - done))))
+    for done in range(0, rows, MOST_ROWS):
+        await service.get("/users/stream", f"fetch_size={FETCH_SIZE}&limit={min(MOST_ROWS, rows - done)}")
 
 
-def _sign(word: str) -> None:
-    """Print a word and wait for a line; the event loop stands still meanwhile."""
-    print(word, flush=True)
-    sys.stdin.readline()
-
-
-def _groups(paths: Iterator[str], count: int) -> Iterator[list[str]]:
-    for done in range(0, count, AT_ONCE):
-        yield list(itertools.islice(paths, min(AT_ONCE, count - done)))
-
-
-def _limits(rows: int) -> list[int]:
-    """Return the lengths of streams of at most ten pages: a table of few rows is enough for many."""
-    most = 10 * FETCH_SIZE
-    return [min(most, rows - done) for done in range(0, rows, most)]
+def _instrument(state: str) -> None:
+    """Switch callgrind's counting in this process on or off. Raises CalledProcessError."""
+    command = ["vgdb", f"--pid={os.getpid()}", "instrumentation", state]
+    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=60, check=True)
 
 
 def main() -> None:
     """Run as the command line says."""
     from asgi_app.app import app
 
-    asks, reads, rows = sys.argv[1:]
-    paths = [line.split()[1] for line in Path(asks).read_text().splitlines()]
+    how, asks, reads, rows = sys.argv[1:]
+    paths = itertools.cycle([line.split()[1] for line in Path(asks).read_text().splitlines()])
+    count = _instrument if how == "counted" else lambda state: None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work(app, paths, int(reads), int(rows)))
+        runner.run(work(app, paths, int(reads), int(rows), count))
 
 
 if __name__ == "__main__":

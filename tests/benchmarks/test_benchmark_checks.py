@@ -14,8 +14,8 @@ from asgi_app.cli.sample_data import sample_user
 from asgi_app.settings import ContactPoint
 from benchmarks.contenders import FASTAPI, SERVICE
 from benchmarks.environments import interpreter
-from benchmarks.failure import ContenderFailed
 from benchmarks.operations import INSERT, READ, UPDATE, Operation, asks_file, check, mixed_asks
+from benchmarks.processes import ContenderFailed
 from benchmarks.site import Site
 
 NOW = "2026-01-02T03:04:05.678Z"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import HOST, client
-from benchmarks.client import Tally, closed_loop, open_loop, requests_of
+from benchmarks.client import Tally, load, requests_of
 from benchmarks.stream_client import drain
 
 
@@ -47,7 +47,7 @@ async def test_at_a_fixed_rate_times_count_from_when_a_request_fell_due(tmp_path
     asks = tmp_path / "asks"
     asks.write_text('GET /users/1 \nPOST /users {"age": 1}\n')
     async with _server(0.05) as (port, asked):
-        tally = await open_loop(port, requests_of(asks, port), 1, 0.2, 50)
+        tally = await load(port, requests_of(asks, port), 1, 0.2, 50)
     assert len(tally.accepted) == len(asked) == 10
     assert tally.failures == 0
     assert tally.accepted[-1] >= 0.3
@@ -63,7 +63,7 @@ async def test_requests_that_are_never_answered_fail(tmp_path: Path, monkeypatch
     asks = tmp_path / "asks"
     asks.write_text("GET /users/1 \n")
     async with _server(0.5) as (port, _):
-        tally = await open_loop(port, requests_of(asks, port), 2, 0.1, 20)
+        tally = await load(port, requests_of(asks, port), 2, 0.1, 20)
     assert tally.accepted == []
     assert tally.failures >= 1
 
@@ -74,7 +74,7 @@ async def test_a_closed_loop_sends_no_more_than_is_answered(tmp_path: Path) -> N
     asks = tmp_path / "asks"
     asks.write_text("GET /users/1 \n")
     async with _server(0.05) as (port, asked):
-        tally = await closed_loop(port, requests_of(asks, port), 3, 0.3)
+        tally = await load(port, requests_of(asks, port), 3, 0.3)
     assert 3 <= len(tally.accepted) <= len(asked) <= len(tally.accepted) + 3
     assert tally.failures == 0
     assert tally.seconds >= 0.3
@@ -86,10 +86,22 @@ def test_refusals_are_counted_apart_and_all_else_fails() -> None:
     tally.add(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\r\n", 0.2)
     tally.add(b"HTTP/1.1 503 Service Unavailable\r\n\r\n", 0.3)
     tally.add(b"HTTP/1.1 404 Not Found\r\n\r\n", 0.4)
-    tally.lost()
     seen = tally.seen()
-    assert (seen.accepted, seen.refused, seen.failures) == (1, 1, 3)
+    assert (seen.accepted, seen.refused, seen.failures) == (1, 1, 2)
     assert (seen.p50_ms, seen.refused_p50_ms) == (100.0, 200.0)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_connection_that_the_server_closes_fails(tmp_path: Path) -> None:
+    asks = tmp_path / "asks"
+    asks.write_text("GET /users/1 \n")
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), HOST, 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        tally = await load(port, requests_of(asks, port), 2, 5)
+    assert (tally.accepted, tally.failures) == ([], 2)
+    assert tally.seconds < 5  # it does not wait when no connection is left
 
 
 @contextmanager

@@ -13,8 +13,8 @@ import pytest
 import benchmarks.__main__ as command
 from benchmarks import report as reporting
 from benchmarks.contenders import ACSYLLA, SERVICE, THREAD_HOP
-from benchmarks.failure import ContenderFailed
 from benchmarks.measure import CPU_REQUEST, CPU_ROW, P99, PEAK_MB, RATE, ROW_RATE, in_rounds, rotated
+from benchmarks.processes import ContenderFailed
 from benchmarks.report import BEGIN, END, NOT_MEASURED, PLOT, REPORT, publish, put_into, readme_section, render, report
 from benchmarks.rows import ROWS, Row, Run, Spread, UnusableRun, load, paired, save, values_of
 from benchmarks.scenarios import MAIN, NAMED_LOOP, QUICK, SCENARIOS, STREAM, Effort
@@ -153,7 +153,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("undrawn")
 def test_a_run_that_was_kept_gives_the_same_report(tmp_path: Path) -> None:
     save(_run(), tmp_path)
-    assert load(tmp_path) == _run()
+    assert load(tmp_path / ROWS, Run) == _run()
     render(tmp_path)
     first = (tmp_path / REPORT).read_text()
     assert first == report(summarize(_run()))
@@ -246,12 +246,12 @@ def test_a_failure_ends_with_1_and_keeps_the_rows_before_it(
 
     monkeypatch.setattr(command, "SCENARIOS", {"works": works, "fails": fails})
     monkeypatch.setattr(command, "RESULTS", tmp_path)
-    for name, result in (("draw_environment", None), ("prepare", None), ("describe", {}), ("description", "")):
+    for name, result in (("draw_environment", None), ("describe", {}), ("description", "")):
         monkeypatch.setattr(command, name, lambda *_, result=result: result)
     assert command.main(["--node", "127.0.0.1:1"]) == 1
     assert "wrong bytes" in capsys.readouterr().err
     (folder,) = tmp_path.iterdir()
-    assert load(folder).rows == _rows()
+    assert load(folder / ROWS, Run).rows == _rows()
 
 
 def test_a_node_is_a_host_and_a_port() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from asgi_app.settings import ContactPoint
 from benchmarks import compare
-from benchmarks.failure import ContenderFailed
+from benchmarks.processes import ContenderFailed
 from benchmarks.regression import checkouts, counting
 from benchmarks.regression.checkouts import checkout
 from benchmarks.regression.counting import NotGiven, collected, compare_counts
@@ -20,7 +20,6 @@ from benchmarks.regression.verdicts import (
     SLOWER,
     Comparison,
     Counts,
-    fails,
     median_interval,
 )
 from benchmarks.site import Site
@@ -84,11 +83,11 @@ def test_the_least_counts_are_compared_since_noise_only_adds() -> None:
 
 
 def test_it_fails_above_a_limit_only_where_a_difference_is_seen() -> None:
-    assert fails(_compared(1.2), 1.1)
-    assert not fails(_compared(1.2, LEAST_ROUNDS - 1), 1.1)
-    assert not fails(_compared(1.05), 1.1)
-    assert not fails(_compared(0.5), 1.1)
-    assert fails(Counts("", [1000], [1200]), 1.1)
+    assert _compared(1.2).fails(1.1)
+    assert not _compared(1.2, LEAST_ROUNDS - 1).fails(1.1)
+    assert not _compared(1.05).fails(1.1)
+    assert not _compared(0.5).fails(1.1)
+    assert Counts("", [1000], [1200]).fails(1.1)
 
 
 def test_the_report_has_a_row_for_each_figure() -> None:
