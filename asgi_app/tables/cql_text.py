@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from asgi_app.tables.types import RESERVED_WORDS
+
 _COMMENT = r"--[^\n]*|//[^\n]*|/\*.*?\*/"
 _tokens = re.compile(
     rf"""(?:{_COMMENT}|'(?:[^']|'')*'|\$\$.*?\$\$)
@@ -15,13 +17,7 @@ _tokens = re.compile(
 """What can hide a marker (comments, texts, quoted names), and the markers. The colon of a map or of a user-defined type
 follows a name or a value directly, that of a marker does not."""
 
-_RESERVED = """
-    add allow alter and apply asc authorize batch begin by columnfamily create delete desc describe drop entries execute
-    from full grant if in index infinity insert into is keyspace limit materialized modify nan norecursive not null of
-    on or order primary rename revoke schema select set table to token truncate unlogged update use using view where
-    with
-"""
-RESERVED_WORDS = frozenset(_RESERVED.split())
+_NO_MARKERS = RESERVED_WORDS - {"default", "mbean", "mbeans", "replace", "unset"}
 """Words that cannot name a marker unless they are in double quotes (`:"from"`), in Cassandra 5.0."""
 
 _first_word = re.compile(rf"(?:\s|{_COMMENT})*+(\w*)", re.DOTALL)
@@ -46,7 +42,7 @@ def marker_names(cql: str) -> tuple[str, ...]:
 def reserved_markers(cql: str) -> tuple[str, ...]:
     """Return the names of markers that are reserved words and not in double quotes: Cassandra refuses them."""
     plain = (token["plain"].lower() for token in _tokens.finditer(cql) if token["plain"])
-    return tuple(name for name in dict.fromkeys(plain) if name in RESERVED_WORDS)
+    return tuple(name for name in dict.fromkeys(plain) if name in _NO_MARKERS)
 
 
 def has_unnamed_markers(cql: str) -> bool:
