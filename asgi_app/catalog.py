@@ -103,6 +103,8 @@ class Catalog:
             columns=await self._rows(live_schema.COLUMNS, keyspace, deadline),
             indexes=await self._rows(live_schema.INDEXES, keyspace, deadline),
             types=await self._rows(live_schema.TYPES, keyspace, deadline),
+            virtual_tables=await self._rows(live_schema.VIRTUAL_TABLES, keyspace, deadline),
+            virtual_columns=await self._rows(live_schema.VIRTUAL_COLUMNS, keyspace, deadline),
         )
         return read_schema(keyspace, rows).tables
 
