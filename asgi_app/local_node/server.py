@@ -151,6 +151,7 @@ def cassandra_yaml(spec: NodeSpec, ports: Ports) -> dict[str, object]:
         "commitlog_total_space": "128MiB",
         "auto_snapshot": False,
         "user_defined_functions_enabled": False,
+        "materialized_views_enabled": True,  # off by default; the service reads them
         # The storage format of Cassandra 5, which its SAI indexes need.
         "storage_compatibility_mode": "NONE",
         "memtable": {"configurations": {"default": {"class_name": "TrieMemtable"}}},

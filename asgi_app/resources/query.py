@@ -20,6 +20,7 @@ from asgi_app.http.context import database_of, deadline_of, page_tokens_of, row_
 from asgi_app.http.headers import NO_STORE, next_page
 from asgi_app.http.page_tokens import PagePosition
 from asgi_app.http.paths import encoded_path
+from asgi_app.http.requests import query_items
 from asgi_app.http.responses import HeadersOnly, json_response
 from asgi_app.http.routing import SegmentRoute, path
 from asgi_app.http.validation import QueryValues
@@ -284,7 +285,7 @@ class QueryHandlers:
         """Return the values of the markers. Raises InvalidInput with every wrong, missing or unknown parameter."""
         refuse_cassandra_headers(request)
         parameters = await self._parameters(request)
-        sent = request.query_params
+        sent = dict(query_items(request))
         usable = (*_names(parameters, self._in_path), *self._query.options)
         errors = [
             FieldError(f"query.{name}", "is no parameter of this query", usable) for name in sent if name not in usable

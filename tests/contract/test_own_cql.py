@@ -162,6 +162,11 @@ async def test_wrong_path_value_is_named(client: httpx.AsyncClient) -> None:
     problem(sent, 422, "invalid_input", "path.limit")
 
 
+async def test_bytes_that_are_not_utf_8_are_no_other_text(client: httpx.AsyncClient) -> None:
+    query = "home=%7B%22street%22:%22%FF%22,%22zip%22:1%7D&tags=[%22%FF%22]&v=[1,2,3]&%FF=1"
+    problem(await client.get(f"/places?{query}"), 422, "invalid_input", "query.home", "query.tags", "query.\ufffd")
+
+
 async def test_marker_of_the_path_is_no_query_parameter(client: httpx.AsyncClient) -> None:
     sent = await client.get(f"/every/acme?day={DAY}&tenant=acme")
     problem(sent, 422, "invalid_input", "query.tenant")

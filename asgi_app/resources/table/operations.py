@@ -126,15 +126,20 @@ class _Addresses:
 
     def _write(self, name: str, method: str, template: str, handler: Handler) -> Operation:
         resource = self._resource.name
-        return Operation(f"{resource}_{name}", method, template, _if_writable(resource, handler), resource, "write")
+        reads = () if name == "batch" else ("GET", "HEAD")
+        only_if_writable = _if_writable(resource, handler, reads)
+        return Operation(f"{resource}_{name}", method, template, only_if_writable, resource, "write")
 
 
-def _if_writable(name: str, handler: Handler) -> Handler:
-    """Return the handler of a write. It raises MethodNotAllowed if the table is a view or virtual."""
+def _if_writable(name: str, handler: Handler, reads: tuple[str, ...]) -> Handler:
+    """Return the handler of a write. It raises MethodNotAllowed if the table is a view or virtual.
+
+    `reads` are the methods of the address that read.
+    """
 
     def answer(request: Request) -> Awaitable[ASGIApp]:
         if name in service_of(request.scope).catalog.read_only:
-            raise MethodNotAllowed(("GET", "HEAD"), "Cassandra lets nobody write to this table.")
+            raise MethodNotAllowed(reads, "Cassandra lets nobody write to this table.")
         return handler(request)
 
     return answer
