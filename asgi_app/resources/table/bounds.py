@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Annotated, Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 from msgspec import inspect
@@ -27,18 +28,28 @@ def bounds_of(hint: Any, *, of_members: bool = False) -> Bounds | None:
     With `of_members`, it is the check of what is added to a value: without the bounds of a collection's length, and
     without the fields of a user type that a whole value must have.
     """
-    return _bounds(inspect.type_info(hint), of_members)
+    return _bounds(_described(hint), of_members)
 
 
 def accepts_none(hint: Any) -> bool:
     """Return whether a type includes None."""
-    return _accepts_none(inspect.type_info(hint))
+    while get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    return get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint)
 
 
 def _accepts_none(described: inspect.Type) -> bool:
     described = _plain(described)
     members = described.types if isinstance(described, inspect.UnionType) else (described,)
     return any(isinstance(member, inspect.NoneType) for member in members)
+
+
+def _described(hint: Any) -> inspect.Type:
+    """Return what msgspec knows about a type. It cannot describe `IPv4Address | IPv6Address`, which has no bounds."""
+    try:
+        return inspect.type_info(hint)
+    except TypeError:
+        return inspect.AnyType()
 
 
 def _plain(described: inspect.Type) -> inspect.Type:

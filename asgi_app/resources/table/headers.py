@@ -141,3 +141,10 @@ def _versions(resource: Resource, field: str) -> tuple[Encoded, ...]:
 
 def _wrong(name: str, message: str) -> InvalidHeader:
     return InvalidHeader(f"{name} {message}.", errors=(FieldError(f"header.{name}", message),))
+
+
+def only_consistency(asked: str | None, needed: str) -> str:
+    """Return the one level that a statement can have. Raises InvalidHeader if the client asked for another."""
+    if asked not in (None, needed):
+        raise _wrong(CONSISTENCY, f"must be {needed} beside `near`, or be left out")
+    return needed
