@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from asgi_app.app import create_app, lifespan_of
     from asgi_app.db import Database
-    from asgi_app.errors import AlreadyStarted, Forbidden, ServiceError, Unauthorized
+    from asgi_app.errors import (
+        AlreadyStarted,
+        Conflict,
+        FieldError,
+        Forbidden,
+        InvalidInput,
+        NotFound,
+        ServiceError,
+        Unauthorized,
+    )
     from asgi_app.http.auth import Action, Authorize, Principal
     from asgi_app.http.context import database_of, deadline_of, principal_of
     from asgi_app.http.responses import json_response
@@ -33,11 +42,15 @@ __all__ = [
     "AlreadyStarted",
     "Authorize",
     "CQLType",
+    "Conflict",
     "ContactPoint",
     "Database",
     "Deadline",
+    "FieldError",
     "Forbidden",
     "Index",
+    "InvalidInput",
+    "NotFound",
     "Principal",
     "Query",
     "Resource",
@@ -63,7 +76,16 @@ if not TYPE_CHECKING:  # a type checker that saw this function would accept any 
     _MODULES = {
         "app": ("create_app", "lifespan_of"),
         "db": ("Database",),
-        "errors": ("AlreadyStarted", "Forbidden", "ServiceError", "Unauthorized"),
+        "errors": (
+            "AlreadyStarted",
+            "Conflict",
+            "FieldError",
+            "Forbidden",
+            "InvalidInput",
+            "NotFound",
+            "ServiceError",
+            "Unauthorized",
+        ),
         "http.auth": ("Action", "Authorize", "Principal"),
         "http.context": ("database_of", "deadline_of", "principal_of"),
         "http.responses": ("json_response",),

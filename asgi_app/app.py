@@ -21,7 +21,7 @@ from asgi_app.http.context import started
 from asgi_app.http.middleware import RequestContextMiddleware
 from asgi_app.http.responses import answer_http_exception, answer_service_error
 from asgi_app.http.routing import SegmentRouter
-from asgi_app.resources.query import Query, check_declarations
+from asgi_app.resources.query import Query, check_declarations, routes_of_queries
 from asgi_app.resources.table.operations import operations_of, routes_of
 from asgi_app.resources.table.served import ServedResource
 from asgi_app.routes import DIAGNOSTICS, OPERATIONS, RESERVED, SPECIES, USERS
@@ -107,7 +107,7 @@ def create_app(
                     await drain.finish()
 
     own = [route for each in resources for route in routes_of(operations_of(each))]
-    own += [query.route() for query in queries]
+    own += routes_of_queries(queries)
     router = SegmentRouter([*builtin, *own, *routes], lifespan=lifespan)
     # Not the imported name: instrumentation replaces the class in its module, perhaps after this module was imported.
     app = applications.Starlette(

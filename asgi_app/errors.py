@@ -498,6 +498,7 @@ class StatementRefused(InternalError):
 
     code = "statement_refused"
     title = "Statement refused"
+    default_detail = "Cassandra refused the statement behind this address. The service's log says why."
 
 
 class OpenedBeforeFork(InternalError):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import click
 
@@ -53,8 +53,8 @@ def _checked_replication(_: click.Context, __: click.Parameter, text: str | None
 @click.option(
     "--resources",
     metavar="MODULE:NAME",
-    help="Also create the tables of these resources, with their user-defined types and indexes: a Resource, or a list "
-    "or tuple of them. The module is looked for in the working directory too.",
+    help="Create the tables of these resources, with their user-defined types and indexes, in place of the built-in "
+    "tables: a Resource, or a list or tuple of them. The module is looked for in the working directory too.",
 )
 @settings_options(connection_fields())
 @report_failures
@@ -72,19 +72,28 @@ def schema(
         raise click.UsageError("--replication and --replication-factor cannot be combined.")
     settings = Settings.load(overrides=overrides)
     declared = [resource.table for resource in load_resources(resources)]
+    built_in = () if declared else TABLES
     no_keyspace = no_keyspace or settings.astra_db_secure_bundle_path is not None
     if dry_run:
         chosen = replication or ddl.network_replication(replication_factor or 1)
         replication = None if no_keyspace else chosen
         for statement in ddl.schema_statements(
-            settings.keyspace, TABLES, replication, indexes=indexes, declared=declared
+            settings.keyspace, built_in, replication, indexes=indexes, declared=declared
         ):
             click.echo(f"{statement};")
         return
     with open_session(settings) as session:
         chosen = replication or ddl.local_replication(session, replication_factor)
-        _create(session, settings.keyspace, None if no_keyspace else chosen, indexes, declared)
-    names = ", ".join(dict.fromkeys(_shown(table) for table in [*TABLES, *declared]))
+        with _mismatch_reported():
+            ddl.create_schema(
+                session,
+                settings.keyspace,
+                None if no_keyspace else chosen,
+                built_in,
+                indexes=indexes,
+                declared=declared,
+            )
+    names = ", ".join(dict.fromkeys(_shown(table) for table in [*built_in, *declared]))
     click.echo(f"Keyspace {settings.keyspace} has the tables {names}.")
 
 
@@ -100,10 +109,11 @@ def seed(users: int, overrides: Mapping[str, str]) -> None:
     click.echo(f"Seeded {report.rows} rows in {report.seconds:.1f} s, {report.rows_per_second:.0f} rows/s.")
 
 
-def _create(session: Any, keyspace: str, replication: str | None, indexes: bool, declared: Sequence[Table]) -> None:
-    """Create what is missing. Raises Failure if a declared table exists with other columns."""
+@contextmanager
+def _mismatch_reported() -> Iterator[None]:
+    """Raise Failure if a declared table exists with other columns."""
     try:
-        ddl.create_schema(session, keyspace, replication, TABLES, indexes=indexes, declared=declared)
+        yield
     except ddl.SchemaMismatchError as error:
         raise Failure(str(error)) from error
 

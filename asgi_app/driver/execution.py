@@ -8,13 +8,14 @@ locks and lists of callbacks for each statement, so that any thread may wait for
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
 import msgspec
-from cassandra import ConsistencyLevel
+from cassandra import ConsistencyLevel, InvalidRequest
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, ResponseFuture
 from cassandra.protocol import RESULT_KIND_ROWS, ExecuteMessage
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement, PreparedStatement
@@ -106,7 +107,10 @@ class SessionExecutor:
         return self._send(bound, timeout, done, query.paging_state)
 
     def _send(self, statement: Any, timeout: float, done: OnDone[Result], paging_state: bytes | None = None) -> Any:
-        future = self._session.execute_async(statement, timeout=timeout, paging_state=paging_state)
+        try:
+            future = self._session.execute_async(statement, timeout=timeout, paging_state=paging_state)
+        except struct.error as error:
+            raise _key_too_long() from error
         future.add_callbacks(_report_result, _report_error, (future, done), None, (future, done))
         return future
 
@@ -138,8 +142,20 @@ class LoopExecutor(SessionExecutor):
             result_metadata_id=prepared.result_metadata_id,
         )
         future = LoopFuture(self._session, profile, bound, message, timeout, done)
-        future.send_request()
+        try:
+            future.send_request()
+        except struct.error as error:
+            raise _key_too_long() from error
         return future
+
+
+def _key_too_long() -> InvalidRequest:
+    """Return the error that Cassandra would raise for a partition key that the driver cannot pack.
+
+    To find the node, the driver packs the parts of a composite key with lengths of two bytes, after the values were
+    bound and before anything is sent.
+    """
+    return InvalidRequest("a part of the partition key has more than 65535 bytes")
 
 
 def _batch(prepared: PreparedStatement, query: Batch) -> BatchStatement:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from asgi_app.driver.page import JSON_OBJECTS, RowPage
+from asgi_app.driver.typed_rows import typed_rows
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -25,8 +26,13 @@ class Result(msgspec.Struct, frozen=True, gc=False):
         return self.page.dicts() if self.page else []
 
     def rows(self, row: type[T]) -> list[T]:
-        """Return the page's rows as instances of a msgspec struct. Raises msgspec.ValidationError."""
-        return msgspec.convert(self.dicts(), list[row], strict=False)  # type: ignore[valid-type]
+        """Return the page's rows as instances of a msgspec struct, by the names of its fields.
+
+        A field has the Python type of its column: `uuid.UUID`, `datetime.datetime`, `bytes`. Columns without a field
+        are left out. Raises msgspec.ValidationError if a value does not fit its field, such as null in one that is not
+        optional.
+        """
+        return typed_rows(self.dicts(), self.page.description, row) if self.page else []
 
     def json_rows(self) -> bytes:
         """Return the page's rows as JSON objects with commas between them: the inside of an array."""

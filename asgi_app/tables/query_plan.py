@@ -196,6 +196,7 @@ class _Request:
         self._columns = planner.columns
         self._where = planner.where
         self._place = place
+        self._bound = bound
         self._errors: list[FieldError] = []
         self._fixed = self._fixed_relations(bound, key_prefix)
 
@@ -426,7 +427,7 @@ class _Request:
 
     def _name_what_bound_columns_lack(self, relations: Iterable[Relation]) -> None:
         """Replace errors of bound columns, which clients do not know, by the columns that are needed beside them."""
-        bound = {f"path.{name}" for name in self._rules.bound}
+        bound = {f"path.{name}" for name in self._bound}
         given = {relation.column.name for relation in relations if relation.operator in WHOLE}
         missing = [name for name in self._table.partition_key if name not in given]
         if not missing or not any(error.field in bound for error in self._errors):
@@ -507,7 +508,7 @@ class _Request:
         self, kind: Kind, shown: Collection[str], where: Where, order: str, options: _Options, near: _Near | None
     ) -> Plan:
         # DISTINCT needs all columns of the partition key, and clients see no bound ones: then take one row of each.
-        distinct = kind == "partitions" and not self._rules.bound
+        distinct = kind == "partitions" and not self._bound
         verb = "SELECT DISTINCT" if distinct else "SELECT"
         select = self._planner.rows(shown, verb, "" if near is None else near.similarity)
         per_partition = "" if options.per_partition_limit is None else " PER PARTITION LIMIT ?"

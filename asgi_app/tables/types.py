@@ -25,14 +25,17 @@ _NATIVE_NAMES = (
 NATIVE_TYPES = frozenset(_NATIVE_NAMES.split())
 """The types without parameters. CQL's `varchar` is `text`."""
 
-_RESERVED_WORDS = (
+_RESERVED = (
     "add allow alter and apply asc authorize batch begin by columnfamily create default delete desc describe drop "
     "entries execute from full grant if in index infinity insert into is keyspace limit materialized mbean mbeans "
     "modify nan norecursive not null of on or order primary rename replace revoke schema select set table to token "
     "truncate unlogged unset update use using view where with"
 )
-_QUOTED_NAMES = frozenset(_RESERVED_WORDS.split()) | NATIVE_TYPES
-"""Names that CQL reads as something else unless they are in quotes: Cassandra's class `ReservedKeywords`, and types."""
+RESERVED_WORDS = frozenset(_RESERVED.split())
+"""The words in Cassandra's class `ReservedKeywords`."""
+
+_QUOTED_NAMES = RESERVED_WORDS | NATIVE_TYPES
+"""Names that CQL reads as something else unless they are in quotes."""
 
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -39,7 +41,8 @@ def test_star_import_and_dir_have_the_public_names() -> None:
 def test_type_checkers_see_the_same_names() -> None:
     source = Path(asgi_app.__file__).read_text()
     block = source.partition("if TYPE_CHECKING:\n")[2].partition("\n\n")[0]
-    seen = {name for _, names in _import.findall(block) for name in names.split(", ")}
+    imports = ast.parse(textwrap.dedent(block)).body
+    seen = {alias.name for each in imports if isinstance(each, ast.ImportFrom) for alias in each.names}
     assert seen | {"__version__"} == set(asgi_app.__all__)
 
 

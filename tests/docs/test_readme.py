@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click import Context, Group
+from helpers.pages import commands
 
 from asgi_app.app import app
 from asgi_app.cli import main
@@ -20,11 +21,10 @@ EXAMPLES = [path for path in sorted((ROOT / "examples").iterdir()) if path.is_fi
 
 
 def test_readme_shows_commands_of_the_demo() -> None:
-    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    shown = re.findall(r"^\$ (curl .*)\n(.*)$", "".join(blocks), re.MULTILINE)
+    shown = commands((ROOT / "README.md").read_text().partition("## Your own table")[0])
     printed = {tuple(example) for example in examples("http://127.0.0.1:8000", "demo", 1000)}
     assert len(shown) >= 2
-    assert set(shown) <= printed
+    assert {(command, output.rstrip()) for command, output in shown} <= printed
 
 
 @pytest.mark.parametrize("page", [*PAGES, *EXAMPLES], ids=lambda page: page.name)

@@ -15,6 +15,7 @@ class _Parser(ArgumentParser):
 
 
 _parser = _Parser("curl")
+_parser.add_argument("-i", "--include", action="store_true")
 _parser.add_argument("-X", "--request")
 _parser.add_argument("-H", "--header", action="append", default=[])
 _parser.add_argument("-d", "--data")

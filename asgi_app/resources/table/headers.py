@@ -112,6 +112,13 @@ def refuse_conditions(request: Request) -> None:
             raise _wrong(name, "cannot be honoured here")
 
 
+def refuse_cassandra_headers(request: Request) -> None:
+    """Raise InvalidHeader if the request asks for a consistency or a time to live where neither can be chosen."""
+    for name in (CONSISTENCY, TTL):
+        if name in request.headers:
+            raise _wrong(name, "is not allowed here")
+
+
 def etag(version: str | None) -> Mapping[str, str] | None:
     """Return the field ETag of a row with this version, as answers write it; None for a row without one."""
     return None if version is None else {"ETag": f'"{version}"'}

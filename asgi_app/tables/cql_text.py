@@ -1,0 +1,50 @@
+"""Read from a user's CQL what its declaration must know: its kind, and the names of its markers."""
+
+from __future__ import annotations
+
+import re
+
+from asgi_app.tables.types import RESERVED_WORDS
+
+_COMMENT = r"--[^\n]*|//[^\n]*|/\*.*?\*/"
+_tokens = re.compile(
+    rf"""(?:{_COMMENT}|'(?:[^']|'')*'|\$\$.*?\$\$)
+    | (?<![\w'")}}\]]):(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[A-Za-z]\w*))
+    | "(?:[^"]|"")*"
+    | (?P<unnamed>\?)""",
+    re.DOTALL | re.VERBOSE | re.ASCII,
+)
+"""What can hide a marker (comments, texts, quoted names), and the markers. The colon of a map or of a user-defined type
+follows a name or a value directly, that of a marker does not."""
+
+_NO_MARKERS = RESERVED_WORDS - {"default", "mbean", "mbeans", "replace", "unset"}
+"""Words that cannot name a marker unless they are in double quotes (`:"from"`), in Cassandra 5.0."""
+
+_first_word = re.compile(rf"(?:\s|{_COMMENT})*+(\w*)", re.DOTALL)
+
+
+def first_word(cql: str) -> str:
+    """Return the first word after spaces and comments, in upper case; "" if there is none."""
+    found = _first_word.match(cql)
+    return found[1].upper() if found else ""
+
+
+def marker_names(cql: str) -> tuple[str, ...]:
+    """Return the names of the markers, each once: in lower case unless they are quoted, as Cassandra reads them."""
+    names = (
+        token["plain"].lower() if token["plain"] else token["quoted"].replace('""', '"')
+        for token in _tokens.finditer(cql)
+        if token["plain"] or token["quoted"]
+    )
+    return tuple(dict.fromkeys(names))
+
+
+def reserved_markers(cql: str) -> tuple[str, ...]:
+    """Return the names of markers that are reserved words and not in double quotes: Cassandra refuses them."""
+    plain = (token["plain"].lower() for token in _tokens.finditer(cql) if token["plain"])
+    return tuple(name for name in dict.fromkeys(plain) if name in _NO_MARKERS)
+
+
+def has_unnamed_markers(cql: str) -> bool:
+    """Return whether a marker is written as `?`."""
+    return any(token["unnamed"] for token in _tokens.finditer(cql))

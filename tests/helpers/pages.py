@@ -1,0 +1,53 @@
+"""Read the programs and the commands in a documentation page."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import httpx
+
+_block = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+class Shown(NamedTuple):
+    """A command as a page shows it, and its output; `…` in the output stands for any text."""
+
+    command: str
+    output: str
+
+
+def program(page: str) -> str:
+    """Return the Python blocks of a page, one after another."""
+    return "\n\n".join(text for language, text in _block.findall(page) if language == "python")
+
+
+def commands(page: str) -> list[Shown]:
+    """Return the commands in the console blocks of a page, with their output."""
+    found = []
+    for language, text in _block.findall(page):
+        if language == "console":
+            for entry in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+                command, _, output = entry.partition("\n")
+                found.append(Shown(command, output))
+    return found
+
+
+def printed(command: str, response: httpx.Response) -> str:
+    """Return what `curl` prints; with `-i` the status and the header fields too."""
+    if " -i " not in command:
+        return response.text
+    fields = "".join(f"{name}: {value}\n" for name, value in sorted(response.headers.items()))
+    return f"HTTP/1.1 {response.status_code} {response.reason_phrase}\n{fields}\n{response.text}"
+
+
+def matches(shown: Shown, text: str) -> bool:
+    """Return whether `text` is the output that a page shows. With `-i` a page may leave header fields out."""
+    wanted, got = shown.output.rstrip("\n").splitlines(), text.rstrip("\n").splitlines()
+    if " -i " in shown.command:
+        got = [line for line in got if ": " not in line.partition("{")[0] or any(_like(want, line) for want in wanted)]
+    return len(wanted) == len(got) and all(map(_like, wanted, got))
+
+
+def _like(wanted: str, line: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, wanted.split("…"))), line) is not None
