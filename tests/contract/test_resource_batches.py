@@ -160,6 +160,7 @@ async def test_outcome_that_nobody_knows(
     with faulty_node(node_address) as node:
         through = settings_for(("127.0.0.1", node.port), keyspace)
         async with serving_resources(cql, through, items, documents, notes, tallies, protocol_version=4) as client:
+            assert (await client.get("/readyz")).status_code == 200  # the schema was read: no fault can hit that
             note = (await client.post("/notes", json={"text": "a"})).headers["location"]
             node.fail(BATCH, write_timeout("BATCH_LOG"))
             assert (await client.post("/notes/-/batch", json=[{"text": "a"}] * 3)).status_code == 201

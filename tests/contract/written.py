@@ -124,6 +124,34 @@ class Found(msgspec.Struct):
     far: Annotated[list[float], CQLType("vector<float, 3>"), Index(similarity="euclidean")] | None = None
 
 
+class Sorted(msgspec.Struct):
+    """A row of sets and maps, which Cassandra keeps in order."""
+
+    id: str
+    s_bigint: Annotated[set[int], CQLType("set<bigint>")] | None = None
+    s_blob: set[bytes] | None = None
+    s_boolean: set[bool] | None = None
+    s_date: set[datetime.date] | None = None
+    s_decimal: set[Decimal] | None = None
+    s_double: set[float] | None = None
+    s_float: Annotated[set[float], CQLType("set<float>")] | None = None
+    s_inet: set[IPv4Address] | None = None
+    s_text: set[str] | None = None
+    s_time: set[datetime.time] | None = None
+    s_timestamp: set[datetime.datetime] | None = None
+    s_timeuuid: Annotated[set[uuid.UUID], CQLType("set<timeuuid>")] | None = None
+    s_uuid: set[uuid.UUID] | None = None
+    s_varint: Annotated[set[int], CQLType("set<varint>")] | None = None
+    s_list: set[tuple[int, str]] | None = None
+    s_lists: Annotated[set[bytes], CQLType("set<frozen<list<int>>>")] | None = None
+    s_maps: Annotated[set[bytes], CQLType("set<frozen<map<int, text>>>")] | None = None
+    s_place: set[Place] | None = None
+    s_vector: Annotated[set[bytes], CQLType("set<vector<float, 2>>")] | None = None
+    m_tuple: dict[tuple[int, str], set[int]] | None = None
+    f_set: Annotated[set[int], CQLType("frozen<set<int>>")] | None = None
+    t_set: tuple[int, set[int]] | None = None
+
+
 class Everything(msgspec.Struct):
     """A row with a column of each type. The name of the last column is no identifier."""
 
@@ -222,6 +250,7 @@ half_briefs = Resource(
 longs = Resource(Long, "longs", partition_key=("a", "b"), clustering=("c",), batch="logged", patch_creates=True)
 scaled = Resource(Scaled, "scaled", partition_key=("id",), clustering=("at",), batch="per_row")
 founds = Resource(Found, "founds", partition_key=("id",), patch_creates=True, batch="logged")
+sorted_values = Resource(Sorted, "sorted_values", partition_key=("id",))
 everything = Resource(Everything, "everything", partition_key=("id",), patch_creates=True)
 
 RESOURCES: Sequence[Resource] = (
@@ -247,6 +276,7 @@ RESOURCES: Sequence[Resource] = (
     longs,
     scaled,
     founds,
+    sorted_values,
     everything,
 )
 

@@ -73,7 +73,7 @@ def _merge(name: str, cql_type: CqlType, change: Any, changes: Changes) -> bool:
     if cql_type == Native("counter"):
         changes.values[added(name)] = _increase(change)
         return True
-    if not isinstance(change, dict) or is_frozen(cql_type):
+    if not isinstance(change, dict) or is_frozen(cql_type) or not _has_names(cql_type):
         return False
     if isinstance(cql_type, UserType | MapOf | SetOf | ListOf) and not change:
         raise WrongValue("", "must have a member: an empty object changes nothing, and null deletes the value")
@@ -86,6 +86,11 @@ def _merge(name: str, cql_type: CqlType, change: Any, changes: Changes) -> bool:
     else:
         return False
     return True
+
+
+def _has_names(cql_type: CqlType) -> bool:
+    """Return whether an object can name the members of the type. Maps with complex keys are arrays in JSON."""
+    return not isinstance(cql_type, MapOf) or isinstance(cql_type.key, Native)
 
 
 def _increase(change: Any) -> Encoded:

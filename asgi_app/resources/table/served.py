@@ -21,6 +21,7 @@ from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of
 from asgi_app.tables.native_encoding import decimal_identity
 from asgi_app.tables.query_plan import Rules
 from asgi_app.tables.resource import Resource
+from asgi_app.tables.stored_form import Stored, stored_form_of
 from asgi_app.tables.table import column_hints
 from asgi_app.tables.types import Native, VectorOf, is_frozen
 from asgi_app.tables.writes import WriteStatements
@@ -174,16 +175,7 @@ class ServedResource:
     def prefix_of_path(self, request: Request) -> dict[str, Encoded]:
         """Return the values of the leading key columns that an address has or that are bound to the client."""
         given = {**self.bound_values(request), **dict(zip(self.open_key, key_of_path(self, request), strict=False))}
-        return self._checked_key({name: given[name] for name in self.key_columns if name in given})
-
-    def written_key(self, request: Request, open_values: Sequence[Encoded]) -> dict[str, Encoded]:
-        """Return what `full_key` returns. Raises InvalidInput if Cassandra would refuse the key for its length."""
-        return self._checked_key(self.full_key(request, open_values))
-
-    def _checked_key(self, key: dict[str, Encoded]) -> dict[str, Encoded]:
-        if errors := self.key_errors(key, "path."):
-            raise InvalidInput(errors=tuple(errors))
-        return key
+        return {name: given[name] for name in self.key_columns if name in given}
 
     def key_errors(self, key: Mapping[str, Encoded | None], pointer: str) -> list[FieldError]:
         """Return what is wrong with the values of a key, or of its first columns, beyond the types of the columns.
@@ -223,7 +215,14 @@ class ServedResource:
 
     def shown(self, row: Mapping[str, Encoded | None]) -> dict[str, Any]:
         """Return the row as a later GET shows it; columns that `row` lacks are null."""
-        return {name: self.value(name, row.get(name)) for name in self.visible}
+        stored = {name: form(cell) for name, form in self._stored_forms.items() if (cell := row.get(name)) is not None}
+        return {name: self.value(name, stored.get(name, row.get(name))) for name in self.visible}
+
+    @cached_property
+    def _stored_forms(self) -> Mapping[str, Stored]:
+        """How Cassandra changes the cells that it does not store as they are."""
+        forms = {column.name: stored_form_of(column.type) for column in self.table.columns}
+        return {name: form for name, form in forms.items() if form is not None}
 
     def value(self, column: str, cell: bytes | None) -> Any:
         """Return a cell as answers have it."""

@@ -155,7 +155,7 @@ class TableWrites:
     async def _replace(self, key_of: KeyOf, request: Request) -> ASGIApp:
         """Answer PUT of a full key."""
         served = served_of(request, self._name)
-        key = served.written_key(request, key_of(served, request))
+        key = served.full_key(request, key_of(served, request))
         wanted = conditions(self._resource, request, may_be_absent=True)
         expires_as_one = wanted.absent or not served.kept or self._resource.ttl_on_patch
         ttl = asked_ttl(self._resource, request, allowed=expires_as_one)
@@ -180,7 +180,7 @@ class TableWrites:
     async def _change(self, key_of: KeyOf, request: Request) -> ASGIApp:
         """Answer PATCH of a full key."""
         served = served_of(request, self._name)
-        key = served.written_key(request, key_of(served, request))
+        key = served.full_key(request, key_of(served, request))
         await self._refuse_half_rows(served, request)
         wanted = conditions(self._resource, request, may_be_absent=False)
         ttl = asked_ttl(self._resource, request, allowed=self._resource.ttl_on_patch)
@@ -204,7 +204,7 @@ class TableWrites:
     async def _delete(self, key_of: KeyOf, request: Request) -> ASGIApp:
         """Answer DELETE of a full key: 204, whether or not there was a row."""
         served = served_of(request, self._name)
-        key = served.written_key(request, key_of(served, request))
+        key = served.full_key(request, key_of(served, request))
         wanted = conditions(self._resource, request, may_be_absent=False)
         refuse_ttl(request)
         consistency = asked_consistency(self._resource, request)

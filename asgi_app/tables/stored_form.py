@@ -1,0 +1,199 @@
+"""What Cassandra makes of an encoded value when it stores it: sets and maps in order, and no member twice.
+
+So the answer to a creation is what a later read answers, without that read. The order is that of Cassandra 5.0's
+classes in `org.apache.cassandra.db.marshal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from struct import Struct
+from types import MappingProxyType
+from typing import Any
+
+from asgi_app.tables.encoding import encoder_of
+from asgi_app.tables.types import (
+    CqlType,
+    ListOf,
+    MapOf,
+    Native,
+    SetOf,
+    TupleOf,
+    UserType,
+    VectorOf,
+    is_frozen,
+)
+
+Stored = Callable[[bytes], bytes | None]
+"""Takes an encoded value and returns it as Cassandra keeps it: None for an empty collection that it keeps as null."""
+
+_length = Struct(">i")
+
+
+def stored_form_of(cql_type: CqlType) -> Stored | None:
+    """Return the function that makes the stored form of a column's values; None if Cassandra keeps them as they are."""
+    inner = _normal(cql_type)
+    if is_frozen(cql_type) or not isinstance(cql_type, ListOf | SetOf | MapOf):
+        return inner
+    empty = _length.pack(0)
+
+    def store(cell: bytes) -> bytes | None:
+        return None if cell == empty else cell if inner is None else inner(cell)
+
+    return store
+
+
+_Normal = Callable[[bytes], bytes]
+
+
+def _normal(cql_type: CqlType) -> _Normal | None:
+    """Return the function that puts the sets and maps within a value in order; None for a type without any.
+
+    Cassandra does not look into tuples, user types and vectors.
+    """
+    match cql_type:
+        case ListOf(element):
+            return _each(_normal(element))
+        case SetOf(element):
+            return _set(_normal(element) or _same, _order(element))
+        case MapOf(key, value):
+            return _map(_normal(key) or _same, _order(key), _normal(value) or _same)
+    return None
+
+
+def _same(cell: bytes) -> bytes:
+    return cell
+
+
+def _each(normal: _Normal | None) -> _Normal | None:
+    if normal is None:
+        return None
+    return lambda cell: _counted([normal(element) for element in _members(cell)])
+
+
+def _set(normal: _Normal, order: Callable[[bytes], Any]) -> _Normal:
+    def store(cell: bytes) -> bytes:
+        members: dict[Any, bytes] = {}
+        for member in map(normal, _members(cell)):
+            members.setdefault(order(member), member)
+        return _counted([members[rank] for rank in sorted(members)])
+
+    return store
+
+
+def _map(normal_key: _Normal, order: Callable[[bytes], Any], normal_value: _Normal) -> _Normal:
+    def store(cell: bytes) -> bytes:
+        flat = list(_parts(cell, _length.size))
+        entries = [(normal_key(flat[at]), normal_value(flat[at + 1])) for at in range(0, len(flat), 2)]
+        entries.sort(key=lambda entry: order(entry[0]))
+        return _length.pack(len(entries)) + b"".join(map(_framed, (part for entry in entries for part in entry)))
+
+    return store
+
+
+def _members(cell: bytes) -> Iterator[bytes]:
+    return _parts(cell, _length.size)
+
+
+def _parts(cell: bytes, at: int) -> Iterator[bytes]:
+    for part in _nullable_parts(cell, at):
+        yield part or b""
+
+
+def _nullable_parts(cell: bytes, at: int = 0) -> Iterator[bytes | None]:
+    """Yield values that stand one after another, each with its length."""
+    while at < len(cell):
+        (size,) = _length.unpack_from(cell, at)
+        at += _length.size
+        yield None if size < 0 else cell[at : at + size]
+        at += max(size, 0)
+
+
+def _counted(members: Sequence[bytes]) -> bytes:
+    return _length.pack(len(members)) + b"".join(map(_framed, members))
+
+
+def _framed(part: bytes) -> bytes:
+    return _length.pack(len(part)) + part
+
+
+# --- the order of values
+
+
+def _order(cql_type: CqlType) -> Callable[[bytes], Any]:
+    """Return the function whose results sort as Cassandra sorts the values. Equal results are one member of a set."""
+    match cql_type:
+        case Native(name):
+            return _ORDERS.get(name, _same)
+        case ListOf(element) | SetOf(element):
+            order = _order(element)
+            return lambda cell: tuple(map(order, _members(cell)))
+        case MapOf(key, value):
+            orders = (_order(key), _order(value))
+            return lambda cell: tuple(orders[at % 2](part) for at, part in enumerate(_parts(cell, _length.size)))
+        case TupleOf(elements):
+            return _order_of_fields([_order(element) for element in elements])
+        case UserType(_, fields):
+            return _order_of_fields([_order(field) for _, field in fields])
+        case VectorOf(element):
+            return _order_of_vector(_order(element), encoder_of(element).width)
+    return _same
+
+
+def _order_of_vector(order: Callable[[bytes], Any], width: int | None) -> Callable[[bytes], Any]:
+    if width is None:  # elements of different lengths: their order is not known here
+        return _same
+    return lambda cell: tuple(order(cell[at : at + width]) for at in range(0, len(cell), width))
+
+
+def _order_of_fields(orders: Sequence[Callable[[bytes], Any]]) -> Callable[[bytes], Any]:
+    def order(cell: bytes) -> Any:
+        parts = zip(orders, _nullable_parts(cell), strict=False)
+        return tuple((0,) if part is None else (1, each(part)) for each, part in parts)  # null comes first
+
+    return order
+
+
+def _integer(cell: bytes) -> int:
+    return int.from_bytes(cell, "big", signed=True)
+
+
+def _decimal(cell: bytes) -> Decimal:
+    digits = _integer(cell[4:])
+    sign, numerals, _ = Decimal(digits).as_tuple()
+    return Decimal((sign, numerals, -_integer(cell[:4])))
+
+
+def _float(cell: bytes) -> int:
+    """Return an integer that sorts as Java compares floats: -0.0 before 0.0, and NaN last."""
+    bits = int.from_bytes(cell, "big")
+    top = 1 << 8 * len(cell) - 1
+    return ~bits + 2 * top if bits & top else bits | top
+
+
+def _time_of(cell: bytes) -> int:
+    """Return the 60 bits of the time in a UUID of version 1 (RFC 9562 section 5.1)."""
+    high, middle, low = cell[6:8], cell[4:6], cell[:4]
+    return int.from_bytes(high + middle + low, "big") & (1 << 60) - 1
+
+
+def _uuid(cell: bytes) -> tuple[int, int, bytes]:
+    version = cell[6] >> 4
+    return version, _time_of(cell) if version == 1 else int.from_bytes(cell[:8], "big"), cell[8:]
+
+
+def _timeuuid(cell: bytes) -> tuple[int, bytes]:
+    return _time_of(cell), bytes(byte ^ 0x80 for byte in cell[8:])  # Cassandra compares these bytes as signed
+
+
+_ORDERS: Mapping[str, Callable[[bytes], Any]] = MappingProxyType(
+    {
+        **dict.fromkeys(("tinyint", "smallint", "int", "bigint", "timestamp", "varint"), _integer),
+        **dict.fromkeys(("float", "double"), _float),
+        "decimal": _decimal,
+        "timeuuid": _timeuuid,
+        "uuid": _uuid,
+    }
+)
+"""The order of the types whose encodings do not sort as bytes do."""
