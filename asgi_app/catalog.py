@@ -23,6 +23,9 @@ logger = logging.getLogger("asgi_app.catalog")
 RECHECK_SECONDS = 1.0
 """Seconds after which the schema is read again for a resource whose table did not fit."""
 
+_VIRTUAL = "system_"
+"""How the names of keyspaces with virtual tables begin."""
+
 _ROWS = 5000
 """Rows of one page of the schema."""
 
@@ -41,6 +44,8 @@ class Catalog:
         self._sound: dict[str, Table] = {}
         self.unfit = set(declared)
         """The names of the resources that are not served now, as far as is known: at first all."""
+        self.read_only: frozenset[str] = frozenset()
+        """The names of the resources whose tables are views or virtual, as far as is known."""
         self._missing: dict[str, tuple[str, ...]] = {}
         self._absent: frozenset[str] = frozenset()  # those of `_missing` that have no table at all
         self._read_at = -RECHECK_SECONDS
@@ -87,7 +92,7 @@ class Catalog:
         for name, columns in self._missing.items():
             table = self._declared[name]
             if name in self._absent:
-                reason, hint = "there is no table", "`asgi-cassandra schema --resources` creates it"
+                reason, hint = "there is no table", "`asgi-cassandra schema` creates it"
             else:
                 reason, hint = "columns are missing or of another type or place in", ", ".join(columns)
             logger.warning("%s is not served: %s %s.%s: %s", name, reason, table.keyspace, table.name, hint)
@@ -111,10 +116,18 @@ class Catalog:
             columns=await self._rows(live_schema.COLUMNS, keyspace, deadline),
             indexes=await self._rows(live_schema.INDEXES, keyspace, deadline),
             types=await self._rows(live_schema.TYPES, keyspace, deadline),
-            virtual_tables=await self._rows(live_schema.VIRTUAL_TABLES, keyspace, deadline),
-            virtual_columns=await self._rows(live_schema.VIRTUAL_COLUMNS, keyspace, deadline),
+            **await self._virtual(keyspace, deadline),
         )
         return read_schema(keyspace, rows).tables
+
+    async def _virtual(self, keyspace: str, deadline: Deadline) -> dict[str, list[dict[str, Any]]]:
+        """Return the rows of virtual tables. Only Cassandra's own keyspaces have any, and not every server has them."""
+        if not keyspace.startswith(_VIRTUAL):
+            return {}
+        return {
+            "virtual_tables": await self._rows(live_schema.VIRTUAL_TABLES, keyspace, deadline),
+            "virtual_columns": await self._rows(live_schema.VIRTUAL_COLUMNS, keyspace, deadline),
+        }
 
     async def _rows(self, statement: Statement, keyspace: str, deadline: Deadline) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
@@ -146,4 +159,5 @@ class Catalog:
                     has_default_ttl=found.has_default_ttl,
                 )
         self._absent = frozenset(absent)
+        self.read_only = frozenset(name for name, table in sound.items() if table.is_view or table.is_virtual)
         self._sound, self._missing, self.unfit = sound, missing, self._declared.keys() - sound.keys()

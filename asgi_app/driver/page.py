@@ -208,7 +208,7 @@ class Layout:
     row_type: Callable[..., Any] | None
     """Makes an object that msgspec encodes as a map of one row's values. None if msgspec refuses the column names."""
     plan: Plan | None
-    """How compiled code writes the rows. None if it does not know a type, or msgspec refuses the column names."""
+    """How compiled code writes the rows. None if it does not accept a type, or msgspec refuses the column names."""
 
 
 @lru_cache(maxsize=512)  # statements; a layout takes some 2 kB

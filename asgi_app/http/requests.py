@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Sequence
+from urllib.parse import parse_qsl
 
 import anyio
 import mimeparse
@@ -27,6 +28,22 @@ _json_types = re.compile(
 
 _JSON = "application/json"
 _PATCHES = "application/json, application/merge-patch+json"
+
+
+def query_items(request: Request) -> list[tuple[str, str]]:
+    """Return the names and values of the query, decoded, in their order.
+
+    Bytes that are not UTF-8 become lone surrogates in a value, as in a path, so that no other value is read for them.
+    """
+    sent: bytes = request.scope["query_string"]
+    decoded = sent.decode("utf-8", "surrogateescape")
+    items = parse_qsl(decoded, keep_blank_values=True, errors="surrogateescape")
+    return [(_printable(name), value) for name, value in items]
+
+
+def _printable(name: str) -> str:
+    """Return a name as an error can repeat it."""
+    return name if name.isascii() else name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def list_field(request: Request, name: str) -> str | None:

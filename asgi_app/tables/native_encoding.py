@@ -207,6 +207,8 @@ def _unscaled(value: Any) -> tuple[int, int]:
     if not isinstance(value, Decimal) or not value.is_finite():
         raise wrong(_DECIMAL)
     sign, digits, exponent = value.as_tuple()
+    if len(digits) > MOST_DIGITS:  # checked before the conversion, whose cost grows faster than the digits
+        raise wrong(_DECIMAL)
     return int(Decimal((sign, digits, 0))), -int(exponent)
 
 
@@ -222,10 +224,9 @@ def decimal_identity(cell: bytes) -> tuple[str, int]:
 
 
 def _timeuuid(text: str) -> bytes:
-    found = UUID(_checked_uuid(text))
-    if found.version != 1:
+    if _checked_uuid(text)[14] != "1":  # the version, which Cassandra checks; it takes any variant
         raise ValueError("not a UUID of version 1")
-    return found.bytes
+    return UUID(text).bytes
 
 
 def _checked_uuid(text: str) -> str:

@@ -11,15 +11,14 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import product
+from itertools import product, takewhile
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from asgi_app.errors import FieldError, InvalidInput
 from asgi_app.tables.cql import quoted
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of
-from asgi_app.tables.relations import OPERATORS, WHOLE, Operator, Relation, operand_type, type_refusal
+from asgi_app.tables.relations import OPERATORS, WHOLE, Operator, Relation
 from asgi_app.tables.table import Column, Index, Table
 from asgi_app.tables.vectors import vector_fault
 from asgi_app.tables.where import MOST_KEYS, Where, WherePlanner
@@ -47,6 +46,9 @@ _OPTIONS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
 )
 _EVERY_OPTION = frozenset(name for names in _OPTIONS.values() for name in names)
 _SEARCH_MEMBERS = ("where", "near", "select", "limit", "order", "per_partition_limit")
+_LONGEST_NAME = 100
+"""Characters of a name in an error: longer names are cut."""
+
 _Encode = Callable[[Encoder, Any], Encoded | None]
 
 _INTEGER = re.compile(r"[0-9]{1,19}", re.ASCII)
@@ -95,7 +97,7 @@ def plan_query(
     `key_prefix` are the values in the address: those of the first columns of the primary key that are not bound.
     `parameters` are names and values of the query, percent-decoded.
     """
-    return _Request(table, rules, key_prefix, "query.").query(parameters, kind)
+    return QueryPlanner(table, rules).query(key_prefix, parameters, kind, rules.bound)
 
 
 def plan_search(table: Table, rules: Rules, body: Any) -> Plan:
@@ -105,7 +107,46 @@ def plan_search(table: Table, rules: Rules, body: Any) -> Plan:
     vector), `select` (an array of columns), `limit`, `order` and `per_partition_limit`. All are optional. The rows of a
     search with `near` have their similarity, greatest first, as `$similarity`.
     """
-    return _Request(table, rules, (), "/").search(body)
+    return QueryPlanner(table, rules).search(body, rules.bound)
+
+
+class QueryPlanner:
+    """Plans the reads of one table under one set of rules, for any number of clients. Immutable once it is made.
+
+    `columns` are those that clients may name, in the table's order; `open_key` the key columns that are not bound.
+    """
+
+    def __init__(self, table: Table, rules: Rules) -> None:
+        """Make the planner. Only the names of `rules.bound` count: each call has the values of its client."""
+        unnamed = rules.hidden | rules.bound.keys()
+        self.table = table
+        self.columns = {column.name: column for column in table.columns if column.name not in unnamed}
+        self.open_key = tuple(name for name in table.primary_key if name not in rules.bound)
+        self.where = WherePlanner(table, rules.allow_filtering, unnamed)
+        self._source = f" FROM {quoted(rules.keyspace)}.{quoted(table.name)}"
+        self._every_column = self._listed(self.columns)
+
+    def query(
+        self,
+        key_prefix: Sequence[Encoded],
+        parameters: Iterable[tuple[str, str]],
+        kind: Kind,
+        bound: Mapping[str, Encoded],
+    ) -> Plan:
+        """Return the plan of a GET; see `plan_query`. `bound` are the values of the bound columns for this client."""
+        return _Request(self, bound, key_prefix, "query.").query(parameters, kind)
+
+    def search(self, body: Any, bound: Mapping[str, Encoded]) -> Plan:
+        """Return the plan of a search; see `plan_search`."""
+        return _Request(self, bound, (), "/").search(body)
+
+    def rows(self, shown: Collection[str], verb: str = "SELECT", also: str = "") -> str:
+        """Return the SELECT of some columns of all rows; `also` is another expression to select."""
+        columns = self._every_column if shown is self.columns else self._listed(shown)
+        return f"{verb} {columns}{also and ', '}{also}{self._source}"
+
+    def _listed(self, columns: Iterable[str]) -> str:
+        return ", ".join(map(quoted, columns))
 
 
 @dataclass(slots=True)
@@ -147,12 +188,17 @@ class _Request:
     `place` is the beginning of each error's field: `query.`, or `/` for a body.
     """
 
-    def __init__(self, table: Table, rules: Rules, key_prefix: Sequence[Encoded], place: str) -> None:
-        self._table = table
-        self._rules = rules
+    def __init__(
+        self, planner: QueryPlanner, bound: Mapping[str, Encoded], key_prefix: Sequence[Encoded], place: str
+    ) -> None:
+        self._planner = planner
+        self._table = planner.table
+        self._columns = planner.columns
+        self._where = planner.where
         self._place = place
+        self._bound = bound
         self._errors: list[FieldError] = []
-        self._fixed = self._fixed_relations(key_prefix)
+        self._fixed = self._fixed_relations(bound, key_prefix)
 
     def query(self, parameters: Iterable[tuple[str, str]], kind: Kind) -> Plan:
         texts: dict[str, list[str]] = {}
@@ -187,11 +233,9 @@ class _Request:
 
     # Parameters and members
 
-    def _fixed_relations(self, key_prefix: Sequence[Encoded]) -> list[Relation]:
+    def _fixed_relations(self, bound: Mapping[str, Encoded], key_prefix: Sequence[Encoded]) -> list[Relation]:
         """Return equalities with the values that the address and the client's identity give."""
-        bound = self._rules.bound
-        open_columns = [name for name in self._table.primary_key if name not in bound]
-        given = {**bound, **dict(zip(open_columns, key_prefix, strict=False))}
+        given = {**bound, **dict(zip(self._planner.open_key, key_prefix, strict=False))}
         return [Relation(self._table.column(name), "eq", (value,), f"path.{name}") for name, value in given.items()]
 
     def _read_option(self, options: _Options, kind: Kind, name: str, given: list[str]) -> None:
@@ -216,14 +260,14 @@ class _Request:
         if column is None or operator is None:
             self._refuse_name(name, column)
             return []
-        operand = operand_type(column.type, operator)
+        operand = self._where.operand(column, operator)
         if operand is None:
-            self._refuse(self._at(name), type_refusal(column.type, operator), self._where.usable)
+            self._refuse(self._at(name), self._where.refusal(column, operator), self._where.usable)
             return []
         if any(fixed.column is column for fixed in self._fixed):
             self._refuse(self._at(name), "is given by the address")
             return []
-        values = self._encoded(name, encoder_of(operand), given, encode)
+        values = self._encoded(name, encoder_of(operand), given, encode, listed=operator == "in")
         if operator == "in":
             return [Relation(column, operator, tuple(dict.fromkeys(values)), self._at(name))] if values else []
         return [Relation(column, operator, (value,), self._at(name)) for value in values]
@@ -240,40 +284,32 @@ class _Request:
         """Return the column if the table has it and clients may name it."""
         return self._columns.get(name)
 
-    @cached_property
-    def _columns(self) -> Mapping[str, Column]:
-        unnamed = self._unnamed
-        return {column.name: column for column in self._table.columns if column.name not in unnamed}
-
-    @cached_property
-    def _unnamed(self) -> Collection[str]:
-        return self._rules.hidden | self._rules.bound.keys()
-
-    @cached_property
-    def _where(self) -> WherePlanner:
-        return WherePlanner(self._table, self._rules.allow_filtering, self._unnamed)
-
     def _refuse_name(self, name: str, column: Column | None) -> None:
         message = "is not a column or an option" if column is None else "has an operator that does not exist"
         self._refuse(self._at(name), message, self._where.usable)
 
-    def _encoded(self, name: str, encoder: Encoder, given: Sequence[Any], encode: _Encode) -> list[Encoded]:
+    def _encoded(
+        self, name: str, encoder: Encoder, given: Sequence[Any], encode: _Encode, *, listed: bool = False
+    ) -> list[Encoded]:
+        """Return the encoded values. `listed`: in a body they are an array, so that errors have an index."""
         values: list[Encoded] = []
-        for value in given:
+        for place, value in enumerate(given):
+            at = f"{self._at(name)}/{place}" if listed and self._is_body else self._at(name)
             try:
                 encoded = encode(encoder, value)
             except WrongValue as error:
-                self._errors += [FieldError(self._at(name) + self._inside(e), e.message) for e in error.errors]
+                self._errors += [FieldError(at + e.field * self._is_body, e.message) for e in error.errors]
                 continue
             if encoded is None:
-                self._refuse(self._at(name), "must not be null: Cassandra compares nothing with null")
+                self._refuse(at, "must not be null: Cassandra compares nothing with null")
             else:
                 values.append(encoded)
         return values
 
-    def _inside(self, error: FieldError) -> str:
-        """Return where in a value an error is, for a body; a parameter is named as a whole."""
-        return error.field if self._place == "/" else ""
+    @property
+    def _is_body(self) -> bool:
+        """Whether errors are at JSON pointers. A parameter of a query is named as a whole."""
+        return self._place.startswith("/")
 
     def _read_where(self, where: Any) -> list[Relation]:
         if not isinstance(where, dict):
@@ -373,27 +409,51 @@ class _Request:
         shown = self._shown(kind, options.select)
         if kind == "partitions":
             self._check_partitions(relations)
+        if near is None:
+            self._check_static(shown, relations)
         if self._errors:
             self._raise()
         where = self._where.plan(relations, self._errors, near=near is not None)
-        order = self._order(options.order, where)
+        order = self._order(options.order, relations, where)
         keys = self._whole_keys(kind, relations, options, near)
         if keys is not None and (options.limit is not None if has_limit is None else has_limit):
             self._refuse(self._at("limit"), "cannot be combined with `.in` of whole keys, which answers all their rows")
+        self._name_what_bound_columns_lack(relations)
         if self._errors:
             self._raise()
         if keys is not None:
             return self._point_reads(shown, keys)
         return self._select(kind, shown, where, order, options, near)
 
-    def _shown(self, kind: Kind, select: Sequence[str] | None) -> list[str]:
+    def _name_what_bound_columns_lack(self, relations: Iterable[Relation]) -> None:
+        """Replace errors of bound columns, which clients do not know, by the columns that are needed beside them."""
+        bound = {f"path.{name}" for name in self._bound}
+        given = {relation.column.name for relation in relations if relation.operator in WHOLE}
+        missing = [name for name in self._table.partition_key if name not in given]
+        if not missing or not any(error.field in bound for error in self._errors):
+            return
+        self._errors = [error for error in self._errors if error.field not in bound]
+        place = self._place if self._place == "query." else "/where/"
+        for name in missing:
+            self._refuse(f"{place}{name}", "is required: the partition key is only found as a whole")
+
+    def _shown(self, kind: Kind, select: Sequence[str] | None) -> Collection[str]:
         """Return the columns of the answer, in the table's order."""
         if kind == "partitions":
-            return list(self._table.partition_key)
-        for name in select or ():
-            if name not in self._columns:
-                self._refuse(self._at("select"), "names what is not a column", tuple(self._columns))
-        return [name for name in self._columns if select is None or name in select]
+            return [name for name in self._table.partition_key if name in self._columns]
+        if select is None:
+            return self._columns
+        if not self._columns.keys() >= {*select}:
+            self._refuse(self._at("select"), "names what is not a column", tuple(self._columns))
+        return [name for name in self._columns if name in select]
+
+    def _check_static(self, shown: Iterable[str], relations: Iterable[Relation]) -> None:
+        """Refuse to select only columns of partitions where rows are asked for."""
+        of_rows = [relation.column.name for relation in relations if relation.column.kind == "clustering"]
+        kinds = {self._columns[name].kind for name in shown if name in self._columns} if of_rows else set()
+        if "static" in kinds and kinds <= {"partition_key", "static"}:
+            message = f"must have a column of the rows too, because {of_rows[0]} is given: static ones have no rows"
+            self._refuse(self._at("select"), message)
 
     def _check_partitions(self, relations: Iterable[Relation]) -> None:
         for relation in relations:
@@ -401,13 +461,13 @@ class _Request:
                 message = "cannot be used here: partitions are found by their key and static columns only"
                 self._refuse(relation.field, message)
 
-    def _order(self, order: str | None, where: Where) -> str:
+    def _order(self, order: str | None, relations: Iterable[Relation], where: Where) -> str:
         """Return the ORDER BY of a request: nothing for the order in which the rows are stored."""
         if order is None:
             return ""
-        name, descends = order.removeprefix("-"), order.startswith("-")
-        if name not in self._orders():
-            usable = tuple(sign + name for name in self._orders() for sign in ("", "-"))
+        name, descends, orders = order.removeprefix("-"), order.startswith("-"), self._orders(relations)
+        if name not in orders:
+            usable = tuple(sign + name for name in orders for sign in ("", "-"))
             self._refuse(self._at("order"), "is not an order that the rows are stored in", usable)
         elif where.uses_index:
             self._refuse(self._at("order"), "cannot be combined with a filter that an index serves")
@@ -419,12 +479,12 @@ class _Request:
             return f" ORDER BY {quoted(name)} {'DESC' if descends else 'ASC'}"
         return ""
 
-    def _orders(self) -> tuple[str, ...]:
-        """Return the clustering columns that an order can name: the first, and the first that has not one value."""
-        clustering = [name for name in self._table.clustering_columns if name in self._columns]
-        given = {relation.column.name for relation in self._fixed}
-        free = [name for name in clustering if name not in given]
-        return tuple(free[:1])
+    def _orders(self, relations: Iterable[Relation]) -> tuple[str, ...]:
+        """Return the clustering columns that can name an order: the first, and the next after those with one value."""
+        single = {relation.column.name for relation in relations if relation.operator == "eq"}
+        clustering = self._table.clustering_columns
+        leading = len(list(takewhile(single.__contains__, clustering)))
+        return tuple(name for name in clustering[: leading + 1] if name in self._columns)
 
     def _whole_keys(
         self, kind: Kind, relations: Sequence[Relation], options: _Options, near: _Near | None
@@ -438,22 +498,29 @@ class _Request:
             return None
         return tuple(product(*(by_column[name].values for name in self._table.primary_key)))
 
-    def _point_reads(self, shown: Iterable[str], keys: tuple[tuple[Encoded, ...], ...]) -> Plan:
+    def _point_reads(self, shown: Collection[str], keys: tuple[tuple[Encoded, ...], ...]) -> Plan:
         conditions = " AND ".join(f"{quoted(name)} = ?" for name in self._table.primary_key)
-        cql = f"{self._rows(shown)} WHERE {conditions}"
+        cql = f"{self._planner.rows(shown)} WHERE {conditions}"
         purpose = _purpose("keys", cql, [value for key in keys for value in key])
         return Plan(cql, (), keys, None, None, None, None, purpose)
 
     def _select(
-        self, kind: Kind, shown: Iterable[str], where: Where, order: str, options: _Options, near: _Near | None
+        self, kind: Kind, shown: Collection[str], where: Where, order: str, options: _Options, near: _Near | None
     ) -> Plan:
-        select = self._rows(shown, "SELECT DISTINCT" if kind == "partitions" else "SELECT", near)
+        # DISTINCT needs all columns of the partition key, and clients see no bound ones: then take one row of each.
+        distinct = kind == "partitions" and not self._bound
+        verb = "SELECT DISTINCT" if distinct else "SELECT"
+        select = self._planner.rows(shown, verb, "" if near is None else near.similarity)
         per_partition = "" if options.per_partition_limit is None else " PER PARTITION LIMIT ?"
-        ordered, limited = (order, "") if near is None else (near.order, " LIMIT ?")
+        if kind == "partitions" and not distinct:
+            per_partition = " PER PARTITION LIMIT 1"
+        limit = self._limit(kind, options)
+        # Cassandra pages no virtual table: only its own limit holds there.
+        has_limit = near is not None or bool(self._table.is_virtual and limit)
+        ordered, limited = order if near is None else near.order, " LIMIT ?" if has_limit else ""
         filtering = " ALLOW FILTERING" if where.filters else ""
         cql = f"{select}{where.cql}{ordered}{per_partition}{limited}{filtering}"
-        limit = self._limit(kind, options)
-        values = _values(where, options, near, limit)
+        values = _values(where, options, near, limit if has_limit else None)
         return Plan(
             cql,
             values,
@@ -471,23 +538,24 @@ class _Request:
             return DEFAULT_LIMIT
         return options.limit
 
-    def _rows(self, shown: Iterable[str], verb: str = "SELECT", near: _Near | None = None) -> str:
-        """Return the SELECT of these columns of all rows."""
-        columns = [*map(quoted, shown), *([] if near is None else [near.similarity])]
-        table = f"{quoted(self._rules.keyspace)}.{quoted(self._table.name)}"
-        return " ".join((verb, ", ".join(columns), "FROM", table))
-
     # Errors
 
     def _at(self, name: str) -> str:
-        """Return the field of an error with the parameter or member `name`."""
-        return self._place + (name if self._place == "query." else _escape(name))
+        """Return the field of an error with the parameter `name`, or with a member (RFC 6901 section 3)."""
+        name = name[:_LONGEST_NAME].encode("utf-8", "replace").decode()
+        return self._place + (name.replace("~", "~0").replace("/", "~1") if self._is_body else name)
 
     def _refuse(self, at: str, message: str, usable: tuple[str, ...] = ()) -> None:
         self._errors.append(FieldError(at, message, usable))
 
-    def _raise(self) -> None:
-        raise InvalidInput(errors=tuple(self._errors))
+    def _raise(self) -> NoReturn:
+        """Raise the errors. A list of what can be used is sent once: a hundred long ones would make a huge response."""
+        listed: set[tuple[str, ...]] = set()
+        errors = []
+        for error in self._errors:
+            errors.append(FieldError(error.field, error.message) if error.usable in listed else error)
+            listed.add(error.usable)
+        raise InvalidInput(errors=tuple(errors))
 
 
 def _bounds(kind: Kind, option: str) -> tuple[int, int]:
@@ -498,12 +566,10 @@ def _bounds(kind: Kind, option: str) -> tuple[int, int]:
 
 
 def _values(where: Where, options: _Options, near: _Near | None, limit: int | None) -> tuple[Encoded, ...]:
-    """Return the values of a SELECT, in the order of its markers."""
-    if near is not None:
-        return (near.vector, *where.values, near.vector, _encoded_int(limit or DEFAULT_LIMIT))
-    if options.per_partition_limit is not None:
-        return (*where.values, _encoded_int(options.per_partition_limit))
-    return where.values
+    """Return the values of a SELECT, in the order of its markers. `limit` is that of its CQL."""
+    before, after = ((), ()) if near is None else ((near.vector,), (near.vector,))
+    integers = [options.per_partition_limit, None if limit is None else min(limit, MOST_PER_PARTITION)]
+    return (*before, *where.values, *after, *(_encoded_int(value) for value in integers if value is not None))
 
 
 def _encoded_int(value: int) -> Encoded:
@@ -517,9 +583,3 @@ def _purpose(kind: str, cql: str, values: Iterable[Encoded]) -> str:
     for value in values:
         digest.update(len(value).to_bytes(4, "big") + value)
     return f"{kind} {cql} {digest.hexdigest()}"
-
-
-def _escape(name: str) -> str:
-    """Return a member's name as a JSON pointer token (RFC 6901 section 3), cut to 100 characters."""
-    text = name[:100].encode("utf-8", "replace").decode()
-    return text.replace("~", "~0").replace("/", "~1")

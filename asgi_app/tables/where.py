@@ -26,9 +26,10 @@ from asgi_app.tables.relations import (
     index_serves,
     operand_type,
     parameter,
+    type_refusal,
 )
 from asgi_app.tables.table import Column, Index, Table
-from asgi_app.tables.types import Native, VectorOf
+from asgi_app.tables.types import CqlType, Native, VectorOf
 
 MOST_KEYS = 100
 """The limit of members of `.in`, and of the combinations of several: each may be a partition to read."""
@@ -80,11 +81,24 @@ class WherePlanner:
 
     def _may_serve(self, column: Column, operator: Operator) -> bool:
         """Return whether a relation can be part of some request."""
-        if operand_type(column.type, operator) is None:
+        if self.operand(column, operator) is None:
             return False
         in_key = column.kind == "partition_key" and operator in WHOLE
         in_order = column.kind == "clustering" and operator not in MEMBERS
         return in_key or in_order or self.is_allowed(column) or self.index(column, operator) is not None
+
+    def operand(self, column: Column, operator: Operator) -> CqlType | None:
+        """Return the type of the value that `operator` compares with a column, or None if it cannot."""
+        return None if self._hides_members(column, operator) else operand_type(column.type, operator)
+
+    def refusal(self, column: Column, operator: Operator) -> str:
+        """Return the sentence for an operator that has no operand."""
+        if self._hides_members(column, operator) and operand_type(column.type, operator) is not None:
+            return "cannot be used: Cassandra does not look into clustering columns of descending order"
+        return type_refusal(column.type, operator)
+
+    def _hides_members(self, column: Column, operator: Operator) -> bool:
+        return operator in MEMBERS and column.name in self.table.descending
 
     def index_on_vector(self, column: Column) -> Index | None:
         """Return the index that finds the nearest vectors of a column, or None."""
@@ -97,7 +111,25 @@ class WherePlanner:
 
         With `near`, the rows are ordered by an index on a vector. The result is only usable without errors.
         """
-        return _Plan(self, relations, errors, near=near).where()
+        if not relations:
+            return Where("", (), filters=False, uses_index=near, one_partition=False)
+        return (None if near else self._of_address(relations)) or _Plan(self, relations, errors, near=near).where()
+
+    def _of_address(self, relations: Sequence[Relation]) -> Where | None:
+        """Return the WHERE clause of equalities with a partition or a prefix of its rows; None for any other, or a key
+        that may be too long. Most requests are such, and this is ten times as fast as the general plan.
+        """
+        key, length = self.table.primary_key[: len(relations)], len(self.table.partition_key)
+        if len(relations) < length or tuple([relation.column.name for relation in relations]) != key:
+            return None
+        if any(relation.operator != "eq" for relation in relations):
+            return None
+        sizes = [len(relation.values[0]) for relation in relations[:length]]
+        if sum(sizes) + 3 * length > LONGEST_VALUE or sizes == [0]:
+            return None
+        values = tuple([relation.values[0] for relation in relations])
+        conditions = " AND ".join([relation.cql for relation in relations])
+        return Where(f" WHERE {conditions}", values, filters=False, uses_index=False, one_partition=True)
 
     def is_allowed(self, column: Column) -> bool:
         """Return whether a column may be filtered by reading everything."""
@@ -139,6 +171,7 @@ class _Plan:
         self._check_filtered(filtered)
         if uses_index:
             self._check_partition_beside_index()
+            self._check_clustering_beside_index()
         conditions = " AND ".join(relation.cql for relation in self._relations)
         return Where(
             f" WHERE {conditions}" if conditions else "",
@@ -175,7 +208,7 @@ class _Plan:
         """The relations that indexes serve: any number of storage-attached ones, or one other."""
         serving = [r for r in self._relations if r not in self._by_key and self._index(r) and not self._skips(r)]
         attached = [r for r in serving if (index := self._index(r)) and index.kind == "sai"]
-        return attached or serving[:1]
+        return attached if attached or self._near else serving[:1]
 
     def _skips(self, relation: Relation) -> bool:
         """Return whether Cassandra will not use the index on this clustering column.
@@ -218,8 +251,7 @@ class _Plan:
         if sum(max(map(len, r.values)) + framing for r in partition) > LONGEST_VALUE:
             self._refuse(partition[-1], f"makes the partition key longer than Cassandra's {LONGEST_VALUE} bytes")
         for relation in self._relations:
-            index = self._index(relation)
-            if index and index.kind == "legacy" and len(relation.values[0]) > LONGEST_VALUE:
+            if self._has_secondary_index(relation) and len(relation.values[0]) > LONGEST_VALUE:
                 self._refuse(relation, f"must have at most {LONGEST_VALUE} bytes, because an index serves it")
 
     def _check_filtered(self, filtered: Iterable[Relation]) -> None:
@@ -239,6 +271,28 @@ class _Plan:
                 if relation in self._by_index:
                     self._refuse(relation, f"cannot be combined with `near`: {self._missing_partition()}")
 
+    def _check_clustering_beside_index(self) -> None:
+        """Refuse what makes Cassandra 5.0 fail with a NullPointerException where a partition has static values.
+
+        That is an index on a column of the partition key, not storage-attached, beside a clustering column without the
+        ones before it.
+        """
+        if self._has_partition or not self._table.static_columns:
+            return
+        indexed = [r for r in self._relations if r.column.kind == "partition_key" and self._has_secondary_index(r)]
+        leading = len(list(takewhile(self._is_whole, self._table.clustering_columns)))
+        later = self._table.clustering_columns[leading + 1 :]
+        for relation in self._relations:
+            if indexed and relation.column.name in later:
+                message = (
+                    f"cannot be combined with {indexed[0].name}, unless all clustering columns before it are given"
+                )
+                self._refuse(relation, message)
+
+    def _has_secondary_index(self, relation: Relation) -> bool:
+        index = self._index(relation)
+        return index is not None and index.kind == "legacy"
+
     def _lack(self, relation: Relation) -> str:
         """Return why neither the key nor an index serves a relation."""
         column = relation.column
@@ -255,6 +309,8 @@ class _Plan:
             return "the column's index does not serve this operator"
         if self._skips(relation):
             return self._lack_in_order(relation)
+        if self._near:
+            return "the column's index is not storage-attached (SAI)"
         return "Cassandra uses no second index beside the one that serves another column here"
 
     def _lack_in_partition_key(self, relation: Relation) -> str:

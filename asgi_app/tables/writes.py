@@ -6,7 +6,7 @@ that is merged (`m = m + ?`) needs another text than one that is replaced (`m = 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -22,6 +22,9 @@ TTL = "$ttl"
 TIMESTAMP = "$timestamp"
 VERSIONS = "$versions"
 """The names of parameters that are no columns: seconds, microseconds since 1970, and the versions of If-Match."""
+
+MOST_UPDATES = 100
+"""Texts of UPDATE that are kept. Clients decide which columns they merge, and those sets could be many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,8 @@ class WriteStatements:
 
     def update_static(self, merged: Collection[str] = ()) -> Write:
         """Return the UPDATE of the static columns of a partition."""
+        if self._table.is_counter:
+            return self._addition(self._table.static_columns, self._table.partition_key)
         return self._kept(
             "static", merged, lambda: self._update(merged, "TTL ? AND TIMESTAMP ?", (TTL, TIMESTAMP), "", static=True)
         )
@@ -135,14 +140,18 @@ class WriteStatements:
     @cached_property
     def add_to_counters(self) -> Write:
         """The UPDATE that adds to the counters of a row. It takes neither TTL nor timestamp."""
-        names = [column.name for column in self._columns]
-        assignments = ", ".join(f"{quoted(name)} = {quoted(name)} + ?" for name in names)
-        cql = f"UPDATE {self._name} SET {assignments}{_where(self._key)}"
-        return self._write(cql, (*map(added, names), *self._key))
+        return self._addition(self._columns, self._key)
 
-    def _kept(self, kind: str, merged: Collection[str], make: Any) -> Write:
+    def _addition(self, columns: Sequence[Column], key: Sequence[str]) -> Write:
+        names = [column.name for column in columns]
+        assignments = ", ".join(f"{quoted(name)} = {quoted(name)} + ?" for name in names)
+        return self._write(f"UPDATE {self._name} SET {assignments}{_where(key)}", (*map(added, names), *key))
+
+    def _kept(self, kind: str, merged: Collection[str], make: Callable[[], Write]) -> Write:
         key = kind, frozenset(merged)
         if key not in self._updates:
+            if len(self._updates) >= MOST_UPDATES:
+                self._updates.clear()
             self._updates[key] = make()
         return self._updates[key]
 

@@ -12,77 +12,24 @@ import msgspec
 import pytest
 from cassandra import cqltypes as cql
 from cassandra import util
+from helpers.cql_types import (
+    ANY_TYPE,
+    PLAIN,
+    counted,
+    framed,
+    list_of,
+    map_of,
+    set_of,
+    tuple_of,
+    udt_of,
+    vector_of,
+)
 from helpers.wire import int32
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asgi_app.driver.codec import codec_for, timestamp_text
 
-PLAIN = (
-    cql.AsciiType,
-    cql.BooleanType,
-    cql.BytesType,
-    cql.ByteType,
-    cql.CounterColumnType,
-    cql.DateType,
-    cql.DecimalType,
-    cql.DoubleType,
-    cql.DurationType,
-    cql.FloatType,
-    cql.InetAddressType,
-    cql.Int32Type,
-    cql.IntegerType,
-    cql.LongType,
-    cql.ShortType,
-    cql.SimpleDateType,
-    cql.TimestampType,
-    cql.TimeType,
-    cql.TimeUUIDType,
-    cql.UTF8Type,
-    cql.UUIDType,
-    cql.VarcharType,
-    cql.mkUnrecognizedType("org.example.Strange"),
-)
-
-
-def list_of(inner):
-    return cql.ListType.apply_parameters((inner,))
-
-
-def set_of(inner):
-    return cql.SetType.apply_parameters((inner,))
-
-
-def map_of(key, value):
-    return cql.MapType.apply_parameters((key, value))
-
-
-def tuple_of(*inner):
-    return cql.TupleType.apply_parameters(inner)
-
-
-def vector_of(inner, size):
-    return cql.VectorType.apply_parameters((inner, size), None)
-
-
-def udt_of(**fields):
-    return cql.UserType.make_udt_class("ks", "t" + "_".join(fields), tuple(fields), tuple(fields.values()))
-
-
-def nested(types):
-    return st.one_of(
-        types.map(list_of),
-        types.map(set_of),
-        types.map(lambda t: cql.FrozenType.apply_parameters((t,))),
-        types.map(lambda t: cql.ReversedType.apply_parameters((t,))),
-        st.tuples(types, types).map(lambda two: map_of(*two)),
-        st.lists(types, min_size=1, max_size=3).map(lambda some: tuple_of(*some)),
-        st.tuples(types, types).map(lambda two: udt_of(a=two[0], b=two[1])),
-        st.tuples(types, st.integers(1, 4)).map(lambda two: vector_of(*two)),
-    )
-
-
-ANY_TYPE = st.recursive(st.sampled_from(PLAIN), nested, max_leaves=5)
 LENGTHS = st.sampled_from([b"\0\0\0\0", b"\0\0\0\1", b"\0\0\0\2", b"\0\0\0\4", b"\0\0\0\10", b"\xff\xff\xff\xff"])
 ANY_BYTES = st.one_of(
     st.binary(max_size=40),
@@ -136,14 +83,6 @@ def test_a_column_of_nulls_and_a_column_of_nothing(cql_type):
 
 def int64(number):
     return struct.pack(">q", number)
-
-
-def framed(*parts):
-    return b"".join(int32(-1) if part is None else int32(len(part)) + part for part in parts)
-
-
-def counted(*parts, each=1):
-    return int32(len(parts) // each) + framed(*parts)
 
 
 SOME_UUID = "50554d6e-29bb-11e5-b345-feff819cdc9f"

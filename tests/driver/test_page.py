@@ -69,6 +69,7 @@ ANN = (b"\0" * 16, b"Ann", int32(30), struct.pack(">q", 0))
 ANN_OUT = ("00000000-0000-0000-0000-000000000000", "Ann", 30, "1970-01-01T00:00:00.000Z")
 BOB = (b"\1" * 16, None, b"", FAR)
 BOB_OUT = ("01010101-0101-0101-0101-010101010101", None, None, "+146140482-04-24T15:36:27.904Z")
+LEFT_TO_PYTHON = (b"\1" * 16, b"not UTF-8: \xff", None, FAR)
 COLUMN_NAMES = ("id", "name", "age", "at")
 
 
@@ -164,7 +165,7 @@ def test_python_encodes_a_large_page_in_parts(monkeypatch, encoding, size, parts
     sleeps = []
     monkeypatch.setattr(page_module, "PART_BYTES", size)
     monkeypatch.setattr(page_module, "time", SimpleNamespace(sleep=sleeps.append))
-    page = page_of(USERS, [ANN, BOB, ANN] * 5)
+    page = page_of(USERS, [ANN, LEFT_TO_PYTHON, ANN] * 5)
     assert page.encoded(encoding, in_parts=True) == page.encoded(encoding)
     assert sleeps == [GIL_YIELD_SECONDS] * (parts - 1)
 

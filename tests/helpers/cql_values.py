@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from decimal import Decimal
 from typing import Any
 
 from cassandra import cqltypes as driver_types
@@ -116,7 +117,9 @@ NATIVE_CELLS = {
     "text": st.text(max_size=9).map(str.encode),
     "time": serialized("time", st.integers(0, 86_399_999_999_999)),
     "timestamp": exactly(8),
-    "timeuuid": st.uuids(version=1).map(lambda value: value.bytes),
+    "timeuuid": st.tuples(exactly(6), st.integers(0x10, 0x1F), exactly(9)).map(
+        lambda parts: parts[0] + bytes([parts[1]]) + parts[2]
+    ),
     "tinyint": exactly(1),
     "uuid": st.uuids(allow_nil=True).map(lambda value: value.bytes),
     "varint": serialized("varint", st.integers()),
@@ -137,6 +140,11 @@ def in_vector(element: CqlType, cells: list[bytes]) -> bytes:
     return b"".join(driver_types.uvint_pack(len(cell)) + cell for cell in cells)
 
 
+def identity(key: CqlType, cell: bytes) -> Any:
+    """Return what keys of a map have in common that Cassandra takes for the same: decimals of the same value."""
+    return Decimal(codec_for(driver_type(key)).cell(cell)) if key == Native("decimal") else cell
+
+
 def cells_of(cql_type: CqlType) -> st.SearchStrategy[bytes]:
     match cql_type:
         case Native(name):
@@ -144,7 +152,8 @@ def cells_of(cql_type: CqlType) -> st.SearchStrategy[bytes]:
         case ListOf(element) | SetOf(element):
             return st.lists(cells_of(element), max_size=3).map(counted)
         case MapOf(key, value):
-            entries = st.lists(st.tuples(cells_of(key), cells_of(value)), max_size=3, unique_by=lambda entry: entry[0])
+            pairs = st.tuples(cells_of(key), cells_of(value))
+            entries = st.lists(pairs, max_size=3, unique_by=lambda pair: identity(key, pair[0]))
             return entries.map(lambda some: counted([part for entry in some for part in entry], 2))
         case TupleOf(elements):
             return st.tuples(*(st.none() | cells_of(element) for element in elements)).map(list).map(framed)

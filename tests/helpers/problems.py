@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import httpx
 
 STANDARD = {"type", "title", "status", "detail", "instance", "code", "request_id"}
-OPTIONAL = {"errors", "outcome"}
+OPTIONAL = {"errors", "outcome", "current"}
 
 _INTERNALS = re.compile(
     r"127\.0\.0\.1|localhost|:\d{4,5}\b|SELECT |INSERT |UPDATE |DELETE FROM |system_schema|Traceback|0x[0-9a-f]{8}"

@@ -357,6 +357,13 @@ def test_wrong_elements_of_a_vector_of_floats(value: list[Any]) -> None:
     assert [field for field, _ in errors("vector<float, 2>", as_sent(value))] == ["/1"]
 
 
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("number", [b"1e400", b"-1e400", b"1e99999999999999999999"])
+def test_a_number_of_a_vector_that_no_float_can_hold(number: bytes, exact: bool) -> None:
+    body = decode_json(b"[1, " + number + b"]", exact=exact)
+    assert [field for field, _ in errors("vector<float, 2>", body)] == ["/1"]
+
+
 def test_a_field_whose_name_needs_escapes() -> None:
     assert errors("point", {"Odd ~/name": "x"})[0][0] == "/Odd ~0~1name"
     assert len(pointer_token("a" * 5000)) == 100
@@ -392,6 +399,11 @@ def test_numbers_of_json_keep_their_digits() -> None:
     assert str(decode_json(b"1.10")) == "1.10"
     assert type(decode_json(b"123456789012345678901234567890")) is int
     assert decode_json(b"-" + b"9" * 4000) == -(10**4000 - 1)
+
+
+def test_a_number_beside_one_of_too_many_digits_keeps_its_own() -> None:
+    longest = b"-" + b"9" * 4000
+    assert decode_json(b"[" + longest + b", " + b"1" * 5000 + b"]")[0] == -(10**4000 - 1)
 
 
 def test_floats_are_enough_where_no_decimals_are() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from dataclasses import replace
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Optional
@@ -126,6 +127,12 @@ def test_a_text_of_no_known_type(text: str) -> None:
 @given(st.text(alphabet="aint<>,\"' 3frozevcl"))
 def test_no_text_is_an_error(text: str) -> None:
     assert str(parse_type(text, USER_TYPES)) is not None
+
+
+def test_a_user_type_is_frozen_where_the_text_says_so() -> None:
+    frozen = {"address": replace(ADDRESS, frozen=True)}
+    assert parse_type("address", frozen) == ADDRESS
+    assert parse_type("frozen<address>", {"address": ADDRESS}) == replace(ADDRESS, frozen=True)
 
 
 def test_a_type_with_an_unknown_type_inside_is_not_known() -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Annotated, Any
+from itertools import islice
+from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 
 from asgi_app.errors import FieldError
 from asgi_app.http.requests import json_body
-from asgi_app.http.validation import explain, refuse_malformed
-from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, decode_json
+from asgi_app.http.validation import refuse_malformed
+from asgi_app.resources.table.bounds import Bounds
+from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, decode_json, pointer_token
+from asgi_app.tables.wrong_value import MOST_ERRORS
 
 Check = Callable[[Mapping[str, Any]], Iterable[FieldError]]
 """The function `check` of a resource: it takes the decoded body and yields what is wrong with it."""
@@ -26,13 +29,17 @@ Cells = dict[str, Encoded | None]
 class BodyColumn:
     """A column that a body may have: how to encode it, and the bounds that the struct gives it.
 
-    `required` says whether a whole row must have it, `nullable` whether it may be null.
+    `bounds` are those of a whole value, `member_bounds` those of what is added to one: of the members of a collection,
+    of the fields of a user type. `required` says whether a whole row must have the column, `nullable` whether it may be
+    null. `default` makes the value of a whole row that lacks the column.
     """
 
     encoder: Encoder
-    bounds: Callable[[Any], None] | None
+    bounds: Bounds | None
+    member_bounds: Bounds | None
     required: bool
     nullable: bool
+    default: Callable[[], Encoded | None] | None = None
 
 
 async def json_value(request: Request) -> Any:
@@ -45,18 +52,11 @@ async def json_value(request: Request) -> Any:
 
 
 def read_row(
-    columns: Mapping[str, BodyColumn],
-    value: Any,
-    pointer: str,
-    errors: list[FieldError],
-    *,
-    partial: bool = False,
-    check: Check | None = None,
+    columns: Mapping[str, BodyColumn], value: Any, pointer: str, errors: list[FieldError], *, check: Check | None = None
 ) -> Cells:
     """Return the encoded values of a row in decoded JSON, and add every mistake in it to `errors`.
 
-    `pointer` is the row's JSON pointer in the body. With `partial` no column is required. Absent columns are absent in
-    the result.
+    `pointer` is the row's JSON pointer. An absent column has its default, or is absent in the result.
     """
     if not isinstance(value, dict):
         errors.append(FieldError(pointer, "must be a JSON object"))
@@ -65,22 +65,29 @@ def read_row(
     cells: Cells = {}
     for name, column in columns.items():
         if name in value:
-            read_column(name, column, value[name], f"{pointer}/{escaped(name)}", errors, cells)
-        elif column.required and not partial:
-            errors.append(FieldError(f"{pointer}/{escaped(name)}", "is required"))
+            read_column(name, column, value[name], f"{pointer}/{pointer_token(name)}", errors, cells)
+        elif column.required:
+            errors.append(FieldError(f"{pointer}/{pointer_token(name)}", "is required"))
+        elif column.default is not None:
+            cells[name] = column.default()
     errors += unknown_columns(columns, value, pointer)
     if check is not None and len(errors) == before:
-        errors += [FieldError(pointer + found.field, found.message) for found in check(value)]
+        errors += checked(check, value, pointer)
     return cells
 
 
+def checked(check: Check, value: Mapping[str, Any], pointer: str) -> list[FieldError]:
+    """Return what a resource's `check` finds in a body, with `pointer` in front of its fields."""
+    return [replace(found, field=pointer + found.field) for found in check(value)]
+
+
 def unknown_columns(columns: Mapping[str, BodyColumn], value: Mapping[str, Any], pointer: str) -> list[FieldError]:
-    """Return an error for each member of a body that is no column of it."""
+    """Return an error for each member of a body that is no column of it, for the first `MOST_ERRORS`."""
     usable = tuple(columns)
+    unknown = (name for name in value if name not in columns)
     return [
-        FieldError(f"{pointer}/{escaped(name)}", "is not a column that may be written here", usable=usable)
-        for name in value
-        if name not in columns
+        FieldError(f"{pointer}/{pointer_token(name)}", "is not a column that may be written here", usable=usable)
+        for name in islice(unknown, MOST_ERRORS)
     ]
 
 
@@ -93,87 +100,16 @@ def read_column(
         return
     try:
         cell = column.encoder.from_json(value)
-        if column.bounds is not None and value is not None:
-            column.bounds(value)
     except WrongValue as error:
-        errors.append(FieldError(pointer + error.pointer, error.message))
+        errors += within(error, pointer)
         return
-    cells[name] = cell
+    before = len(errors)
+    if column.bounds is not None and value is not None:
+        errors += islice(column.bounds(value, pointer), MOST_ERRORS)
+    if len(errors) == before:
+        cells[name] = cell
 
 
-def bounds_of(hint: Any) -> Callable[[Any], None] | None:
-    """Return a check of the bounds that `msgspec.Meta` gives to a type; None for a type without bounds.
-
-    The check takes a value of decoded JSON and raises WrongValue. It checks bounds alone: the encoder checks the type.
-    """
-    described = msgspec.inspect.type_info(hint)
-    plain = _plain(described)
-    if plain is Any:
-        return None
-    extra = described.extra_json_schema if isinstance(described, msgspec.inspect.Metadata) else None
-    description: str = (extra or {}).get("description", "")
-
-    def check(value: Any) -> None:
-        try:
-            msgspec.convert(_with_floats(value), plain)
-        except msgspec.ValidationError as error:
-            raise WrongValue("", description or explain(error)) from None
-
-    return check
-
-
-def accepts_none(hint: Any) -> bool:
-    """Return whether a type includes None."""
-    described = msgspec.inspect.type_info(hint)
-    while isinstance(described, msgspec.inspect.Metadata):
-        described = described.type
-    members = described.types if isinstance(described, msgspec.inspect.UnionType) else (described,)
-    return any(isinstance(each, msgspec.inspect.NoneType) for each in members)
-
-
-def _plain(described: msgspec.inspect.Type) -> Any:
-    """Return a type of JSON values with the same bounds, `Any` where there are none."""
-    match described:
-        case msgspec.inspect.Metadata(type=inner):
-            return _plain(inner)
-        case msgspec.inspect.UnionType(types=types):
-            members = [_plain(each) for each in types if not isinstance(each, msgspec.inspect.NoneType)]
-            return members[0] if len(members) == 1 else Any
-        case msgspec.inspect.StrType(min_length=least, max_length=most, pattern=pattern):
-            return _bounded(str, min_length=least, max_length=most, pattern=pattern)
-        case msgspec.inspect.IntType(gt=gt, ge=ge, lt=lt, le=le, multiple_of=multiple_of):
-            return _bounded(int, gt=gt, ge=ge, lt=lt, le=le, multiple_of=multiple_of)
-        case msgspec.inspect.FloatType(gt=gt, ge=ge, lt=lt, le=le, multiple_of=multiple_of):
-            return _bounded(float, gt=gt, ge=ge, lt=lt, le=le, multiple_of=multiple_of)
-        case (
-            msgspec.inspect.ListType(item_type=item, min_length=least, max_length=most)
-            | msgspec.inspect.SetType(item_type=item, min_length=least, max_length=most)
-            | msgspec.inspect.FrozenSetType(item_type=item, min_length=least, max_length=most)
-        ):
-            plain = _plain(item)
-            return _bounded(list[plain], min_length=least, max_length=most, inner=plain)  # type: ignore[valid-type]
-        case msgspec.inspect.DictType(value_type=value, min_length=least, max_length=most):
-            plain = _plain(value)
-            return _bounded(dict[str, plain], min_length=least, max_length=most, inner=plain)  # type: ignore[valid-type]
-    return Any
-
-
-def _bounded(plain: Any, inner: Any = Any, **bounds: Any) -> Any:
-    present = {name: bound for name, bound in bounds.items() if bound is not None}
-    if present:
-        return Annotated[plain, msgspec.Meta(**present)]
-    return Any if inner is Any else plain
-
-
-def _with_floats(value: Any) -> Any:
-    """Return decoded JSON with its exact numbers as floats, as bounds are written."""
-    if isinstance(value, list):
-        return [_with_floats(each) for each in value]
-    if isinstance(value, dict):
-        return {name: _with_floats(each) for name, each in value.items()}
-    return float(value) if isinstance(value, Decimal) else value
-
-
-def escaped(name: str) -> str:
-    """Return the name as one token of a JSON pointer (RFC 6901 section 3)."""
-    return name.replace("~", "~0").replace("/", "~1")
+def within(error: WrongValue, pointer: str) -> list[FieldError]:
+    """Return the errors of a value with its own JSON pointer in front of theirs."""
+    return [replace(each, field=pointer + each.field) for each in error.errors]

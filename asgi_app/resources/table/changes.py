@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from msgspec import UNSET
 
 from asgi_app.errors import FieldError
-from asgi_app.resources.table.bodies import BodyColumn, escaped, read_column, unknown_columns
-from asgi_app.tables.encoding import Encoded, WrongValue, encoder_of
+from asgi_app.resources.table.bodies import BodyColumn, read_column, unknown_columns, within
+from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, pointer_token
 from asgi_app.tables.table import Table
 from asgi_app.tables.types import CqlType, ListOf, MapOf, Native, SetOf, UserType, is_frozen
 from asgi_app.tables.writes import added, member, removed
+from asgi_app.tables.wrong_value import MOST_ERRORS
 
 _ADD, _REMOVE, _INCREASE = "$add", "$remove", "$inc"
 
@@ -41,16 +43,29 @@ def read_changes(columns: Mapping[str, BodyColumn], table: Table, value: Any, er
     for name, change in value.items():
         if name not in columns:
             continue
-        cql_type, pointer = table.column(name).type, f"/{escaped(name)}"
+        cql_type, pointer = table.column(name).type, f"/{pointer_token(name)}"
         try:
             if not _merge(name, cql_type, change, changes):
                 read_column(name, columns[name], change, pointer, errors, changes.values)
+            else:
+                errors += islice(_out_of_bounds(columns[name], cql_type, change, pointer), MOST_ERRORS)
         except WrongValue as error:
-            errors.append(FieldError(pointer + error.pointer, error.message))
+            errors += within(error, pointer)
     errors += unknown_columns(columns, value, "")
     if not errors and not changes.values:
         errors.append(FieldError("", f"must have at least one of {', '.join(columns)}"))
     return changes
+
+
+def _out_of_bounds(column: BodyColumn, cql_type: CqlType, change: Any, pointer: str) -> Iterable[FieldError]:
+    """Return what the struct's bounds forbid in a change that is merged."""
+    if column.member_bounds is None:
+        return ()
+    if isinstance(cql_type, SetOf | ListOf):
+        return column.member_bounds(change.get(_ADD, []), f"{pointer}/{_ADD}")
+    if isinstance(cql_type, MapOf):
+        change = {key: value for key, value in change.items() if value is not None}
+    return column.member_bounds(change, pointer)
 
 
 def _merge(name: str, cql_type: CqlType, change: Any, changes: Changes) -> bool:
@@ -60,6 +75,8 @@ def _merge(name: str, cql_type: CqlType, change: Any, changes: Changes) -> bool:
         return True
     if not isinstance(change, dict) or is_frozen(cql_type):
         return False
+    if isinstance(cql_type, UserType | MapOf | SetOf | ListOf) and not change:
+        raise WrongValue("", "must have a member: an empty object changes nothing, and null deletes the value")
     if isinstance(cql_type, UserType):
         _merge_fields(name, cql_type, change, changes)
     elif isinstance(cql_type, MapOf):
@@ -74,52 +91,64 @@ def _merge(name: str, cql_type: CqlType, change: Any, changes: Changes) -> bool:
 def _increase(change: Any) -> Encoded:
     if not isinstance(change, dict) or change.keys() != {_INCREASE}:
         raise WrongValue("", 'must be an object like {"$inc": 1}')
-    try:
-        encoded = encoder_of(Native("bigint")).from_json(change[_INCREASE])
-    except WrongValue as error:
-        raise WrongValue(f"/{_INCREASE}", error.message) from None
-    if encoded is None:
-        raise WrongValue(f"/{_INCREASE}", "must not be null")
-    return encoded
+    return _within(_INCREASE, encoder_of(Native("bigint")), change[_INCREASE])
 
 
 def _merge_fields(name: str, cql_type: UserType, change: Mapping[str, Any], changes: Changes) -> None:
+    encoder_of(cql_type).from_json(change)  # raises with every mistake at once
     types = dict(cql_type.fields)
     for each, value in change.items():
-        if each not in types:
-            raise WrongValue(f"/{escaped(each)}", "is no field of this type")
-        changes.values[member(name, each)] = None if value is None else _within(each, types[each], value)
+        changes.values[member(name, each)] = encoder_of(types[each]).from_json(value)
     changes.merged.add(name)
 
 
 def _merge_entries(name: str, cql_type: MapOf, change: Mapping[str, Any], changes: Changes) -> None:
     present = {key: value for key, value in change.items() if value is not None}
-    absent = [key for key, value in change.items() if value is None]
-    encoded = encoder_of(cql_type).from_json(present)
-    if present and encoded is not None:
-        changes.values[added(name)] = encoded
+    key_encoder = encoder_of(cql_type.key)
+    if present:
+        changes.values[added(name)] = encoder_of(cql_type).from_json(present)
+    absent = {key: _key(key_encoder, key) for key in change if key not in present}
     if absent:
-        read = encoder_of(cql_type.key).from_text
-        changes.values[removed(name)] = collection([read(key) for key in absent])
+        kept = {_key(key_encoder, key) for key in present}
+        for key, cell in absent.items():
+            if cell in kept:
+                raise WrongValue(f"/{pointer_token(key)}", "has the same key as another entry")
+        changes.values[removed(name)] = collection(list(absent.values()))
     changes.merged.add(name)
 
 
+def _key(encoder: Encoder, text: str) -> Encoded:
+    try:
+        return encoder.from_text(text)
+    except WrongValue as error:
+        raise WrongValue(f"/{pointer_token(text)}", f"has a wrong name: it {error.message}") from None
+
+
 def _merge_members(name: str, cql_type: SetOf | ListOf, change: Mapping[str, Any], changes: Changes) -> None:
+    element = encoder_of(cql_type.element)
+    cells: dict[str, list[Encoded]] = {}
     for sign, parameter in ((_ADD, added(name)), (_REMOVE, removed(name))):
         value = change.get(sign, UNSET)
         if value is UNSET:
             continue
         if not isinstance(value, list) or not value:
             raise WrongValue(f"/{sign}", "must be an array with a member")
-        changes.values[parameter] = _within(sign, cql_type, value)
+        changes.values[parameter] = _within(sign, encoder_of(cql_type), value)
+        cells[sign] = [_within(sign, element, each) for each in value]
         changes.merged.add(parameter if isinstance(cql_type, ListOf) else name)
+    for index, cell in enumerate(cells.get(_REMOVE, ())):
+        if cell in cells.get(_ADD, ()):
+            raise WrongValue(f"/{_REMOVE}/{index}", "is added in the same request")
 
 
-def _within(place: str, cql_type: CqlType, value: Any) -> Encoded | None:
+def _within(place: str, encoder: Encoder, value: Any) -> Encoded:
+    """Return the encoding of a value that stands below `place` and may not be null."""
+    if value is None:
+        raise WrongValue(f"/{place}", "must not be null")
     try:
-        return encoder_of(cql_type).from_json(value)
+        return Encoded(encoder.write(value))
     except WrongValue as error:
-        raise WrongValue(f"/{escaped(place)}{error.pointer}", error.message) from None
+        raise WrongValue.of(within(error, f"/{place}")) from None
 
 
 def collection(cells: Sequence[Encoded]) -> Encoded:

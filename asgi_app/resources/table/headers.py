@@ -24,7 +24,8 @@ TTL = "Cassandra-TTL"
 _RAW_CONSISTENCY = b"cassandra-consistency"
 
 _digits = re.compile(r"[0-9]{1,10}", re.ASCII)
-_entity_tag = re.compile(r'"([\x21\x23-\x7e]*)"')  # strong, as RFC 9110 section 8.8.3 has it
+_entity_tag = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')  # RFC 9110 section 8.8.3
+_entity_tags = re.compile(rf"[\s,]*{_entity_tag.pattern}(?:\s*,[\s,]*{_entity_tag.pattern})*[\s,]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,12 @@ def asked_consistency(resource: Resource, request: Request) -> str | None:
     if not resource.consistency:
         raise _wrong(CONSISTENCY, "is not allowed here")
     raise _wrong(CONSISTENCY, f"must be one of {', '.join(resource.consistency)}")
+
+
+def refuse_ttl(request: Request) -> None:
+    """Raise InvalidHeader if the request has a Cassandra-TTL, where nothing can expire."""
+    if TTL in request.headers:
+        raise _wrong(TTL, "is not allowed here")
 
 
 def asked_ttl(resource: Resource, request: Request, *, allowed: bool) -> int | None:
@@ -126,16 +133,14 @@ def etag_of(resource: Resource, result: Result) -> Mapping[str, str] | None:
 
 
 def _versions(resource: Resource, field: str) -> tuple[Encoded, ...]:
-    """Return the versions in an If-Match field. A tag that is no version matches nothing."""
+    """Return the versions in an If-Match field. A tag that is no version, or is weak, matches nothing."""
     read = encoder_of(resource.table.column(resource.version or "").type).from_text
-    tags = [part.strip() for part in field.split(",")]
+    if not _entity_tags.fullmatch(field):
+        raise _wrong("If-Match", 'must be * or a list of tags such as "b26b2a23-4d70-41c3-88a7-a9aa9e135a93"')
     found: list[Encoded] = []
-    for tag in tags:
-        parsed = _entity_tag.fullmatch(tag)
-        if parsed is None:
-            raise _wrong("If-Match", 'must be * or a list of tags such as "b26b2a23-4d70-41c3-88a7-a9aa9e135a93"')
+    for weak, opaque in _entity_tag.findall(field):
         try:
-            found.append(read(parsed[1]))
+            found += () if weak else (read(opaque),)
         except WrongValue:
             continue
     return tuple(dict.fromkeys(found))
@@ -143,3 +148,10 @@ def _versions(resource: Resource, field: str) -> tuple[Encoded, ...]:
 
 def _wrong(name: str, message: str) -> InvalidHeader:
     return InvalidHeader(f"{name} {message}.", errors=(FieldError(f"header.{name}", message),))
+
+
+def only_consistency(asked: str | None, needed: str) -> str:
+    """Return the one level that a statement can have. Raises InvalidHeader if the client asked for another."""
+    if asked not in (None, needed):
+        raise _wrong(CONSISTENCY, f"must be {needed} beside `near`, or be left out")
+    return needed

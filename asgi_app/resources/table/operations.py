@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from asgi_app.errors import NotFound
+from asgi_app.errors import MethodNotAllowed, NotFound
 from asgi_app.http.auth import Verb
+from asgi_app.http.context import service_of
 from asgi_app.http.routing import Handler, SegmentRoute, path
 from asgi_app.resources.table.reading import TableReads
 from asgi_app.resources.table.writing import TableWrites
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.tables.resource import Resource
 
-_not_a_name = re.compile(r"\W", re.ASCII)
+_not_in_template = re.compile(r"[/{}:]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class _Addresses:
         open_key = [name for name in resource.table.primary_key if name not in resource.bound]
         self._columns = open_key
         self._least = sum(name not in resource.bound for name in resource.table.partition_key)
-        self._names = [f"{{{_parameter(at, name)}}}" for at, name in enumerate(open_key)]
+        self._names = [f"{{{name}}}" for name in _parameters(open_key)]
         self._has_static = bool(resource.table.static_columns)
 
     def operations(self) -> Iterator[Operation]:
@@ -81,13 +82,13 @@ class _Addresses:
                 yield self._write("create", "POST", self._base, self._writes.create)
         yield from self._verbs()
         yield from self._prefixes()
-        yield from self._row("", self._template(len(self._columns)), self._reads.row, self._writes.of_path)
+        yield from self._row("", self._template(len(self._columns)), self._reads.row_alone, self._writes.of_path)
 
     def _verbs(self) -> Iterator[Operation]:
         below = f"{self._base}/-"
         yield self._read("stream", f"{below}/stream", self._reads.stream, Lane.PAGES)
         yield self._read("pages", f"{below}/pages", self._reads.pages)
-        if len(self._columns) > self._least or self._least > 1 or self._has_static:
+        if self._least:
             yield self._read("partitions", f"{below}/partitions", self._reads.partitions)
         yield from self._row("_by_query", f"{below}/row", self._reads.row_by_query, self._writes.of_query)
         if self._resource.batch is not None and self._writes.creates:
@@ -124,13 +125,30 @@ class _Addresses:
         return Operation(f"{self._resource.name}_{name}", "GET", template, handler, self._resource.name, "read", lane)
 
     def _write(self, name: str, method: str, template: str, handler: Handler) -> Operation:
-        return Operation(f"{self._resource.name}_{name}", method, template, handler, self._resource.name, "write")
+        resource = self._resource.name
+        return Operation(f"{resource}_{name}", method, template, _if_writable(resource, handler), resource, "write")
 
 
-def _parameter(at: int, column: str) -> str:
-    """Return a name for the parameter of a key column, unique among them and without characters of path templates."""
-    plain = _not_a_name.sub("_", column)
-    return plain if plain == column else f"{plain}_{at}"
+def _if_writable(name: str, handler: Handler) -> Handler:
+    """Return the handler of a write. It raises MethodNotAllowed if the table is a view or virtual."""
+
+    def answer(request: Request) -> Awaitable[ASGIApp]:
+        if name in service_of(request.scope).catalog.read_only:
+            raise MethodNotAllowed(("GET", "HEAD"), "Cassandra lets nobody write to this table.")
+        return handler(request)
+
+    return answer
+
+
+def _parameters(columns: Sequence[str]) -> list[str]:
+    """Return a name for the parameter of each key column: its own, without characters that path templates use."""
+    names: list[str] = []
+    for column in columns:
+        name = _not_in_template.sub("_", column)
+        while name in names or (name != column and name in columns):
+            name += "_"
+        names.append(name)
+    return names
 
 
 def _too_short(missing: str) -> Handler:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -16,14 +17,15 @@ from asgi_app.http.context import deadline_of, page_tokens_of, row_sizes_of, ser
 from asgi_app.http.headers import next_page
 from asgi_app.http.page_tokens import PagePosition
 from asgi_app.http.paths import encoded_path
-from asgi_app.http.requests import json_body
+from asgi_app.http.requests import query_items
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.paging import Gathered, gather
-from asgi_app.resources.table.headers import asked_consistency, etag_of
+from asgi_app.resources.table.bodies import json_value
+from asgi_app.resources.table.headers import asked_consistency, etag_of, only_consistency
 from asgi_app.resources.table.served import ServedResource, key_of_path
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables.cql import Statement
-from asgi_app.tables.encoding import Encoded, decode_json
+from asgi_app.tables.encoding import Encoded
 from asgi_app.tables.query_plan import DEFAULT_LIMIT, Kind, Plan, plan_query, plan_search
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import Table
@@ -51,6 +53,12 @@ class TableReads:
         if served.resource.bound:
             key = tuple(served.full_key(request, key).values())
         return await read_row_of(served, request, key)
+
+    def row_alone(self, request: Request) -> Awaitable[JsonResponse]:
+        """Answer GET of a full key as `row` does. Raises InvalidInput if there are query parameters."""
+        if request.scope["query_string"]:
+            _refuse_parameters(request)
+        return self.row(request)
 
     async def row_by_query(self, request: Request) -> JsonResponse:
         """Answer GET /-/row: the row of the key in the query, or 404."""
@@ -106,25 +114,26 @@ class TableReads:
     async def search(self, request: Request) -> ASGIApp:
         """Answer POST /-/search: the rows that the filters in the body leave, or that are nearest to a vector."""
         served = served_of(request, self._name)
-        body = decode_json(await json_body(request))
+        _refuse_parameters(request)
+        body = await json_value(request)
         plan = plan_search(await live_table(served, request), served.rules(request), body)
         return await self._answer(served, request, plan, link=False)
 
     async def _list(self, request: Request, kind: Kind) -> ASGIApp:
         served = served_of(request, self._name)
         plan = await self._plan(served, request, kind)
-        if request.method == "HEAD":
-            return HeadersOnly()
         return await self._answer(served, request, plan, link=True)
 
     async def _answer(self, served: ServedResource, request: Request, plan: Plan, *, link: bool) -> ASGIApp:
         statement = self._statement(served, request, plan)
-        if plan.per_row_reads is not None:
+        if plan.per_row_reads is not None and request.method != "HEAD":
             rows = await _read_each(request, statement, plan.per_row_reads)
             return json_response(b"[%b]" % b",".join(row for row in rows if row))
         limit = plan.limit or DEFAULT_LIMIT
         tokens, walk = page_tokens_of(request), f"list {self._walk(served, request)} {plan.purpose}"
         position = tokens.read(plan.page_state, walk) if plan.page_state is not None else None
+        if request.method == "HEAD":
+            return HeadersOnly()
         paging_state = None if position is None else position.paging_state
         page = await _gathered(request, statement, plan.values, limit, paging_state, exactly=True)
         headers = {}
@@ -141,21 +150,25 @@ class TableReads:
         parameters: Sequence[tuple[str, str]] | None = None,
     ) -> Plan:
         prefix = key_of_path(served, request)
-        asked = request.query_params.multi_items() if parameters is None else parameters
+        asked = query_items(request) if parameters is None else parameters
         return plan_query(await live_table(served, request), served.rules(request), prefix, asked, kind)
 
     def _statement(self, served: ServedResource, request: Request, plan: Plan) -> Statement:
-        consistency = plan.consistency or asked_consistency(served.resource, request)
-        return Statement(plan.cql, idempotent=True, writes=False, consistency=consistency)
+        consistency = asked_consistency(served.resource, request)
+        if plan.consistency is not None:
+            consistency = only_consistency(consistency, plan.consistency)
+        return Statement(plan.cql, idempotent=True, writes=False, table=served.table, consistency=consistency)
 
     def _position(self, served: ServedResource, request: Request) -> tuple[PagePosition | None, list[tuple[str, str]]]:
         """Return the position in `page_state` and the parameters of the walk: those of its first request."""
-        sent = request.query_params.multi_items()
-        token = request.query_params.get("page_state")
+        sent = query_items(request)
+        tokens = [value for name, value in sent if name == "page_state"]
         others = [(name, value) for name, value in sent if name != "page_state"]
-        if token is None:
+        if not tokens:
             return None, others
-        position = page_tokens_of(request).read(token, self._walk(served, request))
+        if len(tokens) > 1:
+            raise InvalidInput(errors=(FieldError("query.page_state", "is given more than once"),))
+        position = page_tokens_of(request).read(tokens[0], self._walk(served, request))
         kept = list(position.parameters)
         new = [item for item in others if item not in kept and item[0] != "fetch_size"]
         if new:
@@ -205,16 +218,27 @@ async def read_row_of(served: ServedResource, request: Request, key: Sequence[En
 
 def key_of_query(served: ServedResource, request: Request) -> tuple[Encoded, ...]:
     """Return the open key values of a `/-/row` address. Raises InvalidInput that names what is missing or wrong."""
-    parameters = request.query_params
+    items = query_items(request)
+    parameters = dict(items)
     missing = [FieldError(f"query.{name}", "is required") for name in served.open_key if name not in parameters]
     unknown = [
         FieldError(f"query.{name}", "is not a column of the key", usable=served.open_key)
         for name in parameters
         if name not in served.open_key
     ]
-    if missing or unknown:
-        raise InvalidInput(errors=(*missing, *unknown))
+    counts = Counter(name for name, _ in items if name in served.open_key)
+    repeated = [FieldError(f"query.{name}", "is given more than once") for name in counts if counts[name] > 1]
+    if missing or unknown or repeated:
+        raise InvalidInput(errors=(*missing, *unknown, *repeated))
     return served.key_of_texts(served.open_key, parameters, "query")
+
+
+def _refuse_parameters(request: Request) -> None:
+    """Raise InvalidInput that names each parameter of the query, if it has any."""
+    names = dict.fromkeys(name for name, _ in query_items(request))
+    if names:
+        message = "is not a parameter of this address, which has none"
+        raise InvalidInput(errors=tuple(FieldError(f"query.{name}", message) for name in names))
 
 
 def pages_body(rows: bytes, token: str | None) -> bytes:
@@ -250,7 +274,7 @@ async def _read_each(request: Request, statement: Statement, keys: Sequence[Sequ
 
 
 def _next_target(request: Request, token: str) -> str:
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "page_state"]
+    kept = [(name, value) for name, value in query_items(request) if name != "page_state"]
     return encoded_path(request.scope) + "?" + urlencode([*kept, ("page_state", token)])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -14,16 +14,22 @@ from asgi_app.driver.codec import Codec, codec_of_type
 from asgi_app.errors import FieldError, InvalidInput, NotFound, Unauthorized
 from asgi_app.http.context import principal_of
 from asgi_app.http.requests import LONGEST_KEY
-from asgi_app.resources.table.bodies import BodyColumn, accepts_none, bounds_of
+from asgi_app.resources.table.bodies import BodyColumn
+from asgi_app.resources.table.bounds import accepts_none, bounds_of
 from asgi_app.tables.cql import Statement, select_row
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of
+from asgi_app.tables.native_encoding import decimal_identity
 from asgi_app.tables.query_plan import Rules
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import column_hints
+from asgi_app.tables.types import Native, VectorOf, is_frozen
 from asgi_app.tables.writes import WriteStatements
 
 VERBS = "-"
 """The segment below which the verbs of a resource stand. A key that begins so has its address at `/-/row`."""
+
+_SCALED = Native("decimal")
+_TOO_LONG_TOGETHER = f"is too long: this part of the key must have at most {LONGEST_KEY} bytes together"
 
 
 class ServedResource:
@@ -44,6 +50,8 @@ class ServedResource:
         unseen = {*resource.hidden, *resource.bound}
         self.visible = tuple(name for name in table.column_names if name not in unseen)
         self.encoders: Mapping[str, Encoder] = {column.name: encoder_of(column.type) for column in table.columns}
+        self.vectors = frozenset(c.name for c in table.columns if isinstance(c.type, VectorOf))
+        """The columns that may have a vector index, which does not take every vector."""
         self.writes = WriteStatements(self.keyspace, resource)
         self.not_found = f"{resource.struct.__name__} not found"
         """The message for a key without a row."""
@@ -64,6 +72,11 @@ class ServedResource:
     def replaced_body(self) -> Mapping[str, BodyColumn]:
         """The columns that the body of a replacement may have: the key stands in the address."""
         return self._body(self._settable)
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """The columns of a row that a replacement keeps: made by the server when the row was new, or read-only."""
+        return frozenset(c.name for c in self.table.value_columns) - {*self._settable, self.resource.version}
 
     @cached_property
     def changed_body(self) -> Mapping[str, BodyColumn]:
@@ -89,12 +102,29 @@ class ServedResource:
             name: BodyColumn(
                 encoder=self.encoders[name],
                 bounds=bounds_of(hints[name]),
+                member_bounds=bounds_of(hints[name], of_members=True),
                 required=fields[name].required,
                 nullable=name not in self.key_columns and accepts_none(hints[name]),
+                default=self._default_of(name, fields[name]),
             )
             for name in names
             if name not in self.resource.generated
         }
+
+    def _default_of(self, column: str, field: msgspec.structs.FieldInfo) -> Callable[[], Encoded | None] | None:
+        """Return a function that makes the default of a column; None for a column without one, or with None."""
+        factory = field.default_factory
+        if factory is not msgspec.NODEFAULT:
+            return lambda: self._default(column, factory())
+        if field.default in (msgspec.NODEFAULT, msgspec.UNSET, None):
+            return None
+        cell = self._default(column, field.default)
+        return lambda: cell
+
+    def _default(self, column: str, value: Any) -> Encoded | None:
+        """Return the encoded default, None for an empty collection that Cassandra stores as null."""
+        is_null = value in ([], {}, set(), ()) and not is_frozen(self.table.column(column).type)
+        return None if value is None or is_null else self._encoded(column, value)
 
     @cached_property
     def codecs(self) -> Mapping[str, Codec]:
@@ -135,6 +165,8 @@ class ServedResource:
                 key.append(encoder.from_text(texts[name]))
             except WrongValue as error:
                 errors.append(FieldError(f"{place}.{name}", error.message))
+        if not errors and key and not key[0]:
+            errors = self.key_errors(dict(zip(self.open_key, key, strict=False)), f"{place}.")
         if errors:
             raise InvalidInput(errors=tuple(errors))
         return tuple(key)
@@ -142,25 +174,52 @@ class ServedResource:
     def prefix_of_path(self, request: Request) -> dict[str, Encoded]:
         """Return the values of the leading key columns that an address has or that are bound to the client."""
         given = {**self.bound_values(request), **dict(zip(self.open_key, key_of_path(self, request), strict=False))}
-        return {name: given[name] for name in self.key_columns if name in given}
+        return self._checked_key({name: given[name] for name in self.key_columns if name in given})
 
-    def key_errors(self, row: Mapping[str, Encoded | None], pointer: str) -> list[FieldError]:
-        """Return what is wrong with the key of a new row beyond the types of its columns."""
-        key = {name: row.get(name) for name in self.key_columns}
+    def written_key(self, request: Request, open_values: Sequence[Encoded]) -> dict[str, Encoded]:
+        """Return what `full_key` returns. Raises InvalidInput if Cassandra would refuse the key for its length."""
+        return self._checked_key(self.full_key(request, open_values))
+
+    def _checked_key(self, key: dict[str, Encoded]) -> dict[str, Encoded]:
+        if errors := self.key_errors(key, "path."):
+            raise InvalidInput(errors=tuple(errors))
+        return key
+
+    def key_errors(self, key: Mapping[str, Encoded | None], pointer: str) -> list[FieldError]:
+        """Return what is wrong with the values of a key, or of its first columns, beyond the types of the columns.
+
+        `pointer` is what stands before the names in the errors' fields: `/`, `path.`.
+        """
+        size = {name: len(cell) for name in self.key_columns if (cell := key.get(name)) is not None}
         errors = [
-            FieldError(f"{pointer}/{name}", f"must have at most {LONGEST_KEY} bytes")
-            for name, cell in key.items()
-            if cell is not None and len(cell) > LONGEST_KEY
+            FieldError(f"{pointer}{name}", f"must have at most {LONGEST_KEY} bytes")
+            for name in size
+            if size[name] > LONGEST_KEY
         ]
-        partition_key = self.table.partition_key
-        if len(partition_key) == 1 and key[partition_key[0]] == b"":
-            errors.append(FieldError(f"{pointer}/{partition_key[0]}", "must not be empty"))
+        partition = [name for name in self.table.partition_key if name in size]
+        if len(self.table.partition_key) == 1 and partition and not size[partition[0]]:
+            errors.append(FieldError(f"{pointer}{partition[0]}", "must not be empty"))
+        if errors:
+            return errors
+        # Cassandra stores the parts of a composite key as one, each with its length and an end: 3 bytes more.
+        of_parts = 3 * len(partition) if len(self.table.partition_key) > 1 else 0
+        clustering = [name for name in self.table.clustering_columns if name in size]
+        for names, more in ((partition, of_parts), (clustering, 0)):
+            if sum(size[name] for name in names) + more > LONGEST_KEY:
+                errors.append(FieldError(f"{pointer}{names[-1]}", _TOO_LONG_TOGETHER))
         return errors
 
     def full_key(self, request: Request, open_values: Sequence[Encoded]) -> dict[str, Encoded]:
         """Return the primary key by column, of the values in an address and those bound to the client."""
         given = {**dict(zip(self.open_key, open_values, strict=True)), **self.bound_values(request)}
         return {name: given[name] for name in self.key_columns}
+
+    def identity(self, row: Mapping[str, Encoded | None]) -> tuple[Hashable, ...]:
+        """Return the key of a row such that rows with equal ones are the same row to Cassandra."""
+        key = ((row.get(name), self.table.column(name)) for name in self.key_columns)
+        return tuple(
+            decimal_identity(cell) if cell is not None and column.type == _SCALED else cell for cell, column in key
+        )
 
     def shown(self, row: Mapping[str, Encoded | None]) -> dict[str, Any]:
         """Return the row as a later GET shows it; columns that `row` lacks are null."""
@@ -173,12 +232,19 @@ class ServedResource:
     def _encoded(self, column: str, value: Any) -> Encoded:
         """Encode a value that the application made. Raises TypeError if it is no value of the column: that is a bug."""
         try:
-            encoded = self.encoders[column].from_json(msgspec.to_builtins(value))
+            encoded = self.encoders[column].from_json(_json_form(value))
         except WrongValue as error:
             raise TypeError(f"{self.name}.{column}: the application's value {error.message}") from error
         if encoded is None:
             raise TypeError(f"{self.name}.{column}: the application's value is None")
         return encoded
+
+
+def _json_form(value: Any) -> Any:
+    """Return a value of the application as a body would have it."""
+    if isinstance(value, bytes):
+        return f"0x{value.hex()}"
+    return msgspec.to_builtins(value, enc_hook=str)  # str: addresses, which msgspec does not know
 
 
 def key_of_path(served: ServedResource, request: Request) -> tuple[Encoded, ...]:

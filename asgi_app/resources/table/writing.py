@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from asgi_app.driver.result import Result
 from asgi_app.errors import (
+    BatchTooLarge,
     Conflict,
     FieldError,
     InvalidInput,
@@ -27,11 +28,10 @@ from asgi_app.errors import (
 from asgi_app.http.auth import Action
 from asgi_app.http.context import deadline_of, service_of, settings_of
 from asgi_app.http.headers import NO_STORE
-from asgi_app.http.requests import json_body
 from asgi_app.http.responses import json_response
 from asgi_app.http.routing import Handler, permits
 from asgi_app.resources.table.addresses import row_location
-from asgi_app.resources.table.bodies import Cells, read_row
+from asgi_app.resources.table.bodies import Cells, checked, json_value, read_row
 from asgi_app.resources.table.changes import collection, read_changes
 from asgi_app.resources.table.headers import (
     Conditions,
@@ -40,12 +40,15 @@ from asgi_app.resources.table.headers import (
     conditions,
     etag,
     refuse_conditions,
+    refuse_ttl,
 )
-from asgi_app.resources.table.reading import key_of_query, read_row_of, served_of
+from asgi_app.resources.table.reading import key_of_query, live_table, read_row_of, served_of
 from asgi_app.resources.table.served import ServedResource, key_of_path
-from asgi_app.tables.encoding import Encoded, decode_json, encoder_of
+from asgi_app.tables.encoding import Encoded, encoder_of, pointer_token
 from asgi_app.tables.resource import Resource
+from asgi_app.tables.table import Index
 from asgi_app.tables.types import Native
+from asgi_app.tables.vectors import vector_fault
 from asgi_app.tables.writes import TIMESTAMP, TTL, VERSIONS, Write
 
 MOST_BATCH_ROWS = 100
@@ -97,10 +100,9 @@ class TableWrites:
         ttl = asked_ttl(self._resource, request, allowed=True)
         consistency = asked_consistency(self._resource, request)
         errors: list[FieldError] = []
-        body = decode_json(await json_body(request))
+        body = await json_value(request)
         row = self._new_row(served, request, body, "", errors)
-        if errors:
-            raise InvalidInput(errors=tuple(errors))
+        await self._check_vectors(served, request, [("", row)], errors)
         # Made before the write: once the row is written, nothing may fail.
         headers = {"Location": row_location(served, request, row), **(self._etag(served, row) or {})}
         shown = msgspec.json.encode(served.shown(row))
@@ -115,10 +117,11 @@ class TableWrites:
         served = served_of(request, self._name)
         ttl = asked_ttl(self._resource, request, allowed=True)
         consistency = asked_consistency(self._resource, request)
-        rows = self._batch_rows(served, request, decode_json(await json_body(request)))
+        rows = await self._batch_rows(served, request, await json_value(request))
         if self._resource.batch == "logged":
             write = served.writes.insert.at(consistency)
             values = [write.values(self._insert_values(request, row, ttl)) for row in rows]
+            self._refuse_too_large(rows, settings_of(request.scope).max_batch_bytes)
             await service_of(request.scope).database.execute_batch(
                 write.statement, values, deadline=deadline_of(request)
             )
@@ -128,6 +131,7 @@ class TableWrites:
     async def delete_prefix(self, request: Request) -> Response:
         """Answer DELETE of a partition or of a prefix of its clustering key: 204."""
         refuse_conditions(request)
+        refuse_ttl(request)
         served = served_of(request, self._name)
         given = served.prefix_of_path(request)
         write = served.writes.delete_prefix(len(given)).at(asked_consistency(self._resource, request))
@@ -140,10 +144,9 @@ class TableWrites:
         served = served_of(request, self._name)
         given: dict[str, Any] = {**served.prefix_of_path(request)}
         errors: list[FieldError] = []
-        body = decode_json(await json_body(request))
+        body = await json_value(request)
         changes = read_changes(served.static_body, served.table, body, errors)
-        if errors:
-            raise InvalidInput(errors=tuple(errors))
+        await self._check_change(served, request, body, changes.values, errors)
         ttl = asked_ttl(self._resource, request, allowed=self._resource.ttl_on_patch)
         write = served.writes.update_static(changes.merged).at(asked_consistency(self._resource, request))
         await _execute(request, write, {**given, **changes.values, **_ttl(ttl)})
@@ -152,16 +155,17 @@ class TableWrites:
     async def _replace(self, key_of: KeyOf, request: Request) -> ASGIApp:
         """Answer PUT of a full key."""
         served = served_of(request, self._name)
-        key = served.full_key(request, key_of(served, request))
+        key = served.written_key(request, key_of(served, request))
         wanted = conditions(self._resource, request, may_be_absent=True)
-        ttl = asked_ttl(self._resource, request, allowed=True)
+        expires_as_one = wanted.absent or not served.kept or self._resource.ttl_on_patch
+        ttl = asked_ttl(self._resource, request, allowed=expires_as_one)
         consistency = asked_consistency(self._resource, request)
         errors: list[FieldError] = []
-        body = decode_json(await json_body(request))
+        body = await json_value(request)
         cells = read_row(served.replaced_body, body, "", errors, check=self._resource.check)
-        if errors:
-            raise InvalidInput(errors=tuple(errors))
-        row: Cells = {**dict.fromkeys(served.replaced_body), **cells, **key, **self._new_version(served)}
+        await self._check_vectors(served, request, [("", cells)], errors)
+        made = served.generated_values() if wanted.absent else {}
+        row: Cells = {**dict.fromkeys(served.replaced_body), **cells, **made, **key, **self._new_version(served)}
         if not self._is_conditional:
             await _execute(request, served.writes.insert.at(consistency), {**row, **_ttl(ttl)})
             return _no_content()
@@ -176,18 +180,15 @@ class TableWrites:
     async def _change(self, key_of: KeyOf, request: Request) -> ASGIApp:
         """Answer PATCH of a full key."""
         served = served_of(request, self._name)
-        key = served.full_key(request, key_of(served, request))
+        key = served.written_key(request, key_of(served, request))
         await self._refuse_half_rows(served, request)
         wanted = conditions(self._resource, request, may_be_absent=False)
         ttl = asked_ttl(self._resource, request, allowed=self._resource.ttl_on_patch)
         consistency = asked_consistency(self._resource, request)
         errors: list[FieldError] = []
-        body = decode_json(await json_body(request))
+        body = await json_value(request)
         changes = read_changes(served.changed_body, served.table, body, errors)
-        if not errors and self._resource.check is not None:
-            errors += self._resource.check(body)
-        if errors:
-            raise InvalidInput(errors=tuple(errors))
+        await self._check_change(served, request, body, changes.values, errors)
         given = {**key, **changes.values, **self._new_version(served), **_ttl(ttl)}
         if served.table.is_counter:
             await _execute(request, served.writes.add_to_counters.at(consistency), given)
@@ -203,8 +204,9 @@ class TableWrites:
     async def _delete(self, key_of: KeyOf, request: Request) -> ASGIApp:
         """Answer DELETE of a full key: 204, whether or not there was a row."""
         served = served_of(request, self._name)
-        key = served.full_key(request, key_of(served, request))
+        key = served.written_key(request, key_of(served, request))
         wanted = conditions(self._resource, request, may_be_absent=False)
+        refuse_ttl(request)
         consistency = asked_consistency(self._resource, request)
         if not self._is_conditional:
             await _execute(request, served.writes.delete.at(consistency), key)
@@ -237,7 +239,7 @@ class TableWrites:
         result = await _execute(request, write, given)
         if not result.applied:
             if wanted.versions is None and not wanted.exists:
-                raise NotFound("There is no row with this key.")
+                raise NotFound(served.not_found)
             raise PreconditionFailed(await self._current(served, request, key))
         if not await permits(request.scope, Action("read", self._resource.name)):
             return _no_content()
@@ -286,7 +288,7 @@ class TableWrites:
         cells = read_row(served.created_body, body, pointer, errors, check=self._resource.check)
         row = {**cells, **served.bound_values(request), **served.generated_values(), **self._new_version(served)}
         if not errors:
-            errors += served.key_errors(row, pointer)
+            errors += served.key_errors(row, f"{pointer}/")
         return row
 
     def _new_version(self, served: ServedResource) -> dict[str, Encoded]:
@@ -300,7 +302,7 @@ class TableWrites:
         name = self._resource.version
         return None if name is None else etag(served.value(name, row[name]))
 
-    def _batch_rows(self, served: ServedResource, request: Request, body: Any) -> list[Cells]:
+    async def _batch_rows(self, served: ServedResource, request: Request, body: Any) -> list[Cells]:
         """Return the rows of a batch. Raises InvalidInput with every mistake, also for a key that occurs twice."""
         if not isinstance(body, list):
             raise InvalidInput(errors=(FieldError("", "must be a JSON array"),))
@@ -312,12 +314,51 @@ class TableWrites:
         for at, member in enumerate(body):
             row = self._new_row(served, request, member, f"/{at}", errors)
             rows.append(row)
-            key = tuple(row.get(name) for name in served.key_columns)
+            key = served.identity(row)
             if None not in key and seen.setdefault(key, at) != at:
                 errors.append(FieldError(f"/{at}", f"has the same key as /{seen[key]}"))
+        await self._check_vectors(served, request, [(f"/{at}", row) for at, row in enumerate(rows)], errors)
+        return rows
+
+    async def _check_change(
+        self,
+        served: ServedResource,
+        request: Request,
+        body: Any,
+        cells: Mapping[str, Encoded | None],
+        errors: list[FieldError],
+    ) -> None:
+        """Raise InvalidInput if `errors` has any, or the resource's `check` or an index refuses the change."""
+        if not errors and self._resource.check is not None:
+            errors += checked(self._resource.check, body, "")
+        await self._check_vectors(served, request, [("", cells)], errors)
+
+    async def _check_vectors(
+        self,
+        served: ServedResource,
+        request: Request,
+        rows: Iterable[tuple[str, Mapping[str, Encoded | None]]],
+        errors: list[FieldError],
+    ) -> None:
+        """Raise InvalidInput if `errors` has any, or a row, given with its JSON pointer, has a vector that no index
+        takes: Cassandra would answer with a failure of the write."""
+        if served.vectors and not errors:
+            live = await live_table(served, request)
+            indexes = [index for index in live.indexes if index.column in served.vectors]
+            for pointer, row in rows:
+                errors += vector_errors(indexes, row, pointer)
         if errors:
             raise InvalidInput(errors=tuple(errors))
-        return rows
+
+    def _refuse_too_large(self, rows: Sequence[Cells], most_bytes: int) -> None:
+        """Raise BatchTooLarge if the values of a batch have more bytes. Cassandra counts more than the values.
+
+        A batch of one partition is one write for Cassandra, which it does not limit so.
+        """
+        partitions = {tuple(row[name] for name in self._resource.partition_key) for row in rows}
+        size = sum(len(cell) for row in rows for cell in row.values() if cell is not None)
+        if len(partitions) > 1 and size > most_bytes:
+            raise BatchTooLarge
 
     async def _each(
         self, served: ServedResource, request: Request, rows: Sequence[Cells], ttl: int | None, consistency: str | None
@@ -358,6 +399,14 @@ class TableWrites:
         if live.has_default_ttl:
             hint = "Rows expire here, and a change of some columns would leave half a row behind."
             raise MethodNotAllowed(("DELETE", "GET", "HEAD", "PUT"), hint)
+
+
+def vector_errors(indexes: Iterable[Index], row: Mapping[str, Encoded | None], pointer: str) -> Iterator[FieldError]:
+    """Yield an error for each vector of a row that one of the indexes does not take."""
+    for index in indexes:
+        cell = row.get(index.column)
+        if cell is not None and (fault := vector_fault(index, cell)) is not None:
+            yield FieldError(f"{pointer}/{pointer_token(index.column)}", fault)
 
 
 def _bind(handler: Callable[[KeyOf, Request], Awaitable[ASGIApp]], key_of: KeyOf) -> Handler:

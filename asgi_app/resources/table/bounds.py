@@ -1,0 +1,203 @@
+"""Check decoded JSON against the bounds that `msgspec.Meta` gives to the types of a struct's fields.
+
+The encoder of a column checks its type before. What is checked here: numbers, lengths and patterns, also within
+collections, and within user types which fields are required and which may be null.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import msgspec
+from msgspec import inspect
+
+from asgi_app.errors import FieldError
+from asgi_app.http.validation import explain
+from asgi_app.tables.encoding import pointer_token
+
+Bounds = Callable[[Any, str], Iterator[FieldError]]
+"""Takes a value and its JSON pointer, and yields what is wrong with it."""
+
+
+def bounds_of(hint: Any, *, of_members: bool = False) -> Bounds | None:
+    """Return the check of a type's bounds; None for a type without bounds.
+
+    With `of_members`, it is the check of what is added to a value: without the bounds of a collection's length, and
+    without the fields of a user type that a whole value must have.
+    """
+    return _bounds(_described(hint), of_members)
+
+
+def accepts_none(hint: Any) -> bool:
+    """Return whether a type includes None."""
+    while get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    return get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint)
+
+
+def _accepts_none(described: inspect.Type) -> bool:
+    described = _plain(described)
+    members = described.types if isinstance(described, inspect.UnionType) else (described,)
+    return any(isinstance(member, inspect.NoneType) for member in members)
+
+
+def _described(hint: Any) -> inspect.Type:
+    """Return what msgspec knows about a type. It cannot describe `IPv4Address | IPv6Address`, which has no bounds."""
+    try:
+        return inspect.type_info(hint)
+    except TypeError:
+        return inspect.AnyType()
+
+
+def _plain(described: inspect.Type) -> inspect.Type:
+    while isinstance(described, inspect.Metadata):
+        described = described.type
+    return described
+
+
+def _bounds(described: inspect.Type, of_members: bool = False) -> Bounds | None:
+    match described:
+        case inspect.Metadata(type=inner, extra_json_schema=extra):
+            return _explained(_bounds(inner, of_members), (extra or {}).get("description", ""))
+        case inspect.UnionType(types=types):
+            members = [member for member in types if not isinstance(member, inspect.NoneType)]
+            return _bounds(members[0], of_members) if len(members) == 1 else None
+        case inspect.StrType():
+            return _of_value(described, str, str, ("min_length", "max_length", "pattern"))
+        case inspect.IntType():
+            return _of_value(described, int, int, _NUMBER)
+        case inspect.FloatType():
+            return _of_value(described, float, float, _NUMBER)
+        case inspect.BytesType():
+            return _of_length(described, lambda text: len(text) // 2 - 1, "bytes")  # "0x" and two digits a byte
+        case inspect.ListType(item_type=item) | inspect.SetType(item_type=item) | inspect.FrozenSetType(item_type=item):
+            length = None if of_members else _of_length(described, len, "members")
+            return _both(length, _of_items(_bounds(item)))
+        case inspect.TupleType(item_types=items):
+            return _of_tuple([_bounds(item) for item in items])
+        case inspect.DictType(key_type=key, value_type=value):
+            length = None if of_members else _of_length(described, len, "members")
+            return _both(length, _of_entries(_bounds(key), _bounds(value)))
+        case inspect.StructType(fields=fields):
+            return _of_fields(fields, of_members)
+    return None
+
+
+_NUMBER = ("gt", "ge", "lt", "le", "multiple_of")
+
+
+def _explained(check: Bounds | None, description: str) -> Bounds | None:
+    """Return the check with its own message, if the description of the type is one: a predicate that begins so."""
+    if check is None or not description.startswith("must "):
+        return check
+
+    def explained(value: Any, pointer: str) -> Iterator[FieldError]:
+        if any(check(value, pointer)):
+            yield FieldError(pointer, description)
+
+    return explained
+
+
+def _of_value(described: Any, plain: type, convert: Callable[[Any], Any], names: Sequence[str]) -> Bounds | None:
+    """Return the check of a text or number by msgspec. `convert` makes JSON's other forms of a number one."""
+    bounds = {name: bound for name in names if (bound := getattr(described, name)) is not None}
+    if not bounds:
+        return None
+    bounded: Any = Annotated[plain, msgspec.Meta(**bounds)]
+
+    def check(value: Any, pointer: str) -> Iterator[FieldError]:
+        try:
+            msgspec.convert(convert(value), bounded)
+        except msgspec.ValidationError as error:
+            yield FieldError(pointer, explain(error))
+
+    return check
+
+
+def _of_length(described: Any, length_of: Callable[[Any], int], things: str) -> Bounds | None:
+    least, most = described.min_length, described.max_length
+    wrong = [
+        (limit, fails, f"must have at {word} {limit} {things}")
+        for limit, fails, word in ((least, operator.lt, "least"), (most, operator.gt, "most"))
+        if limit is not None
+    ]
+
+    def check(value: Any, pointer: str) -> Iterator[FieldError]:
+        length = length_of(value)
+        yield from (FieldError(pointer, message) for limit, fails, message in wrong if fails(length, limit))
+
+    return check if wrong else None
+
+
+def _both(first: Bounds | None, second: Bounds | None) -> Bounds | None:
+    if first is None or second is None:
+        return first or second
+
+    def check(value: Any, pointer: str) -> Iterator[FieldError]:
+        yield from first(value, pointer)
+        yield from second(value, pointer)
+
+    return check
+
+
+def _of_items(item: Bounds | None) -> Bounds | None:
+    if item is None:
+        return None
+
+    def check(value: Any, pointer: str) -> Iterator[FieldError]:
+        for index, member in enumerate(value):
+            yield from item(member, f"{pointer}/{index}")
+
+    return check
+
+
+def _of_tuple(items: Sequence[Bounds | None]) -> Bounds | None:
+    def check(value: Any, pointer: str) -> Iterator[FieldError]:
+        for index, (item, member) in enumerate(zip(items, value, strict=False)):
+            if item is not None and member is not None:
+                yield from item(member, f"{pointer}/{index}")
+
+    return check if any(items) else None
+
+
+def _of_entries(key: Bounds | None, value: Bounds | None) -> Bounds | None:
+    def check(given: Any, pointer: str) -> Iterator[FieldError]:
+        for key_place, name, value_place, member in _entries(given, pointer):
+            if key is not None:
+                yield from key(name, key_place)
+            if value is not None:
+                yield from value(member, value_place)
+
+    return check if key or value else None
+
+
+def _entries(given: Any, pointer: str) -> Iterable[tuple[str, Any, str, Any]]:
+    """Yield the keys and values of a map with their places, in both of its forms: an object, or an array of pairs."""
+    if isinstance(given, dict):
+        for name, member in given.items():
+            place = f"{pointer}/{pointer_token(name)}"
+            yield place, name, place, member
+    else:
+        for index, (name, member) in enumerate(given):
+            yield f"{pointer}/{index}/0", name, f"{pointer}/{index}/1", member
+
+
+def _of_fields(fields: Sequence[inspect.Field], of_members: bool) -> Bounds:
+    rules = [(field, _accepts_none(field.type), _bounds(field.type)) for field in fields]
+
+    def check(value: Any, pointer: str) -> Iterator[FieldError]:
+        for field, nullable, bounds in rules:
+            name, place = field.encode_name, f"{pointer}/{pointer_token(field.encode_name)}"
+            if name not in value:
+                if field.required and not nullable and not of_members:
+                    yield FieldError(place, "is required")
+            elif value[name] is None:
+                if not nullable:
+                    yield FieldError(place, "must not be null")
+            elif bounds is not None:
+                yield from bounds(value[name], place)
+
+    return check
