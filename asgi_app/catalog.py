@@ -47,6 +47,7 @@ class Catalog:
         self.read_only: frozenset[str] = frozenset()
         """The names of the resources whose tables are views or virtual, as far as is known."""
         self._missing: dict[str, tuple[str, ...]] = {}
+        self._absent: frozenset[str] = frozenset()  # those of `_missing` that have no table at all
         self._read_at = -RECHECK_SECONDS
         self._reading = anyio.Lock()
 
@@ -70,8 +71,10 @@ class Catalog:
             await self._refresh(deadline)
             found = self._sound.get(name)
         if found is None:
-            lacking = ", ".join(self._missing[name])
-            raise SchemaMissing(f"The table of this resource does not fit its declaration. See to: {lacking}.")
+            columns = ", ".join(self._missing[name])
+            if name in self._absent:
+                raise SchemaMissing(f"The table of this resource does not exist, with the columns: {columns}.")
+            raise SchemaMissing(f"The table of this resource does not fit its declaration in the columns: {columns}.")
         return found
 
     async def ensure_read(self, deadline: Deadline) -> None:
@@ -87,7 +90,12 @@ class Catalog:
             except ServiceError:
                 await anyio.sleep(RECHECK_SECONDS)
         for name, columns in self._missing.items():
-            logger.warning("%s is not served: its table lacks or differs in %s", name, ", ".join(columns))
+            table = self._declared[name]
+            if name in self._absent:
+                reason, hint = "there is no table", "`asgi-cassandra schema` creates it"
+            else:
+                reason, hint = "columns are missing or of another type or place in", ", ".join(columns)
+            logger.warning("%s is not served: %s %s.%s: %s", name, reason, table.keyspace, table.name, hint)
 
     async def _refresh(self, deadline: Deadline) -> None:
         """Read the schema, unless another task has just done so."""
@@ -134,10 +142,12 @@ class Catalog:
                 return rows
 
     def _compare(self, live: Mapping[tuple[str, str], Table]) -> None:
-        sound, missing = {}, {}
+        sound, missing, absent = {}, {}, set()
         for name, declared in self._declared.items():
             found = live.get((declared.keyspace or "", declared.name))
             lacking = differences(declared, found)
+            if found is None:
+                absent.add(name)
             if lacking or found is None:
                 missing[name] = lacking
             else:
@@ -148,5 +158,6 @@ class Catalog:
                     is_virtual=found.is_virtual,
                     has_default_ttl=found.has_default_ttl,
                 )
+        self._absent = frozenset(absent)
         self.read_only = frozenset(name for name, table in sound.items() if table.is_view or table.is_virtual)
         self._sound, self._missing, self.unfit = sound, missing, self._declared.keys() - sound.keys()

@@ -19,9 +19,11 @@ from cassandra.protocol import SyntaxException
 from helpers.cassandra import own_keyspace
 from helpers.problems import problem
 from helpers.service import client_of, settings_for
+from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
+from starlette.routing import Mount
 
-from asgi_app import Action, Forbidden, Principal, Query, Resource, ResourceError, create_app
+from asgi_app import Action, Forbidden, Principal, Query, Resource, ResourceError, create_app, lifespan_of
 from asgi_app.tables.cql_text import first_word, has_unnamed_markers, marker_names, reserved_markers
 from asgi_app.tables.types import RESERVED_WORDS
 
@@ -261,6 +263,15 @@ async def test_token_is_bound_to_the_query_and_its_values(client: httpx.AsyncCli
         problem(await client.get(other), 422, "invalid_page_state", "query.page_state")
 
 
+async def test_links_have_the_prefix_of_a_mount(node_address: tuple[str, int], tables: str) -> None:
+    app = create_app(settings_for(node_address, tables), queries=queries(tables))
+    parent = Starlette(routes=[Mount("/db", app)], lifespan=lifespan_of(app))
+    async with parent.router.lifespan_context(parent), client_of(parent) as client:
+        first = await client.get(f"/db/every/acme?day={DAY}&limit=2")
+        assert first.headers["link"].startswith(f"</db/every/acme?day={DAY}&limit=2&page_state=")
+        assert (await client.get(first.links["next"]["url"])).json() == [{"at": text_of(2)}, {"at": text_of(3)}]
+
+
 # --- one row
 
 
@@ -274,6 +285,8 @@ async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
     for path, status in [("/first/acme", 200), ("/first/nobody", 404), ("/every/acme", 200), ("/export/acme", 200)]:
         found = await client.head(f"{path}?day={DAY}")
         assert (found.status_code, found.content) == (status, b""), path
+    found = await client.head(f"/every/acme?day={DAY}")
+    assert not {"content-length", "link"} & set(found.headers)  # no row was read
     assert (await client.head("/every/acme")).status_code == 422
 
 

@@ -7,7 +7,7 @@ import decimal
 import ipaddress
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import msgspec
@@ -57,6 +57,7 @@ class Everything(msgspec.Struct):
     clock: datetime.time
     pause: str
     host: ipaddress.IPv4Address
+    hosts: Annotated[set[ipaddress.IPv4Address | ipaddress.IPv6Address] | None, "as a resource declares inet"]
     ids: set[uuid.UUID]
     blobs: list[bytes]
     by_number: dict[int, bytes]
@@ -81,6 +82,7 @@ WANTED = Everything(
     clock=datetime.time(13, 14, 15, 500000),
     pause="1mo2d",
     host=ipaddress.IPv4Address("192.0.2.1"),
+    hosts={ipaddress.IPv4Address("192.0.2.1"), ipaddress.IPv6Address("::1")},
     ids={uuid.UUID(ID)},
     blobs=[b"\x01", b""],
     by_number={1: b"\x02"},
@@ -94,14 +96,14 @@ WANTED = Everything(
 TABLES = (
     "CREATE TYPE {0}.address (street text, photo blob)",
     "CREATE TABLE {0}.everything (id timeuuid PRIMARY KEY, text text, whole varint, amount decimal, ratio double, "
-    "yes boolean, data blob, day date, at timestamp, clock time, pause duration, host inet, ids set<uuid>, "
-    "blobs list<blob>, by_number map<int, blob>, by_blob map<blob, text>, pair tuple<int, blob>, home address, "
-    "v vector<float, 2>, nothing text, more text)",
-    "INSERT INTO {0}.everything (id, text, whole, amount, ratio, yes, data, day, at, clock, pause, host, ids, blobs, "
-    "by_number, by_blob, pair, home, v, more) VALUES (" + ID + ", 'naïve', 1267650600228229401496703205376, 1.50, "
-    "Infinity, true, 0xdeadbeef0001, '2026-11-28', '2026-11-28 09:00:00Z', '13:14:15.5', 1mo2d, '192.0.2.1', "
-    "{{" + ID + "}}, [0x01, 0x], {{1: 0x02}}, {{0x03: 'three'}}, (1, null), {{street: 'Main', photo: 0x04}}, "
-    "[1.0, 0.5], 'not in the struct')",
+    "yes boolean, data blob, day date, at timestamp, clock time, pause duration, host inet, hosts set<inet>, "
+    "ids set<uuid>, blobs list<blob>, by_number map<int, blob>, by_blob map<blob, text>, pair tuple<int, blob>, "
+    "home address, v vector<float, 2>, nothing text, more text)",
+    "INSERT INTO {0}.everything (id, text, whole, amount, ratio, yes, data, day, at, clock, pause, host, hosts, ids, "
+    "blobs, by_number, by_blob, pair, home, v, more) VALUES (" + ID + ", 'naïve', 1267650600228229401496703205376, "
+    "1.50, Infinity, true, 0xdeadbeef0001, '2026-11-28', '2026-11-28 09:00:00Z', '13:14:15.5', 1mo2d, '192.0.2.1', "
+    "{{'192.0.2.1', '::1'}}, {{" + ID + "}}, [0x01, 0x], {{1: 0x02}}, {{0x03: 'three'}}, (1, null), "
+    "{{street: 'Main', photo: 0x04}}, [1.0, 0.5], 'not in the struct')",
     "CREATE TABLE {0}.numbers (part int, number int, label text, PRIMARY KEY (part, number))",
 )
 
