@@ -15,7 +15,6 @@ from math import isfinite, nan
 from struct import Struct, pack
 from types import MappingProxyType
 from typing import Any
-from uuid import UUID
 
 from asgi_app.tables.moments import days_of, milliseconds_of, months_days_nanoseconds_of, nanoseconds_of
 from asgi_app.tables.wrong_value import WrongValue
@@ -226,7 +225,11 @@ def decimal_identity(cell: bytes) -> tuple[str, int]:
 def _timeuuid(text: str) -> bytes:
     if _checked_uuid(text)[14] != "1":  # the version, which Cassandra checks; it takes any variant
         raise ValueError("not a UUID of version 1")
-    return UUID(text).bytes
+    return _uuid_bytes(text)
+
+
+def _uuid_bytes(text: str) -> bytes:
+    return bytes.fromhex(_checked_uuid(text).replace("-", ""))
 
 
 def _checked_uuid(text: str) -> str:
@@ -296,7 +299,7 @@ NATIVE_ENCODINGS: Mapping[str, NativeEncoding] = MappingProxyType(
         ),
         "timeuuid": NativeEncoding(_by_text(_timeuuid, "must be a UUID of version 1"), width=16),
         "tinyint": _integers("b", 1, packed=False),
-        "uuid": NativeEncoding(_by_text(lambda text: UUID(_checked_uuid(text)).bytes, "must be a UUID"), width=16),
+        "uuid": NativeEncoding(_by_text(_uuid_bytes, "must be a UUID"), width=16),
         "varint": NativeEncoding(_varint),
     }
 )

@@ -89,27 +89,6 @@ class Rules:
     keyspace: str = ""
 
 
-def plan_query(
-    table: Table, rules: Rules, key_prefix: Sequence[Encoded], parameters: Iterable[tuple[str, str]], kind: Kind
-) -> Plan:
-    """Return the plan of a GET. Raises InvalidInput that names every wrong parameter.
-
-    `key_prefix` are the values in the address: those of the first columns of the primary key that are not bound.
-    `parameters` are names and values of the query, percent-decoded.
-    """
-    return QueryPlanner(table, rules).query(key_prefix, parameters, kind, rules.bound)
-
-
-def plan_search(table: Table, rules: Rules, body: Any) -> Plan:
-    """Return the plan of a search, of its body as `decode_json` decoded it. Raises InvalidInput.
-
-    The body is an object of `where` (filters by name: a value, or an array for `in`), `near` (one vector column and a
-    vector), `select` (an array of columns), `limit`, `order` and `per_partition_limit`. All are optional. The rows of a
-    search with `near` have their similarity, greatest first, as `$similarity`.
-    """
-    return QueryPlanner(table, rules).search(body, rules.bound)
-
-
 class QueryPlanner:
     """Plans the reads of one table under one set of rules, for any number of clients. Immutable once it is made.
 
@@ -133,11 +112,21 @@ class QueryPlanner:
         kind: Kind,
         bound: Mapping[str, Encoded],
     ) -> Plan:
-        """Return the plan of a GET; see `plan_query`. `bound` are the values of the bound columns for this client."""
+        """Return the plan of a GET. Raises InvalidInput that names every wrong parameter.
+
+        `key_prefix` are the values in the address: those of the first columns of the primary key that are not bound.
+        `parameters` are names and values of the query, percent-decoded. `bound` are the values of the bound columns for
+        this client.
+        """
         return _Request(self, bound, key_prefix, "query.").query(parameters, kind)
 
     def search(self, body: Any, bound: Mapping[str, Encoded]) -> Plan:
-        """Return the plan of a search; see `plan_search`."""
+        """Return the plan of a search, of its body as `decode_json` decoded it. Raises InvalidInput.
+
+        The body is an object of `where` (filters by name: a value, or an array for `in`), `near` (one vector column
+        and a vector), `select` (an array of columns), `limit`, `order` and `per_partition_limit`. All are optional. The
+        rows of a search with `near` have their similarity, greatest first, as `$similarity`.
+        """
         return _Request(self, bound, (), "/").search(body)
 
     def rows(self, shown: Collection[str], verb: str = "SELECT", also: str = "") -> str:

@@ -12,13 +12,14 @@ import pytest
 from cassandra.cluster import Session
 from helpers.cassandra import create, own_keyspace
 from helpers.encoded_statements import run_encoded
+from helpers.plans import plan_query, plan_search
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from asgi_app.errors import InvalidInput
 from asgi_app.tables.cql import Queries, quoted
 from asgi_app.tables.encoding import Encoded, encoder_of
-from asgi_app.tables.query_plan import Kind, Plan, Rules, plan_query, plan_search
+from asgi_app.tables.query_plan import Kind, Plan, Rules
 from asgi_app.tables.relations import OPERATORS, Operator, operand_type, parameter
 from asgi_app.tables.table import Column, Index, Table
 from asgi_app.tables.types import CqlType, parse_type

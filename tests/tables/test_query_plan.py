@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from helpers.plans import plan_query, plan_search
 
 from asgi_app.errors import FieldError, InvalidInput
 from asgi_app.tables.encoding import Encoded, encoder_of
-from asgi_app.tables.query_plan import Kind, Plan, QueryPlanner, Rules, plan_query, plan_search
+from asgi_app.tables.query_plan import Kind, Plan, QueryPlanner, Rules
 from asgi_app.tables.table import Column, Index, Table
 from asgi_app.tables.types import UnknownType, parse_type
 

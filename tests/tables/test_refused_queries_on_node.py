@@ -11,10 +11,11 @@ from cassandra import InvalidRequest, ReadFailure, WriteFailure
 from cassandra.cluster import Session
 from helpers.cassandra import own_keyspace
 from helpers.encoded_statements import run_encoded
+from helpers.plans import plan_query, plan_search
 
 from asgi_app.errors import InvalidInput
 from asgi_app.tables.encoding import encoder_of
-from asgi_app.tables.query_plan import Kind, Rules, plan_query, plan_search
+from asgi_app.tables.query_plan import Kind, Rules
 from asgi_app.tables.table import Column, ColumnKind, Index, Table
 from asgi_app.tables.types import UserType, parse_type
 from asgi_app.tables.vectors import vector_fault

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from starlette.requests import Request
@@ -21,7 +22,17 @@ from asgi_app.tables.resource import Resource
 CONSISTENCY = "Cassandra-Consistency"
 TTL = "Cassandra-TTL"
 
-_RAW_CONSISTENCY = b"cassandra-consistency"
+_name_of = itemgetter(0)
+_NAMES = frozenset(
+    {
+        b"cassandra-consistency",
+        b"cassandra-ttl",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-unmodified-since",
+    }
+)
 
 _digits = re.compile(r"[0-9]{1,10}", re.ASCII)
 _entity_tag = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')  # RFC 9110 section 8.8.3
@@ -41,14 +52,14 @@ class Conditions:
     absent: bool = False
 
 
+_NO_CONDITIONS = Conditions()
+
+
 def asked_consistency(resource: Resource, request: Request) -> str | None:
     """Return the level of Cassandra-Consistency, None without one. Raises InvalidHeader if it is not allowed."""
-    for name, _ in request.scope["headers"]:  # nearly every request is without it
-        if name == _RAW_CONSISTENCY:
-            break
-    else:
+    sent = list_field(request, CONSISTENCY) if _has_any(request) else None
+    if sent is None:
         return None
-    sent = list_field(request, CONSISTENCY) or ""
     level = sent.strip().upper()
     if level in resource.consistency:
         return level
@@ -59,13 +70,13 @@ def asked_consistency(resource: Resource, request: Request) -> str | None:
 
 def refuse_ttl(request: Request) -> None:
     """Raise InvalidHeader if the request has a Cassandra-TTL, where nothing can expire."""
-    if TTL in request.headers:
+    if _has_any(request) and TTL in request.headers:
         raise _wrong(TTL, "is not allowed here")
 
 
 def asked_ttl(resource: Resource, request: Request, *, allowed: bool) -> int | None:
     """Return the seconds of Cassandra-TTL, None without one. Raises InvalidHeader if it is not allowed or wrong."""
-    sent = list_field(request, TTL)
+    sent = list_field(request, TTL) if _has_any(request) else None
     if sent is None:
         return None
     if resource.ttl is None or not allowed:
@@ -82,6 +93,8 @@ def conditions(resource: Resource, request: Request, *, may_be_absent: bool) -> 
     Raises InvalidHeader for a condition that this resource or this request cannot honour, PreconditionRequired if the
     resource demands If-Match. `may_be_absent` says whether `If-None-Match: *` makes sense here.
     """
+    if not _has_any(request) and not resource.require_match:
+        return _NO_CONDITIONS
     match, none_match = list_field(request, "If-Match"), list_field(request, "If-None-Match")
     for name in ("If-Modified-Since", "If-Unmodified-Since"):
         if name in request.headers:
@@ -107,6 +120,8 @@ def conditions(resource: Resource, request: Request, *, may_be_absent: bool) -> 
 
 def refuse_conditions(request: Request) -> None:
     """Raise InvalidHeader if the request has a condition, where none can be honoured."""
+    if not _has_any(request):
+        return
     for name in ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"):
         if name in request.headers:
             raise _wrong(name, "cannot be honoured here")
@@ -130,6 +145,11 @@ def etag_of(resource: Resource, result: Result) -> Mapping[str, str] | None:
         return None
     value: Any = result.dicts()[0][resource.version]
     return etag(value)
+
+
+def _has_any(request: Request) -> bool:
+    """Return whether the request has a header that this module reads. Nearly every request has none."""
+    return not _NAMES.isdisjoint(map(_name_of, request.scope["headers"]))
 
 
 def _versions(resource: Resource, field: str) -> tuple[Encoded, ...]:

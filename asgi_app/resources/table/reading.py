@@ -26,7 +26,7 @@ from asgi_app.resources.table.served import ServedResource, key_of_path
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.encoding import Encoded
-from asgi_app.tables.query_plan import DEFAULT_LIMIT, Kind, Plan, plan_query, plan_search
+from asgi_app.tables.query_plan import DEFAULT_LIMIT, Kind, Plan
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import Table
 
@@ -116,7 +116,8 @@ class TableReads:
         served = served_of(request, self._name)
         _refuse_parameters(request)
         body = await json_value(request)
-        plan = plan_search(await live_table(served, request), served.rules(request), body)
+        planner = served.planner(await live_table(served, request))
+        plan = planner.search(body, served.bound_values(request))
         return await self._answer(served, request, plan, link=False)
 
     async def _list(self, request: Request, kind: Kind) -> ASGIApp:
@@ -151,7 +152,8 @@ class TableReads:
     ) -> Plan:
         prefix = key_of_path(served, request)
         asked = query_items(request) if parameters is None else parameters
-        return plan_query(await live_table(served, request), served.rules(request), prefix, asked, kind)
+        planner = served.planner(await live_table(served, request))
+        return planner.query(prefix, asked, kind, served.bound_values(request))
 
     def _statement(self, served: ServedResource, request: Request, plan: Plan) -> Statement:
         consistency = asked_consistency(served.resource, request)

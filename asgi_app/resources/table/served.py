@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from starlette.requests import Request
@@ -19,10 +20,10 @@ from asgi_app.resources.table.bounds import accepts_none, bounds_of
 from asgi_app.tables.cql import Statement, select_row
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of
 from asgi_app.tables.native_encoding import decimal_identity
-from asgi_app.tables.query_plan import Rules
+from asgi_app.tables.query_plan import QueryPlanner, Rules
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.stored_form import Stored, stored_form_of
-from asgi_app.tables.table import column_hints
+from asgi_app.tables.table import Table, column_hints
 from asgi_app.tables.types import Native, VectorOf, is_frozen
 from asgi_app.tables.writes import WriteStatements
 
@@ -56,6 +57,8 @@ class ServedResource:
         self.writes = WriteStatements(self.keyspace, resource)
         self.not_found = f"{resource.struct.__name__} not found"
         """The message for a key without a row."""
+        self._uuids = frozenset(column.name for column in table.columns if column.type == Native("uuid"))
+        self._planner: QueryPlanner | None = None
         self._open_encoders = tuple(self.encoders[name] for name in self.open_key)
 
     @cached_property
@@ -141,14 +144,17 @@ class ServedResource:
             raise Unauthorized("This resource is for authenticated clients.")
         return {name: self._encoded(name, function(principal)) for name, function in self.resource.bound.items()}
 
-    def rules(self, request: Request) -> Rules:
-        """Return what a query of this client may ask for."""
-        return Rules(
-            allow_filtering=frozenset(self.resource.allow_filtering),
-            hidden=frozenset(self.resource.hidden),
-            bound=self.bound_values(request),
-            keyspace=self.keyspace,
-        )
+    def planner(self, live: Table) -> QueryPlanner:
+        """Return the planner of reads for the table as Cassandra has it."""
+        if self._planner is None or self._planner.table is not live:
+            rules = Rules(
+                allow_filtering=frozenset(self.resource.allow_filtering),
+                hidden=frozenset(self.resource.hidden),
+                bound=dict.fromkeys(self.resource.bound, Encoded()),  # only the names count
+                keyspace=self.keyspace,
+            )
+            self._planner = QueryPlanner(live, rules)
+        return self._planner
 
     def generated_values(self) -> dict[str, Encoded]:
         """Return new values of the columns that the server makes."""
@@ -230,6 +236,8 @@ class ServedResource:
 
     def _encoded(self, column: str, value: Any) -> Encoded:
         """Encode a value that the application made. Raises TypeError if it is no value of the column: that is a bug."""
+        if type(value) is UUID and column in self._uuids:  # the usual generated key
+            return Encoded(value.bytes)
         try:
             encoded = self.encoders[column].from_json(_json_form(value))
         except WrongValue as error:
