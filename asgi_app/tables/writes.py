@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 from msgspec import UNSET
@@ -36,7 +37,7 @@ class Write:
 
     def values(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return the values to bind. What `given` lacks is UNSET: Cassandra leaves it as it is."""
-        return tuple(given.get(name, UNSET) for name in self.parameters)
+        return tuple(map(given.get, self.parameters, repeat(UNSET)))
 
     def at(self, consistency: str | None) -> Write:
         """Return the same write at a consistency; None is the configured one."""

@@ -16,10 +16,11 @@ from asgi_app.errors import FieldError, InvalidInput, NotFound, Unauthorized
 from asgi_app.http.context import principal_of
 from asgi_app.http.requests import LONGEST_KEY
 from asgi_app.resources.table.bodies import BodyColumn
-from asgi_app.resources.table.bounds import accepts_none, bounds_of
+from asgi_app.resources.table.bounds import accepts_none, bounds_of, quick_bounds
 from asgi_app.tables.cql import Statement, select_row
-from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of
+from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, has_decimals
 from asgi_app.tables.native_encoding import decimal_identity
+from asgi_app.tables.python_values import json_form
 from asgi_app.tables.query_plan import QueryPlanner, Rules
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.stored_form import Stored, stored_form_of
@@ -32,6 +33,10 @@ VERBS = "-"
 
 _SCALED = Native("decimal")
 _TOO_LONG_TOGETHER = f"is too long: this part of the key must have at most {LONGEST_KEY} bytes together"
+
+
+_SHORT_KEY = 60_000
+"""Bytes of a key below which no limit is near."""
 
 
 class ServedResource:
@@ -57,6 +62,8 @@ class ServedResource:
         self.writes = WriteStatements(self.keyspace, resource)
         self.not_found = f"{resource.struct.__name__} not found"
         """The message for a key without a row."""
+        self.exact = any(has_decimals(column.type) for column in table.columns)
+        """Whether numbers in bodies must keep all their digits."""
         self._uuids = frozenset(column.name for column in table.columns if column.type == Native("uuid"))
         self._planner: QueryPlanner | None = None
         self._open_encoders = tuple(self.encoders[name] for name in self.open_key)
@@ -110,6 +117,7 @@ class ServedResource:
                 required=fields[name].required,
                 nullable=name not in self.key_columns and accepts_none(hints[name]),
                 default=self._default_of(name, fields[name]),
+                quick=quick_bounds(hints[name]),
             )
             for name in names
             if name not in self.resource.generated
@@ -188,6 +196,9 @@ class ServedResource:
 
         `pointer` is what stands before the names in the errors' fields: `/`, `path.`.
         """
+        sizes = [len(key.get(name) or b"") for name in self.key_columns]
+        if 0 not in sizes and sum(sizes) < _SHORT_KEY:  # nearly every key
+            return []
         size = {name: len(cell) for name in self.key_columns if (cell := key.get(name)) is not None}
         errors = [
             FieldError(f"{pointer}{name}", f"must have at most {LONGEST_KEY} bytes")
@@ -221,8 +232,16 @@ class ServedResource:
 
     def shown(self, row: Mapping[str, Encoded | None]) -> dict[str, Any]:
         """Return the row as a later GET shows it; columns that `row` lacks are null."""
-        stored = {name: form(cell) for name, form in self._stored_forms.items() if (cell := row.get(name)) is not None}
-        return {name: self.value(name, stored.get(name, row.get(name))) for name in self.visible}
+        cells: dict[str, bytes | None] = {**row}
+        for name, form in self._stored_forms.items():
+            given = row.get(name)
+            if given is not None:
+                cells[name] = form(given)
+        return {name: None if (cell := cells.get(name)) is None else read(cell) for name, read in self._readers}
+
+    @cached_property
+    def _readers(self) -> Sequence[tuple[str, Callable[[bytes], Any]]]:
+        return [(name, self.codecs[name].cell) for name in self.visible]
 
     @cached_property
     def _stored_forms(self) -> Mapping[str, Stored]:
@@ -239,19 +258,12 @@ class ServedResource:
         if type(value) is UUID and column in self._uuids:  # the usual generated key
             return Encoded(value.bytes)
         try:
-            encoded = self.encoders[column].from_json(_json_form(value))
+            encoded = self.encoders[column].from_json(json_form(self.table.column(column).type, value))
         except WrongValue as error:
             raise TypeError(f"{self.name}.{column}: the application's value {error.message}") from error
         if encoded is None:
             raise TypeError(f"{self.name}.{column}: the application's value is None")
         return encoded
-
-
-def _json_form(value: Any) -> Any:
-    """Return a value of the application as a body would have it."""
-    if isinstance(value, bytes):
-        return f"0x{value.hex()}"
-    return msgspec.to_builtins(value, enc_hook=str)  # str: addresses, which msgspec does not know
 
 
 def key_of_path(served: ServedResource, request: Request) -> tuple[Encoded, ...]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import anyio
 import msgspec
-from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -100,9 +99,10 @@ class TableWrites:
         ttl = asked_ttl(self._resource, request, allowed=True)
         consistency = asked_consistency(self._resource, request)
         errors: list[FieldError] = []
-        body = await json_value(request)
+        body = await json_value(request, exact=served.exact)
         row = self._new_row(served, request, body, "", errors)
-        await self._check_vectors(served, request, [("", row)], errors)
+        if errors or served.vectors:
+            await self._check_vectors(served, request, [("", row)], errors)
         # Made before the write: once the row is written, nothing may fail.
         headers = {"Location": row_location(served, request, row), **(self._etag(served, row) or {})}
         shown = msgspec.json.encode(served.shown(row))
@@ -117,7 +117,7 @@ class TableWrites:
         served = served_of(request, self._name)
         ttl = asked_ttl(self._resource, request, allowed=True)
         consistency = asked_consistency(self._resource, request)
-        rows = await self._batch_rows(served, request, await json_value(request))
+        rows = await self._batch_rows(served, request, await json_value(request, exact=served.exact))
         if self._resource.batch == "logged":
             write = served.writes.insert.at(consistency)
             values = [write.values(self._insert_values(request, row, ttl)) for row in rows]
@@ -144,7 +144,7 @@ class TableWrites:
         served = served_of(request, self._name)
         given: dict[str, Any] = {**served.prefix_of_path(request)}
         errors: list[FieldError] = []
-        body = await json_value(request)
+        body = await json_value(request, exact=served.exact)
         changes = read_changes(served.static_body, served.table, body, errors)
         await self._check_change(served, request, body, changes.values, errors)
         ttl = asked_ttl(self._resource, request, allowed=self._resource.ttl_on_patch)
@@ -161,7 +161,7 @@ class TableWrites:
         ttl = asked_ttl(self._resource, request, allowed=expires_as_one)
         consistency = asked_consistency(self._resource, request)
         errors: list[FieldError] = []
-        body = await json_value(request)
+        body = await json_value(request, exact=served.exact)
         cells = read_row(served.replaced_body, body, "", errors, check=self._resource.check)
         await self._check_vectors(served, request, [("", cells)], errors)
         made = served.generated_values() if wanted.absent else {}
@@ -186,7 +186,7 @@ class TableWrites:
         ttl = asked_ttl(self._resource, request, allowed=self._resource.ttl_on_patch)
         consistency = asked_consistency(self._resource, request)
         errors: list[FieldError] = []
-        body = await json_value(request)
+        body = await json_value(request, exact=served.exact)
         changes = read_changes(served.changed_body, served.table, body, errors)
         await self._check_change(served, request, body, changes.values, errors)
         given = {**key, **changes.values, **self._new_version(served), **_ttl(ttl)}
@@ -422,7 +422,7 @@ async def _execute(request: Request, write: Write, given: Mapping[str, Any]) -> 
 
 
 def _ttl(seconds: int | None) -> dict[str, Any]:
-    return {TTL: UNSET if seconds is None else _int.from_json(seconds)}
+    return {} if seconds is None else {TTL: _int.from_json(seconds)}
 
 
 def _failure(error: ServiceError) -> dict[str, Any]:
