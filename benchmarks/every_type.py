@@ -33,7 +33,7 @@ from asgi_app.local_node import LocalNodeError
 from asgi_app.tables.cql import create_keyspace, quoted
 from asgi_app.tables.types import NATIVE_TYPES
 from benchmarks.__main__ import at_least_one
-from benchmarks.failure import ContenderFailed
+from benchmarks.processes import ContenderFailed
 from benchmarks.report import table
 from benchmarks.site import parse_node, prepared_ground, session_on
 

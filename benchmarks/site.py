@@ -54,7 +54,7 @@ class Ground:
 
     def version(self) -> str:
         """Return the version of the node."""
-        with _session_on(self.node) as session:
+        with session_on(self.node) as session:
             return str(session.execute("SELECT release_version FROM system.local").one()[0])
 
     @contextmanager
@@ -67,7 +67,7 @@ class Ground:
             _seed(self.node, keyspace, rows)
             yield Site(self.node, keyspace, tuple(map(sample_user, range(min(rows, _MOST_KNOWN)))), folder)
         finally:
-            with _session_on(self.node) as session:
+            with session_on(self.node) as session:
                 session.execute(f"DROP KEYSPACE IF EXISTS {quoted(keyspace)}", timeout=60)
 
 
@@ -90,18 +90,18 @@ def prepared_ground(node: ContactPoint | None) -> Iterator[Ground]:
 
 def first_users(site: Site, count: int) -> list[tuple[Any, ...]]:
     """Read the first rows of `users` in token order with the plain driver."""
-    with _session_on(site.node) as session:
+    with session_on(site.node) as session:
         select = session.prepare(Queries(site.keyspace, USERS).every_row.cql)
         return list(islice(session.execute(select), count))
 
 
-def _session_on(node: ContactPoint) -> AbstractContextManager[Any]:
+def session_on(node: ContactPoint) -> AbstractContextManager[Any]:
     """Open a session of the plain driver with the service's cluster settings; its rows are tuples."""
     return open_session(Settings(cassandra_hosts=(node,)))
 
 
 def _seed(node: ContactPoint, keyspace: str, rows: int) -> None:
-    with _session_on(node) as session:
+    with session_on(node) as session:
         create_schema(session, keyspace, network_replication(1), TABLES)
         report = seed(session, keyspace, rows, lambda done: None)
     print(f"seeded {rows} users at {report.rows_per_second:.0f} rows/s", file=sys.stderr)
