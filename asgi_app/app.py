@@ -21,7 +21,7 @@ from asgi_app.http.context import started
 from asgi_app.http.middleware import RequestContextMiddleware
 from asgi_app.http.responses import answer_http_exception, answer_service_error
 from asgi_app.http.routing import SegmentRouter
-from asgi_app.resources.query import Query, check_declarations, routes_of_queries
+from asgi_app.resources.query import Query, check_declarations, check_lists, routes_of_queries
 from asgi_app.resources.table.operations import operations_of, routes_of
 from asgi_app.resources.table.served import ServedResource
 from asgi_app.routes import DIAGNOSTICS, OPERATIONS, RESERVED, SPECIES, USERS
@@ -59,14 +59,16 @@ def create_app(
     own (`asgi_app.path`). `examples` serves the built-in tables `users`, `animals` and `plants`, and the demonstrations
     that need them; by default only if there is nothing of your own.
 
-    Raises ResourceError with every mistake in `resources` and `queries`. The lifespan raises SettingsError, with every
-    problem of the settings or of PROMETHEUS_MULTIPROC_DIR, and TypeError if `session` is not a driver session.
+    Raises ResourceError with every mistake in `resources`, `queries` and `routes`. The lifespan raises SettingsError,
+    with every problem of the settings or of PROMETHEUS_MULTIPROC_DIR, and TypeError if `session` is not a driver
+    session.
 
     The process and the event loop that enter the lifespan own the application until they leave it, in the same task or
     in another. A second entry in the meantime raises AlreadyStarted; requests on other event loops and in forked
     processes are refused.
     """
 
+    check_lists({"resources": (resources, Resource), "queries": (queries, Query), "routes": (routes, BaseRoute)})
     if examples is None:
         examples = not (resources or queries or routes)
     tables = TABLES if examples else ()

@@ -15,7 +15,7 @@ from asgi_app.errors import SchemaMissing, ServiceError
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.tables import live_schema
 from asgi_app.tables.cql import Statement
-from asgi_app.tables.live_schema import SchemaRows, differences, read_schema
+from asgi_app.tables.live_schema import SchemaRows, described_differences, differences, read_schema
 from asgi_app.tables.table import Table
 
 logger = logging.getLogger("asgi_app.catalog")
@@ -47,6 +47,7 @@ class Catalog:
         self.read_only: frozenset[str] = frozenset()
         """The names of the resources whose tables are views or virtual, as far as is known."""
         self._missing: dict[str, tuple[str, ...]] = {}
+        self._described: dict[str, tuple[str, ...]] = {}  # of `_missing`, how each column differs, for the log
         self._absent: frozenset[str] = frozenset()  # those of `_missing` that have no table at all
         self._read_at = -RECHECK_SECONDS
         self._reading = anyio.Lock()
@@ -89,12 +90,12 @@ class Catalog:
                 await self._refresh(Deadline.after(seconds))
             except ServiceError:
                 await anyio.sleep(RECHECK_SECONDS)
-        for name, columns in self._missing.items():
-            table = self._declared[name]
+        for name in self._missing:
+            table, reason = self._declared[name], "columns are missing or of another type or place in"
             if name in self._absent:
-                reason, hint = "there is no table", "`asgi-cassandra schema` creates it"
+                reason, hint = "there is no table", "`asgi-cassandra schema --resources module:name` creates it"
             else:
-                reason, hint = "columns are missing or of another type or place in", ", ".join(columns)
+                hint = ", ".join(self._described[name])
             logger.warning("%s is not served: %s %s.%s: %s", name, reason, table.keyspace, table.name, hint)
 
     async def _refresh(self, deadline: Deadline) -> None:
@@ -142,14 +143,16 @@ class Catalog:
                 return rows
 
     def _compare(self, live: Mapping[tuple[str, str], Table]) -> None:
-        sound, missing, absent = {}, {}, set()
+        sound, missing, described, absent = {}, {}, {}, set()
         for name, declared in self._declared.items():
             found = live.get((declared.keyspace or "", declared.name))
             lacking = differences(declared, found)
-            if found is None:
-                absent.add(name)
             if lacking or found is None:
                 missing[name] = lacking
+                if found is None:
+                    absent.add(name)
+                else:
+                    described[name] = described_differences(declared, found)
             else:
                 sound[name] = replace(
                     declared,
@@ -158,6 +161,6 @@ class Catalog:
                     is_virtual=found.is_virtual,
                     has_default_ttl=found.has_default_ttl,
                 )
-        self._absent = frozenset(absent)
+        self._absent, self._described = frozenset(absent), described
         self.read_only = frozenset(name for name, table in sound.items() if table.is_view or table.is_virtual)
         self._sound, self._missing, self.unfit = sound, missing, self._declared.keys() - sound.keys()

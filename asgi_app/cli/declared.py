@@ -16,13 +16,13 @@ from asgi_app.tables.resource import Resource
 def load_resources(reference: str | None) -> tuple[Resource, ...]:
     """Return the resources that `module:name` refers to; none without a reference.
 
-    Raises click.BadParameter if there are none, or if their declarations have mistakes, and what the module's own code
-    raises.
+    Raises click.BadParameter if there are none, or if their declarations have mistakes (also if `create_app` in the
+    module finds them), and what the module's own code raises.
     """
     if reference is None:
         return ()
-    resources = _as_resources(_named(reference), reference)
     try:
+        resources = _as_resources(_named(reference), reference)
         check_declarations(resources)
     except ResourceError as error:
         raise _refusal(f"{reference} has mistakes:\n{error}") from error

@@ -98,6 +98,26 @@ class Query:
 # --- mistakes of declarations
 
 
+def check_lists(lists: Mapping[str, tuple[object, type]]) -> None:
+    """Raise ResourceError with every argument that is no list or tuple of the type beside it."""
+    problems = [problem for name, (given, kind) in lists.items() for problem in _list_problems(name, given, kind)]
+    if problems:
+        raise ResourceError(problems)
+
+
+def _list_problems(name: str, given: object, kind: type) -> Iterator[str]:
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        yield f"{name} must be a list or tuple, not {_name_of(given)}: write {name}=[...]."
+        return
+    for member in given:
+        if not isinstance(member, kind):
+            yield f"{name} must be a list or tuple of {kind.__name__}, and has {_name_of(member)} in it."
+
+
+def _name_of(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+
+
 def check_declarations(resources: Sequence[Resource], queries: Sequence[Query], reserved: Collection[str]) -> None:
     """Raise ResourceError with every mistake of the declarations. `reserved` are the first segments of other paths."""
     problems = problems_of(resources, reserved)

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from asgi_app.driver.codec import timestamp_text
@@ -122,14 +123,14 @@ async def create_user(request: Request) -> JsonResponse:
     return json_response(user.body(), 201, headers)
 
 
-async def replace_user(request: Request) -> JsonResponse:
+async def replace_user(request: Request) -> Response:
     """Answer PUT /users/{user_id}: replace all fields of an existing user, or 404."""
     user_id = path_uuid(request, "user_id")
     fields = user_fields.decode(await json_body(request))
     return await _update(request, user_id, msgspec.structs.asdict(fields))
 
 
-async def change_user(request: Request) -> JsonResponse:
+async def change_user(request: Request) -> Response:
     """Answer PATCH /users/{user_id}: set only the fields sent, if the user exists, else 404."""
     user_id = path_uuid(request, "user_id")
     changes = user_changes.decode(await json_body(request))
@@ -222,7 +223,7 @@ def _batch_bytes(user: NewUser) -> int:
     return len(user.fields.name.encode()) + len(user.fields.email.encode()) + BATCH_BYTES_PER_ROW
 
 
-async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) -> JsonResponse:
+async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) -> Response:
     """Set `fields` of an existing user and answer with the whole user. Raises NotFound if there is no such user."""
     assignments = {**fields, "updated_at": _now_ms()}
     statement = _queries(request).update_if_exists(tuple(assignments))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from asgi_app.tables.cql import Queries, Statement, create_keyspace, create_types
-from asgi_app.tables.live_schema import COLUMNS, TABLES, TYPES, SchemaRows, differences, read_schema
+from asgi_app.tables.live_schema import COLUMNS, TABLES, TYPES, SchemaRows, described_differences, read_schema
 from asgi_app.tables.table import Table
 
 DEFAULT_REPLICATION_FACTOR = 3
@@ -85,12 +85,13 @@ def _queries(keyspace: str, table: Table) -> Queries:
 
 
 def _differences(session: Any, keyspace: str, table: Table) -> tuple[str, ...]:
-    """Return the columns in which the table differs from the declared one."""
+    """Return the columns in which the table differs from the declared one, and how each does."""
     name = table.keyspace or keyspace
     rows = SchemaRows(
         tables=_rows(session, TABLES, name), columns=_rows(session, COLUMNS, name), types=_rows(session, TYPES, name)
     )
-    return differences(table, read_schema(name, rows).tables.get(table.name))
+    live = read_schema(name, rows).tables.get(table.name)
+    return table.column_names if live is None else described_differences(table, live)
 
 
 def _rows(session: Any, statement: Statement, keyspace: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, cast
 
 from asgi_app.tables.cql import Statement
@@ -111,6 +112,36 @@ def differences(declared: Table, live: Table | None) -> tuple[str, ...]:
     unfit = [column.name for column in declared.columns if not _fits(column, found.get(column.name))]
     moved = _places(declared).items() ^ _places(live).items()
     return tuple(dict.fromkeys([*unfit, *sorted(name for name, _ in moved)]))
+
+
+def described_differences(declared: Table, live: Table) -> tuple[str, ...]:
+    """Return the columns that `differences` names, each with what is declared and what there is."""
+    wanted = {column.name: column for column in declared.columns}
+    found = {column.name: column for column in live.columns}
+    return tuple(_described(name, wanted.get(name), found.get(name)) for name in differences(declared, live))
+
+
+def _described(name: str, declared: Column | None, live: Column | None) -> str:
+    """Return the name of a column that differs, and how it does."""
+    if declared is None:
+        return f"{name} (in the key of the table, and not declared)"
+    if live is None:
+        return f"{name} (missing, declared as {declared.type})"
+    if live.kind != declared.kind:
+        return f"{name} (is {_KIND_WORDS[live.kind]}, declared as {_KIND_WORDS[declared.kind]})"
+    if not _fits(declared, live):
+        return f"{name} (is {live.type}, declared as {declared.type})"
+    return f"{name} (has another place in the key, or another order)"
+
+
+_KIND_WORDS = MappingProxyType(
+    {
+        "partition_key": "in the partition key",
+        "clustering": "a clustering column",
+        "static": "a static column",
+        "regular": "a regular column",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

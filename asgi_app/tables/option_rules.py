@@ -79,7 +79,7 @@ def _kind_of_writes(declared: Declared) -> Iterator[str]:
         if resource.batch == "logged" and not declared.makes_keys:
             yield (
                 'batch="logged" with writes="conditional" needs a key column of type uuid or timeuuid in generated: '
-                "rows whose key the client chooses are written by one condition each."
+                'rows whose key the client chooses are written by one condition each, as batch="per_row" does.'
             )
     if resource.delete_prefix and not resource.clustering:
         yield "delete_prefix needs clustering columns: without them a partition has one row."

@@ -187,6 +187,7 @@ class _Request:
         self._place = place
         self._bound = bound
         self._errors: list[FieldError] = []
+        self._options: tuple[str, ...] = ()
         self._fixed = self._fixed_relations(bound, key_prefix)
 
     def query(self, parameters: Iterable[tuple[str, str]], kind: Kind) -> Plan:
@@ -194,6 +195,7 @@ class _Request:
         for name, text in parameters:
             texts.setdefault(name, []).append(text)
         relations, options = list(self._fixed), _Options()
+        self._options = _OPTIONS[kind]
         for name, given in texts.items():
             if name in _EVERY_OPTION:
                 self._read_option(options, kind, name, given)
@@ -274,8 +276,13 @@ class _Request:
         return self._columns.get(name)
 
     def _refuse_name(self, name: str, column: Column | None) -> None:
-        message = "is not a column or an option" if column is None else "has an operator that does not exist"
-        self._refuse(self._at(name), message, self._where.usable)
+        if column is not None:
+            self._refuse(self._at(name), "has an operator that does not exist", self._where.usable)
+        elif self._is_body:
+            self._refuse(self._at(name), "is not a column", self._where.usable)
+        else:
+            usable = tuple(dict.fromkeys((*self._where.usable, *self._options)))
+            self._refuse(self._at(name), "is not a column or an option", usable)
 
     def _encoded(
         self, name: str, encoder: Encoder, given: Sequence[Any], encode: _Encode, *, listed: bool = False

@@ -81,6 +81,16 @@ def test_every_mistake_of_the_declarations_is_shown(module: str) -> None:
     assert "things: hidden names nmae, but Thing has no such field.\n" in ended.stderr
 
 
+def test_mistakes_that_create_app_finds_at_import_are_shown(module: str, tmp_path: Path) -> None:
+    application = "\nfrom asgi_app import create_app\napp = create_app(resources=wrong)\n"
+    (tmp_path / f"{module}.py").write_text(DECLARATIONS + application)
+    ended = dry_run(f"{module}:one")
+    assert ended.exit_code == 2
+    assert "Invalid value for --resources: " in ended.stderr
+    assert "things: partition_key names ident, but Thing has no such field.\n" in ended.stderr
+    assert "things: hidden names nmae, but Thing has no such field.\n" in ended.stderr
+
+
 @pytest.mark.parametrize("code", ["import nowhere_at_all", "raise ValueError('broken')", "None.nothing"])
 def test_error_of_the_module_itself_is_not_hidden(module: str, tmp_path: Path, code: str) -> None:
     (tmp_path / f"{module}.py").write_text(code)

@@ -553,3 +553,23 @@ def test_reserved_words_are_those_that_cassandra_refuses(cql: Session) -> None:
 )
 def test_first_word_of_cql(cql: str, word: str) -> None:
     assert first_word(cql) == word
+
+
+ROWS = Resource(Row, "rows", partition_key=("id",))
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"resources": ROWS}, "resources must be a list or tuple, not a Resource: write resources=[...]."),
+        ({"resources": [Row]}, "resources must be a list or tuple of Resource, and has the class Row in it."),
+        ({"queries": Query("/a", "SELECT x FROM k.t")}, "queries must be a list or tuple, not a Query: write "),
+        ({"queries": "SELECT x FROM k.t"}, "queries must be a list or tuple, not a str: write queries=[...]."),
+        ({"routes": [ROWS]}, "routes must be a list or tuple of BaseRoute, and has a Resource in it."),
+    ],
+    ids=["resource", "struct", "query", "text", "route"],
+)
+def test_what_is_no_list_of_declarations_is_named(given: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ResourceError) as caught:
+        create_app(**given)
+    assert str(caught.value).startswith(problem)

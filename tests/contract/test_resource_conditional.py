@@ -93,6 +93,29 @@ async def test_put_replaces_an_existing_row(
     assert stored(cql, keyspace, made[0]).secret is None
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_row_that_the_client_has_is_not_sent_again(
+    client: httpx.AsyncClient, made: tuple[str, str], method: str
+) -> None:
+    address, tag = made
+
+    async def read(condition: str, path: str = address) -> httpx.Response:
+        return await client.request(method, path, headers={"If-None-Match": condition})
+
+    by_query = f"/documents/-/row?id={address.rpartition('/')[2]}"
+    for condition in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        for path in (address, by_query):
+            same = await read(condition, path)
+            assert (same.status_code, same.content) == (304, b"")
+            assert (same.headers["etag"], same.headers["cache-control"]) == (tag, "no-store")
+            assert "content-type" not in same.headers
+    for condition in ('"other"', 'W/"other"', '""'):
+        other = await read(condition)
+        assert (other.status_code, other.headers["etag"]) == (200, tag)
+    assert (await read(tag[1:-1])).status_code == 400
+    assert (await read(tag, f"/documents/{uuid.uuid4().hex}")).status_code == 404
+
+
 async def test_absent_row(client: httpx.AsyncClient, cql: Session, keyspace: str) -> None:
     address = f"/documents/{uuid.uuid4().hex}"
     for condition in (None, "*", f'"{uuid.uuid4()}"'):

@@ -255,6 +255,14 @@ async def test_patch_merges_some_columns_and_replaces_others(client: httpx.Async
     assert read["size"] == 3
 
 
+async def test_unknown_change_of_a_set_or_list_is_answered_with_the_known_ones(client: httpx.AsyncClient) -> None:
+    address, _ = new_item()
+    for column in ("tags", "steps"):
+        response = await client.patch(address, json={column: {"$push": ["a"]}})
+        (error,) = problem(response, 422, "invalid_input", f"/{column}")["errors"]
+        assert error["message"] == "must be an array, or an object with $add or $remove and no other member"
+
+
 @pytest.mark.parametrize(
     ("change", "fields"),
     [

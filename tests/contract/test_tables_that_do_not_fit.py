@@ -53,8 +53,10 @@ async def test_log_says_what_is_not_served_and_why(
     with caplog.at_level(logging.WARNING):
         await eventually(lambda: len(lines()) == 2)
     assert sorted(lines()) == [
-        f"absent is not served: there is no table {tables}.absent: `asgi-cassandra schema` creates it",
-        f"differing is not served: columns are missing or of another type or place in {tables}.differing: name",
+        f"absent is not served: there is no table {tables}.absent: "
+        "`asgi-cassandra schema --resources module:name` creates it",
+        f"differing is not served: columns are missing or of another type or place in {tables}.differing: "
+        "name (is blob, declared as text)",
     ]
 
 

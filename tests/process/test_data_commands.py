@@ -95,8 +95,8 @@ def test_schema_of_declared_resources(command: Commands, cql: Session, fresh_key
     refused = command("schema", "--resources", "shop:things")
     assert refused.returncode == 1
     assert refused.stderr == (
-        "Error: The table things exists, but not as declared: see title. Existing tables are not altered; "
-        "alter this one yourself, or change the declaration.\n"
+        "Error: The table things exists, but not as declared: see title (missing, declared as text). "
+        "Existing tables are not altered; alter this one yourself, or change the declaration.\n"
     )
 
 

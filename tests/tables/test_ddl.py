@@ -211,7 +211,8 @@ def test_existing_table_is_neither_altered_nor_given_indexes(cql: Session, keysp
     before, after = (Resource(row, "things", partition_key=("id",)).table for row in (Before, After))
     other = Resource(After, "others", partition_key=("id",)).table
     create_schema(cql, keyspace, ONE_REPLICA, (), declared=[before])
-    with pytest.raises(SchemaMismatchError, match="things exists, but not as declared: see kind, more"):
+    differing = r"see kind \(is int, declared as text\), more \(missing, declared as text\)\."
+    with pytest.raises(SchemaMismatchError, match=f"things exists, but not as declared: {differing}"):
         create_schema(cql, keyspace, ONE_REPLICA, (), declared=[after, other])
     found = live(cql, keyspace).tables
     assert differences(before, found["things"]) == ()

@@ -191,7 +191,7 @@ WRONG: list[tuple[Resource, str]] = [
     (
         event(writes="conditional", batch="logged", generated={"kind": str}),
         'events: batch="logged" with writes="conditional" needs a key column of type uuid or timeuuid in generated: '
-        "rows whose key the client chooses are written by one condition each.",
+        'rows whose key the client chooses are written by one condition each, as batch="per_row" does.',
     ),
     (
         event(clustering=(), delete_prefix=True),

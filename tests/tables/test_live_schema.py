@@ -12,7 +12,14 @@ from helpers.cassandra import own_keyspace
 from helpers.schema_rows import rows_of
 
 from asgi_app.tables.builtin import ANIMALS, PLANTS, USERS
-from asgi_app.tables.live_schema import LiveSchema, SchemaRows, differences, read_schema, read_user_types
+from asgi_app.tables.live_schema import (
+    LiveSchema,
+    SchemaRows,
+    described_differences,
+    differences,
+    read_schema,
+    read_user_types,
+)
 from asgi_app.tables.table import CQLType, Index, Table
 from asgi_app.tables.types import ListOf, Native, SetOf, TupleOf, UnknownType, UserType, VectorOf
 
@@ -224,6 +231,39 @@ def test_column_that_differs_is_named(live: LiveSchema, column: str, hint: Any) 
     row = msgspec.defstruct("Row", [*KEY.items(), (column, hint)])
     table = declared(row, static=())
     assert differences(table, _events(live)) == (column,)
+
+
+@pytest.mark.parametrize(
+    ("table", "described"),
+    [
+        (declared(static=()), "owner (is a static column, declared as a regular column)"),
+        (declared(descending=()), "at (has another place in the key, or another order)"),
+        (declared(clustering_columns=("at",)), "id (is a clustering column, declared as a regular column)"),
+        (
+            declared(msgspec.defstruct("Row", [*KEY.items(), ("absent", int)]), static=()),
+            "absent (missing, declared as int)",
+        ),
+        (
+            declared(msgspec.defstruct("Row", [*KEY.items(), ("tags", list[str])]), static=()),
+            "tags (is set<text>, declared as list<text>)",
+        ),
+        (
+            declared(msgspec.defstruct("Row", [*KEY.items(), ("home", Address)]), static=()),
+            "home (is frozen<address>, declared as address)",
+        ),
+        (
+            declared(
+                msgspec.defstruct("Row", [(name, hint) for name, hint in KEY.items() if name != "id"]),
+                clustering_columns=("at",),
+                static=(),
+            ),
+            "id (in the key of the table, and not declared)",
+        ),
+    ],
+    ids=str,
+)
+def test_difference_is_described(live: LiveSchema, table: Table, described: str) -> None:
+    assert described_differences(table, _events(live)) == (described,)
 
 
 def test_user_type_with_more_fields_in_cassandra_fits(live: LiveSchema) -> None:

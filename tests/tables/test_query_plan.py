@@ -248,6 +248,13 @@ def test_usable_names_what_would_work() -> None:
     assert not {"note", "kind.gt", "tags", "tags.contains", "odd", "embedding"} & {*error.usable}
 
 
+def test_unknown_name_is_answered_with_columns_and_options() -> None:
+    (error,) = refusals([("limti", "5")], "stream")
+    assert {"tenant", "at.gt"} <= {*error.usable}
+    assert error.usable[-4:] == ("order", "per_partition_limit", "select", "format")
+    assert len({*error.usable}) == len(error.usable)
+
+
 def test_usable_is_sent_once() -> None:
     first, second = refusals([("no", "1"), ("not", "2")])
     assert first.usable

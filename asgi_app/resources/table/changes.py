@@ -81,7 +81,9 @@ def _merge(name: str, cql_type: CqlType, change: Any, changes: Changes) -> bool:
         _merge_fields(name, cql_type, change, changes)
     elif isinstance(cql_type, MapOf):
         _merge_entries(name, cql_type, change, changes)
-    elif isinstance(cql_type, SetOf | ListOf) and change.keys() <= {_ADD, _REMOVE}:
+    elif isinstance(cql_type, SetOf | ListOf):
+        if not change.keys() <= {_ADD, _REMOVE}:
+            raise WrongValue("", f"must be an array, or an object with {_ADD} or {_REMOVE} and no other member")
         _merge_members(name, cql_type, change, changes)
     else:
         return False

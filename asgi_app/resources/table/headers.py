@@ -37,6 +37,7 @@ _NAMES = frozenset(
 _digits = re.compile(r"[0-9]{1,10}", re.ASCII)
 _entity_tag = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')  # RFC 9110 section 8.8.3
 _entity_tags = re.compile(rf"[\s,]*{_entity_tag.pattern}(?:\s*,[\s,]*{_entity_tag.pattern})*[\s,]*")
+_TAGS = 'must be * or a list of tags such as "b26b2a23-4d70-41c3-88a7-a9aa9e135a93"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +148,32 @@ def etag_of(resource: Resource, result: Result) -> Mapping[str, str] | None:
     return etag(value)
 
 
+<<<<<<< HEAD
 def _has_any(request: Request) -> bool:
     """Return whether the request has a header that this module reads. Nearly every request has none."""
     return not _NAMES.isdisjoint(map(_name_of, request.scope["headers"]))
+=======
+def has_current(request: Request, tag: str) -> bool:
+    """Return whether If-None-Match says that the client has the row with this entity tag (RFC 9110 section 13.1.2).
+
+    Tags are compared weakly. Raises InvalidHeader if the field is malformed.
+    """
+    sent = list_field(request, "If-None-Match")
+    if sent is None:
+        return False
+    if sent.strip() == "*":
+        return True
+    if not _entity_tags.fullmatch(sent):
+        raise _wrong("If-None-Match", _TAGS)
+    return any(tag == f'"{opaque}"' for _, opaque in _entity_tag.findall(sent))
+>>>>>>> w-u1
 
 
 def _versions(resource: Resource, field: str) -> tuple[Encoded, ...]:
     """Return the versions in an If-Match field. A tag that is no version, or is weak, matches nothing."""
     read = encoder_of(resource.table.column(resource.version or "").type).from_text
     if not _entity_tags.fullmatch(field):
-        raise _wrong("If-Match", 'must be * or a list of tags such as "b26b2a23-4d70-41c3-88a7-a9aa9e135a93"')
+        raise _wrong("If-Match", _TAGS)
     found: list[Encoded] = []
     for weak, opaque in _entity_tag.findall(field):
         try:

@@ -10,18 +10,19 @@ from urllib.parse import urlencode
 import anyio
 import msgspec
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from asgi_app.errors import FieldError, InvalidInput, InvalidPageState, NotFound
 from asgi_app.http.context import deadline_of, page_tokens_of, row_sizes_of, service_of
-from asgi_app.http.headers import next_page
+from asgi_app.http.headers import NO_STORE, next_page
 from asgi_app.http.page_tokens import PagePosition
 from asgi_app.http.paths import encoded_path
 from asgi_app.http.requests import query_items
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.paging import Gathered, gather
 from asgi_app.resources.table.bodies import json_value
-from asgi_app.resources.table.headers import asked_consistency, etag_of, only_consistency
+from asgi_app.resources.table.headers import asked_consistency, etag_of, has_current, only_consistency
 from asgi_app.resources.table.served import ServedResource, key_of_path
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables.cql import Statement
@@ -43,7 +44,7 @@ class TableReads:
     def __init__(self, resource: Resource) -> None:
         self._name = resource.name
 
-    async def row(self, request: Request) -> JsonResponse:
+    async def row(self, request: Request) -> Response:
         """Answer GET of a full key: the row, or 404."""
         service = service_of(request.scope)
         served: ServedResource = service.resources[self._name]
@@ -54,13 +55,13 @@ class TableReads:
             key = tuple(served.full_key(request, key).values())
         return await read_row_of(served, request, key)
 
-    def row_alone(self, request: Request) -> Awaitable[JsonResponse]:
+    def row_alone(self, request: Request) -> Awaitable[Response]:
         """Answer GET of a full key as `row` does. Raises InvalidInput if there are query parameters."""
         if request.scope["query_string"]:
             _refuse_parameters(request)
         return self.row(request)
 
-    async def row_by_query(self, request: Request) -> JsonResponse:
+    async def row_by_query(self, request: Request) -> Response:
         """Answer GET /-/row: the row of the key in the query, or 404."""
         served = served_of(request, self._name)
         return await read_row(served, request, key_of_query(served, request))
@@ -196,7 +197,7 @@ async def live_table(served: ServedResource, request: Request) -> Table:
     return await service_of(request.scope).catalog.table(served.name, deadline_of(request))
 
 
-async def read_row(served: ServedResource, request: Request, key: Sequence[Encoded]) -> JsonResponse:
+async def read_row(served: ServedResource, request: Request, key: Sequence[Encoded]) -> Response:
     """Return the response with the row of a key, given by its open columns. Raises NotFound if there is none."""
     service = service_of(request.scope)
     if served.name in service.catalog.unfit:
@@ -205,8 +206,11 @@ async def read_row(served: ServedResource, request: Request, key: Sequence[Encod
     return await read_row_of(served, request, values)
 
 
-async def read_row_of(served: ServedResource, request: Request, key: Sequence[Encoded]) -> JsonResponse:
-    """Return the response with the row of a full key. Raises NotFound if there is none."""
+async def read_row_of(served: ServedResource, request: Request, key: Sequence[Encoded]) -> Response:
+    """Return the response with the row of a full key, or 304 if the client has it already.
+
+    Raises NotFound if there is no row, and InvalidHeader for a malformed If-None-Match.
+    """
     statement = served.row
     consistency = asked_consistency(served.resource, request)
     if consistency is not None:
@@ -214,7 +218,11 @@ async def read_row_of(served: ServedResource, request: Request, key: Sequence[En
     result = await service_of(request.scope).database.execute(statement, key, deadline=deadline_of(request))
     if not result.row_count:
         raise NotFound(served.not_found)
-    headers = None if served.resource.version is None else etag_of(served.resource, result)
+    if served.resource.version is None:
+        return JsonResponse(result.json_rows(), 200, None)
+    headers = etag_of(served.resource, result)
+    if headers is not None and has_current(request, headers["ETag"]):
+        return Response(status_code=304, headers={**headers, **NO_STORE})
     return JsonResponse(result.json_rows(), 200, headers)
 
 
