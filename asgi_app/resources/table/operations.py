@@ -14,7 +14,7 @@ from asgi_app.errors import MethodNotAllowed, NotFound
 from asgi_app.http.auth import Verb
 from asgi_app.http.context import service_of
 from asgi_app.http.routing import Handler, SegmentRoute, path
-from asgi_app.resources.table.reading import TableReads
+from asgi_app.resources.table.reading import TableReads, refuse_parameters
 from asgi_app.resources.table.writing import TableWrites
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.tables.resource import Resource
@@ -73,6 +73,7 @@ class _Addresses:
         self._least = sum(name not in resource.bound for name in resource.table.partition_key)
         self._names = [f"{{{name}}}" for name in _parameters(open_key)]
         self._has_static = bool(resource.table.static_columns)
+        self._has_bound_clustering = any(name in resource.bound for name in resource.table.clustering_columns)
 
     def operations(self) -> Iterator[Operation]:
         """Yield the operations: the collection, the verbs, then the addresses of partitions and rows."""
@@ -80,6 +81,8 @@ class _Addresses:
             yield self._read("list", self._base, self._reads.rows)
             if self._writes.creates:
                 yield self._write("create", "POST", self._base, self._writes.create)
+            if not self._least:  # the client's partition has the address of the collection
+                yield from self._writes_of_prefix(0)
         yield from self._verbs()
         yield from self._prefixes()
         yield from self._row("", self._template(len(self._columns)), self._reads.row_alone, self._writes.of_path)
@@ -88,7 +91,7 @@ class _Addresses:
         below = f"{self._base}/-"
         yield self._read("stream", f"{below}/stream", self._reads.stream, Lane.PAGES)
         yield self._read("pages", f"{below}/pages", self._reads.pages)
-        if self._least:
+        if self._least and not self._has_bound_clustering:
             yield self._read("partitions", f"{below}/partitions", self._reads.partitions)
         yield from self._row("_by_query", f"{below}/row", self._reads.row_by_query, self._writes.of_query)
         if self._resource.batch is not None and self._writes.creates:
@@ -106,10 +109,15 @@ class _Addresses:
                 yield self._read(f"lacks_{length}", template, _too_short(missing))
                 continue
             yield self._read(f"list_{length}", template, self._reads.rows)
-            if self._resource.delete_prefix and self._resource.writes != "none":
-                yield self._write(f"delete_{length}", "DELETE", template, self._writes.delete_prefix)
-            if length == self._least and self._has_static and self._resource.writes == "plain":
-                yield self._write("change_partition", "PATCH", template, self._writes.change_partition)
+            yield from self._writes_of_prefix(length)
+
+    def _writes_of_prefix(self, length: int) -> Iterator[Operation]:
+        """Yield what changes the rows, or the partition, at an address with the first columns of the key."""
+        template = self._template(length)
+        if self._resource.delete_prefix and self._resource.writes != "none":
+            yield self._write(f"delete_{length}", "DELETE", template, self._writes.delete_prefix)
+        if length == self._least and self._has_static and self._resource.writes == "plain":
+            yield self._write("change_partition", "PATCH", template, self._writes.change_partition)
 
     def _row(
         self, suffix: str, template: str, read: Handler, writes: Iterable[tuple[str, str, Handler]]
@@ -127,19 +135,22 @@ class _Addresses:
     def _write(self, name: str, method: str, template: str, handler: Handler) -> Operation:
         resource = self._resource.name
         reads = () if name == "batch" else ("GET", "HEAD")
-        only_if_writable = _if_writable(resource, handler, reads)
-        return Operation(f"{resource}_{name}", method, template, only_if_writable, resource, "write")
+        checked = _checked_write(resource, handler, reads, has_parameters=template.endswith("/-/row"))
+        return Operation(f"{resource}_{name}", method, template, checked, resource, "write")
 
 
-def _if_writable(name: str, handler: Handler, reads: tuple[str, ...]) -> Handler:
+def _checked_write(name: str, handler: Handler, reads: tuple[str, ...], *, has_parameters: bool) -> Handler:
     """Return the handler of a write. It raises MethodNotAllowed if the table is a view or virtual.
 
-    `reads` are the methods of the address that read.
+    It raises InvalidInput if the request has query parameters, unless the address `has_parameters`: a filter that was
+    ignored would change or delete more rows than the client meant. `reads` are the methods of the address that read.
     """
 
     def answer(request: Request) -> Awaitable[ASGIApp]:
         if name in service_of(request.scope).catalog.read_only:
             raise MethodNotAllowed(reads, "Cassandra lets nobody write to this table.")
+        if request.scope["query_string"] and not has_parameters:
+            refuse_parameters(request)
         return handler(request)
 
     return answer

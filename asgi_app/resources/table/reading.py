@@ -57,7 +57,7 @@ class TableReads:
     def row_alone(self, request: Request) -> Awaitable[JsonResponse]:
         """Answer GET of a full key as `row` does. Raises InvalidInput if there are query parameters."""
         if request.scope["query_string"]:
-            _refuse_parameters(request)
+            refuse_parameters(request)
         return self.row(request)
 
     async def row_by_query(self, request: Request) -> JsonResponse:
@@ -114,7 +114,7 @@ class TableReads:
     async def search(self, request: Request) -> ASGIApp:
         """Answer POST /-/search: the rows that the filters in the body leave, or that are nearest to a vector."""
         served = served_of(request, self._name)
-        _refuse_parameters(request)
+        refuse_parameters(request)
         body = await json_value(request)
         plan = plan_search(await live_table(served, request), served.rules(request), body)
         return await self._answer(served, request, plan, link=False)
@@ -233,7 +233,7 @@ def key_of_query(served: ServedResource, request: Request) -> tuple[Encoded, ...
     return served.key_of_texts(served.open_key, parameters, "query")
 
 
-def _refuse_parameters(request: Request) -> None:
+def refuse_parameters(request: Request) -> None:
     """Raise InvalidInput that names each parameter of the query, if it has any."""
     names = dict.fromkeys(name for name, _ in query_items(request))
     if names:
