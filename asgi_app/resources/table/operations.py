@@ -72,7 +72,7 @@ class _Addresses:
         self._columns = open_key
         self._least = sum(name not in resource.bound for name in resource.table.partition_key)
         self._names = [f"{{{name}}}" for name in _parameters(open_key)]
-        self._has_static = bool(resource.table.static_columns)
+        self._has_static = any(column.name not in resource.read_only for column in resource.table.static_columns)
         self._has_bound_clustering = any(name in resource.bound for name in resource.table.clustering_columns)
 
     def operations(self) -> Iterator[Operation]:

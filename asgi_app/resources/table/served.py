@@ -13,6 +13,7 @@ from starlette.requests import Request
 from asgi_app.driver.codec import Codec, codec_of_type
 from asgi_app.errors import FieldError, InvalidInput, NotFound, Unauthorized
 from asgi_app.http.context import principal_of
+from asgi_app.http.paths import location
 from asgi_app.http.requests import LONGEST_KEY
 from asgi_app.resources.table.bodies import BodyColumn
 from asgi_app.resources.table.bounds import accepts_none, bounds_of
@@ -248,5 +249,6 @@ def key_of_path(served: ServedResource, request: Request) -> tuple[Encoded, ...]
     names: list[str] = request.scope["route"].names
     texts: Mapping[str, str] = request.scope["path_params"]  # also those of an application that mounts this one
     if names and texts[names[0]] == VERBS:
-        raise NotFound(f"There is no such verb. The row with the key '{VERBS}' is at /{served.resource.segment}/-/row.")
+        row = location(request, f"/{served.resource.segment}/{VERBS}/row")
+        raise NotFound(f"There is no such verb. The row with the key '{VERBS}' is at {row}.")
     return served.key_of_texts(names, texts, "path")
