@@ -142,6 +142,18 @@ async def test_write_takes_no_query_parameters(
     assert list(cql.execute(rows)) == before
 
 
+@pytest.mark.parametrize("header", ["Cassandra-TTL", "If-Match"])
+@pytest.mark.parametrize(
+    "target",
+    ["/logs", "/logs/a/11", "/logs/a/11/1", "/logs/-/row?owner=a&month=11&at=1"]
+    + [f"/logs/-/{verb}" for verb in ("stream", "pages", "partitions", "search")],
+)
+async def test_read_refuses_headers_of_writes(client: httpx.AsyncClient, target: str, header: str) -> None:
+    method = "POST" if target.endswith("search") else "GET"
+    response = await client.request(method, target, headers={header: "60", **JSON}, content="{}")
+    problem(response, 400, "invalid_header", f"header.{header}")
+
+
 async def test_read_only_static_column_is_not_set(client: httpx.AsyncClient, ada: str) -> None:
     await add(client, ada, 1)
     problem(await client.patch(f"/logs/{ada}/11", json={"plan": "paid"}), 422, "invalid_input", "/plan")

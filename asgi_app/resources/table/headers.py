@@ -22,6 +22,8 @@ CONSISTENCY = "Cassandra-Consistency"
 TTL = "Cassandra-TTL"
 
 _RAW_CONSISTENCY = b"cassandra-consistency"
+_RAW_OF_WRITES = {b"cassandra-ttl": TTL, b"if-match": "If-Match"}
+"""Headers that belong to writes, by their names in ASGI."""
 
 _digits = re.compile(r"[0-9]{1,10}", re.ASCII)
 _entity_tag = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')  # RFC 9110 section 8.8.3
@@ -61,6 +63,13 @@ def refuse_ttl(request: Request) -> None:
     """Raise InvalidHeader if the request has a Cassandra-TTL, where nothing can expire."""
     if TTL in request.headers:
         raise _wrong(TTL, "is not allowed here")
+
+
+def refuse_headers_of_writes(request: Request) -> None:
+    """Raise InvalidHeader if a read has a header that only a write can honour."""
+    for name, _ in request.scope["headers"]:
+        if name in _RAW_OF_WRITES:
+            raise _wrong(_RAW_OF_WRITES[name], "is for writes and cannot be honoured here")
 
 
 def asked_ttl(resource: Resource, request: Request, *, allowed: bool) -> int | None:

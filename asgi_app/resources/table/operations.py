@@ -14,6 +14,7 @@ from asgi_app.errors import MethodNotAllowed, NotFound
 from asgi_app.http.auth import Verb
 from asgi_app.http.context import service_of
 from asgi_app.http.routing import Handler, SegmentRoute, path
+from asgi_app.resources.table.headers import refuse_headers_of_writes
 from asgi_app.resources.table.reading import TableReads, refuse_parameters
 from asgi_app.resources.table.writing import TableWrites
 from asgi_app.runtime.scheduler import Lane
@@ -96,9 +97,8 @@ class _Addresses:
         yield from self._row("_by_query", f"{below}/row", self._reads.row_by_query, self._writes.of_query)
         if self._resource.batch is not None and self._writes.creates:
             yield self._write("batch", "POST", f"{below}/batch", self._writes.batch)
-        yield Operation(
-            f"{self._resource.name}_search", "POST", f"{below}/search", self._reads.search, self._resource.name, "read"
-        )
+        search = _checked_read(self._reads.search)
+        yield Operation(f"{self._resource.name}_search", "POST", f"{below}/search", search, self._resource.name, "read")
 
     def _prefixes(self) -> Iterator[Operation]:
         """Yield what addresses with a part of the key answer."""
@@ -130,13 +130,24 @@ class _Addresses:
         return "/".join([self._base, *self._names[:length]])
 
     def _read(self, name: str, template: str, handler: Handler, lane: Lane = Lane.REQUESTS) -> Operation:
-        return Operation(f"{self._resource.name}_{name}", "GET", template, handler, self._resource.name, "read", lane)
+        resource = self._resource.name
+        return Operation(f"{resource}_{name}", "GET", template, _checked_read(handler), resource, "read", lane)
 
     def _write(self, name: str, method: str, template: str, handler: Handler) -> Operation:
         resource = self._resource.name
         reads = () if name == "batch" else ("GET", "HEAD")
         checked = _checked_write(resource, handler, reads, has_parameters=template.endswith("/-/row"))
         return Operation(f"{resource}_{name}", method, template, checked, resource, "write")
+
+
+def _checked_read(handler: Handler) -> Handler:
+    """Return the handler of a read. It raises InvalidHeader for a header that only writes can honour."""
+
+    def answer(request: Request) -> Awaitable[ASGIApp]:
+        refuse_headers_of_writes(request)
+        return handler(request)
+
+    return answer
 
 
 def _checked_write(name: str, handler: Handler, reads: tuple[str, ...], *, has_parameters: bool) -> Handler:
