@@ -175,7 +175,8 @@ class MethodNotAllowed(RequestError):
 
     def __init__(self, allowed: tuple[str, ...], hint: str = "") -> None:
         self.allowed = ", ".join(allowed)
-        super().__init__(f"This resource answers {self.allowed}.{hint and ' '}{hint}")
+        answered = f"This resource answers {self.allowed}." if allowed else "This resource answers no method."
+        super().__init__(f"{answered}{hint and ' '}{hint}")
 
     def headers(self) -> dict[str, str]:
         return {"Allow": self.allowed}

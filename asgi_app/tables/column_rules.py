@@ -11,7 +11,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import msgspec
 
 from asgi_app.tables.declared import COUNTER, DURATION, Declared, names_of, parts
+from asgi_app.tables.encoding import WrongValue, encoder_of
 from asgi_app.tables.option_form import COLUMN_OPTIONS
+from asgi_app.tables.python_values import json_form
+from asgi_app.tables.query_plan import SIMILARITY
 from asgi_app.tables.resource import OPERATORS
 from asgi_app.tables.types import (
     NATIVE_TYPES,
@@ -45,6 +48,22 @@ def _column_names(declared: Declared) -> Iterator[str]:
     for column in declared.hints:
         if found := _OPERATOR.search(column):
             yield f"the column {column} ends in {found[0]}, which is an operator in queries."
+        if column == SIMILARITY:
+            yield f"no column can have the name {SIMILARITY}, which searches give to the similarity of a vector."
+
+
+def _default_values(declared: Declared) -> Iterator[str]:
+    """Yield the columns whose default is no value of their type: each creation would fail."""
+    for field in msgspec.structs.fields(declared.resource.struct):
+        factory = field.default_factory
+        value = field.default if factory is msgspec.NODEFAULT else factory()
+        cql_type = declared.types.get(field.encode_name)
+        if value in (msgspec.NODEFAULT, msgspec.UNSET) or cql_type in (None, COUNTER):
+            continue
+        try:
+            encoder_of(cql_type).from_json(json_form(cql_type, value))
+        except (WrongValue, ValueError) as error:
+            yield f"{field.encode_name}: the default does not fit {cql_type}: {error}."
 
 
 def _column_types(declared: Declared) -> Iterator[str]:
@@ -123,7 +142,9 @@ def _static_columns(declared: Declared) -> Iterator[str]:
         yield "static columns need clustering columns: without them a partition has one row."
     if in_key := [name for name in resource.static if name in resource.primary_key]:
         yield f"static names {names_of(in_key)}, which cannot be static because the key has it."
+    if made := [name for name in resource.static if name in resource.generated]:
+        yield f"{names_of(made)} cannot be in static and in generated: a new row sets no static columns."
 
 
-COLUMN_RULES = (_unknown_columns, _column_names, _column_types, _key_columns, _static_columns)
+COLUMN_RULES = (_unknown_columns, _column_names, _default_values, _column_types, _key_columns, _static_columns)
 """Functions that yield mistakes of one declaration."""

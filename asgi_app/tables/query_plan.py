@@ -266,9 +266,9 @@ class _Request:
     def _split(self, name: str) -> tuple[Column | None, Operator | None]:
         """Return the column and the operator of a parameter's name; None for what does not exist."""
         base, _, suffix = name.rpartition(".")
-        column = self._named_column(base)
-        if column is not None:
-            return column, next((operator for operator in OPERATORS if operator == suffix), None)
+        column, operator = self._named_column(base), next((each for each in OPERATORS if each == suffix), None)
+        if column is not None and (operator is not None or name not in self._columns):
+            return column, operator
         return self._named_column(name), "eq"
 
     def _named_column(self, name: str) -> Column | None:

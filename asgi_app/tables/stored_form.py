@@ -26,7 +26,8 @@ from asgi_app.tables.types import (
 )
 
 Stored = Callable[[bytes], bytes | None]
-"""Takes an encoded value and returns it as Cassandra keeps it: None for an empty collection that it keeps as null."""
+"""Takes an encoded value and returns it as Cassandra keeps it: None for an empty collection, or a user type without
+values, that it keeps as null."""
 
 _length = Struct(">i")
 
@@ -34,6 +35,8 @@ _length = Struct(">i")
 def stored_form_of(cql_type: CqlType) -> Stored | None:
     """Return the function that makes the stored form of a column's values; None if Cassandra keeps them as they are."""
     inner = _normal(cql_type)
+    if isinstance(cql_type, UserType) and not cql_type.frozen:
+        return lambda cell: None if all(part is None for part in _nullable_parts(cell)) else cell
     if is_frozen(cql_type) or not isinstance(cql_type, ListOf | SetOf | MapOf):
         return inner
     empty = _length.pack(0)
@@ -56,9 +59,9 @@ def _normal(cql_type: CqlType) -> _Normal | None:
         case ListOf(element):
             return _each(_normal(element))
         case SetOf(element):
-            return _set(_normal(element) or _same, _order(element))
+            return _set(_normal(element) or _same, order_of(element))
         case MapOf(key, value):
-            return _map(_normal(key) or _same, _order(key), _normal(value) or _same)
+            return _map(_normal(key) or _same, order_of(key), _normal(value) or _same)
     return None
 
 
@@ -121,23 +124,23 @@ def _framed(part: bytes) -> bytes:
 # --- the order of values
 
 
-def _order(cql_type: CqlType) -> Callable[[bytes], Any]:
+def order_of(cql_type: CqlType) -> Callable[[bytes], Any]:
     """Return the function whose results sort as Cassandra sorts the values. Equal results are one member of a set."""
     match cql_type:
         case Native(name):
             return _ORDERS.get(name, _same)
         case ListOf(element) | SetOf(element):
-            order = _order(element)
+            order = order_of(element)
             return lambda cell: tuple(map(order, _members(cell)))
         case MapOf(key, value):
-            orders = (_order(key), _order(value))
+            orders = (order_of(key), order_of(value))
             return lambda cell: tuple(orders[at % 2](part) for at, part in enumerate(_parts(cell, _length.size)))
         case TupleOf(elements):
-            return _order_of_fields([_order(element) for element in elements])
+            return _order_of_fields([order_of(element) for element in elements])
         case UserType(_, fields):
-            return _order_of_fields([_order(field) for _, field in fields])
+            return _order_of_fields([order_of(field) for _, field in fields])
         case VectorOf(element):
-            return _order_of_vector(_order(element), encoder_of(element).width)
+            return _order_of_vector(order_of(element), encoder_of(element).width)
     return _same
 
 

@@ -80,6 +80,7 @@ async def test_view_is_read_only(client: httpx.AsyncClient, method: str, target:
     refused = await client.request(method, target, json=ROWS[0])
     allow = "" if target.endswith("/batch") else "GET, HEAD"
     assert (refused.status_code, refused.headers.get("allow")) == (405, allow), refused.text
+    assert refused.json()["detail"].startswith(f"This resource answers {allow or 'no method'}. ")
     assert (await client.get("/by_kind/a")).json() == ROWS[:2]
 
 

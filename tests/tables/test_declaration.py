@@ -121,6 +121,30 @@ WRONG: list[tuple[Resource, str]] = [
         event(clustering=(), static=("owner",)),
         "events: static columns need clustering columns: without them a partition has one row.",
     ),
+    (
+        event(static=("owner",), generated={"owner": str}),
+        "events: owner cannot be in static and in generated: a new row sets no static columns.",
+    ),
+    (
+        Resource(
+            msgspec.defstruct("Odd", [("id", int), ("a", int, msgspec.field(name="$similarity"))]),
+            "rows",
+            partition_key=("id",),
+        ),
+        "rows: no column can have the name $similarity, which searches give to the similarity of a vector.",
+    ),
+    (
+        Resource(msgspec.defstruct("Odd", [("id", int), ("a", int, 2**31)]), "rows", partition_key=("id",)),
+        "rows: a: the default does not fit int: must be an integer from -2147483648 to 2147483647.",
+    ),
+    (
+        Resource(
+            msgspec.defstruct("Odd", [("id", int), ("a", tuple[int, str], msgspec.field(default_factory=tuple))]),
+            "rows",
+            partition_key=("id",),
+        ),
+        "rows: a: the default does not fit frozen<tuple<int, text>>: must be an array of 2 elements.",
+    ),
     (event(static=("at",)), "events: static names at, which cannot be static because the key has it."),
     (row(x=complex), "rows: x: <class 'complex'> has no CQL type: name one with Annotated[..., CQLType('...')]."),
     (

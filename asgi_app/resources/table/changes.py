@@ -13,6 +13,7 @@ from msgspec import UNSET
 from asgi_app.errors import FieldError
 from asgi_app.resources.table.bodies import BodyColumn, read_column, unknown_columns, within
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, pointer_token
+from asgi_app.tables.stored_form import order_of
 from asgi_app.tables.table import Table
 from asgi_app.tables.types import CqlType, ListOf, MapOf, Native, SetOf, UserType, is_frozen
 from asgi_app.tables.writes import added, member, removed
@@ -116,9 +117,10 @@ def _merge_entries(name: str, cql_type: MapOf, change: Mapping[str, Any], change
         changes.values[added(name)] = encoder_of(cql_type).from_json(present)
     absent = {key: _key(key_encoder, key) for key in change if key not in present}
     if absent:
-        kept = {_key(key_encoder, key) for key in present}
+        order = order_of(cql_type.key)
+        kept = {order(_key(key_encoder, key)) for key in present}
         for key, cell in absent.items():
-            if cell in kept:
+            if order(cell) in kept:
                 raise WrongValue(f"/{pointer_token(key)}", "has the same key as another entry")
         changes.values[removed(name)] = collection(list(absent.values()))
     changes.merged.add(name)
@@ -143,8 +145,10 @@ def _merge_members(name: str, cql_type: SetOf | ListOf, change: Mapping[str, Any
         changes.values[parameter] = _within(sign, encoder_of(cql_type), value)
         cells[sign] = [_within(sign, element, each) for each in value]
         changes.merged.add(parameter if isinstance(cql_type, ListOf) else name)
+    order = order_of(cql_type.element) if isinstance(cql_type, SetOf) else bytes
+    kept = {order(cell) for cell in cells.get(_ADD, ())}
     for index, cell in enumerate(cells.get(_REMOVE, ())):
-        if cell in cells.get(_ADD, ()):
+        if order(cell) in kept:
             raise WrongValue(f"/{_REMOVE}/{index}", "is added in the same request")
 
 

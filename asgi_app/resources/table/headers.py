@@ -75,6 +75,15 @@ def refuse_ttl(request: Request) -> None:
         raise _wrong(TTL, "is not allowed here")
 
 
+def refuse_headers_of_writes(request: Request) -> None:
+    """Raise InvalidHeader if a read has a header that only a write can honour."""
+    if not _has_any(request):
+        return
+    for name in (TTL, "If-Match"):
+        if name in request.headers:
+            raise _wrong(name, "is for writes and cannot be honoured here")
+
+
 def asked_ttl(resource: Resource, request: Request, *, allowed: bool) -> int | None:
     """Return the seconds of Cassandra-TTL, None without one. Raises InvalidHeader if it is not allowed or wrong."""
     sent = list_field(request, TTL) if _has_any(request) else None
@@ -148,11 +157,6 @@ def etag_of(resource: Resource, result: Result) -> Mapping[str, str] | None:
     return etag(value)
 
 
-<<<<<<< HEAD
-def _has_any(request: Request) -> bool:
-    """Return whether the request has a header that this module reads. Nearly every request has none."""
-    return not _NAMES.isdisjoint(map(_name_of, request.scope["headers"]))
-=======
 def has_current(request: Request, tag: str) -> bool:
     """Return whether If-None-Match says that the client has the row with this entity tag (RFC 9110 section 13.1.2).
 
@@ -166,7 +170,11 @@ def has_current(request: Request, tag: str) -> bool:
     if not _entity_tags.fullmatch(sent):
         raise _wrong("If-None-Match", _TAGS)
     return any(tag == f'"{opaque}"' for _, opaque in _entity_tag.findall(sent))
->>>>>>> w-u1
+
+
+def _has_any(request: Request) -> bool:
+    """Return whether the request has a header that this module reads. Nearly every request has none."""
+    return not _NAMES.isdisjoint(map(_name_of, request.scope["headers"]))
 
 
 def _versions(resource: Resource, field: str) -> tuple[Encoded, ...]:

@@ -14,7 +14,8 @@ from asgi_app.errors import MethodNotAllowed, NotFound
 from asgi_app.http.auth import Verb
 from asgi_app.http.context import service_of
 from asgi_app.http.routing import Handler, SegmentRoute, path
-from asgi_app.resources.table.reading import TableReads
+from asgi_app.resources.table.headers import refuse_headers_of_writes
+from asgi_app.resources.table.reading import TableReads, refuse_parameters
 from asgi_app.resources.table.writing import TableWrites
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.tables.resource import Resource
@@ -72,7 +73,8 @@ class _Addresses:
         self._columns = open_key
         self._least = sum(name not in resource.bound for name in resource.table.partition_key)
         self._names = [f"{{{name}}}" for name in _parameters(open_key)]
-        self._has_static = bool(resource.table.static_columns)
+        self._has_static = any(column.name not in resource.read_only for column in resource.table.static_columns)
+        self._has_bound_clustering = any(name in resource.bound for name in resource.table.clustering_columns)
 
     def operations(self) -> Iterator[Operation]:
         """Yield the operations: the collection, the verbs, then the addresses of partitions and rows."""
@@ -80,6 +82,8 @@ class _Addresses:
             yield self._read("list", self._base, self._reads.rows)
             if self._writes.creates:
                 yield self._write("create", "POST", self._base, self._writes.create)
+            if not self._least:  # the client's partition has the address of the collection
+                yield from self._writes_of_prefix(0)
         yield from self._verbs()
         yield from self._prefixes()
         yield from self._row("", self._template(len(self._columns)), self._reads.row_alone, self._writes.of_path)
@@ -88,14 +92,13 @@ class _Addresses:
         below = f"{self._base}/-"
         yield self._read("stream", f"{below}/stream", self._reads.stream, Lane.PAGES)
         yield self._read("pages", f"{below}/pages", self._reads.pages)
-        if self._least:
+        if self._least and not self._has_bound_clustering:
             yield self._read("partitions", f"{below}/partitions", self._reads.partitions)
         yield from self._row("_by_query", f"{below}/row", self._reads.row_by_query, self._writes.of_query)
         if self._resource.batch is not None and self._writes.creates:
             yield self._write("batch", "POST", f"{below}/batch", self._writes.batch)
-        yield Operation(
-            f"{self._resource.name}_search", "POST", f"{below}/search", self._reads.search, self._resource.name, "read"
-        )
+        search = _checked_read(self._reads.search)
+        yield Operation(f"{self._resource.name}_search", "POST", f"{below}/search", search, self._resource.name, "read")
 
     def _prefixes(self) -> Iterator[Operation]:
         """Yield what addresses with a part of the key answer."""
@@ -106,10 +109,15 @@ class _Addresses:
                 yield self._read(f"lacks_{length}", template, _too_short(missing))
                 continue
             yield self._read(f"list_{length}", template, self._reads.rows)
-            if self._resource.delete_prefix and self._resource.writes != "none":
-                yield self._write(f"delete_{length}", "DELETE", template, self._writes.delete_prefix)
-            if length == self._least and self._has_static and self._resource.writes == "plain":
-                yield self._write("change_partition", "PATCH", template, self._writes.change_partition)
+            yield from self._writes_of_prefix(length)
+
+    def _writes_of_prefix(self, length: int) -> Iterator[Operation]:
+        """Yield what changes the rows, or the partition, at an address with the first columns of the key."""
+        template = self._template(length)
+        if self._resource.delete_prefix and self._resource.writes != "none":
+            yield self._write(f"delete_{length}", "DELETE", template, self._writes.delete_prefix)
+        if length == self._least and self._has_static and self._resource.writes == "plain":
+            yield self._write("change_partition", "PATCH", template, self._writes.change_partition)
 
     def _row(
         self, suffix: str, template: str, read: Handler, writes: Iterable[tuple[str, str, Handler]]
@@ -122,24 +130,38 @@ class _Addresses:
         return "/".join([self._base, *self._names[:length]])
 
     def _read(self, name: str, template: str, handler: Handler, lane: Lane = Lane.REQUESTS) -> Operation:
-        return Operation(f"{self._resource.name}_{name}", "GET", template, handler, self._resource.name, "read", lane)
+        resource = self._resource.name
+        return Operation(f"{resource}_{name}", "GET", template, _checked_read(handler), resource, "read", lane)
 
     def _write(self, name: str, method: str, template: str, handler: Handler) -> Operation:
         resource = self._resource.name
         reads = () if name == "batch" else ("GET", "HEAD")
-        only_if_writable = _if_writable(resource, handler, reads)
-        return Operation(f"{resource}_{name}", method, template, only_if_writable, resource, "write")
+        checked = _checked_write(resource, handler, reads, has_parameters=template.endswith("/-/row"))
+        return Operation(f"{resource}_{name}", method, template, checked, resource, "write")
 
 
-def _if_writable(name: str, handler: Handler, reads: tuple[str, ...]) -> Handler:
+def _checked_read(handler: Handler) -> Handler:
+    """Return the handler of a read. It raises InvalidHeader for a header that only writes can honour."""
+
+    def answer(request: Request) -> Awaitable[ASGIApp]:
+        refuse_headers_of_writes(request)
+        return handler(request)
+
+    return answer
+
+
+def _checked_write(name: str, handler: Handler, reads: tuple[str, ...], *, has_parameters: bool) -> Handler:
     """Return the handler of a write. It raises MethodNotAllowed if the table is a view or virtual.
 
-    `reads` are the methods of the address that read.
+    It raises InvalidInput if the request has query parameters, unless the address `has_parameters`: a filter that was
+    ignored would change or delete more rows than the client meant. `reads` are the methods of the address that read.
     """
 
     def answer(request: Request) -> Awaitable[ASGIApp]:
         if name in service_of(request.scope).catalog.read_only:
             raise MethodNotAllowed(reads, "Cassandra lets nobody write to this table.")
+        if request.scope["query_string"] and not has_parameters:
+            refuse_parameters(request)
         return handler(request)
 
     return answer

@@ -58,7 +58,7 @@ class TableReads:
     def row_alone(self, request: Request) -> Awaitable[Response]:
         """Answer GET of a full key as `row` does. Raises InvalidInput if there are query parameters."""
         if request.scope["query_string"]:
-            _refuse_parameters(request)
+            refuse_parameters(request)
         return self.row(request)
 
     async def row_by_query(self, request: Request) -> Response:
@@ -115,7 +115,7 @@ class TableReads:
     async def search(self, request: Request) -> ASGIApp:
         """Answer POST /-/search: the rows that the filters in the body leave, or that are nearest to a vector."""
         served = served_of(request, self._name)
-        _refuse_parameters(request)
+        refuse_parameters(request)
         body = await json_value(request)
         planner = served.planner(await live_table(served, request))
         plan = planner.search(body, served.bound_values(request))
@@ -243,7 +243,7 @@ def key_of_query(served: ServedResource, request: Request) -> tuple[Encoded, ...
     return served.key_of_texts(served.open_key, parameters, "query")
 
 
-def _refuse_parameters(request: Request) -> None:
+def refuse_parameters(request: Request) -> None:
     """Raise InvalidInput that names each parameter of the query, if it has any."""
     names = dict.fromkeys(name for name, _ in query_items(request))
     if names:

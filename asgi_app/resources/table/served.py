@@ -14,16 +14,16 @@ from starlette.requests import Request
 from asgi_app.driver.codec import Codec, codec_of_type
 from asgi_app.errors import FieldError, InvalidInput, NotFound, Unauthorized
 from asgi_app.http.context import principal_of
+from asgi_app.http.paths import location
 from asgi_app.http.requests import LONGEST_KEY
 from asgi_app.resources.table.bodies import BodyColumn
 from asgi_app.resources.table.bounds import accepts_none, bounds_of, quick_bounds
 from asgi_app.tables.cql import Statement, select_row
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, has_decimals
-from asgi_app.tables.native_encoding import decimal_identity
 from asgi_app.tables.python_values import json_form
 from asgi_app.tables.query_plan import QueryPlanner, Rules
 from asgi_app.tables.resource import Resource
-from asgi_app.tables.stored_form import Stored, stored_form_of
+from asgi_app.tables.stored_form import Stored, order_of, stored_form_of
 from asgi_app.tables.table import Table, column_hints
 from asgi_app.tables.types import Native, VectorOf, is_frozen
 from asgi_app.tables.writes import WriteStatements
@@ -31,7 +31,6 @@ from asgi_app.tables.writes import WriteStatements
 VERBS = "-"
 """The segment below which the verbs of a resource stand. A key that begins so has its address at `/-/row`."""
 
-_SCALED = Native("decimal")
 _TOO_LONG_TOGETHER = f"is too long: this part of the key must have at most {LONGEST_KEY} bytes together"
 
 
@@ -97,7 +96,8 @@ class ServedResource:
     @cached_property
     def static_body(self) -> Mapping[str, BodyColumn]:
         """The columns that a change of a partition may have."""
-        return self._body(tuple(column.name for column in self.table.static_columns))
+        names = (column.name for column in self.table.static_columns)
+        return self._body(tuple(name for name in names if name not in self.resource.read_only))
 
     @property
     def _settable(self) -> tuple[str, ...]:
@@ -225,10 +225,14 @@ class ServedResource:
 
     def identity(self, row: Mapping[str, Encoded | None]) -> tuple[Hashable, ...]:
         """Return the key of a row such that rows with equal ones are the same row to Cassandra."""
-        key = ((row.get(name), self.table.column(name)) for name in self.key_columns)
-        return tuple(
-            decimal_identity(cell) if cell is not None and column.type == _SCALED else cell for cell, column in key
-        )
+        partition = (row.get(name) for name in self.table.partition_key)  # it is compared as bytes
+        clustering = ((self._orders[name], row.get(name)) for name in self.table.clustering_columns)
+        return (*partition, *(None if cell is None else order(cell) for order, cell in clustering))
+
+    @cached_property
+    def _orders(self) -> Mapping[str, Callable[[bytes], Any]]:
+        """What the values of a clustering column have in common if they are one to Cassandra, such as 1.0 and 1.00."""
+        return {name: order_of(self.table.column(name).type) for name in self.table.clustering_columns}
 
     def shown(self, row: Mapping[str, Encoded | None]) -> dict[str, Any]:
         """Return the row as a later GET shows it; columns that `row` lacks are null."""
@@ -271,5 +275,6 @@ def key_of_path(served: ServedResource, request: Request) -> tuple[Encoded, ...]
     names: list[str] = request.scope["route"].names
     texts: Mapping[str, str] = request.scope["path_params"]  # also those of an application that mounts this one
     if names and texts[names[0]] == VERBS:
-        raise NotFound(f"There is no such verb. The row with the key '{VERBS}' is at /{served.resource.segment}/-/row.")
+        row = location(request, f"/{served.resource.segment}/{VERBS}/row")
+        raise NotFound(f"There is no such verb. The row with the key '{VERBS}' is at {row}.")
     return served.key_of_texts(names, texts, "path")
