@@ -23,7 +23,7 @@ CONSISTENCY = "Cassandra-Consistency"
 TTL = "Cassandra-TTL"
 
 _name_of = itemgetter(0)
-_NAMES = frozenset(
+OWN_HEADERS = frozenset(
     {
         b"cassandra-consistency",
         b"cassandra-ttl",
@@ -33,6 +33,7 @@ _NAMES = frozenset(
         b"if-unmodified-since",
     }
 )
+"""The headers that this module reads, by their names in ASGI."""
 
 _digits = re.compile(r"[0-9]{1,10}", re.ASCII)
 _entity_tag = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')  # RFC 9110 section 8.8.3
@@ -56,9 +57,14 @@ class Conditions:
 _NO_CONDITIONS = Conditions()
 
 
+def has_own_headers(request: Request) -> bool:
+    """Return whether the request has a header that this module reads. Nearly every request has none."""
+    return not OWN_HEADERS.isdisjoint(map(_name_of, request.scope["headers"]))
+
+
 def asked_consistency(resource: Resource, request: Request) -> str | None:
     """Return the level of Cassandra-Consistency, None without one. Raises InvalidHeader if it is not allowed."""
-    sent = list_field(request, CONSISTENCY) if _has_any(request) else None
+    sent = list_field(request, CONSISTENCY) if has_own_headers(request) else None
     if sent is None:
         return None
     level = sent.strip().upper()
@@ -71,13 +77,13 @@ def asked_consistency(resource: Resource, request: Request) -> str | None:
 
 def refuse_ttl(request: Request) -> None:
     """Raise InvalidHeader if the request has a Cassandra-TTL, where nothing can expire."""
-    if _has_any(request) and TTL in request.headers:
+    if has_own_headers(request) and TTL in request.headers:
         raise _wrong(TTL, "is not allowed here")
 
 
 def refuse_headers_of_writes(request: Request) -> None:
     """Raise InvalidHeader if a read has a header that only a write can honour."""
-    if not _has_any(request):
+    if not has_own_headers(request):
         return
     for name in (TTL, "If-Match"):
         if name in request.headers:
@@ -86,7 +92,7 @@ def refuse_headers_of_writes(request: Request) -> None:
 
 def asked_ttl(resource: Resource, request: Request, *, allowed: bool) -> int | None:
     """Return the seconds of Cassandra-TTL, None without one. Raises InvalidHeader if it is not allowed or wrong."""
-    sent = list_field(request, TTL) if _has_any(request) else None
+    sent = list_field(request, TTL) if has_own_headers(request) else None
     if sent is None:
         return None
     if resource.ttl is None or not allowed:
@@ -103,7 +109,7 @@ def conditions(resource: Resource, request: Request, *, may_be_absent: bool) -> 
     Raises InvalidHeader for a condition that this resource or this request cannot honour, PreconditionRequired if the
     resource demands If-Match. `may_be_absent` says whether `If-None-Match: *` makes sense here.
     """
-    if not _has_any(request) and not resource.require_match:
+    if not has_own_headers(request) and not resource.require_match:
         return _NO_CONDITIONS
     match, none_match = list_field(request, "If-Match"), list_field(request, "If-None-Match")
     for name in ("If-Modified-Since", "If-Unmodified-Since"):
@@ -130,7 +136,7 @@ def conditions(resource: Resource, request: Request, *, may_be_absent: bool) -> 
 
 def refuse_conditions(request: Request) -> None:
     """Raise InvalidHeader if the request has a condition, where none can be honoured."""
-    if not _has_any(request):
+    if not has_own_headers(request):
         return
     for name in ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"):
         if name in request.headers:
@@ -170,11 +176,6 @@ def has_current(request: Request, tag: str) -> bool:
     if not _entity_tags.fullmatch(sent):
         raise _wrong("If-None-Match", _TAGS)
     return any(tag == f'"{opaque}"' for _, opaque in _entity_tag.findall(sent))
-
-
-def _has_any(request: Request) -> bool:
-    """Return whether the request has a header that this module reads. Nearly every request has none."""
-    return not _NAMES.isdisjoint(map(_name_of, request.scope["headers"]))
 
 
 def _versions(resource: Resource, field: str) -> tuple[Encoded, ...]:

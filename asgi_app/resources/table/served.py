@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 from starlette.requests import Request
+from starlette.types import Scope
 
 from asgi_app.driver.codec import Codec, codec_of_type
 from asgi_app.errors import FieldError, InvalidInput, NotFound, Unauthorized
@@ -66,6 +67,9 @@ class ServedResource:
         self._uuids = frozenset(column.name for column in table.columns if column.type == Native("uuid"))
         self._planner: QueryPlanner | None = None
         self._open_encoders = tuple(self.encoders[name] for name in self.open_key)
+        first = self._open_encoders[0] if self._open_encoders else None
+        is_text = len(self.open_key) == 1 and first is not None and first.value_of_text is str
+        self._only_encoder = first if is_text else None
 
     @cached_property
     def row(self) -> Statement:
@@ -167,6 +171,17 @@ class ServedResource:
     def generated_values(self) -> dict[str, Encoded]:
         """Return new values of the columns that the server makes."""
         return {name: self._encoded(name, function()) for name, function in self.resource.generated.items()}
+
+    def short_key(self, scope: Scope) -> tuple[Encoded, ...] | None:
+        """Return the key in the path if it is one column whose JSON is text, and right. None to look closer."""
+        if self._only_encoder is None:
+            return None
+        text: str = scope["path_params"][scope["route"].names[0]]
+        try:
+            cell = Encoded(self._only_encoder.write(text))
+        except WrongValue:
+            return None
+        return (cell,) if cell and text != VERBS else None
 
     def key_of_texts(self, names: Sequence[str], texts: Mapping[str, str], place: str) -> tuple[Encoded, ...]:
         """Decode the first values of the open key: the `texts` of these names.
