@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import anyio
 from anyio.abc import TaskGroup
 
-from asgi_app.driver.codec import declared_type
+from asgi_app.driver.declared_types import declared_type
 from asgi_app.driver.errors import prepare_may_succeed_elsewhere, translate, translate_prepare
 from asgi_app.driver.execution import Batch, Execution, Query
 from asgi_app.driver.prepared import Prepared, PreparedStatements

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-from asgi_app.driver.codec import declared_type
+from asgi_app.driver.declared_types import declared_type
 from asgi_app.driver.page import Description
 from asgi_app.tables.types import CqlType, ListOf, MapOf, Native, SetOf, TupleOf, UserType, VectorOf
 

@@ -18,7 +18,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from asgi_app.app import create_app
-from asgi_app.driver.codec import codec_of_type
+from asgi_app.driver.declared_types import codec_of_type
 from asgi_app.driver.protocol import RawProtocolHandler, keep_page
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Queries, select_row
@@ -122,7 +122,9 @@ def keyspace(node_address: tuple[str, int]) -> Iterator[str]:
 
 @given(st.data())
 # Without shrinking, which would make a table for each try.
-@budget(max_examples=10, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@budget(
+    max_examples=10, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 def test_rows_of_random_tables(
     node_address: tuple[str, int], cql: Session, session: Session, keyspace: str, data: st.DataObject
 ) -> None:

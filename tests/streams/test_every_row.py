@@ -174,8 +174,9 @@ async def _make_indexes(cql: Session, keyspace: str, users: str) -> None:
 
 
 def _index_is_ready(cql: Session, keyspace: str) -> bool:
-    states = list(cql.execute("SELECT keyspace_name, is_queryable FROM system_views.sai_column_indexes"))
-    return [row.is_queryable for row in states if row.keyspace_name == keyspace] == [True]
+    rows = cql.execute("SELECT keyspace_name, table_name, is_queryable FROM system_views.sai_column_indexes")
+    states = [row.is_queryable for row in rows if (row.keyspace_name, row.table_name) == (keyspace, "users")]
+    return states == [True]
 
 
 # --- concurrent writes

@@ -12,7 +12,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.types import Scope
 
-from asgi_app.driver.codec import Codec, codec_of_type
+from asgi_app.driver.codec import Codec
+from asgi_app.driver.declared_types import codec_of_type
 from asgi_app.errors import FieldError, InvalidInput, NotFound, Unauthorized
 from asgi_app.http.context import principal_of
 from asgi_app.http.paths import location
