@@ -84,6 +84,7 @@ def _find_by_index(session: Session) -> list[int]:
     return [row.id for row in session.execute("SELECT id FROM k.t WHERE name = 'one'")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_node_ends_with_a_killed_program(jar_cache: Path, tmp_path: Path, end: signal.Signals) -> None:
     with parent_program(tmp_path, jar_cache) as (program, pids):
@@ -92,12 +93,14 @@ def test_node_ends_with_a_killed_program(jar_cache: Path, tmp_path: Path, end: s
         wait_gone(pids["java"], pids["supervisor"])
 
 
+@pytest.mark.long
 def test_node_ends_with_a_killed_supervisor(jar_cache: Path, tmp_path: Path) -> None:
     with parent_program(tmp_path, jar_cache) as (_, pids):
         os.kill(pids["supervisor"], signal.SIGKILL)
         wait_gone(pids["java"])
 
 
+@pytest.mark.long
 def test_stop_waits_for_java_after_the_supervisor_was_killed(jar_cache: Path, tmp_path: Path) -> None:
     with local_node(NodeSpec(data=tmp_path, cache=jar_cache)) as node:
         os.kill(node.supervisor_pid, signal.SIGKILL)
@@ -114,6 +117,7 @@ def test_node_survives_ctrl_c_until_its_program_ends(jar_cache: Path, tmp_path: 
         wait_gone(pids["java"], pids["supervisor"], seconds=0)
 
 
+@pytest.mark.long
 def test_data_folder_with_special_characters(jar_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Use characters that logback expands in names, and a locale in which Java cannot decode them."""
     monkeypatch.setenv("LC_ALL", "C")

@@ -66,7 +66,10 @@ def filled(cql: Session) -> Iterator[str]:
         yield name
 
 
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize(
+    "server",
+    [pytest.param(name, marks=() if name.startswith("uvicorn h") else pytest.mark.long) for name in SERVERS],
+)
 def test_broken_and_complete_streams_behind_each_stack_under(
     server: str, node_address: tuple[str, int], filled: str
 ) -> None:
