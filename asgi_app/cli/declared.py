@@ -1,14 +1,17 @@
-"""Load declared resources from the user's code, as the option `--resources module:name` names them."""
+"""Load what `module:name` names in the user's code: declared resources, or an application."""
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 import click
 
+from asgi_app.http.routing import SegmentRouter
 from asgi_app.tables.declaration import ResourceError, check_declarations
 from asgi_app.tables.resource import Resource
 
@@ -21,19 +24,43 @@ def load_resources(reference: str | None) -> tuple[Resource, ...]:
     """
     if reference is None:
         return ()
-    try:
+    with _refusals("--resources", reference):
         resources = _as_resources(_named(reference), reference)
         check_declarations(resources)
-    except ResourceError as error:
-        raise _refusal(f"{reference} has mistakes:\n{error}") from error
     return resources
+
+
+def check_application(reference: str) -> None:
+    """Raise click.BadParameter unless `module:name` refers to an application that `create_app` made.
+
+    Raises what the module's own code raises.
+    """
+    with _refusals("MODULE:NAME", reference):
+        found = _named(reference)
+        if not isinstance(getattr(found, "router", None), SegmentRouter):
+            raise _Refused(f"{reference} must be an application made by create_app. Serve others with uvicorn itself.")
+
+
+class _Refused(Exception):
+    """The reference does not lead to what the command needs; the text says why."""
+
+
+@contextmanager
+def _refusals(parameter: str, reference: str) -> Iterator[None]:
+    """Turn what is wrong with a reference, or with the declarations behind it, into an error of the command line."""
+    try:
+        yield
+    except _Refused as error:
+        raise click.BadParameter(str(error), param_hint=parameter) from error
+    except ResourceError as error:
+        raise click.BadParameter(f"{reference} has mistakes:\n{error}", param_hint=parameter) from error
 
 
 def _as_resources(found: object, reference: str) -> tuple[Resource, ...]:
     """Return a resource, or several, as a tuple."""
     members = (found,) if isinstance(found, Resource) else found
     if not isinstance(members, list | tuple) or not members or not all(isinstance(one, Resource) for one in members):
-        raise _refusal(f"{reference} must be a Resource, or a list or tuple of them.")
+        raise _Refused(f"{reference} must be a Resource, or a list or tuple of them.")
     return tuple(members)
 
 
@@ -41,10 +68,10 @@ def _named(reference: str) -> object:
     """Import the module, also from the working directory, and return what the name is in it."""
     module_name, _, name = reference.partition(":")
     if not module_name or not name:
-        raise _refusal(f"must be module:name, such as shop.tables:resources, not {reference!r}.")
+        raise _Refused(f"must be module:name, such as shop.tables:resources, not {reference!r}.")
     module = _imported(module_name)
     if not hasattr(module, name):
-        raise _refusal(f"the module {module_name} has no {name}.")
+        raise _Refused(f"the module {module_name} has no {name}.")
     return getattr(module, name)
 
 
@@ -56,8 +83,4 @@ def _imported(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # the module is there, and imports another that is not
-        raise _refusal(f"there is no module {error.name} in the working directory or installed.") from error
-
-
-def _refusal(message: str) -> click.BadParameter:
-    return click.BadParameter(message, param_hint="--resources")
+        raise _Refused(f"there is no module {error.name} in the working directory or installed.") from error

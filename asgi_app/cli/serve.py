@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import click
 
 from asgi_app.cli import server
+from asgi_app.cli.declared import check_application
 from asgi_app.cli.failures import report_failures
 from asgi_app.cli.options import settings_options
 from asgi_app.cli.peers import plain_address
@@ -31,6 +32,7 @@ def _checked_prefix(_context: click.Context, _parameter: click.Parameter, value:
 
 
 @click.command()
+@click.argument("application", metavar="[MODULE:NAME]", default=server.APPLICATION)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free port.")
 @click.option(
@@ -46,13 +48,25 @@ def _checked_prefix(_context: click.Context, _parameter: click.Parameter, value:
 @click.option("--reload", is_flag=True, help="Restart when a source file in the working directory changes.")
 @settings_options(setting_fields())
 @report_failures
-def serve(host: str, port: int, workers: int, root_path: str, reload: bool, overrides: Mapping[str, str]) -> None:
+def serve(
+    application: str,
+    host: str,
+    port: int,
+    workers: int,
+    root_path: str,
+    reload: bool,
+    overrides: Mapping[str, str],
+) -> None:
     """Serve the API with uvicorn until Ctrl-C or SIGTERM.
+
+    MODULE:NAME is an application of your own, made by `create_app`; without it the built-in tables are served.
 
     Every setting is an option here, an environment variable, and a line of .env; the first that is set wins.
     """
     if reload and workers > 1:
         raise click.UsageError("--reload and --workers cannot be combined.")
+    if application != server.APPLICATION:
+        check_application(application)
     settings = Settings.load(overrides=overrides)
     check_metrics_directory()
     check_cluster(settings)
@@ -61,7 +75,9 @@ def serve(host: str, port: int, workers: int, root_path: str, reload: bool, over
     if not settings.page_keys:
         os.environ[server.PAGE_KEYS] = server.new_page_key()
     with server.listen(host, port, settings.send_timeout) as listener:
-        config = server.configuration(settings, workers=workers, reload=reload, root_path=root_path)
+        config = server.configuration(
+            settings, application=application, workers=workers, reload=reload, root_path=root_path
+        )
         warn_if_unauthenticated(host, settings)
         if reload:
             server.run_reloading(config, listener)

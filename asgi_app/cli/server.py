@@ -26,6 +26,8 @@ from asgi_app.settings import LogFormat, Settings
 from asgi_app.telemetry.logging import ConsoleLines, JsonLines, RequestFields
 
 APPLICATION = "asgi_app.app:app"
+"""The application with the built-in tables, as uvicorn names applications."""
+
 PAGE_KEYS = "ASGI_CASSANDRA_PAGE_KEYS"
 
 TRUSTED_PROXIES = "127.0.0.1,::1"
@@ -131,6 +133,7 @@ class _AlreadyLogged(logging.Filter):
 def configuration(
     settings: Settings,
     *,
+    application: str = APPLICATION,
     workers: int = 1,
     reload: bool = False,
     root_path: str = "",
@@ -142,7 +145,7 @@ def configuration(
     """
     return BoundedConfig(
         settings,
-        APPLICATION,
+        application,
         workers=workers,
         reload=reload,
         root_path=root_path,
