@@ -99,7 +99,7 @@ async def test_readme(folder: Path, shop: str) -> None:
     assert len([line for line in source.splitlines() if line.strip()]) < 15
     module = load(folder, source, shop)
     assert "`asgi-cassandra schema --resources shop:events`" in README
-    assert "`uvicorn shop:app`" in README
+    assert "`asgi-cassandra serve shop:app`" in README
     create_tables(module)
     shown = commands(README)
     assert len(shown) >= 3
