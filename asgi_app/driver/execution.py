@@ -272,10 +272,13 @@ def _bound(prepared: PreparedStatement, values: Sequence[Any]) -> BoundStatement
 
 
 def _plainly_bound(prepared: PreparedStatement, values: Sequence[Any]) -> BoundStatement:
-    """Bind values as the driver does, or in our own way if some are encoded already."""
-    if any(type(value) is Encoded or value is UNSET for value in values):
-        return _Bound(prepared, values)
-    return prepared.bind(values)
+    """Bind values as the driver does. Cells that are encoded already are put into the driver's own statement."""
+    if not any(type(value) is Encoded or value is UNSET for value in values):
+        return prepared.bind(values)
+    bound = BoundStatement(prepared)
+    cells = _Bound(prepared, values).values
+    bound.values = [bytes(cell) if type(cell) is Encoded else cell for cell in cells]  # a fork takes no subclass
+    return bound
 
 
 def _give_back(connection: Any, pool: Any) -> None:
