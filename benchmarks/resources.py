@@ -1,4 +1,4 @@
-"""What a declared resource costs: `python -m benchmarks.resources`.
+"""Measure the cost of a declared resource: `python -m benchmarks.resources`.
 
 Compares a declared resource with handlers written by hand that run the same CQL, in one process, without a server, in
 turn; and measures how long an application with many resources takes to start, and how much memory they add.

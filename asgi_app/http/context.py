@@ -64,7 +64,7 @@ class Service:
     catalog: Catalog
     """The live tables of the declared resources."""
     resources: Mapping[str, Any]
-    """What the handlers of each declared resource share, by the resource's name."""
+    """The `ServedResource` of each declared resource, by the resource's name."""
     authorize: Authorize | None = None
     """The hook that authorizes requests; None allows all."""
     response_headers: RawHeaders = ()

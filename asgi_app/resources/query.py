@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 from starlette.requests import Request
@@ -16,30 +15,25 @@ from starlette.types import ASGIApp
 
 from asgi_app.db import Parameter
 from asgi_app.errors import Conflict, FieldError, InvalidInput, NotFound
-from asgi_app.http.context import database_of, deadline_of, page_tokens_of, row_sizes_of
-from asgi_app.http.headers import NO_STORE, next_page
+from asgi_app.http.context import database_of, deadline_of, page_tokens_of
+from asgi_app.http.headers import NO_STORE
 from asgi_app.http.page_tokens import PagePosition
-from asgi_app.http.paths import encoded_path
 from asgi_app.http.requests import query_items
 from asgi_app.http.responses import HeadersOnly, json_response
 from asgi_app.http.routing import SegmentRoute, path
 from asgi_app.http.validation import QueryValues
-from asgi_app.paging import gather
+from asgi_app.resources.pages import gathered, next_link
 from asgi_app.resources.table.bodies import json_value
 from asgi_app.resources.table.headers import refuse_cassandra_headers, refuse_conditions
+from asgi_app.resources.table.reading import DEFAULT_FETCH_SIZE
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.stream import stream_rows
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.cql_text import first_word, has_unnamed_markers, marker_names, reserved_markers
 from asgi_app.tables.declaration import ResourceError, problems_of
 from asgi_app.tables.encoding import Encoded, WrongValue, encoder_of, pointer_token
+from asgi_app.tables.query_plan import DEFAULT_LIMIT, MOST_FETCHED, MOST_ROWS, MOST_STREAMED
 from asgi_app.tables.resource import Resource
-
-DEFAULT_LIMIT = 10
-LONGEST_LIMIT = 100
-DEFAULT_FETCH_SIZE = 1000
-LARGEST_FETCH_SIZE = 5000
-MOST_ROWS = 2**53 - 1
 
 _segment = re.compile(r"[A-Za-z0-9._~-]+|\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 
@@ -242,24 +236,16 @@ class QueryHandlers:
         """Answer GET with a page of rows as an array."""
         values = await self._values_of_url(request)
         options = QueryValues(request.query_params)
-        limit = options.integer("limit", 1, LONGEST_LIMIT) or DEFAULT_LIMIT
+        limit = options.integer("limit", 1, MOST_ROWS) or DEFAULT_LIMIT
         options.check()
         token = options.text("page_state")
         walk = f"query {self._query.path} {self._query.cql} {_text(values)}"
         position = None if token is None else page_tokens_of(request).read(token, walk)
         if request.method == "HEAD":
             return HeadersOnly()
-        page = await gather(
-            database_of(request),
-            row_sizes_of(request),
-            self._statement,
-            values,
-            rows=limit,
-            paging_state=None if position is None else position.paging_state,
-            deadline=deadline_of(request),
-            exactly=True,
-        )
-        link = None if page.paging_state is None else _link(request, PagePosition(page.paging_state, limit), walk)
+        paging_state = None if position is None else position.paging_state
+        page = await gathered(request, self._statement, values, limit, paging_state, exactly=True)
+        link = None if page.paging_state is None else next_link(request, PagePosition(page.paging_state, limit), walk)
         return json_response(b"[%b]" % page.json_rows(), headers=link)
 
     async def one(self, request: Request) -> ASGIApp:
@@ -279,8 +265,8 @@ class QueryHandlers:
         """Answer GET with all rows, as a stream."""
         values = await self._values_of_url(request)
         options = QueryValues(request.query_params)
-        limit = options.integer("limit", 0, MOST_ROWS)
-        size = options.integer("fetch_size", 1, LARGEST_FETCH_SIZE)
+        limit = options.integer("limit", 0, MOST_STREAMED)
+        size = options.integer("fetch_size", 1, MOST_FETCHED)
         options.check()
         return stream_rows(request, self._statement, values, fetch_size=size or DEFAULT_FETCH_SIZE, limit=limit)
 
@@ -363,13 +349,6 @@ class QueryHandlers:
 def _names(parameters: Sequence[Parameter], in_path: Collection[str]) -> tuple[str, ...]:
     """Return the names of the parameters that are not in the path, each once."""
     return tuple(dict.fromkeys(parameter.name for parameter in parameters if parameter.name not in in_path))
-
-
-def _link(request: Request, position: PagePosition, walk: str) -> Mapping[str, str]:
-    """Return the field Link with the address of the next page."""
-    kept = [item for item in request.query_params.multi_items() if item[0] != "page_state"]
-    token = page_tokens_of(request).issue(position, walk)
-    return {"Link": next_page(f"{encoded_path(request.scope)}?{urlencode([*kept, ('page_state', token)])}")}
 
 
 def _text(values: Sequence[Encoded | None]) -> str:

@@ -21,7 +21,6 @@ from asgi_app.http.context import (
     deadline_of,
     page_tokens_of,
     queries_of,
-    row_sizes_of,
     settings_of,
 )
 from asgi_app.http.headers import next_page
@@ -30,8 +29,9 @@ from asgi_app.http.paths import location
 from asgi_app.http.requests import json_body, path_uuid
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.http.validation import ArrayDecoder, BodyDecoder, QueryValues, nul_errors
-from asgi_app.paging import Gathered, gather
+from asgi_app.resources.pages import gathered
 from asgi_app.resources.table.reading import read_row_of, served_of
+from asgi_app.resources.table.writing import creation_time
 from asgi_app.stream import RowStream, stream_rows
 from asgi_app.tables.builtin import USER_RESOURCE, USERS
 from asgi_app.tables.cql import Queries, Statement
@@ -118,7 +118,7 @@ async def create_user(request: Request) -> JsonResponse:
     user = _new_user(user_fields.decode(await json_body(request)))
     # Built before the write: once the row is written, nothing may fail.
     headers = {"Location": location(request, f"/users/{user.id}")}
-    values = (*user.values(), _write_time(request))
+    values = (*user.values(), creation_time(request))
     await database_of(request).execute(_queries(request).insert_at, values, deadline=deadline_of(request))
     return json_response(user.body(), 201, headers)
 
@@ -143,7 +143,7 @@ async def create_users(request: Request) -> JsonResponse:
     users = [_new_user(fields) for fields in user_batch.decode(await json_body(request))]
     if sum(map(_batch_bytes, users)) > settings_of(request.scope).max_batch_bytes:
         raise BatchTooLarge
-    write_time = _write_time(request)
+    write_time = creation_time(request)
     rows = [(*user.values(), write_time) for user in users]
     await database_of(request).execute_batch(_queries(request).insert_at, rows, deadline=deadline_of(request))
     return json_response({"created": len(users), "users": [user.body() for user in users]}, 201)
@@ -161,7 +161,7 @@ async def list_users(request: Request) -> ASGIApp:
     if request.method == "HEAD":
         return HeadersOnly()
     paging_state = position.paging_state if position else None
-    page = await _gather(request, _queries(request).every_row, (), size, paging_state, exactly=True)
+    page = await gathered(request, _queries(request).every_row, (), size, paging_state, exactly=True)
     headers = {}
     if page.paging_state is not None:
         token = page_tokens_of(request).issue(PagePosition(page.paging_state, size), walk)
@@ -186,7 +186,7 @@ async def page_users(request: Request) -> ASGIApp:
         return json_response(_page_body(b"", None))
     statement, values = _scan(request, position.minimum)
     size = position.fetch_size if position.rows_left is None else min(position.fetch_size, position.rows_left)
-    page = await _gather(request, statement, values, size, position.paging_state or None, exactly=False)
+    page = await gathered(request, statement, values, size, position.paging_state or None, exactly=False)
     left = None if position.rows_left is None else position.rows_left - page.row_count
     token = None
     if page.paging_state is not None and left != 0:
@@ -205,17 +205,6 @@ def _new_user(fields: UserFields) -> NewUser:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _write_time(request: Request) -> int:
-    """Return the timestamp of a creation in microseconds since 1970, `write_timestamp_margin` in the past.
-
-    A creation has no condition and carries this machine's time. A later conditional write to the row carries the time
-    of a Cassandra node's clock. If the creation's time were ahead of that clock, Cassandra would acknowledge the later
-    write, but it would have no effect.
-    """
-    margin = settings_of(request.scope).write_timestamp_margin
-    return time.time_ns() // 1000 - int(margin * 1_000_000)
 
 
 def _batch_bytes(user: NewUser) -> int:
@@ -238,28 +227,6 @@ async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) 
     except ServiceError as error:
         error.outcome = "applied"  # the write succeeded, only reading the row back failed
         raise
-
-
-async def _gather(
-    request: Request,
-    statement: Statement,
-    values: tuple[int, ...],
-    rows: int,
-    paging_state: bytes | None,
-    *,
-    exactly: bool,
-) -> Gathered:
-    """Run `gather` with the database, row sizes and deadline of the request."""
-    return await gather(
-        database_of(request),
-        row_sizes_of(request),
-        statement,
-        values,
-        rows=rows,
-        paging_state=paging_state,
-        deadline=deadline_of(request),
-        exactly=exactly,
-    )
 
 
 def _stream_parameters(query: QueryValues) -> tuple[int | None, int | None, int | None]:

@@ -43,12 +43,12 @@ class Queries:
     @cached_property
     def row(self) -> Statement:
         """The SELECT of one row by its primary key."""
-        return self._read(f"{self._rows}{_where(self.table.primary_key)}")
+        return self._read(f"{self._rows}{where(self.table.primary_key)}")
 
     @cached_property
     def partition(self) -> Statement:
         """The SELECT of the rows of one partition."""
-        return self._read(f"{self._rows}{_where(self.table.partition_key)}")
+        return self._read(f"{self._rows}{where(self.table.partition_key)}")
 
     @cached_property
     def every_row(self) -> Statement:
@@ -65,12 +65,12 @@ class Queries:
     @cached_property
     def insert(self) -> Statement:
         """The INSERT of a row, which overwrites an existing one. It binds every column, in the table's order."""
-        return self._write(self._insert(), idempotent=self._insert_is_idempotent)
+        return self._write(self._insert(), idempotent=self.table.is_repeatable)
 
     @cached_property
     def insert_at(self) -> Statement:
         """The same INSERT, with the write's timestamp in microseconds as the last value."""
-        return self._write(f"{self._insert()} USING TIMESTAMP ?", idempotent=self._insert_is_idempotent)
+        return self._write(f"{self._insert()} USING TIMESTAMP ?", idempotent=self.table.is_repeatable)
 
     def update_if_exists(self, columns: tuple[str, ...]) -> Statement:
         """Return a statement that sets `columns` of an existing row: a lightweight transaction.
@@ -79,15 +79,14 @@ class Queries:
         """
         if columns not in self._updates:
             assignments = ", ".join(f"{quoted(column)} = ?" for column in columns)
-            where = _where(self.table.primary_key)
-            cql = f"UPDATE {self._name} SET {assignments}{where} IF EXISTS"
+            cql = f"UPDATE {self._name} SET {assignments}{where(self.table.primary_key)} IF EXISTS"
             self._updates[columns] = self._write(cql, idempotent=False)
         return self._updates[columns]
 
     @cached_property
     def delete_if_exists(self) -> Statement:
         """The DELETE of an existing row by its primary key: a lightweight transaction."""
-        return self._write(f"DELETE FROM {self._name}{_where(self.table.primary_key)} IF EXISTS", idempotent=False)
+        return self._write(f"DELETE FROM {self._name}{where(self.table.primary_key)} IF EXISTS", idempotent=False)
 
     def create_table(self) -> str:
         """Return the DDL of the table. It has no effect if the table exists."""
@@ -110,18 +109,8 @@ class Queries:
         )
         return f" WITH CLUSTERING ORDER BY ({', '.join(directions)})"
 
-    @property
-    def _insert_is_idempotent(self) -> bool:
-        """Whether an insert may be repeated.
-
-        Not with a list: each write gives its members new cell names, so a second write with the same timestamp leaves
-        every member twice.
-        """
-        return not any(isinstance(column.type, ListOf) and not column.type.frozen for column in self.table.columns)
-
     def _insert(self) -> str:
-        names = self.table.column_names
-        return f"INSERT INTO {self._name} ({_list(names)}) VALUES ({', '.join('?' for _ in names)})"
+        return insert_into(self._name, self.table.column_names)
 
     def _read(self, cql: str) -> Statement:
         return Statement(cql, idempotent=True, writes=False, table=self.table)
@@ -137,7 +126,12 @@ def create_keyspace(keyspace: str, replication: str) -> str:
 
 def select_row(keyspace: str, table: Table, columns: Sequence[str]) -> str:
     """Return the SELECT of some columns of one row by its primary key."""
-    return f"SELECT {_list(columns)} FROM {quoted(keyspace)}.{quoted(table.name)}{_where(table.primary_key)}"
+    return f"SELECT {_list(columns)} FROM {quoted(keyspace)}.{quoted(table.name)}{where(table.primary_key)}"
+
+
+def insert_into(name: str, columns: Sequence[str]) -> str:
+    """Return the INSERT that binds these columns; `name` is the table's, quoted."""
+    return f"INSERT INTO {name} ({_list(columns)}) VALUES ({', '.join('?' for _ in columns)})"
 
 
 def quoted(identifier: str) -> str:
@@ -150,7 +144,7 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join(map(quoted, names))
 
 
-def _where(columns: Sequence[str]) -> str:
+def where(columns: Sequence[str]) -> str:
     """Return a WHERE clause that binds each of `columns`, or nothing if there are none."""
     return " WHERE " + " AND ".join(f"{quoted(column)} = ?" for column in columns) if columns else ""
 

@@ -14,8 +14,8 @@ _tokens = re.compile(
     | (?P<unnamed>\?)""",
     re.DOTALL | re.VERBOSE | re.ASCII,
 )
-"""What can hide a marker (comments, texts, quoted names), and the markers. The colon of a map or of a user-defined type
-follows a name or a value directly, that of a marker does not."""
+"""Matches comments, texts and quoted names, in which a colon is no marker, and the markers themselves. The colon of a
+map or of a user-defined type follows a name or a value directly; the colon of a marker does not."""
 
 _NO_MARKERS = RESERVED_WORDS - {"default", "mbean", "mbeans", "replace", "unset"}
 """Words that cannot name a marker unless they are in double quotes (`:"from"`), in Cassandra 5.0."""

@@ -1,4 +1,4 @@
-"""What the rules for declarations look at: a resource with the annotations and types of its columns."""
+"""A resource with the annotations and types of its columns, as the rules for declarations read it."""
 
 from __future__ import annotations
 

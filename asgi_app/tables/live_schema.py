@@ -146,7 +146,7 @@ _KIND_WORDS = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What the rows of tables and views say about one table."""
+    """The facts about one table in the rows of `system_schema.tables` and `views`."""
 
     comment: str
     flags: frozenset[str] = frozenset({"compound"})

@@ -89,7 +89,7 @@ def _boolean_of_text(text: str) -> Any:
 
 
 def _integer_of_text(text: str) -> Any:
-    """Return the integer, or None if the text is none of at most 64 bits."""
+    """Return the integer that the text spells. Return None if it spells none, or one of more than 64 bits."""
     return int(text) if len(text) <= 20 and _integer.fullmatch(text) else None
 
 

@@ -77,7 +77,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a client may ask for.
+    """The limits on what a client may ask for.
 
     `allow_filtering` are the columns that may be filtered by reading every row. `hidden` columns are neither shown nor
     named. `bound` are the values of key columns that the client cannot choose.

@@ -12,7 +12,7 @@ from struct import Struct
 from types import MappingProxyType
 from typing import Any
 
-from asgi_app.tables.encoding import encoder_of
+from asgi_app.tables.encoding import encoded_list, encoder_of
 from asgi_app.tables.types import (
     CqlType,
     ListOf,
@@ -72,7 +72,7 @@ def _same(cell: bytes) -> bytes:
 def _each(normal: _Normal | None) -> _Normal | None:
     if normal is None:
         return None
-    return lambda cell: _counted([normal(element) for element in _members(cell)])
+    return lambda cell: encoded_list([normal(element) for element in _members(cell)])
 
 
 def _set(normal: _Normal, order: Callable[[bytes], Any]) -> _Normal:
@@ -80,7 +80,7 @@ def _set(normal: _Normal, order: Callable[[bytes], Any]) -> _Normal:
         members: dict[Any, bytes] = {}
         for member in map(normal, _members(cell)):
             members.setdefault(order(member), member)
-        return _counted([members[rank] for rank in sorted(members)])
+        return encoded_list([members[rank] for rank in sorted(members)])
 
     return store
 
@@ -111,10 +111,6 @@ def _nullable_parts(cell: bytes, at: int = 0) -> Iterator[bytes | None]:
         at += _length.size
         yield None if size < 0 else cell[at : at + size]
         at += max(size, 0)
-
-
-def _counted(members: Sequence[bytes]) -> bytes:
-    return _length.pack(len(members)) + b"".join(map(_framed, members))
 
 
 def _framed(part: bytes) -> bytes:

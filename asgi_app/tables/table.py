@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from asgi_app.tables.types import CQLType, CqlType, Native, type_of_hint
+from asgi_app.tables.types import CQLType, CqlType, ListOf, Native, type_of_hint
 
 __all__ = ["CQLType", "Column", "Index", "Table", "column_hints", "indexes_of"]
 
@@ -124,6 +124,15 @@ class Table:
     def is_counter(self) -> bool:
         """Whether the table holds counters, which can only be incremented."""
         return any(column.type == Native("counter") for column in self.columns)
+
+    @cached_property
+    def is_repeatable(self) -> bool:
+        """Whether a write of whole values may be repeated.
+
+        Not with a list that is not frozen: each write gives its members new cell names, so a second write with the same
+        timestamp leaves every member twice.
+        """
+        return not any(isinstance(column.type, ListOf) and not column.type.frozen for column in self.columns)
 
     @property
     def is_key_only(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from asgi_app.tables.cql import Statement, quoted
+from asgi_app.tables.cql import Statement, insert_into, quoted, where
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import Column, Table
 from asgi_app.tables.types import ListOf, UserType, is_frozen
@@ -76,7 +76,7 @@ class WriteStatements:
     def insert(self) -> Write:
         """The INSERT of a row, which overwrites an existing one, with TTL and timestamp."""
         cql = f"{self._insert_of(self._inserted)} USING TTL ? AND TIMESTAMP ?"
-        return self._write(cql, (*self._inserted, TTL, TIMESTAMP), self._is_repeatable)
+        return self._write(cql, (*self._inserted, TTL, TIMESTAMP), self._table.is_repeatable)
 
     @cached_property
     def insert_if_not_exists(self) -> Write:
@@ -112,23 +112,23 @@ class WriteStatements:
     @cached_property
     def delete(self) -> Write:
         """The DELETE of a row."""
-        return self._write(f"DELETE FROM {self._name}{_where(self._key)}", self._key, True)
+        return self._write(f"DELETE FROM {self._name}{where(self._key)}", self._key, True)
 
     @cached_property
     def delete_if_exists(self) -> Write:
         """The DELETE of an existing row: a lightweight transaction."""
-        return self._write(f"DELETE FROM {self._name}{_where(self._key)} IF EXISTS", self._key)
+        return self._write(f"DELETE FROM {self._name}{where(self._key)} IF EXISTS", self._key)
 
     @cached_property
     def delete_if_version(self) -> Write:
         """The DELETE of a row that has one of some versions: a lightweight transaction."""
-        cql = f"DELETE FROM {self._name}{_where(self._key)}{self._if_version}"
+        cql = f"DELETE FROM {self._name}{where(self._key)}{self._if_version}"
         return self._write(cql, (*self._key, VERSIONS))
 
     def delete_prefix(self, length: int) -> Write:
         """Return the DELETE of all rows whose first `length` key columns have given values."""
         key = self._key[:length]
-        return self._write(f"DELETE FROM {self._name}{_where(key)}", key, True)
+        return self._write(f"DELETE FROM {self._name}{where(key)}", key, True)
 
     def update_static(self, merged: Collection[str] = ()) -> Write:
         """Return the UPDATE of the static columns of a partition."""
@@ -146,7 +146,7 @@ class WriteStatements:
     def _addition(self, columns: Sequence[Column], key: Sequence[str]) -> Write:
         names = [column.name for column in columns]
         assignments = ", ".join(f"{quoted(name)} = {quoted(name)} + ?" for name in names)
-        return self._write(f"UPDATE {self._name} SET {assignments}{_where(key)}", (*map(added, names), *key))
+        return self._write(f"UPDATE {self._name} SET {assignments}{where(key)}", (*map(added, names), *key))
 
     def _kept(self, kind: str, merged: Collection[str], make: Callable[[], Write]) -> Write:
         key = kind, frozenset(merged)
@@ -163,10 +163,10 @@ class WriteStatements:
         key = self._table.partition_key if static else self._key
         assignments = [assignment for column in columns for assignment in _assignments(column, merged)]
         texts = ", ".join(text for text, _ in assignments)
-        cql = f"UPDATE {self._name} USING {using} SET {texts}{_where(key)}{condition}"
+        cql = f"UPDATE {self._name} USING {using} SET {texts}{where(key)}{condition}"
         names = tuple(name for _, name in assignments)
         versions = (VERSIONS,) if condition == self._if_version and self._version is not None else ()
-        return self._write(cql, (*used, *names, *key, *versions), not condition and self._is_repeatable)
+        return self._write(cql, (*used, *names, *key, *versions), not condition and self._table.is_repeatable)
 
     def _replacement(self, condition: str, versions: tuple[str, ...]) -> Write:
         """Return one conditional batch: an UPDATE of all columns, and an INSERT that keeps the row's marker.
@@ -176,14 +176,13 @@ class WriteStatements:
         names = tuple(column.name for column in self._columns)
         assignments = ", ".join(f"{quoted(name)} = ?" for name in names)
         cql = (
-            f"BEGIN BATCH UPDATE {self._name} USING TTL ? SET {assignments}{_where(self._key)}{condition}; "
+            f"BEGIN BATCH UPDATE {self._name} USING TTL ? SET {assignments}{where(self._key)}{condition}; "
             f"{self._insert_of(self._key)} USING TTL ?; APPLY BATCH"
         )
         return self._write(cql, (TTL, *names, *self._key, *versions, *self._key, TTL))
 
     def _insert_of(self, names: Sequence[str]) -> str:
-        markers = ", ".join("?" for _ in names)
-        return f"INSERT INTO {self._name} ({', '.join(map(quoted, names))}) VALUES ({markers})"
+        return insert_into(self._name, names)
 
     @property
     def _inserted(self) -> tuple[str, ...]:
@@ -192,15 +191,6 @@ class WriteStatements:
     @property
     def _if_version(self) -> str:
         return f" IF {quoted(self._version)} IN ?" if self._version is not None else " IF EXISTS"
-
-    @property
-    def _is_repeatable(self) -> bool:
-        """Whether a write of whole values may be repeated.
-
-        Not with a list that is not frozen: each write gives its members new cell names, so a second write with the same
-        timestamp leaves every member twice.
-        """
-        return not any(isinstance(column.type, ListOf) and not column.type.frozen for column in self._table.columns)
 
     def _write(self, cql: str, parameters: Sequence[str], idempotent: bool = False) -> Write:
         return Write(Statement(cql, idempotent=idempotent, writes=True, table=self._table), tuple(parameters))
@@ -226,7 +216,3 @@ def _assignments(column: Column, merged: Collection[str]) -> Iterator[tuple[str,
     else:
         yield f"{name} = {name} + ?", plus
         yield f"{name} = {name} - ?", minus
-
-
-def _where(columns: Sequence[str]) -> str:
-    return " WHERE " + " AND ".join(f"{quoted(column)} = ?" for column in columns)

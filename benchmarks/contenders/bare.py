@@ -25,7 +25,7 @@ Row = Sequence[Any]
 
 
 class Store(Protocol):
-    """What the endpoints need of a driver."""
+    """The methods of a driver that the endpoints call."""
 
     async def execute(self, text: str, values: Row) -> list[Row]:
         """Execute one of the prepared statements of `cql`, and return its rows."""

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.anyio
 
 KEY = {"tenant": "acme", "day": "2026-11-28", "at": "2026-11-28T09:00:00.000Z"}
 ITEM_COLUMNS = [
-    *("tenant", "day", "at", "id", "kind", "size", "tags", "attrs", "steps", "home", "work", "owner", "labels")
+    *("tenant", "day", "at", "id", "kind", "size", "tags", "attrs", "steps", "home", "office", "owner", "labels")
 ]
 FULL: dict[str, Any] = {
     "kind": "login",
@@ -48,7 +48,7 @@ FULL: dict[str, Any] = {
     "attrs": {"x": 1, "y": 2},
     "steps": ["s", "s"],
     "home": {"street": "Elm", "zip": 7},
-    "work": {"street": "Oak", "zip": None},
+    "office": {"street": "Oak", "zip": None},
 }
 
 
@@ -97,7 +97,7 @@ async def test_post_creates_a_row(client: httpx.AsyncClient, cql: Session, keysp
     assert (row.kind, row.size, set(row.tags), dict(row.attrs), row.steps) == (
         *("login", 3, {"a", "b"}, {"x": 1, "y": 2}, ["s", "s"]),
     )
-    assert (tuple(row.home), tuple(row.work), row.owner) == (("Elm", 7), ("Oak", None), None)
+    assert (tuple(row.home), tuple(row.office), row.owner) == (("Elm", 7), ("Oak", None), None)
 
 
 async def test_post_is_an_upsert_that_leaves_absent_columns(client: httpx.AsyncClient) -> None:
@@ -228,7 +228,7 @@ async def test_resource_without_writes(client: httpx.AsyncClient) -> None:
         ({"home": {"zip": None}}, "home", {"street": "Elm", "zip": None}),
         ({"home": {"street": "Ash"}}, "home", {"street": "Ash", "zip": 7}),
         ({"home": None}, "home", None),
-        ({"work": {"street": "Fir"}}, "work", {"street": "Fir", "zip": None}),
+        ({"office": {"street": "Fir"}}, "office", {"street": "Fir", "zip": None}),
         ({"size": 0}, "size", 0),
         ({"size": None}, "size", None),
     ],
@@ -289,7 +289,7 @@ async def test_unknown_change_of_a_set_or_list_is_answered_with_the_known_ones(c
         ({"home": {"zip": -1}}, ["/home/zip"]),
         ({"home": {"zip": "1", "street": 1}}, ["/home/street", "/home/zip"]),
         ({"home": {"city": "x"}}, ["/home/city"]),
-        ({"work": {"zip": 1}}, ["/work/street"]),
+        ({"office": {"zip": 1}}, ["/office/street"]),
         ({"kind": None}, ["/kind"]),
         ({"kind": {"$inc": 1}}, ["/kind"]),
         ({"kind": "x"}, ["/kind"]),
@@ -564,7 +564,7 @@ async def test_body_of_another_type_or_too_large(client: httpx.AsyncClient) -> N
         ({"kind": "a", "attrs": {"x": -1}}, ["/attrs/x"]),
         ({"kind": "a", "home": {}}, ["/home/street"]),
         ({"kind": "a", "home": {"street": None, "zip": -1}}, ["/home/street", "/home/zip"]),
-        ({"kind": "a", "work": {"street": "s", "zip": -1}}, ["/work/zip"]),
+        ({"kind": "a", "office": {"street": "s", "zip": -1}}, ["/office/zip"]),
         ({"kind": "a", "size": -1, "steps": {}}, ["/size", "/steps"]),
         ({"kind": "a", "tags": {"$add": ["a"]}}, ["/tags"]),
         ({"kind": "x"}, ["/kind"]),

@@ -52,7 +52,7 @@ class Item(msgspec.Struct):
     attrs: dict[str, Annotated[int, msgspec.Meta(ge=0)]] | None = None
     steps: list[str] | None = None
     home: Annotated[Address, CQLType("address")] | None = None
-    work: Annotated[Address, CQLType("frozen<address>")] | None = None
+    office: Annotated[Address, CQLType("frozen<address>")] | None = None
     owner: Annotated[str, msgspec.Meta(max_length=10)] | None = None
     labels: set[str] | None = None
 

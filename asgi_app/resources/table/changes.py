@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -12,7 +11,7 @@ from msgspec import UNSET
 
 from asgi_app.errors import FieldError
 from asgi_app.resources.table.bodies import BodyColumn, read_column, unknown_columns, within
-from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, pointer_token
+from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoded_list, encoder_of, pointer_token
 from asgi_app.tables.stored_form import order_of
 from asgi_app.tables.table import Table
 from asgi_app.tables.types import CqlType, ListOf, MapOf, Native, SetOf, UserType, is_frozen
@@ -122,7 +121,7 @@ def _merge_entries(name: str, cql_type: MapOf, change: Mapping[str, Any], change
         for key, cell in absent.items():
             if order(cell) in kept:
                 raise WrongValue(f"/{pointer_token(key)}", "has the same key as another entry")
-        changes.values[removed(name)] = collection(list(absent.values()))
+        changes.values[removed(name)] = encoded_list(list(absent.values()))
     changes.merged.add(name)
 
 
@@ -160,8 +159,3 @@ def _within(place: str, encoder: Encoder, value: Any) -> Encoded:
         return Encoded(encoder.write(value))
     except WrongValue as error:
         raise WrongValue.of(within(error, f"/{place}")) from None
-
-
-def collection(cells: Sequence[Encoded]) -> Encoded:
-    """Return the members as a set or list (native_protocol_v5.spec section 6.9)."""
-    return Encoded(struct.pack(">i", len(cells)) + b"".join(struct.pack(">i", len(cell)) + cell for cell in cells))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
-from urllib.parse import urlencode
 
 import anyio
 import msgspec
@@ -14,13 +13,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from asgi_app.errors import FieldError, InvalidInput, InvalidPageState, NotFound
-from asgi_app.http.context import deadline_of, page_tokens_of, row_sizes_of, service_of
-from asgi_app.http.headers import NO_STORE, next_page
+from asgi_app.http.context import deadline_of, page_tokens_of, service_of
+from asgi_app.http.headers import NO_STORE
 from asgi_app.http.page_tokens import PagePosition
-from asgi_app.http.paths import encoded_path
 from asgi_app.http.requests import query_items
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
-from asgi_app.paging import Gathered, gather
+from asgi_app.resources.pages import gathered, next_link
 from asgi_app.resources.table.bodies import json_value
 from asgi_app.resources.table.headers import OWN_HEADERS, asked_consistency, etag_of, has_current, only_consistency
 from asgi_app.resources.table.served import ServedResource, key_of_path
@@ -87,7 +85,7 @@ class TableReads:
     async def stream(self, request: Request) -> RowStream:
         """Answer GET /-/stream: all rows that the filters leave, as a stream."""
         served = served_of(request, self._name)
-        plan = await self._plan(served, request, "stream")
+        plan = await self._plan(served, request, served.bound_values(request), "stream")
         return stream_rows(
             request,
             self._statement(served, request, plan),
@@ -99,8 +97,9 @@ class TableReads:
     async def pages(self, request: Request) -> ASGIApp:
         """Answer GET /-/pages: rows, whether there are more, and the token of the next page."""
         served = served_of(request, self._name)
-        position, parameters = self._position(served, request)
-        plan = await self._plan(served, request, "pages", parameters)
+        bound = served.bound_values(request)
+        position, parameters = self._position(served, request, bound)
+        plan = await self._plan(served, request, bound, "pages", parameters)
         if position is not None and position.plan != plan.purpose:
             raise InvalidPageState
         if request.method == "HEAD":
@@ -112,14 +111,14 @@ class TableReads:
         wanted = size if left is None else min(size, left)
         paging_state = None if position is None else position.paging_state
         statement = self._statement(served, request, plan)
-        page = await _gathered(request, statement, plan.values, wanted, paging_state, exactly=False)
+        page = await gathered(request, statement, plan.values, wanted, paging_state, exactly=False)
         left = None if left is None else left - page.row_count
         token = None
         if page.paging_state is not None and left != 0:
             following = PagePosition(
                 page.paging_state, size, limit, left, parameters=tuple(parameters), plan=plan.purpose
             )
-            token = page_tokens_of(request).issue(following, self._walk(served, request))
+            token = page_tokens_of(request).issue(following, self._walk(served, bound))
         return json_response(pages_body(page.json_rows(), token))
 
     async def search(self, request: Request) -> ASGIApp:
@@ -128,43 +127,46 @@ class TableReads:
         refuse_parameters(request)
         body = await json_value(request)
         planner = served.planner(await live_table(served, request))
-        plan = planner.search(body, served.bound_values(request))
-        return await self._answer(served, request, plan, link=False)
+        bound = served.bound_values(request)
+        return await self._answer(served, request, bound, planner.search(body, bound), link=False)
 
     async def _list(self, request: Request, kind: Kind) -> ASGIApp:
         served = served_of(request, self._name)
-        plan = await self._plan(served, request, kind)
-        return await self._answer(served, request, plan, link=True)
+        bound = served.bound_values(request)
+        plan = await self._plan(served, request, bound, kind)
+        return await self._answer(served, request, bound, plan, link=True)
 
-    async def _answer(self, served: ServedResource, request: Request, plan: Plan, *, link: bool) -> ASGIApp:
+    async def _answer(
+        self, served: ServedResource, request: Request, bound: Mapping[str, Encoded], plan: Plan, *, link: bool
+    ) -> ASGIApp:
         statement = self._statement(served, request, plan)
         if plan.per_row_reads is not None and request.method != "HEAD":
             rows = await _read_each(request, statement, plan.per_row_reads)
             return json_response(b"[%b]" % b",".join(row for row in rows if row))
         limit = plan.limit or DEFAULT_LIMIT
-        tokens, walk = page_tokens_of(request), f"list {self._walk(served, request)} {plan.purpose}"
-        position = tokens.read(plan.page_state, walk) if plan.page_state is not None else None
+        walk = f"list {self._walk(served, bound)} {plan.purpose}"
+        position = page_tokens_of(request).read(plan.page_state, walk) if plan.page_state is not None else None
         if request.method == "HEAD":
             return HeadersOnly()
         paging_state = None if position is None else position.paging_state
-        page = await _gathered(request, statement, plan.values, limit, paging_state, exactly=True)
+        page = await gathered(request, statement, plan.values, limit, paging_state, exactly=True)
         headers = {}
         if link and page.paging_state is not None:
-            token = tokens.issue(PagePosition(page.paging_state, limit), walk)
-            headers["Link"] = next_page(_next_target(request, token))
+            headers = next_link(request, PagePosition(page.paging_state, limit), walk)
         return json_response(b"[%b]" % page.json_rows(), headers=headers)
 
     async def _plan(
         self,
         served: ServedResource,
         request: Request,
+        bound: Mapping[str, Encoded],
         kind: Kind,
         parameters: Sequence[tuple[str, str]] | None = None,
     ) -> Plan:
         prefix = key_of_path(served, request)
         asked = query_items(request) if parameters is None else parameters
         planner = served.planner(await live_table(served, request))
-        return planner.query(prefix, asked, kind, served.bound_values(request))
+        return planner.query(prefix, asked, kind, bound)
 
     def _statement(self, served: ServedResource, request: Request, plan: Plan) -> Statement:
         consistency = asked_consistency(served.resource, request)
@@ -172,7 +174,9 @@ class TableReads:
             consistency = only_consistency(consistency, plan.consistency)
         return Statement(plan.cql, idempotent=True, writes=False, table=served.table, consistency=consistency)
 
-    def _position(self, served: ServedResource, request: Request) -> tuple[PagePosition | None, list[tuple[str, str]]]:
+    def _position(
+        self, served: ServedResource, request: Request, bound: Mapping[str, Encoded]
+    ) -> tuple[PagePosition | None, list[tuple[str, str]]]:
         """Return the position in `page_state` and the parameters of the walk: those of its first request."""
         sent = query_items(request)
         tokens = [value for name, value in sent if name == "page_state"]
@@ -181,7 +185,7 @@ class TableReads:
             return None, others
         if len(tokens) > 1:
             raise InvalidInput(errors=(FieldError("query.page_state", "is given more than once"),))
-        position = page_tokens_of(request).read(tokens[0], self._walk(served, request))
+        position = page_tokens_of(request).read(tokens[0], self._walk(served, bound))
         kept = list(position.parameters)
         new = [item for item in others if item not in kept and item[0] != "fetch_size"]
         if new:
@@ -190,10 +194,10 @@ class TableReads:
         sizes = [item for item in others if item[0] == "fetch_size"]
         return position, [*(item for item in kept if not sizes or item[0] != "fetch_size"), *sizes]
 
-    def _walk(self, served: ServedResource, request: Request) -> str:
+    def _walk(self, served: ServedResource, bound: Mapping[str, Encoded]) -> str:
         """Return what every token of this resource is bound to: the table, and the values bound to the client."""
-        bound = " ".join(value.hex() for value in served.bound_values(request).values())
-        return f"{served.keyspace}.{served.table.name} {self._name} {bound}"
+        values = " ".join(value.hex() for value in bound.values())
+        return f"{served.keyspace}.{served.table.name} {self._name} {values}"
 
 
 def served_of(request: Request, name: str) -> ServedResource:
@@ -291,29 +295,3 @@ async def _read_each(request: Request, statement: Statement, keys: Sequence[Sequ
     if failures:
         raise failures[0]
     return rows
-
-
-def _next_target(request: Request, token: str) -> str:
-    kept = [(name, value) for name, value in query_items(request) if name != "page_state"]
-    return encoded_path(request.scope) + "?" + urlencode([*kept, ("page_state", token)])
-
-
-async def _gathered(
-    request: Request,
-    statement: Statement,
-    values: Sequence[Encoded],
-    rows: int,
-    paging_state: bytes | None,
-    *,
-    exactly: bool,
-) -> Gathered:
-    return await gather(
-        service_of(request.scope).database,
-        row_sizes_of(request),
-        statement,
-        values,
-        rows=rows,
-        paging_state=paging_state,
-        deadline=deadline_of(request),
-        exactly=exactly,
-    )

@@ -41,7 +41,7 @@ _SHORT_KEY = 60_000
 
 
 class ServedResource:
-    """What the handlers of one resource share. Immutable once it is made.
+    """The objects that the handlers of one resource share. Immutable once it is made.
 
     `key_columns` are the columns of the primary key, `open_key` those of them that an address has: all that are not
     bound to the client. `visible` are the columns of an answer, in the order of the struct.
@@ -247,7 +247,7 @@ class ServedResource:
 
     @cached_property
     def _orders(self) -> Mapping[str, Callable[[bytes], Any]]:
-        """What the values of a clustering column have in common if they are one to Cassandra, such as 1.0 and 1.00."""
+        """Functions by clustering column that return the same for values equal to Cassandra, as 1.0 and 1.00."""
         return {name: order_of(self.table.column(name).type) for name in self.table.clustering_columns}
 
     def shown(self, row: Mapping[str, Encoded | None]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from asgi_app.http.responses import json_response
 from asgi_app.http.routing import Handler, permits
 from asgi_app.resources.table.addresses import row_location
 from asgi_app.resources.table.bodies import Cells, checked, json_value, read_row
-from asgi_app.resources.table.changes import collection, read_changes
+from asgi_app.resources.table.changes import read_changes
 from asgi_app.resources.table.headers import (
     Conditions,
     asked_consistency,
@@ -43,7 +43,7 @@ from asgi_app.resources.table.headers import (
 )
 from asgi_app.resources.table.reading import key_of_query, live_table, read_row_of, served_of
 from asgi_app.resources.table.served import ServedResource, key_of_path
-from asgi_app.tables.encoding import Encoded, encoder_of, pointer_token
+from asgi_app.tables.encoding import Encoded, encoded_list, encoder_of, pointer_token
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import Index
 from asgi_app.tables.types import Native
@@ -100,7 +100,7 @@ class TableWrites:
         consistency = asked_consistency(self._resource, request)
         errors: list[FieldError] = []
         body = await json_value(request, exact=served.exact)
-        row = self._new_row(served, request, body, "", errors)
+        row = self._new_row(served, served.bound_values(request), body, "", errors)
         if errors or served.vectors:
             await self._check_vectors(served, request, [("", row)], errors)
         # Made before the write: once the row is written, nothing may fail.
@@ -215,7 +215,7 @@ class TableWrites:
             if wanted.exists and not result.applied:
                 raise PreconditionFailed
         else:
-            given = {**key, VERSIONS: collection(wanted.versions)}
+            given = {**key, VERSIONS: encoded_list(wanted.versions)}
             result = await _execute(request, served.writes.delete_if_version.at(consistency), given)
             if not result.applied:
                 raise PreconditionFailed(await self._current(served, request, key))
@@ -235,7 +235,7 @@ class TableWrites:
         Raises NotFound if there is no row, PreconditionFailed if the request had a condition that did not hold.
         """
         if wanted.versions is not None:
-            given = {**given, VERSIONS: collection(wanted.versions)}
+            given = {**given, VERSIONS: encoded_list(wanted.versions)}
         result = await _execute(request, write, given)
         if not result.applied:
             if wanted.versions is None and not wanted.exists:
@@ -272,21 +272,18 @@ class TableWrites:
     def _insert_values(self, request: Request, row: Cells, ttl: int | None) -> dict[str, Any]:
         """Return what a plain INSERT binds.
 
-        On a resource with conditional writes its timestamp lies in the past: later conditional writes carry the time of
-        a node's clock, and must be later than this machine's (see `write_timestamp_margin`).
+        On a resource with conditional writes it carries a timestamp of its own; see `creation_time`.
         """
         if not self._is_conditional:
             return {**row, **_ttl(ttl)}
-        margin = settings_of(request.scope).write_timestamp_margin
-        at = _bigint.from_json(time.time_ns() // 1000 - int(margin * 1_000_000))
-        return {**row, **_ttl(ttl), TIMESTAMP: at}
+        return {**row, **_ttl(ttl), TIMESTAMP: _bigint.from_json(creation_time(request))}
 
     def _new_row(
-        self, served: ServedResource, request: Request, body: Any, pointer: str, errors: list[FieldError]
+        self, served: ServedResource, bound: Mapping[str, Encoded], body: Any, pointer: str, errors: list[FieldError]
     ) -> Cells:
-        """Return a new row of the values in a body, those bound to the client and those that the server makes."""
+        """Return a new row of the values in a body, those `bound` to the client and those that the server makes."""
         cells = read_row(served.created_body, body, pointer, errors, check=self._resource.check)
-        row = {**cells, **served.bound_values(request), **served.generated_values(), **self._new_version(served)}
+        row = {**cells, **bound, **served.generated_values(), **self._new_version(served)}
         if not errors:
             errors += served.key_errors(row, f"{pointer}/")
         return row
@@ -308,11 +305,12 @@ class TableWrites:
             raise InvalidInput(errors=(FieldError("", "must be a JSON array"),))
         if not 1 <= len(body) <= MOST_BATCH_ROWS:
             raise InvalidInput(errors=(FieldError("", f"must have 1 to {MOST_BATCH_ROWS} members"),))
+        bound = served.bound_values(request)
         errors: list[FieldError] = []
         rows: list[Cells] = []
         seen: dict[tuple[Any, ...], int] = {}
         for at, member in enumerate(body):
-            row = self._new_row(served, request, member, f"/{at}", errors)
+            row = self._new_row(served, bound, member, f"/{at}", errors)
             rows.append(row)
             key = served.identity(row)
             if None not in key and seen.setdefault(key, at) != at:
@@ -399,6 +397,17 @@ class TableWrites:
         if live.has_default_ttl:
             hint = "Rows expire here, and a change of some columns would leave half a row behind."
             raise MethodNotAllowed(("DELETE", "GET", "HEAD", "PUT"), hint)
+
+
+def creation_time(request: Request) -> int:
+    """Return the timestamp of a creation in microseconds since 1970, `write_timestamp_margin` in the past.
+
+    A creation has no condition and carries this machine's time. A later conditional write to the row carries the time
+    of a Cassandra node's clock. If the creation's time were ahead of that clock, Cassandra would acknowledge the later
+    write, but it would have no effect.
+    """
+    margin = settings_of(request.scope).write_timestamp_margin
+    return time.time_ns() // 1000 - int(margin * 1_000_000)
 
 
 def vector_errors(indexes: Iterable[Index], row: Mapping[str, Encoded | None], pointer: str) -> Iterator[FieldError]:
