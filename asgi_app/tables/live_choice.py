@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import msgspec
 
 from asgi_app.tables.live_schema import LiveSchema
 from asgi_app.tables.live_table import LiveTable, table_of_settings
+from asgi_app.tables.option_rules import OPTIONS_OF_WRITES
 from asgi_app.tables.query_plan import SIMILARITY
 from asgi_app.tables.resource import OPERATORS, Resource
 from asgi_app.tables.table import Column, CQLType, Table
@@ -53,13 +54,20 @@ def by_keyspace(names: Sequence[str], default: str) -> dict[str, tuple[str, ...]
 
 
 def choose(
-    schema: LiveSchema, tables: Sequence[str], writable: Sequence[str], reserved: Collection[str] = ()
+    schema: LiveSchema,
+    tables: Sequence[str],
+    writable: Sequence[str],
+    reserved: Collection[str] = (),
+    *,
+    make: Callable[[Table, LiveTable], Resource] | None = None,
 ) -> Choice:
     """Return which of the named tables and views of a keyspace are served, and how.
 
     `tables` and `writable` are names in this keyspace, or `*` for all. `reserved` are the first segments of paths that
-    are taken. The names that are served or left out are those of the tables, sorted if `*` is asked for. Never raises.
+    are taken. `make` makes the resource of a table, by default `resource_of`. The names that are served or left out are
+    those of the tables, sorted if `*` is asked for. Never raises.
     """
+    make = make or resource_of
     served: list[Resource] = []
     left_out: list[LeftOut] = []
     notes: dict[str, str] = {}
@@ -72,7 +80,7 @@ def choose(
             left_out.append(LeftOut(name, reason or ""))
             continue
         asked = ALL in writable or name in writable
-        served.append(resource_of(table, table_of_settings(name, schema.keyspace, writable=asked)))
+        served.append(make(table, table_of_settings(name, schema.keyspace, writable=asked)))
         if note := note_of(table, writable=asked):
             notes[name] = note
     return Choice(tuple(served), tuple(left_out), notes)
@@ -85,11 +93,11 @@ def resource_of(live: Table, declaration: LiveTable) -> Resource:
     something else is left out. A column whose type is not known is read-only, and so is a table that Cassandra lets
     nobody write to. Never raises; `declaration.problems_of` finds options that do not fit the table.
     """
-    columns = tuple(column for column in live.columns if why_column_left_out(column) is None)
+    columns = served_table(live).columns
     unknown = [column.name for column in columns if not is_known(column.type) and column.name not in live.primary_key]
     options = declaration.options
     if why_read_only(live) is not None:
-        options |= {name: getattr(_READ_ONLY, name) for name in _OPTIONS_OF_WRITES}
+        options |= {name: getattr(_READ_ONLY, name) for name in ("writes", *OPTIONS_OF_WRITES)}
     shown = [name for name in unknown if name not in (*declaration.hidden, *declaration.read_only)]
     return Resource(
         _struct_of(live, columns),
@@ -102,18 +110,12 @@ def resource_of(live: Table, declaration: LiveTable) -> Resource:
 
 
 _READ_ONLY = LiveTable("", writes="none")
-_OPTIONS_OF_WRITES = (
-    "generated",
-    "writes",
-    "require_match",
-    "ttl",
-    "ttl_on_patch",
-    "batch",
-    "delete_prefix",
-    "delete_counters",
-    "patch_creates",
-    "check",
-)
+
+
+def served_table(live: Table) -> Table:
+    """Return the table without the columns that are left out."""
+    columns = tuple(column for column in live.columns if why_column_left_out(column) is None)
+    return live if len(columns) == len(live.columns) else replace(live, columns=columns)
 
 
 def why_not_served(table: Table) -> str | None:
@@ -144,6 +146,8 @@ def why_read_only(table: Table) -> str | None:
         return "it is a materialized view"
     if table.is_virtual:
         return "it is a virtual table"
+    if table.is_compact:
+        return "it is WITH COMPACT STORAGE, where a row without values is not stored"
     if unknown := [name for name in table.primary_key if not is_known(table.column(name).type)]:
         return f"{unknown[0]} is in its key, and has a type that this service does not know"
     return None
