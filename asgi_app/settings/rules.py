@@ -180,7 +180,7 @@ def _tables(_: Fields, values: Values) -> Iterator[Problem]:
     for env in (_TABLES, _WRITABLE):
         if message := _list_of_tables(values[env.removeprefix("ASGI_CASSANDRA_").lower()]):
             yield Problem(env, message)
-    paths = Counter(_table(name) for name in values["tables"] if _table(name) != "*")
+    paths = Counter(_table(name) for name in set(values["tables"]) if _table(name) != "*")
     if clash := [name for name, times in paths.items() if times > 1]:
         yield Problem(_TABLES, f"names the table {clash[0]} of two keyspaces, and both would have one path")
 

@@ -12,6 +12,7 @@ from asgi_app.tables.live_table import LiveTable, table_of_settings
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import Table
 
+
 @dataclass(frozen=True)
 class Wanted:
     """The tables to serve from the live schema: those that the application declares, and those that settings name.
