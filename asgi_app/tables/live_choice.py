@@ -74,7 +74,7 @@ def choose(
     for name in sorted(schema.tables) if ALL in tables else dict.fromkeys(tables):
         table = schema.tables.get(name)
         reason = f"the keyspace {schema.keyspace} has no such table" if table is None else None
-        reason = reason or (f"the service has a path /{name} of its own" if name in reserved else None)
+        reason = reason or (f"the application has a path /{name} of its own" if name in reserved else None)
         reason = reason or (why_not_served(table) if table is not None else None)
         if table is None or reason:
             left_out.append(LeftOut(name, reason or ""))
