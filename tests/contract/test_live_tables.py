@@ -204,9 +204,7 @@ async def test_tables_of_two_keyspaces(node_address: tuple[str, int], keyspace: 
 async def test_examples_are_served_beside_tables_only_if_asked(
     node_address: tuple[str, int], keyspace: str, cql: Session
 ) -> None:
-    with keyspace_of(
-        cql, *(Queries("{ks}", table).create_table().replace('"{ks}"', "{ks}") for table in TABLES)
-    ) as own:
+    with own_keyspace(cql) as own:
         async with live_service(node_address, own) as (service, client):
             row = (await served_as(client, "/users", 200)).json()
             assert (row, "missing_tables" in (await client.get("/readyz")).json()) == ([], True)
