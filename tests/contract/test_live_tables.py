@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from cassandra.cluster import Session
+from helpers.cassandra import own_keyspace
 from helpers.ports import free_port
 from helpers.problems import problem
 from helpers.waiting import eventually
