@@ -31,8 +31,8 @@ TARGET = 1.5
 """Seconds from the connection to the first answer."""
 
 _COLUMNS = (
-    "tenant text, day date, at timestamp, id uuid, kind text, n int, tags set<text>, props map<text, text>, score double,"
-    " note text, owner text static, PRIMARY KEY ((tenant, day), at, id)"
+    "tenant text, day date, at timestamp, id uuid, kind text, n int, tags set<text>, props map<text, text>,"
+    " score double, note text, owner text static, PRIMARY KEY ((tenant, day), at, id)"
 )
 
 
@@ -120,12 +120,7 @@ def _run(ground: Ground, options: argparse.Namespace) -> None:
         compared = anyio.run(_compare, site, options.rounds, options.requests, backend_options=uvloop)
     with _keyspace(ground.node, options.tables, options.keyspace, keep=options.keep) as keyspace:
         starts = anyio.run(_starts, ground.node, keyspace, options.rounds, backend_options=uvloop)
-    head = (
-        "seconds to connect",
-        f"to the first answer (target {TARGET})",
-        "CPU of the first read",
-        "CPU of a later read",
-    )
+    head = ("seconds to connect", f"to the first answer (target {TARGET})", "CPU of the first read", "of a later read")
     print(table(head, [starts]))
     print()
     print(table(("CPU µs/request, live", "declared", "live ÷ declared"), [compared]))
