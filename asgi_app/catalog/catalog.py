@@ -12,7 +12,7 @@ import anyio
 from anyio import to_thread
 
 from asgi_app.catalog.reader import SchemaReader
-from asgi_app.catalog.report import report
+from asgi_app.catalog.report import report, report_nothing
 from asgi_app.catalog.snapshot import Snapshot, compared
 from asgi_app.db import Database
 from asgi_app.errors import DeadlineExceeded, NotConnected, SchemaMissing, ServiceError
@@ -96,7 +96,7 @@ class Catalog:
         """Return whether a resource of the live schema of this name may be served, now or when the schema was read."""
         if name in self._snapshot.live or self.names_a_table(name):
             return True
-        return not self.was_read and self._wanted.has_all and name not in self._wanted.reserved
+        return not self.was_read and bool(self._wanted.whole_keyspaces) and name not in self._wanted.reserved
 
     def names_a_table(self, name: str) -> bool:
         """Return whether a declaration or a setting names this table of the live schema, whether it is there or not."""
@@ -215,6 +215,8 @@ class Catalog:
         compare = partial(compared, self._declared, self._wanted, schemas, before)
         is_large = sum(len(schema.tables) for schema in schemas.values()) > _MANY_TABLES
         after = await to_thread.run_sync(compare) if is_large else compare()
+        if not self.was_read:
+            report_nothing(each for each in self._wanted.whole_keyspaces if not schemas[each].tables)
         self._began, self.was_read = began, True
         self._snapshot = after
         self.unfit = set(self._names - after.sound.keys())
