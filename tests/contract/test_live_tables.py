@@ -17,6 +17,7 @@ from helpers.waiting import eventually
 
 from asgi_app.app import create_app
 from asgi_app.http.context import Service
+from asgi_app.runtime.deadline import Deadline
 from asgi_app.settings import Secret
 from asgi_app.tables.declaration import ResourceError
 from asgi_app.tables.resource import Resource
@@ -98,6 +99,14 @@ async def test_each_table_is_served_or_left_out_with_its_reason(started: tuple[S
         assert answer.status_code == 200, answer.text
     for name in ("operator_in_key", "hyphen_in_key", "docs", "nothing"):
         problem(await client.get(f"/{name}"), 404, "not_found")
+
+
+async def test_read_without_a_change_leaves_all_as_it_is(started: tuple[Service, httpx.AsyncClient]) -> None:
+    catalog = started[0].catalog
+    version, live, current = catalog.version, dict(catalog.live), dict(catalog.current)
+    await catalog.read_again(Deadline.after(10))
+    assert catalog.version == version
+    assert all(catalog.live[name] is live[name] and catalog.current[name] is current[name] for name in live)
 
 
 async def test_names_that_differ_by_case_are_two_tables(client: httpx.AsyncClient) -> None:
