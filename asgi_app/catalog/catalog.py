@@ -32,7 +32,6 @@ FOLLOW_SECONDS = 0.5
 SETTLE_SECONDS = 3.0
 """Seconds after which the schema is read again after a change: a node that was asked may have learned of it later."""
 
-
 _MANY_TABLES = 50
 """Tables from which on they are compared in a worker thread: some 10 ms of work."""
 
@@ -177,17 +176,20 @@ class Catalog:
         except NotConnected:
             return False
         except ServiceError as error:
-            self._log_failure(error)
+            self._log_failure(str(error.__cause__ or error))
+            return False
+        except Exception as error:  # a bug may cost the knowledge of a change, and not the service
+            self._log_failure(repr(error), error)
             return False
         self._failure = ""
         return True
 
-    def _log_failure(self, error: ServiceError) -> None:
+    def _log_failure(self, failure: str, bug: Exception | None = None) -> None:
         """Log why the schema could not be read, unless it is why it could not be read before."""
-        failure = str(error.__cause__ or error)
         if failure != self._failure:
             self._failure = failure
-            logger.warning("the schema could not be read, trying again: %s", failure)
+            level = logging.WARNING if bug is None else logging.ERROR
+            logger.log(level, "the schema could not be read, trying again: %s", failure, exc_info=bug)
 
     @asynccontextmanager
     async def _turn(self, deadline: Deadline) -> AsyncIterator[None]:
