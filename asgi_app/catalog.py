@@ -15,7 +15,7 @@ from asgi_app.errors import SchemaMissing, ServiceError
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.tables import live_schema
 from asgi_app.tables.cql import Statement
-from asgi_app.tables.live_schema import SchemaRows, described_differences, differences, read_schema
+from asgi_app.tables.live_schema import SchemaRows, described_differences, differences, other_static, read_schema
 from asgi_app.tables.table import Table
 
 logger = logging.getLogger("asgi_app.catalog")
@@ -160,6 +160,7 @@ class Catalog:
                     is_view=found.is_view,
                     is_virtual=found.is_virtual,
                     has_default_ttl=found.has_default_ttl,
+                    other_static=other_static(declared, found),
                 )
         self._absent, self._described = frozenset(absent), described
         self.read_only = frozenset(name for name, table in sound.items() if table.is_view or table.is_virtual)

@@ -345,6 +345,21 @@ async def test_search_by_filters_and_for_the_nearest(client: httpx.AsyncClient) 
         problem(await client.post("/things/-/search", json=body), 422, "invalid_input", field)
 
 
+@pytest.mark.parametrize("select", [SHOWN, ["limit"], ["steps", "limit"], ["owner", "limit"], ["limits", "limit"]])
+async def test_search_for_the_nearest_beside_static_values(client: httpx.AsyncClient, tenant: str, select: Any) -> None:
+    """Cassandra fails if only some static columns are read, so the service reads all, also hidden and other ones."""
+    vector = [-3.0, -1.0, -2.0]
+    row = shown(**key(tenant), near=vector, limit=9, owner="Ada", limits={"a": 1}, made="2026-11-28T12:00:00.000Z")
+    await client.post("/things", json={**key(tenant), "near": vector, "limit": 9})
+    await client.patch(f"/things/{tenant}/{DAY}", json={"owner": "Ada", "limits": {"a": 1}})
+    for path, columns in (("things", select), ("part", ["steps", "limit"])):
+        body = {"near": {"near": vector}, "select": columns, "limit": 1}
+        found = await client.post(f"/{path}/-/search", json=body)
+        wanted = {name: value for name, value in row.items() if name in columns}
+        assert (found.status_code, found.json()) == (200, [{**wanted, "$similarity": 1.0}]), found.text
+        assert list(found.json()[0]) == [*wanted, "$similarity"]
+
+
 async def test_bound_column_is_in_no_address_body_or_answer(client: httpx.AsyncClient, tenant: str) -> None:
     mine = {"X-User": tenant}
     row = {name: value for name, value in key(tenant).items() if name != "Tenant"}

@@ -86,6 +86,19 @@ class Thing(msgspec.Struct, rename={"order_": "order", "mixed": "Mixed name/é.~
     rev: uuid.UUID | None = None
 
 
+class Part(msgspec.Struct, rename={"order_": "order"}):
+    """Some columns of the same row, without one that is static."""
+
+    Tenant: str
+    day: datetime.date
+    at: datetime.datetime
+    order_: Annotated[int, CQLType("smallint")]
+    owner: str | None = None
+    steps: list[int] | None = None
+    near: Annotated[list[float], CQLType("vector<float, 3>")] | None = None
+    limit: int | None = None
+
+
 MADE = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.UTC)
 
 
@@ -135,6 +148,15 @@ SHUT = Resource(
     static=("owner", "limits"),
     writes="none",
 )
+PART = Resource(
+    Part,
+    "Select",
+    path="part",
+    partition_key=("Tenant", "day"),
+    clustering=("-at", "order"),
+    static=("owner",),
+    hidden=("owner",),
+)
 FIRM = replace(
     THINGS,
     table_name="firm",
@@ -145,7 +167,7 @@ FIRM = replace(
     delete_prefix=False,
     batch="per_row",
 )
-RESOURCES = (THINGS, BARE, MINE, SHUT, FIRM)
+RESOURCES = (THINGS, BARE, MINE, SHUT, PART, FIRM)
 
 DAY, AT = "2026-11-28", "2026-11-28T09:00:00.000Z"
 
