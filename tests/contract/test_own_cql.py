@@ -55,6 +55,7 @@ def queries(keyspace: str) -> list[Query]:
         Query("/every/{tenant}", f"SELECT at FROM {events} {partition}"),
         Query("/between/{tenant}", f"SELECT at FROM {events} {partition} AND at >= :at AND at <= :at"),
         Query("/count/{tenant}", f"SELECT count(*) AS n FROM {events} {partition}", one=True, name="events"),
+        Query("/all", f"SELECT count(*) AS n FROM {events}", one=True),
         Query("/first/{tenant}", f"SELECT at, amount FROM {events} {partition}", one=True),
         Query("/export/{tenant}", f"SELECT at, kind, amount FROM {events} {partition}", stream=True),
         Query("/some/{tenant}/{limit}", f'SELECT at FROM {events} {partition} LIMIT :"limit"'),
@@ -425,6 +426,14 @@ async def test_missing_table_is_500_until_it_is_there(client: httpx.AsyncClient,
 async def test_deadline_is_that_of_the_request(client: httpx.AsyncClient) -> None:
     sent = await client.get(f"/every/acme?day={DAY}", headers={"X-Request-Timeout": "0.000000001"})
     problem(sent, 504, "deadline_exceeded")
+
+
+async def test_warning_of_cassandra_is_logged_and_not_sent(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = await client.get("/all")
+    assert (found.status_code, found.json()["n"] >= EVENTS) == (200, True)
+    assert "without partition key" in caplog.text
 
 
 # --- authorization and metrics
