@@ -366,6 +366,15 @@ async def test_every_mistake_of_a_body_is_named_and_nothing_is_written(
     assert not cql.execute(f"SELECT id FROM {tables}.notes WHERE id = {absent}").all()
 
 
+async def test_null_in_a_key_is_422(client: httpx.AsyncClient) -> None:
+    """The driver cannot send one in a partition key. Of clustering columns Cassandra says so."""
+    body = {"tenant": "nulls", "day": DAY, "at": text_of(0), "id": ID}
+    for names, fields in ((("tenant",), ["/tenant"]), (("tenant", "day", "at"), ["/tenant", "/day"])):
+        sent = await client.post("/events", json={**body, **dict.fromkeys(names)})
+        problem(sent, 422, "invalid_input", *fields)
+    problem(await client.post("/events", json={**body, "at": None}), 422, "rejected_by_cassandra")
+
+
 async def test_body_must_be_a_json_object(client: httpx.AsyncClient) -> None:
     problem(await client.post("/notes", json=[1]), 422, "invalid_input", "")
     is_json = {"Content-Type": "application/json"}

@@ -225,7 +225,7 @@ def test_any_row_is_written_or_refused(ask: Ask, body: dict[str, Any]) -> None:
             expect_refusal(ask("PUT", address, body), 422)
             expect_refusal(ask("POST", f"/{path}/-/batch", [{**key("random"), **body}]), 422)
             continue
-        assert changed[0] in (200, 204) or not body, changed
+        assert changed[0] in (200, 204) or not body or {} in body.values(), changed
         assert without_version(ask("GET", address)[1]) == without_version(created[1])
         assert ask("PUT", address, body)[0] in (200, 204)
         assert without_version(ask("GET", address)[1]) == without_version(created[1])
