@@ -22,6 +22,7 @@ from asgi_app.tables.relations import OPERATORS, WHOLE, Operator, Relation
 from asgi_app.tables.table import Column, Index, Table
 from asgi_app.tables.vectors import vector_fault
 from asgi_app.tables.where import MOST_KEYS, Where, WherePlanner
+from asgi_app.tables.wrong_value import MOST_ERRORS
 
 Kind = Literal["list", "stream", "pages", "partitions"]
 
@@ -209,7 +210,7 @@ class _Request:
         if not isinstance(body, dict):
             self._refuse("", "must be a JSON object")
             self._raise()
-        for name in body.keys() - {*_SEARCH_MEMBERS}:
+        for name in (name for name in body if name not in _SEARCH_MEMBERS):
             self._refuse(self._at(name), "is not a member of a search", _SEARCH_MEMBERS)
         near = self._read_near(body["near"]) if "near" in body else None
         relations = [*self._fixed, *self._read_where(body.get("where", {}))]
@@ -557,6 +558,8 @@ class _Request:
 
     def _refuse(self, at: str, message: str, usable: tuple[str, ...] = ()) -> None:
         self._errors.append(FieldError(at, message, usable))
+        if len(self._errors) >= MOST_ERRORS:  # a body may have many thousands of names
+            self._raise()
 
     def _raise(self) -> NoReturn:
         """Raise the errors. A list of what can be used is sent once: a hundred long ones would make a huge response."""

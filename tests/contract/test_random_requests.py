@@ -24,7 +24,7 @@ from asgi_app.driver.declared_types import codec_of_type
 from asgi_app.tables.relations import OPERATORS, Operator, operand_type, parameter
 from asgi_app.tables.types import CqlType
 from contract.resource_service import identify, keyspace_with
-from contract.whole_table import AT, DAY, FIRM, THINGS, key
+from contract.whole_table import AT, DAY, FIRM, THINGS, firm_statements, key
 
 Answer = tuple[int, Any, dict[str, str]]
 """A status, the decoded body, and the headers."""
@@ -49,7 +49,7 @@ def ask(cql: Session, node_address: tuple[str, int]) -> Iterator[Ask]:
         for tenant in ("a", "b")
         for order in (1, 2, 3)
     ]
-    with keyspace_with(cql, (THINGS, FIRM), *rows) as keyspace:
+    with keyspace_with(cql, (THINGS,), *firm_statements(), *rows) as keyspace:
         app = create_app(settings_for(node_address, keyspace), resources=RESOURCES, authorize=identify)
         with start_blocking_portal() as portal, portal.wrap_async_context_manager(app.router.lifespan_context(app)):
 

@@ -20,9 +20,21 @@ from helpers.problems import problem
 from helpers.service import settings_for
 from starlette.applications import Starlette
 
-from asgi_app.tables.ddl import schema_statements
 from contract.resource_service import keyspace_with, serving_resources
-from contract.whole_table import AT, BARE, DAY, FIRM, FULL, MINE, RESOURCES, SHOWN, SHUT, THINGS, key, shown
+from contract.whole_table import (
+    AT,
+    BARE,
+    DAY,
+    FULL,
+    MINE,
+    RESOURCES,
+    SHOWN,
+    SHUT,
+    THINGS,
+    firm_statements,
+    key,
+    shown,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -52,9 +64,7 @@ ROWS: dict[int, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def keyspace(cql: Session) -> Iterator[str]:
     """The keyspace of this module."""
-    firm = schema_statements("{ks}", [FIRM.table], None)
-    index = "CREATE CUSTOM INDEX ON {ks}.firm (near) USING 'StorageAttachedIndex'"
-    with keyspace_with(cql, (THINGS,), *firm, index) as name:
+    with keyspace_with(cql, (THINGS,), *firm_statements()) as name:
         yield name
 
 

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from asgi_app.errors import FieldError
+from asgi_app.tables.ddl import schema_statements
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import CQLType, Index
 
@@ -211,6 +212,12 @@ FULL: dict[str, Any] = {
 """A value of each column that a body may have, as answers write it, but for the key and `secret`."""
 
 SHOWN = tuple(name for name in THINGS.table.column_names if name != "secret")
+
+
+def firm_statements() -> list[str]:
+    """Return the DDL of the table with conditional writes. It has one index, because each takes Cassandra a while."""
+    index = "CREATE CUSTOM INDEX ON {ks}.firm (near) USING 'StorageAttachedIndex'"
+    return [*schema_statements("{ks}", [FIRM.table], None), index]
 
 
 def key(tenant: str, day: str = DAY, at: str = AT, order: int = 1) -> dict[str, Any]:
