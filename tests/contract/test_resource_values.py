@@ -438,8 +438,12 @@ async def test_refusal_by_cassandra_is_no_server_error(client: httpx.AsyncClient
 
 
 async def test_values_that_cassandra_warns_of_are_written(client: httpx.AsyncClient) -> None:
-    """A term that is too long for its index, and a large collection."""
-    for word in ("x" * 9000, "x" * 900_000):
-        assert (await client.put(f"/founds/{uuid.uuid4()}", json={"word": word})).status_code == 204
+    """A large collection, and texts that are too long for their index, which then leaves them out."""
+    for length in (8000, 9000, 900_000):
+        address, word = f"/founds/{uuid.uuid4()}", uuid.uuid4().hex[0] * length
+        assert (await client.put(address, json={"word": word})).status_code == 204
+        found = (await client.post("/founds/-/search", json={"where": {"word": word}})).json()
+        assert (found == []) is (length > 8192)
+        assert (await client.get(address)).json()["word"] == word
     response = await client.put(f"/everything/{uuid.uuid4()}", json={"c_list": list(range(70_000))})
     assert response.status_code == 204
