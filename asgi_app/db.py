@@ -200,7 +200,11 @@ class Database:
         Prepares the statement if need be. Raises what the class lists.
         """
         prepared = self._prepared.ready(statement) or await self._prepared.get(statement, deadline)
-        return tuple(Parameter(column.name, declared_type(column.type)) for column in prepared.column_metadata)
+        in_partition_key = frozenset(prepared.routing_key_indexes or ())
+        return tuple(
+            Parameter(column.name, declared_type(column.type), place in in_partition_key)
+            for place, column in enumerate(prepared.column_metadata)
+        )
 
     async def ping(self, deadline: Deadline) -> None:
         """Read one row that every node has, from the nearest node. Raises the errors of the class docstring."""
@@ -340,10 +344,12 @@ class Database:
 
 
 class Parameter(NamedTuple):
-    """A parameter of a statement: the name of its marker, or of its column, and its type."""
+    """A parameter of a statement: the name of its marker, or of its column, its type, and whether it is in the key of
+    the partition that the statement is about."""
 
     name: str
     type: CqlType
+    in_partition_key: bool
 
 
 class OpenStreams:

@@ -321,6 +321,8 @@ class QueryHandlers:
         def read(parameter: Parameter) -> Encoded | None:
             if parameter.name not in body:
                 raise WrongValue("", "is required")
+            if body[parameter.name] is None and parameter.in_partition_key:
+                raise WrongValue("", "must not be null: it is in the partition key")
             return encoder_of(parameter.type).from_json(body[parameter.name])
 
         return self._read(request, parameters, read, "/", errors)

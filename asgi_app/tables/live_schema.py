@@ -146,6 +146,12 @@ _KIND_WORDS = MappingProxyType(
 )
 
 
+def other_static(declared: Table, live: Table) -> tuple[str, ...]:
+    """Return the names of the live table's static columns that are not declared."""
+    names = {column.name for column in declared.columns}
+    return tuple(column.name for column in live.static_columns if column.name not in names)
+
+
 @dataclass(frozen=True, slots=True)
 class _Facts:
     """The facts about one table in the rows of `system_schema.tables` and `views`."""

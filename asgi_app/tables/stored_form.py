@@ -72,13 +72,13 @@ def _same(cell: bytes) -> bytes:
 def _each(normal: _Normal | None) -> _Normal | None:
     if normal is None:
         return None
-    return lambda cell: encoded_list([normal(element) for element in _members(cell)])
+    return lambda cell: encoded_list([normal(element) for element in parts_of(cell)])
 
 
 def _set(normal: _Normal, order: Callable[[bytes], Any]) -> _Normal:
     def store(cell: bytes) -> bytes:
         members: dict[Any, bytes] = {}
-        for member in map(normal, _members(cell)):
+        for member in map(normal, parts_of(cell)):
             members.setdefault(order(member), member)
         return encoded_list([members[rank] for rank in sorted(members)])
 
@@ -87,7 +87,7 @@ def _set(normal: _Normal, order: Callable[[bytes], Any]) -> _Normal:
 
 def _map(normal_key: _Normal, order: Callable[[bytes], Any], normal_value: _Normal) -> _Normal:
     def store(cell: bytes) -> bytes:
-        flat = list(_parts(cell, _length.size))
+        flat = list(parts_of(cell))
         entries = [(normal_key(flat[at]), normal_value(flat[at + 1])) for at in range(0, len(flat), 2)]
         entries.sort(key=lambda entry: order(entry[0]))
         return _length.pack(len(entries)) + b"".join(map(_framed, (part for entry in entries for part in entry)))
@@ -95,12 +95,9 @@ def _map(normal_key: _Normal, order: Callable[[bytes], Any], normal_value: _Norm
     return store
 
 
-def _members(cell: bytes) -> Iterator[bytes]:
-    return _parts(cell, _length.size)
-
-
-def _parts(cell: bytes, at: int) -> Iterator[bytes]:
-    for part in _nullable_parts(cell, at):
+def parts_of(cell: bytes) -> Iterator[bytes]:
+    """Yield the members of an encoded list or set, or the keys and values of a map in turn."""
+    for part in _nullable_parts(cell, _length.size):
         yield part or b""
 
 
@@ -127,10 +124,10 @@ def order_of(cql_type: CqlType) -> Callable[[bytes], Any]:
             return _ORDERS.get(name, _same)
         case ListOf(element) | SetOf(element):
             order = order_of(element)
-            return lambda cell: tuple(map(order, _members(cell)))
+            return lambda cell: tuple(map(order, parts_of(cell)))
         case MapOf(key, value):
             orders = (order_of(key), order_of(value))
-            return lambda cell: tuple(orders[at % 2](part) for at, part in enumerate(_parts(cell, _length.size)))
+            return lambda cell: tuple(orders[at % 2](part) for at, part in enumerate(parts_of(cell)))
         case TupleOf(elements):
             return _order_of_fields([order_of(element) for element in elements])
         case UserType(_, fields):

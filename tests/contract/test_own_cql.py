@@ -55,6 +55,7 @@ def queries(keyspace: str) -> list[Query]:
         Query("/every/{tenant}", f"SELECT at FROM {events} {partition}"),
         Query("/between/{tenant}", f"SELECT at FROM {events} {partition} AND at >= :at AND at <= :at"),
         Query("/count/{tenant}", f"SELECT count(*) AS n FROM {events} {partition}", one=True, name="events"),
+        Query("/all", f"SELECT count(*) AS n FROM {events}", one=True),
         Query("/first/{tenant}", f"SELECT at, amount FROM {events} {partition}", one=True),
         Query("/export/{tenant}", f"SELECT at, kind, amount FROM {events} {partition}", stream=True),
         Query("/some/{tenant}/{limit}", f'SELECT at FROM {events} {partition} LIMIT :"limit"'),
@@ -365,6 +366,15 @@ async def test_every_mistake_of_a_body_is_named_and_nothing_is_written(
     assert not cql.execute(f"SELECT id FROM {tables}.notes WHERE id = {absent}").all()
 
 
+async def test_null_in_a_key_is_422(client: httpx.AsyncClient) -> None:
+    """The driver cannot send one in a partition key. Of clustering columns Cassandra says so."""
+    body = {"tenant": "nulls", "day": DAY, "at": text_of(0), "id": ID}
+    for names, fields in ((("tenant",), ["/tenant"]), (("tenant", "day", "at"), ["/tenant", "/day"])):
+        sent = await client.post("/events", json={**body, **dict.fromkeys(names)})
+        problem(sent, 422, "invalid_input", *fields)
+    problem(await client.post("/events", json={**body, "at": None}), 422, "rejected_by_cassandra")
+
+
 async def test_body_must_be_a_json_object(client: httpx.AsyncClient) -> None:
     problem(await client.post("/notes", json=[1]), 422, "invalid_input", "")
     is_json = {"Content-Type": "application/json"}
@@ -425,6 +435,14 @@ async def test_missing_table_is_500_until_it_is_there(client: httpx.AsyncClient,
 async def test_deadline_is_that_of_the_request(client: httpx.AsyncClient) -> None:
     sent = await client.get(f"/every/acme?day={DAY}", headers={"X-Request-Timeout": "0.000000001"})
     problem(sent, 504, "deadline_exceeded")
+
+
+async def test_warning_of_cassandra_is_logged_and_not_sent(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = await client.get("/all")
+    assert (found.status_code, found.json()["n"] >= EVENTS) == (200, True)
+    assert "without partition key" in caplog.text
 
 
 # --- authorization and metrics

@@ -120,6 +120,7 @@ class Scaled(msgspec.Struct):
 class Found(msgspec.Struct):
     id: str
     word: Annotated[str, Index()] | None = None
+    words: Annotated[dict[str, str], Index(target="entries"), Index(target="keys")] | None = None
     close: Annotated[list[float], CQLType("vector<float, 3>"), Index(similarity="cosine")] | None = None
     far: Annotated[list[float], CQLType("vector<float, 3>"), Index(similarity="euclidean")] | None = None
 

@@ -22,13 +22,14 @@ from asgi_app.resources.table.bodies import BodyColumn
 from asgi_app.resources.table.bounds import accepts_none, bounds_of, quick_bounds
 from asgi_app.tables.cql import Statement, select_row
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, has_decimals
+from asgi_app.tables.index_limits import LONGEST_OF_ENTRY
 from asgi_app.tables.python_values import json_form
 from asgi_app.tables.query_plan import QueryPlanner, Rules
 from asgi_app.tables.resource import UNIQUE_TYPES, Resource
 from asgi_app.tables.stored_form import Stored, order_of, stored_form_of
 from asgi_app.tables.table import Table, column_hints
-from asgi_app.tables.types import Native, VectorOf, is_frozen
-from asgi_app.tables.writes import WriteStatements
+from asgi_app.tables.types import MapOf, Native, VectorOf, is_frozen
+from asgi_app.tables.writes import WriteStatements, added
 
 VERBS = "-"
 """The segment below which the verbs of a resource stand. A key that begins so has its address at `/-/row`."""
@@ -61,8 +62,8 @@ class ServedResource:
         unseen = {*resource.hidden, *resource.bound}
         self.visible = tuple(name for name in table.column_names if name not in unseen)
         self.encoders: Mapping[str, Encoder] = {column.name: encoder_of(column.type) for column in table.columns}
-        self.vectors = frozenset(c.name for c in table.columns if isinstance(c.type, VectorOf))
-        """The columns that may have a vector index, which does not take every vector."""
+        self._vectors = frozenset(c.name for c in table.columns if isinstance(c.type, VectorOf))
+        self._maps = frozenset(c.name for c in table.columns if isinstance(c.type, MapOf) and not c.type.frozen)
         self.writes = WriteStatements(self.keyspace, resource)
         self.not_found = f"{resource.struct.__name__} not found"
         """The message for a key without a row."""
@@ -238,6 +239,16 @@ class ServedResource:
             if sum(size[name] for name in names) + more > LONGEST_KEY:
                 errors.append(FieldError(f"{pointer}{names[-1]}", _TOO_LONG_TOGETHER))
         return errors
+
+    def has_limited(self, row: Mapping[str, Encoded | None]) -> bool:
+        """Return whether a row, or a change of one, may have a value that an index does not take.
+
+        Of maps, an index on their entries takes all but very long keys and values.
+        """
+        if not self._vectors.isdisjoint(row):
+            return True
+        sizes = (len(row.get(key) or b"") for name in self._maps for key in (name, added(name)))
+        return any(size > LONGEST_OF_ENTRY for size in sizes)
 
     def full_key(self, request: Request, open_values: Sequence[Encoded]) -> dict[str, Encoded]:
         """Return the primary key by column, of the values in an address and those bound to the client."""
