@@ -22,6 +22,7 @@ from asgi_app.http.middleware import RequestContextMiddleware
 from asgi_app.http.responses import answer_http_exception, answer_service_error
 from asgi_app.http.routing import SegmentRouter
 from asgi_app.resources.query import Query, check_declarations, check_lists, routes_of_queries
+from asgi_app.resources.query_check import report_refused
 from asgi_app.resources.table.operations import operations_of, routes_of
 from asgi_app.resources.table.served import ServedResource
 from asgi_app.routes import DIAGNOSTICS, OPERATIONS, RESERVED, SPECIES, USERS
@@ -90,6 +91,7 @@ def create_app(
                 served = {each.name: ServedResource(each, chosen.keyspace) for each in (*builtin_resources, *resources)}
                 catalog = Catalog(database, {each.name: served[each.name].table for each in resources})
                 tasks.start_soon(catalog.read_at_start, chosen.request_timeout)
+                tasks.start_soon(report_refused, database, queries, chosen.request_timeout)
                 enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
                 with (
                     started(

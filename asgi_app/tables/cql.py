@@ -20,7 +20,8 @@ class Statement:
     `idempotent`: running it twice has the same effect as once, so it may be retried and sent to a second node
     speculatively. `writes`: if it fails after it was sent, its outcome is unknown. `table`: the served table that it
     reads or writes; None for CQL that was not built from a `Table`. `consistency` is a level of Cassandra such as
-    `LOCAL_ONE`; None means the configured one.
+    `LOCAL_ONE`; None means the configured one. `needs`: for CQL that was not built from a `Table`, the tables (keyspace
+    and name) whose absence is SchemaMissing, if Cassandra refuses the statement.
     """
 
     cql: str
@@ -28,6 +29,7 @@ class Statement:
     writes: bool
     table: Table | None = None
     consistency: str | None = None
+    needs: tuple[tuple[str, str], ...] = ()
 
 
 class Queries:

@@ -23,6 +23,7 @@ from asgi_app.resources.table.bodies import BodyColumn
 from asgi_app.resources.table.bounds import accepts_none, bounds_of, quick_bounds
 from asgi_app.tables.cql import Statement, select_row
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, has_decimals
+from asgi_app.tables.native_encoding import width_of
 from asgi_app.tables.python_values import json_form
 from asgi_app.tables.query_plan import QueryPlanner, Rules
 from asgi_app.tables.resource import UNIQUE_TYPES, Resource
@@ -67,7 +68,7 @@ class ServedResource:
         self.exact = any(has_decimals(column.type) for column in table.columns)
         """Whether numbers in bodies must keep all their digits."""
         self._uuids = frozenset(column.name for column in table.columns if column.type == Native("uuid"))
-        self.may_be_too_long = any(self.encoders[name].width is None for name in self.key_columns)
+        self.may_be_too_long = any(width_of(table.column(name).type) is None for name in self.key_columns)
         """Whether a key can be wrong as a whole (`key_errors`): only values of a fixed size never are."""
         self._planner: QueryPlanner | None = None
         self._open_encoders = tuple(self.encoders[name] for name in self.open_key)
