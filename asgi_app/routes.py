@@ -67,5 +67,8 @@ DIAGNOSTICS: tuple[SegmentRoute, ...] = (
     _diagnostic("/context_manager_safety/status", get=if_enabled(diagnostics.status)),
 )
 
+EXAMPLES: tuple[SegmentRoute, ...] = (*USERS, *SPECIES, *DIAGNOSTICS)
+"""The paths of the built-in tables, and of the demonstrations that need them."""
+
 RESERVED = ("docs", "openapi.json", "console", "-")
 """First segments of paths that the service keeps for itself, beside those of its routes."""
