@@ -212,6 +212,12 @@ def first_segments(router: SegmentRouter, without: Sequence[BaseRoute] = ()) -> 
     return {getattr(route, "path", "").lstrip("/").partition("/")[0] for route in _others(router, without)}
 
 
+def resource_names(router: SegmentRouter, without: Sequence[BaseRoute] = ()) -> set[str]:
+    """Return what the `authorize` hook is called with for a router's routes, but for those `without`."""
+    endpoints = (getattr(route, "endpoint", None) for route in _others(router, without))
+    return {name for each in endpoints if isinstance(each, _Methods | _Where) for name in each.resources}
+
+
 def _others(router: SegmentRouter, without: Sequence[BaseRoute]) -> list[BaseRoute]:
     return [route for route in router.routes if not any(route is other for other in without)]
 
@@ -280,6 +286,8 @@ class _Methods:
 
     def __init__(self, methods: dict[str, tuple[Handler, Action | None]]) -> None:
         self._methods = {"HEAD": methods["GET"], **methods} if "GET" in methods else methods
+        self.resources = {action.resource for _, action in methods.values() if action is not None}
+        """What the `authorize` hook is called with."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = self._methods.get(scope["method"])
@@ -338,6 +346,7 @@ class _Where:
     def __init__(self, condition: Callable[[Scope], bool], endpoint: ASGIApp) -> None:
         self._condition = condition
         self._endpoint = endpoint
+        self.resources: set[str] = getattr(endpoint, "resources", set())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._condition(scope):

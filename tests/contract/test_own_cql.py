@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import anyio
 import httpx
 import msgspec
 import pytest
@@ -20,6 +19,7 @@ from cassandra.protocol import SyntaxException
 from helpers.cassandra import own_keyspace
 from helpers.problems import problem
 from helpers.service import client_of, settings_for
+from helpers.waiting import eventually
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import Mount
@@ -432,14 +432,14 @@ async def test_refused_statements_are_told_at_start(
 ) -> None:
     own = [query for query in queries(tables) if query.path in ("/notes", "/missing", "/nonsense")]
     app = create_app(settings_for(node_address, tables), queries=own)
+
+    def lines() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.name == "asgi_app.start"]
+
     async with app.router.lifespan_context(app):
-        lines: list[str] = []
-        with anyio.fail_after(30):
-            while len(lines) < 2:
-                await anyio.sleep(0.05)
-                lines = [record.getMessage() for record in caplog.records if record.name == "asgi_app.query"]
-    assert lines[0] == f"GET /missing is not served: There is no table {tables}.appears."
-    assert lines[1].startswith("GET /nonsense is not served: Cassandra refuses its statement: ")
+        await eventually(lambda: len(lines()) == 2)
+    assert lines()[0] == f"GET /missing is not served: There is no table {tables}.appears."
+    assert lines()[1].startswith("GET /nonsense is not served: Cassandra refuses its statement: ")
 
 
 async def test_deadline_is_that_of_the_request(client: httpx.AsyncClient) -> None:
