@@ -99,12 +99,12 @@ def show_tables(console: Console, report: TablesReport) -> None:
     show_list(console, "not served", [(each.name, each.reason) for each in report.not_served])
 
 
-def show_list(console: Console, heading: str, entries: Iterable[tuple[str, str]]) -> None:
+def show_list(console: Console, heading: str, entries: Iterable[tuple[str, str]], *, style: str = "cyan") -> None:
     """Print a heading and a line for each name and its text; nothing if there are none."""
     for at, (name, text) in enumerate(entries):
         if not at:
             console.print(Text(f"\n{heading}", style="bold"))
-        console.print(Text.assemble("  ", (name, "cyan"), f": {text}"), soft_wrap=True)
+        console.print(Text.assemble("  ", (name, style), f": {text}"), soft_wrap=True)
 
 
 def _show_columns(console: Console, served: Sequence[Served]) -> None:

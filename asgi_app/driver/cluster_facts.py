@@ -56,7 +56,7 @@ class Keyspace:
 
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
-    """A connected cluster."""
+    """A connected cluster. `data_center` is that of the node that the driver reads the cluster's state from."""
 
     name: str | None
     product: str
@@ -65,6 +65,7 @@ class ClusterFacts:
     tls: bool
     driver: str
     driver_is_tested: bool
+    data_center: str | None
     nodes: tuple[Node, ...]
 
     @property
@@ -85,6 +86,7 @@ def cluster_facts(session: Any) -> ClusterFacts:
         tls=cluster.ssl_context is not None,
         driver=driver_name(),
         driver_is_tested=is_tested(),
+        data_center=getattr(cluster.get_control_connection_host(), "datacenter", None),
         nodes=tuple(sorted(_nodes(session), key=lambda node: (node.data_center or "", node.address))),
     )
 

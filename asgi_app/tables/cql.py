@@ -131,6 +131,20 @@ def select_row(keyspace: str, table: Table, columns: Sequence[str]) -> str:
     return f"SELECT {_list(columns)} FROM {quoted(keyspace)}.{quoted(table.name)}{where(table.primary_key)}"
 
 
+def select_partition(table: Table) -> str:
+    """Return the SELECT of the keys of one partition; the table has its keyspace."""
+    return f"SELECT {_list(table.primary_key)} FROM {_place(table)}{where(table.partition_key)}"
+
+
+def delete_partition(table: Table) -> str:
+    """Return the DELETE of one partition; the table has its keyspace."""
+    return f"DELETE FROM {_place(table)}{where(table.partition_key)}"
+
+
+def _place(table: Table) -> str:
+    return f"{quoted(table.keyspace or '')}.{quoted(table.name)}"
+
+
 def insert_into(name: str, columns: Sequence[str]) -> str:
     """Return the INSERT that binds these columns; `name` is the table's, quoted."""
     return f"INSERT INTO {name} ({_list(columns)}) VALUES ({', '.join('?' for _ in columns)})"
