@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
@@ -14,7 +15,7 @@ from asgi_app.catalog.reader import SchemaReader
 from asgi_app.catalog.report import report
 from asgi_app.catalog.snapshot import Snapshot, compared
 from asgi_app.db import Database
-from asgi_app.errors import NotConnected, SchemaMissing, ServiceError
+from asgi_app.errors import DeadlineExceeded, NotConnected, SchemaMissing, ServiceError
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.tables.live_wanted import Offer, Wanted
 from asgi_app.tables.resource import Resource
@@ -56,6 +57,7 @@ class Catalog:
         self._snapshot = Snapshot()
         self._began = self._tried = self._in_vain = -RECHECK_SECONDS
         self._reading = anyio.Lock()
+        self._failure = ""
         self._wanted_names = self._wanted.names
         self._names = frozenset(declared) | self._wanted_names
         self.was_read = not self._keyspaces
@@ -133,7 +135,7 @@ class Catalog:
         raises.
         """
         failed = time.monotonic()
-        async with self._reading:
+        async with self._turn(deadline):
             if self._began >= failed or failed - self._in_vain < RECHECK_SECONDS:
                 return
             version = self.version
@@ -169,18 +171,39 @@ class Catalog:
     async def _read_in_background(self, seconds: float) -> bool:
         """Read the schema, and return whether that succeeded."""
         try:
-            async with self._reading:
-                await self._read(Deadline.after(seconds))
+            deadline = Deadline.after(seconds)
+            async with self._turn(deadline):
+                await self._read(deadline)
         except NotConnected:
             return False
         except ServiceError as error:
-            logger.warning("the schema could not be read, trying again: %s", error.__cause__ or error)
+            self._log_failure(error)
             return False
+        self._failure = ""
         return True
+
+    def _log_failure(self, error: ServiceError) -> None:
+        """Log why the schema could not be read, unless it is why it could not be read before."""
+        failure = str(error.__cause__ or error)
+        if failure != self._failure:
+            self._failure = failure
+            logger.warning("the schema could not be read, trying again: %s", failure)
+
+    @asynccontextmanager
+    async def _turn(self, deadline: Deadline) -> AsyncIterator[None]:
+        """Let one task at a time read the schema. Raises DeadlineExceeded if another one takes too long."""
+        with anyio.move_on_after(deadline.remaining()) as waiting:
+            await self._reading.acquire()
+        if waiting.cancelled_caught:
+            raise DeadlineExceeded
+        try:
+            yield
+        finally:
+            self._reading.release()
 
     async def _refresh(self, deadline: Deadline) -> None:
         """Read the schema, unless another task has just done so."""
-        async with self._reading:
+        async with self._turn(deadline):
             if not self.was_read or time.monotonic() - self._began >= RECHECK_SECONDS:
                 await self._read(deadline)
 

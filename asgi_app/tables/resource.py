@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 OPERATORS = ("eq", "gt", "gte", "lt", "lte", "in", "contains", "contains_key")
 """The operators of query parameters: `kind.gte=3`. No column's name may end in one."""
 
+OWN_KEYSPACES = frozenset(
+    (
+        "system",
+        "system_auth",
+        "system_distributed",
+        "system_schema",
+        "system_traces",
+        "system_views",
+        "system_virtual_schema",
+    )
+)
+"""The keyspaces of Cassandra itself. Nobody writes to them through this service."""
+
 UNIQUE_TYPES = (Native("uuid"), Native("timeuuid"))
 """The types of which the server can make a value that no other row has."""
 
