@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from asgi_app.cli.check_cluster import cluster_dangers, replication_problem
+from asgi_app.cli.check_cluster import cluster_dangers, replication_problems
 from asgi_app.cli.check_report import CheckReport, report_as_values, show_report
-from asgi_app.cli.declared import load_resources
+from asgi_app.cli.declared import load_declarations
 from asgi_app.cli.failures import report_failures
-from asgi_app.cli.live import snapshot
+from asgi_app.cli.live import LiveView, names_of
 from asgi_app.cli.options import settings_options
 from asgi_app.cli.peers import plain_address
 from asgi_app.cli.session import open_session
-from asgi_app.cli.tables import missing_keyspace
-from asgi_app.cli.tables_report import Served, output, tables_report
+from asgi_app.cli.tables_report import NotServed, Served, output, tables_report
 from asgi_app.driver.cluster import ClusterUnreachableError
 from asgi_app.driver.cluster_facts import cluster_facts, keyspaces, may_execute
 from asgi_app.driver.connecting import explain
 from asgi_app.http.auth import unknown_scopes
 from asgi_app.http.routing import resource_names
 from asgi_app.resources.start_checks import shortened
-from asgi_app.routes import EXAMPLES, OPERATIONS
 from asgi_app.settings import Problem, Settings, setting_fields
 from asgi_app.settings.dangers import dangers, is_loopback
 from asgi_app.tables.builtin import RESOURCES
 from asgi_app.tables.cql import delete_partition, select_partition
-from asgi_app.tables.resource import Resource
 
 
 @click.command()
@@ -56,24 +52,24 @@ def check(
     dangerous; 2 wrong command line or settings.
     """
     settings = Settings.load(overrides=overrides)
-    own = load_resources(resources)
+    own = load_declarations(resources)
     examples = not own and not settings.tables
-    login = None if settings.astra_db_secure_bundle_path else settings.cassandra_username
-    report = CheckReport(settings.keyspace, login)
+    view = LiveView(settings, own or (RESOURCES if examples else ()), examples=examples)
+    report = CheckReport(None if settings.astra_db_secure_bundle_path else settings.cassandra_username)
     try:
         with open_session(settings) as session:
-            _look(session, settings, own or (RESOURCES if examples else ()), report, examples=examples)
+            _look(session, settings, view, report)
     except Exception as error:
         sentence = str(error) if isinstance(error, ClusterUnreachableError) else explain(error)
         if sentence is None:
             raise
-        report.problems.append(sentence)
+        report.problems.append(Problem("cluster", sentence))
     is_open = not is_loopback(plain_address(host))
     report.dangers += dangers(
         settings, is_open=is_open, workers=workers, serves_examples=examples, env_file=Path(".env")
     )
-    if not own:
-        report.dangers += _unknown_scopes(settings, report, examples=examples)
+    if report.cluster is not None and not own:
+        report.dangers += _unknown_scopes(settings, view, report)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(report_as_values(report))))
     else:
@@ -81,45 +77,43 @@ def check(
     raise click.exceptions.Exit(report.exit_code(strict=strict))
 
 
-def _look(
-    session: Any, settings: Settings, resources: Iterable[Resource], report: CheckReport, *, examples: bool
-) -> None:
+def _look(session: Any, settings: Settings, view: LiveView, report: CheckReport) -> None:
     """Add what the cluster says to the report. Raises the driver's errors."""
     report.cluster = cluster_facts(session)
     existing = keyspaces(session)
-    report.keyspace = existing.get(settings.keyspace)
-    if report.keyspace is None:
-        report.problems.append(missing_keyspace(settings.keyspace, existing))
-    elif problem := replication_problem(report.cluster, report.keyspace, settings):
-        report.problems.append(problem)
-    report.dangers += cluster_dangers(report.cluster, report.keyspace, settings)
-    by_name = {resource.name: resource for resource in resources}
-    tables = {name: replace(each.table, keyspace=each.keyspace or settings.keyspace) for name, each in by_name.items()}
-    found = snapshot(session, settings, tables, examples=examples)
-    report.tables = tables_report(found, by_name)
-    report.problems += [f"{each.name}: {each.reason}" for each in report.tables.not_served if each.wanted]
-    if not report.tables.served:
-        report.problems.append("There is nothing to serve.")
+    report.keyspaces = [existing[name] for name in view.keyspaces if name in existing]
+    report.problems += replication_problems(report.cluster, report.keyspaces, settings)
+    report.dangers += cluster_dangers(report.cluster, report.keyspaces, settings)
+    if missing := view.missing_keyspaces(existing):
+        report.problems += [Problem(f"keyspace {name}", f"does not exist; {names_of(existing)}") for name in missing]
+        return
+    report.tables = tables_report(view.snapshot(session), view.resources)
+    report.problems += [Problem(each.name, _reason(each)) for each in report.tables.not_served if each.wanted]
+    if not report.tables.served and not report.problems:
+        report.problems.append(Problem("tables", f"the keyspace {', '.join(view.keyspaces)} has none to serve"))
     if settings.cassandra_username or settings.astra_db_secure_bundle_path:
         report.problems += [problem for each in report.tables.served for problem in _denials(session, each)]
 
 
-def _denials(session: Any, served: Served) -> Iterator[str]:
+def _reason(table: NotServed) -> str:
+    """Return why a table is not served. The command `schema` creates the built-in ones without an option."""
+    is_built_in = table.name in {resource.name for resource in RESOURCES}
+    return table.reason.replace(" --resources module:name", "") if is_built_in else table.reason
+
+
+def _denials(session: Any, served: Served) -> Iterator[Problem]:
     """Yield what the role may not do with a table although the service offers it."""
     name, table = served.resource.name, served.table
     place = f"{table.keyspace}.{table.name}"
     if not may_execute(session, select_partition(table)):
-        yield f"{name}: the role may not read {place}; it needs the permission SELECT"
+        yield Problem(name, f"the role may not read {place}; it needs the permission SELECT")
     is_written = served.resource.writes != "none" and not (table.is_view or table.is_virtual)
     if is_written and not may_execute(session, delete_partition(table)):
-        yield f"{name}: the role may not write {place}; it needs the permission MODIFY"
+        yield Problem(name, f"the role may not write {place}; it needs the permission MODIFY")
 
 
-def _unknown_scopes(settings: Settings, report: CheckReport, *, examples: bool) -> Iterator[Problem]:
-    if report.cluster is None:
-        return
-    names = resource_names((*EXAMPLES, *OPERATIONS) if examples else OPERATIONS)
-    names |= {served.resource.name for served in report.tables.served}
+def _unknown_scopes(settings: Settings, view: LiveView, report: CheckReport) -> Iterator[Problem]:
+    names = resource_names(view.routes) | {served.resource.name for served in report.tables.served}
     for key, scope in unknown_scopes(settings.api_keys, names):
-        message = f"the key {key} has the scope {scope}, and there is no such resource; there are: {{}}"
-        yield Problem("ASGI_CASSANDRA_API_KEYS", message.format(shortened(sorted(names))))
+        sentence = f"the key {key} has the scope {scope}, and there is no such resource"
+        yield Problem("ASGI_CASSANDRA_API_KEYS", f"{sentence}; there are: {shortened(sorted(names))}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from asgi_app.driver.cluster_facts import ClusterFacts, Keyspace
 from asgi_app.settings import Problem, Settings
@@ -12,34 +12,32 @@ CLOCK_SECONDS = 0.5
 """Seconds by which the clock of a node may differ before it is told. Clocks that are synchronized differ by less."""
 
 
-def replication_problem(facts: ClusterFacts, keyspace: Keyspace, settings: Settings) -> str | None:
-    """Return why reads and writes at a quorum can never succeed; None if nothing is known to prevent them."""
-    local = settings.cassandra_local_dc or facts.data_center
-    factor = replicas(keyspace, local)
-    if factor is None or not settings.cassandra_consistency.startswith("LOCAL_"):
-        return None
-    if not factor:
-        return (
-            f"The keyspace {keyspace.name} has no replicas in the data centre {local}, so that "
-            f"{settings.cassandra_consistency} is never reached there: change its replication, or CASSANDRA_LOCAL_DC."
-        )
+def replication_problems(facts: ClusterFacts, keyspaces: Iterable[Keyspace], settings: Settings) -> Iterator[Problem]:
+    """Yield the keyspaces in which the configured consistency level of a data centre can never be reached."""
+    level, local = settings.cassandra_consistency, settings.cassandra_local_dc or facts.data_center
     up = sum(node.data_center == local and node.is_up is not False for node in facts.nodes)
-    needed = factor // 2 + 1 if settings.cassandra_consistency == "LOCAL_QUORUM" else 1
-    if needed <= up:
-        return None
-    return (
-        f"{settings.cassandra_consistency} needs {needed} of the {factor} replicas that the keyspace {keyspace.name} has "
-        f"in the data centre {local}, and {up} of its nodes answer."
-    )
+    for keyspace in keyspaces:
+        factor = replicas(keyspace, local)
+        if factor is None or not level.startswith("LOCAL_"):
+            continue
+        needed = factor // 2 + 1 if level == "LOCAL_QUORUM" else 1
+        if not factor:
+            message = f"has no replicas in the data centre {local}, so that {level} is never reached there"
+            yield Problem(f"keyspace {keyspace.name}", message)
+        elif needed > up:
+            message = (
+                f"needs {needed} of {factor} replicas in the data centre {local} for {level}; {up} nodes are up there"
+            )
+            yield Problem(f"keyspace {keyspace.name}", message)
 
 
-def cluster_dangers(facts: ClusterFacts, keyspace: Keyspace | None, settings: Settings) -> Iterator[Problem]:
+def cluster_dangers(facts: ClusterFacts, keyspaces: Iterable[Keyspace], settings: Settings) -> Iterator[Problem]:
     """Yield what may lose rows or leave them open, by the variable or the part of the cluster to look at."""
     remote = [point.host for point in settings.cassandra_hosts if not is_loopback(point.host)]
     has_login = settings.cassandra_username or settings.astra_db_secure_bundle_path
     if remote and not has_login:
         yield Problem("CASSANDRA_USERNAME", "is not set, and Cassandra lets in whoever reaches it without a password")
-    if keyspace is not None:
+    for keyspace in keyspaces:
         yield from _replication(facts, keyspace, settings)
     yield from _nodes(facts)
     yield from _clocks(facts, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rich.console import Console
@@ -17,18 +17,17 @@ from asgi_app.settings import Problem
 
 @dataclass
 class CheckReport:
-    """What was found. `problems` keep the service from serving; `dangers` do not."""
+    """What was found. `problems` are about what would not be served, `dangers` are not; both say what to look at."""
 
-    keyspace_name: str
     login: str | None = None
     cluster: ClusterFacts | None = None
-    keyspace: Keyspace | None = None
+    keyspaces: Sequence[Keyspace] = ()
     tables: TablesReport = field(default_factory=TablesReport)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     dangers: list[Problem] = field(default_factory=list)
 
     def exit_code(self, *, strict: bool) -> int:
-        """Return 0 if the service can serve; with `strict`, only if nothing is dangerous either."""
+        """Return 0 if there are no problems; with `strict`, only if there are no dangers either."""
         return 1 if self.problems or (strict and self.dangers) else 0
 
 
@@ -38,11 +37,11 @@ def report_as_values(report: CheckReport) -> dict[str, Any]:
     if report.cluster is not None:
         cluster = {**asdict(report.cluster), "schema_versions": report.cluster.schema_versions, "login": report.login}
     return {
-        "can_serve": not report.problems,
-        "problems": report.problems,
+        "ok": not report.problems,
+        "problems": [{"where": place, "message": message} for place, message in report.problems],
         "dangers": [{"where": place, "message": message} for place, message in report.dangers],
         "cluster": cluster,
-        "keyspace": None if report.keyspace is None else asdict(report.keyspace),
+        "keyspaces": [asdict(keyspace) for keyspace in report.keyspaces],
         "tables": tables_as_values(report.tables),
     }
 
@@ -51,17 +50,19 @@ def show_report(console: Console, report: CheckReport) -> None:
     """Print the report for people."""
     for name, text in _facts(report):
         console.print(Text.assemble((f"{name:<10}", "bold"), text), soft_wrap=True)
-    if report.cluster is not None:
+    others = [each for each in report.tables.not_served if not each.wanted]  # the wanted ones are problems
+    if report.tables.served or others:
         console.print()
-        show_tables(console, report.tables)
+        show_tables(console, replace(report.tables, not_served=others))
     show_list(console, "dangers", report.dangers, style="yellow")
-    show_list(console, "problems", [("-", problem) for problem in report.problems], style="red")
+    show_list(console, "problems", report.problems, style="red")
     console.print()
+    dangers = f", {_count(len(report.dangers), 'danger')}" if report.dangers else ""
     if report.problems:
-        console.print(Text(f"The service cannot serve: {_count(len(report.problems), 'problem')}.", style="bold red"))
+        text, style = f"Not all of this can be served: {_count(len(report.problems), 'problem')}{dangers}.", "bold red"
     else:
-        dangers = f", with {_count(len(report.dangers), 'danger')}" if report.dangers else ""
-        console.print(Text(f"The service can serve{dangers}.", style="bold green"))
+        text, style = f"All that is asked for can be served{dangers}.", "bold green"
+    console.print(Text(text, style=style))
 
 
 def _facts(report: CheckReport) -> Iterator[tuple[str, str]]:
@@ -80,7 +81,8 @@ def _facts(report: CheckReport) -> Iterator[tuple[str, str]]:
         yield "", _node_text(node)
     yield "schema", "the nodes agree" if cluster.schema_versions <= 1 else f"{cluster.schema_versions} versions"
     yield "rows", f"placed by {cluster.partitioner}"
-    yield "keyspace", f"{report.keyspace_name}, {_replication_text(report.keyspace)}"
+    for keyspace in report.keyspaces:
+        yield "keyspace", f"{keyspace.name}, {_replication_text(keyspace)}"
 
 
 def _nodes_text(nodes: Sequence[Node]) -> str:
@@ -93,13 +95,11 @@ def _node_text(node: Node) -> str:
     state = {True: "up", False: "down", None: "not tried"}[node.is_up]
     clock = ""
     if node.clock_ahead is not None and node.clock_error is not None:
-        clock = f", clock {node.clock_ahead * 1000:+.0f} ms (within {node.clock_error * 1000:.0f})"
+        clock = f", clock {round(node.clock_ahead * 1000):+d} ms, give or take {round(node.clock_error * 1000)}"
     return f"{node.address} {node.data_center}/{node.rack}, version {node.version}, {state}{clock}"
 
 
-def _replication_text(keyspace: Keyspace | None) -> str:
-    if keyspace is None:
-        return "which does not exist"
+def _replication_text(keyspace: Keyspace) -> str:
     options: Mapping[str, str] = {name: text for name, text in keyspace.replication.items() if name != "class"}
     strategy = keyspace.replication.get("class", "").rpartition(".")[2]
     return f"{strategy} {', '.join(f'{name}: {text}' for name, text in options.items())}".strip()

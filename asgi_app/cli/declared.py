@@ -13,7 +13,10 @@ import click
 
 from asgi_app.http.routing import SegmentRouter
 from asgi_app.tables.declaration import ResourceError, check_declarations
+from asgi_app.tables.live_table import LiveTable
 from asgi_app.tables.resource import Resource
+
+_KINDS = (Resource, LiveTable)
 
 
 def load_resources(reference: str | None) -> tuple[Resource, ...]:
@@ -22,6 +25,15 @@ def load_resources(reference: str | None) -> tuple[Resource, ...]:
     Raises click.BadParameter if there are none, or if their declarations have mistakes (also if `create_app` in the
     module finds them), and what the module's own code raises.
     """
+    declared = load_declarations(reference)
+    if not all(isinstance(each, Resource) for each in declared):
+        message = f"{reference} has tables of the live schema (Resource.from_table), which exist already."
+        raise click.BadParameter(message, param_hint="--resources")
+    return tuple(each for each in declared if isinstance(each, Resource))
+
+
+def load_declarations(reference: str | None) -> tuple[Resource | LiveTable, ...]:
+    """Return the resources, also those of the live schema, that `module:name` refers to. Raises as `load_resources`."""
     if reference is None:
         return ()
     with _refusals("--resources", reference):
@@ -56,10 +68,10 @@ def _refusals(parameter: str, reference: str) -> Iterator[None]:
         raise click.BadParameter(f"{reference} has mistakes:\n{error}", param_hint=parameter) from error
 
 
-def _as_resources(found: object, reference: str) -> tuple[Resource, ...]:
+def _as_resources(found: object, reference: str) -> tuple[Resource | LiveTable, ...]:
     """Return a resource, or several, as a tuple."""
-    members = (found,) if isinstance(found, Resource) else found
-    if not isinstance(members, list | tuple) or not members or not all(isinstance(one, Resource) for one in members):
+    members = (found,) if isinstance(found, _KINDS) else found
+    if not isinstance(members, list | tuple) or not members or not all(isinstance(one, _KINDS) for one in members):
         raise _Refused(f"{reference} must be a Resource, or a list or tuple of them.")
     return tuple(members)
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import click
 import msgspec
 
 from asgi_app.cli.failures import Failure, report_failures
-from asgi_app.cli.live import snapshot
+from asgi_app.cli.live import LiveView, names_of
 from asgi_app.cli.options import connection_fields, settings_options
 from asgi_app.cli.session import open_session
 from asgi_app.cli.tables_report import output, show_tables, tables_as_values, tables_report
 from asgi_app.driver.cluster_facts import keyspaces
-from asgi_app.resources.start_checks import shortened
 from asgi_app.settings import Settings, setting_fields
 
 _CHOICE = tuple(field for field in setting_fields() if field.name in ("tables", "writable"))
@@ -32,34 +31,23 @@ def tables(as_json: bool, overrides: Mapping[str, str]) -> None:
     Exit code 1 if nothing would be served, or if a table that you name would not.
     """
     settings = _settings(overrides)
+    view = LiveView(settings, examples=False)
     with open_session(settings) as session:
         existing = keyspaces(session)
-        report = tables_report(snapshot(session, settings, {}, examples=False), {})
-    for keyspace in _keyspaces(settings):
-        if keyspace not in existing and not keyspace.startswith("system"):  # those of virtual tables are not listed
-            raise Failure(missing_keyspace(keyspace, existing))
+        if missing := view.missing_keyspaces(existing):
+            raise Failure(f"The keyspace {missing[0]} does not exist; {names_of(existing)}.")
+        report = tables_report(view.snapshot(session), {})
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(tables_as_values(report))))
     elif report.served or report.not_served:
         show_tables(output(), report)
     else:
-        raise Failure(f"The keyspace {settings.keyspace} has no tables.")
+        raise Failure(f"The keyspace {', '.join(view.keyspaces)} has no tables.")
     if not report.served or any(each.wanted for each in report.not_served):
         raise click.exceptions.Exit(1)
-
-
-def missing_keyspace(name: str, existing: Collection[str]) -> str:
-    """Return the sentence about a keyspace that does not exist, with those that users have made."""
-    others = sorted(each for each in existing if not each.startswith("system"))
-    return f"There is no keyspace {name}. " + (f"There are: {shortened(others)}." if others else "There is none yet.")
 
 
 def _settings(overrides: Mapping[str, str]) -> Settings:
     """Return the settings, with all tables if none are named."""
     named = Settings.load(overrides={**overrides, _WRITABLE: ""}).tables
     return Settings.load(overrides=overrides if named else {**overrides, _TABLES: "*"})
-
-
-def _keyspaces(settings: Settings) -> list[str]:
-    """Return the keyspaces that the settings name, each once."""
-    return list(dict.fromkeys(name.rpartition(".")[0] or settings.keyspace for name in settings.tables))
