@@ -27,7 +27,7 @@ from asgi_app.resources.start_checks import shortened
 from asgi_app.settings import Problem, Settings, setting_fields
 from asgi_app.settings.dangers import dangers, is_loopback
 from asgi_app.tables.builtin import RESOURCES
-from asgi_app.tables.cql import delete_partition, select_partition
+from asgi_app.tables.cql import read_of_nothing, write_of_nothing
 
 
 @click.command()
@@ -105,10 +105,10 @@ def _denials(session: Any, served: Served) -> Iterator[Problem]:
     """Yield what the role may not do with a table although the service offers it."""
     name, table = served.resource.name, served.table
     place = f"{table.keyspace}.{table.name}"
-    if not may_execute(session, select_partition(table)):
+    if not may_execute(session, read_of_nothing(table)):
         yield Problem(name, f"the role may not read {place}; it needs the permission SELECT")
     is_written = served.resource.writes != "none" and not (table.is_view or table.is_virtual)
-    if is_written and not may_execute(session, delete_partition(table)):
+    if is_written and not may_execute(session, write_of_nothing(table)):
         yield Problem(name, f"the role may not write {place}; it needs the permission MODIFY")
 
 

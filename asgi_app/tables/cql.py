@@ -131,18 +131,22 @@ def select_row(keyspace: str, table: Table, columns: Sequence[str]) -> str:
     return f"SELECT {_list(columns)} FROM {quoted(keyspace)}.{quoted(table.name)}{where(table.primary_key)}"
 
 
-def select_partition(table: Table) -> str:
-    """Return the SELECT of the keys of one partition; the table has its keyspace."""
-    return f"SELECT {_list(table.primary_key)} FROM {_place(table)}{where(table.partition_key)}"
+def read_of_nothing(table: Table) -> str:
+    """Return a SELECT with a null in the partition key, which Cassandra refuses after it has checked permissions.
+
+    The table has its keyspace.
+    """
+    return f"SELECT {_list(table.primary_key)} FROM {_null_partition(table)}"
 
 
-def delete_partition(table: Table) -> str:
-    """Return the DELETE of one partition; the table has its keyspace."""
-    return f"DELETE FROM {_place(table)}{where(table.partition_key)}"
+def write_of_nothing(table: Table) -> str:
+    """Return a DELETE with a null in the partition key, as `read_of_nothing` does."""
+    return f"DELETE FROM {_null_partition(table)}"
 
 
-def _place(table: Table) -> str:
-    return f"{quoted(table.keyspace or '')}.{quoted(table.name)}"
+def _null_partition(table: Table) -> str:
+    key = " AND ".join(f"{quoted(name)} = null" for name in table.partition_key)
+    return f"{quoted(table.keyspace or '')}.{quoted(table.name)} WHERE {key}"
 
 
 def insert_into(name: str, columns: Sequence[str]) -> str:
