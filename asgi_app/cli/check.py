@@ -15,7 +15,7 @@ from asgi_app.cli.declared import load_declarations
 from asgi_app.cli.failures import report_failures
 from asgi_app.cli.live import LiveView, names_of
 from asgi_app.cli.options import settings_options
-from asgi_app.cli.peers import plain_address
+from asgi_app.cli.peers import is_this_machine
 from asgi_app.cli.session import open_session
 from asgi_app.cli.tables_report import NotServed, Served, output, tables_report
 from asgi_app.driver.cluster import ClusterUnreachableError
@@ -25,7 +25,7 @@ from asgi_app.http.auth import unknown_scopes
 from asgi_app.http.routing import resource_names
 from asgi_app.resources.start_checks import shortened
 from asgi_app.settings import Problem, Settings, setting_fields
-from asgi_app.settings.dangers import dangers, is_loopback
+from asgi_app.settings.dangers import dangers
 from asgi_app.tables.builtin import RESOURCES
 from asgi_app.tables.cql import read_of_nothing, write_of_nothing
 
@@ -64,7 +64,7 @@ def check(
         if sentence is None:
             raise
         report.problems.append(Problem("cluster", sentence))
-    is_open = not is_loopback(plain_address(host))
+    is_open = not is_this_machine(host)
     report.dangers += dangers(
         settings, is_open=is_open, workers=workers, serves_examples=examples, env_file=Path(".env")
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -50,6 +51,8 @@ def shop(cql: Session) -> Iterator[str]:
 def run(node_address: NodeAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command in an empty working directory, with settings for the node and a keyspace."""
     monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("CASSANDRA_", "ASTRA_", "ASGI_CASSANDRA_"))]:
+        monkeypatch.delenv(name)
 
     def run(keyspace: str, *arguments: str, at: NodeAddress = node_address, **environment: str) -> Result:
         variables = {"CASSANDRA_HOSTS": f"{at[0]}:{at[1]}", "CASSANDRA_KEYSPACE": keyspace}
