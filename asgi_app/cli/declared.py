@@ -22,18 +22,22 @@ _KINDS = (Resource, LiveTable)
 def load_resources(reference: str | None) -> tuple[Resource, ...]:
     """Return the resources that `module:name` refers to; none without a reference.
 
-    Raises click.BadParameter if there are none, or if their declarations have mistakes (also if `create_app` in the
-    module finds them), and what the module's own code raises.
+    Those of `Resource.from_table` are left out: their tables exist already. Raises click.BadParameter if there are no
+    others, or if the declarations have mistakes (also if `create_app` in the module finds them), and what the module's
+    own code raises.
     """
-    declared = load_declarations(reference)
-    if not all(isinstance(each, Resource) for each in declared):
-        message = f"{reference} has tables of the live schema (Resource.from_table), which exist already."
+    declared = tuple(each for each in load_declarations(reference) if isinstance(each, Resource))
+    if reference is not None and not declared:
+        message = f"{reference} has no Resource with a struct, so it says nothing about tables to create."
         raise click.BadParameter(message, param_hint="--resources")
-    return tuple(each for each in declared if isinstance(each, Resource))
+    return declared
 
 
 def load_declarations(reference: str | None) -> tuple[Resource | LiveTable, ...]:
-    """Return the resources, also those of the live schema, that `module:name` refers to. Raises as `load_resources`."""
+    """Return the resources, also those of `Resource.from_table`, that `module:name` refers to.
+
+    Raises as `load_resources`.
+    """
     if reference is None:
         return ()
     with _refusals("--resources", reference):

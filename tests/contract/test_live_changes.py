@@ -23,6 +23,7 @@ from asgi_app.runtime.deadline import Deadline
 from asgi_app.tables.cql import create_keyspace
 from asgi_app.tables.resource import Resource
 from contract.live_service import keyspace_of, live_service, served_as, until_version
+from contract.samples import every_loop
 
 pytestmark = pytest.mark.anyio
 
@@ -255,6 +256,7 @@ def own_session(node_address: tuple[str, int]) -> Iterator[Session]:
     cluster.shutdown()
 
 
+@every_loop
 async def test_session_of_the_caller_is_listened_to_and_left_as_it_was(
     node_address: tuple[str, int], own_session: Session, cql: Session
 ) -> None:

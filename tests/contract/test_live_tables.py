@@ -12,10 +12,12 @@ from cassandra.cluster import Session
 from helpers.cassandra import own_keyspace
 from helpers.ports import free_port
 from helpers.problems import problem
+from helpers.service import client_of, settings_for
 from helpers.waiting import eventually
 
 from asgi_app.app import create_app
 from asgi_app.http.context import Service
+from asgi_app.runtime.deadline import Deadline
 from asgi_app.settings import Secret
 from asgi_app.tables.declaration import ResourceError
 from asgi_app.tables.resource import Resource
@@ -97,6 +99,14 @@ async def test_each_table_is_served_or_left_out_with_its_reason(started: tuple[S
         assert answer.status_code == 200, answer.text
     for name in ("operator_in_key", "hyphen_in_key", "docs", "nothing"):
         problem(await client.get(f"/{name}"), 404, "not_found")
+
+
+async def test_read_without_a_change_leaves_all_as_it_is(started: tuple[Service, httpx.AsyncClient]) -> None:
+    catalog = started[0].catalog
+    version, live, current = catalog.version, dict(catalog.live), dict(catalog.current)
+    await catalog.read_again(Deadline.after(10))
+    assert catalog.version == version
+    assert all(catalog.live[name] is live[name] and catalog.current[name] is current[name] for name in live)
 
 
 async def test_names_that_differ_by_case_are_two_tables(client: httpx.AsyncClient) -> None:
@@ -218,6 +228,15 @@ async def test_examples_are_served_beside_tables_only_if_asked(
             assert service.catalog.live.keys() == {"animals", "plants"}
 
 
+async def test_paths_of_the_examples_return_with_the_next_start(node_address: tuple[str, int], keyspace: str) -> None:
+    app = create_app(settings_for(node_address, keyspace, tables=("events",)))
+    before = list(app.router.routes)
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        problem(await client.get("/users"), 404, "not_found")
+        problem(await client.get("/animal/a"), 404, "not_found")
+    assert {id(route) for route in app.router.routes} == {id(route) for route in before}
+
+
 async def test_declared_live_table_has_its_options(node_address: tuple[str, int], keyspace: str) -> None:
     mine = Resource.from_table(
         "events", path="mine", bound={"tenant": lambda _: "me"}, hidden=("kind",), allow_filtering=("owner",)
@@ -290,6 +309,20 @@ async def test_lines_at_the_start_say_what_is_served(
         f"/events serves {keyspace}.events; key (tenant, day), at desc; read-only",
         f"/strange serves {keyspace}.strange; key id; plain writes ({NOTES['strange']})",
     ]
+
+
+async def test_empty_keyspace_is_told(
+    node_address: tuple[str, int], cql: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lines() -> list[str]:
+        return [each.getMessage() for each in caplog.records if each.name == "asgi_app.catalog"]
+
+    with own_keyspace(cql, ()) as empty, caplog.at_level(logging.WARNING, "asgi_app.catalog"):
+        async with live_service(node_address, empty) as (_, client):
+            await eventually(lambda: bool(lines()))
+            problem(await client.get("/events"), 404, "not_found")
+            assert (await client.get("/readyz")).status_code == 200
+    assert lines() == [f"the keyspace {empty} has no tables; they are served as soon as there are some"]
 
 
 KEY = "k" * 40

@@ -11,7 +11,7 @@ from asgi_app.tables.declaration import problems_of
 from asgi_app.tables.live_choice import LeftOut, by_keyspace, choose, resource_of
 from asgi_app.tables.live_description import described
 from asgi_app.tables.live_schema import LiveSchema
-from asgi_app.tables.live_table import LiveTable
+from asgi_app.tables.live_table import LiveOptions, LiveTable
 from asgi_app.tables.live_wanted import Offer, Wanted, changed_names, offer
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import Column, Index, Table
@@ -116,7 +116,7 @@ def test_description() -> None:
 def test_offer_keeps_what_did_not_change() -> None:
     wanted = Wanted.of_settings("shop", [LiveTable("b", path="c")], ["*"], ["*"], ["health"])
     assert wanted.keyspaces == {"shop"}
-    assert (wanted.names, wanted.has_all) == ({"c"}, True)
+    assert (wanted.names, wanted.whole_keyspaces) == ({"c"}, {"shop"})
     first = offer(wanted, {"shop": schema(EVENTS, table("b"), table("health"))}, Offer())
     assert first.resources.keys() == {"b", "c", "events"}
     second = offer(wanted, {"shop": schema(EVENTS, table("b", Column("new", INT)))}, first)
@@ -147,3 +147,4 @@ def test_from_table_has_the_options_of_a_resource() -> None:
     resource_options = {field for field in Resource.__dataclass_fields__ if field != "_"}
     live_options = {field for field in LiveTable.__dataclass_fields__ if field != "_"}
     assert resource_options - live_options == {"struct", "partition_key", "clustering", "static"}
+    assert LiveOptions.__annotations__.keys() == live_options - {"table_name", "keyspace"}

@@ -57,6 +57,7 @@ class ServedResource:
         self.keyspace = resource.keyspace or keyspace
         self.table = table = replace(resource.table, keyspace=self.keyspace)
         self.key_columns = table.primary_key
+        self.key_types = ",".join(str(table.column(name).type) for name in table.primary_key)
         self.open_key = tuple(name for name in table.primary_key if name not in resource.bound)
         self.open_partition_key = tuple(name for name in table.partition_key if name not in resource.bound)
         unseen = {*resource.hidden, *resource.bound}
