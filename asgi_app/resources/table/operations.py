@@ -27,11 +27,12 @@ _not_in_template = re.compile(r"[/{}:]")
 class Operation:
     """One method of one address.
 
-    `name` is its id, such as `events_read`. `kind` is what it does, whatever its address: `list`, `create`, `stream`,
-    `pages`, `partitions`, `search`, `batch`, `read`, `replace`, `change`, `delete`, `change_partition`, `delete_prefix`,
-    or `lacks`, the address of a part of the partition key, which answers 404. `template` is the path, with a parameter
-    in braces for each key column that it has. `resource` and `verb` are what the `authorize` hook gets. `lane` is that
-    of the handler's statements.
+    `name` is its id, such as `events_read`. `template` is the path, with a parameter in braces for each key column that
+    it has. `resource` and `verb` are what the `authorize` hook gets. `lane` is that of the handler's statements.
+
+    `kind` is what it does, whatever its address: `list`, `create`, `stream`, `pages`, `partitions`, `search`, `batch`,
+    `read`, `replace`, `change`, `delete`, `change_partition`, `delete_prefix`, or `lacks`: 404, because the address has
+    only a part of the partition key.
     """
 
     name: str
