@@ -487,10 +487,7 @@ class TableDocument:
         any_row = {"type": "string", "enum": ["*"]}
         if self._resource.version is None:
             return self._own("if_match", lambda: _header("If-Match", "Only if there is the row.", any_row))
-        text = {"type": "string", "examples": ['"b26b2a23-4d70-41c3-88a7-a9aa9e135a93"']}
-        about = "The ETag of the row as the client knows it, or `*` for any."
-        name = "required_match" if required else "if_match"
-        return self._own(name, lambda: {**_header("If-Match", about, text), **({"required": True} if required else {})})
+        return [self._common.option("RequiredIfMatch" if required else "IfMatch")]
 
     def _if_none_match(self) -> list[Schema]:
         about = "Only if there is no such row: then it is created."

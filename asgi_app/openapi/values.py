@@ -31,10 +31,12 @@ NULL: Schema = {"type": "null"}
 
 _INTEGER = "(0|-?[1-9][0-9]*)"
 _TEXT_OF_INTEGER = rf"^{_INTEGER}$"
-_TEXT_OF_NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,9})?$"
+_TEXT_OF_NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,10})?$"
 _TIMEUUID = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-1[0-9a-fA-F]{3}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
-_UNITS = ("y", "mo", "w", "d", "h", "m", "s", "ms", "us", "ns")
-_DURATION = "^-?(?=[0-9])" + "".join(f"([0-9]+{unit})?" for unit in _UNITS) + "$"
+_UNITS = {"y": 7, "mo": 9, "w": 7, "d": 9, "h": 6, "m": 7, "s": 9, "ms": 12, "us": 15, "ns": 18}
+"""The units of a duration, with as many digits as always are within its range."""
+
+_DURATION = "^-?(?=[0-9])" + "".join(f"([0-9]{{1,{digits}}}{unit})?" for unit, digits in _UNITS.items()) + "$"
 _TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?$"
 _BLOB = "^0x([0-9a-fA-F]{2})*$"
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")
