@@ -175,16 +175,18 @@ class Values:
                 shared = {"double": "DoubleAnswer", "float": "FloatAnswer"}.get(name)
                 return self._shared(shared, _ANSWERS[name]) if shared else dict(_ANSWERS[name])
             case UserType(name):
-                key = ("answer", replace(cql_type, frozen=False))
-                return self._components.refer("schemas", key, name, lambda: self._answer_fields(cql_type))
+                return self._named_answer(cql_type, name, lambda: self._answer_fields(cql_type))
             case UnknownType():
                 return {}
             case MapOf(Native()):
-                key = ("answer", replace(cql_type, frozen=False))
-                make = lambda: _container(cql_type, self.answer, self.key)  # noqa: E731
-                return self._components.refer("schemas", key, f"{cql_type}", make)
+                name = str(replace(cql_type, frozen=False))
+                return self._named_answer(cql_type, name, lambda: _container(cql_type, self.answer, self.key))
             case _:
                 return _container(cql_type, self.answer, self.key)
+
+    def _named_answer(self, cql_type: UserType | MapOf, name: str, make: Callable[[], Schema]) -> Schema:
+        """Return a reference to the component of a type: generators make one class of it."""
+        return self._components.refer("schemas", ("answer", replace(cql_type, frozen=False)), name, make)
 
     def _answer_fields(self, user_type: UserType) -> Schema:
         fields = {name: nullable(self.answer(inner)) for name, inner in user_type.fields}
