@@ -1,4 +1,4 @@
-"""GET /openapi.json of a running service: kept, made anew when the schema changes, below any prefix, off by a setting."""
+"""GET /openapi.json of a running service: kept, made anew when the schema changes, below a prefix, off by a setting."""
 
 from __future__ import annotations
 
