@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from asgi_app.catalog.snapshot import Snapshot, compared
+from asgi_app.openapi.serving import OpenApi
 from asgi_app.resources.start_checks import shortened
-from asgi_app.routes import EXAMPLES, OPERATIONS, RESERVED
+from asgi_app.routes import EXAMPLES, OPERATIONS, RESERVED, documentation
 from asgi_app.settings import Settings
 from asgi_app.tables.live_schema import schema_of_session
 from asgi_app.tables.live_table import LiveTable
@@ -28,7 +29,7 @@ class LiveView:
             name: replace(each.table, keyspace=each.keyspace or settings.keyspace)
             for name, each in self.resources.items()
         }
-        self.routes = (*EXAMPLES, *OPERATIONS) if examples else OPERATIONS
+        self.routes = (*(EXAMPLES if examples else ()), *OPERATIONS, *documentation(OpenApi(())))
         reserved = {*RESERVED, *self.resources, *(route.segments[0] for route in self.routes)}
         live = [each for each in declared if isinstance(each, LiveTable)]
         self._wanted = Wanted.of_settings(settings.keyspace, live, settings.tables, settings.writable, reserved)

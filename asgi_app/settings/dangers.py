@@ -66,6 +66,13 @@ def _everything_writable(settings: Settings) -> Iterator[Problem]:
         yield Problem("ASGI_CASSANDRA_WRITABLE", "is *: tables that are created later are writable too; name them")
 
 
+def _open_document(settings: Settings) -> Iterator[Problem]:
+    if settings.docs and not settings.api_keys:
+        yield Problem(
+            "ASGI_CASSANDRA_DOCS", "is on: everyone who can connect learns which tables and columns there are"
+        )
+
+
 def _any_origin(settings: Settings) -> Iterator[Problem]:
     if "*" in settings.cors_origins and not settings.api_keys:
         yield Problem(
@@ -135,5 +142,5 @@ _ALWAYS: tuple[_Rule, ...] = (
     _any_origin,
 )
 
-_WHEN_OPEN: tuple[_Rule, ...] = (_no_api_keys, _everything_writable)
+_WHEN_OPEN: tuple[_Rule, ...] = (_no_api_keys, _open_document, _everything_writable)
 """Rules for a service that listens beyond this machine."""

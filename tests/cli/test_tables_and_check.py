@@ -164,6 +164,7 @@ def test_check_as_json(run: Run, keyspace: str, node_address: NodeAddress) -> No
     assert [danger["where"] for danger in report["dangers"]] == [
         f"keyspace {keyspace}",
         "ASGI_CASSANDRA_API_KEYS",
+        "ASGI_CASSANDRA_DOCS",
         "ASGI_CASSANDRA_DIAGNOSTICS",
         "ASGI_CASSANDRA_PAGE_KEYS",
     ]
@@ -204,7 +205,7 @@ def test_check_of_wrong_settings(run: Run, shop: str) -> None:
 
 def test_check_of_what_the_role_may_not_do(run: Run, shop: str, node_address: NodeAddress) -> None:
     login = {"CASSANDRA_USERNAME": "app", "CASSANDRA_PASSWORD": "s" * 20}
-    scope = f"reader:read.events+read.evnts:{'k' * 32}"
+    scope = f"reader:read.events+read.docs+read.evnts:{'k' * 32}"
     with faulty_node(node_address) as node:
         node.fail(QUERY, not_permitted(), always=True, about=b"DELETE")
         arguments = ("check", "--json", "--tables", "events", "--writable", "events")

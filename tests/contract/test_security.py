@@ -221,7 +221,7 @@ async def test_scopes_of_unknown_resources_are_told_at_start(
     keys = (Secret(f"shop:read.user+write.users+read:{'s' * 32}"), Secret(f"ci:read.Metrics:{'c' * 32}"))
     async with serving(changed(settings, api_keys=keys)):
         await eventually(lambda: len(told_at_start(caplog)) == 2)
-    known = "animals, diagnostics, health, metrics, plants, service, users"
+    known = "animals, diagnostics, docs, health, metrics, plants, service, users"
     assert told_at_start(caplog) == [
         f"the API key {key} has the scope {scope}, and there is no such resource; there are: {known}"
         for key, scope in (("shop", "read.user"), ("ci", "read.Metrics"))

@@ -26,6 +26,7 @@ def test_defaults_on_this_machine_are_not_dangerous() -> None:
 def test_defaults_beyond_this_machine_are() -> None:
     assert names(Settings(), is_open=True, serves_examples=True) == [
         "ASGI_CASSANDRA_API_KEYS",
+        "ASGI_CASSANDRA_DOCS",
         "ASGI_CASSANDRA_DIAGNOSTICS",
         "ASGI_CASSANDRA_PAGE_KEYS",
     ]
@@ -51,7 +52,7 @@ def test_danger_of_a_setting(changes: dict[str, Any], name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "options", "name"),
     [
-        ({"api_keys": ()}, {"is_open": True}, "ASGI_CASSANDRA_API_KEYS"),
+        ({"api_keys": (), "docs": False}, {"is_open": True}, "ASGI_CASSANDRA_API_KEYS"),
         ({"diagnostics": True}, {"is_open": True}, "ASGI_CASSANDRA_DIAGNOSTICS"),
         ({"diagnostics": None}, {"is_open": True, "serves_examples": True}, "ASGI_CASSANDRA_DIAGNOSTICS"),
         ({"tables": ("*",), "writable": ("*",)}, {"is_open": True}, "ASGI_CASSANDRA_WRITABLE"),
