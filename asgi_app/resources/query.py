@@ -29,7 +29,7 @@ from asgi_app.resources.table.reading import DEFAULT_FETCH_SIZE
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.stream import stream_rows
 from asgi_app.tables.cql import Statement
-from asgi_app.tables.cql_text import first_word, has_unnamed_markers, marker_names, reserved_markers
+from asgi_app.tables.cql_text import first_word, has_unnamed_markers, marker_names, reserved_markers, table_names
 from asgi_app.tables.declaration import ResourceError, problems_of
 from asgi_app.tables.encoding import Encoded, WrongValue, encoder_of, pointer_token
 from asgi_app.tables.live_table import LiveTable
@@ -71,7 +71,12 @@ class Query:
     @property
     def statement(self) -> Statement:
         """The statement to prepare."""
-        return Statement(self.cql, idempotent=self.idempotent or not self.writes, writes=self.writes)
+        return Statement(
+            self.cql,
+            idempotent=self.idempotent or not self.writes,
+            writes=self.writes,
+            needs=tuple((keyspace, name) for keyspace, name in table_names(self.cql) if keyspace is not None),
+        )
 
     @property
     def path_names(self) -> tuple[str, ...]:

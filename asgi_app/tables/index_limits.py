@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from asgi_app.errors import FieldError
 from asgi_app.tables.encoding import pointer_token
-from asgi_app.tables.stored_form import parts_of
+from asgi_app.tables.framing import members
 from asgi_app.tables.table import Index, Table
 from asgi_app.tables.types import VectorOf
 from asgi_app.tables.vectors import vector_fault
@@ -37,6 +37,6 @@ def _fault(table: Table, index: Index, cell: bytes) -> str | None:
 
 def _entries_fault(cell: bytes) -> str | None:
     """Return what is wrong with an encoded map whose entries are indexed, or None."""
-    if len(cell) > LONGEST_OF_ENTRY and any(len(part) > LONGEST_OF_ENTRY for part in parts_of(cell)):
+    if len(cell) > LONGEST_OF_ENTRY and any(len(part) > LONGEST_OF_ENTRY for part in members(cell)):
         return f"must have keys and values of at most {LONGEST_OF_ENTRY} bytes, because its entries are indexed"
     return None

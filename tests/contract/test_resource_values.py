@@ -325,8 +325,15 @@ def random_sets(random: Random) -> dict[str, Any]:
         "s_maps": some(lambda: {str(integer(8)): text() for _ in range(random.randint(0, 2))}),
         "s_place": some(lambda: {"name": random.choice([None, text()]), "spot": None}),
         "s_vector": some(lambda: [single(), single()]),
+        "s_short_vector": some(lambda: [integer(16), integer(16)]),
+        "m_words": [[[text(), str(at)], at] for at in range(4)],
+        "m_sets": [[[str(at), f"{at}.0", str(integer(8))], at] for at in (256, -256, 300)],
+        "l_vector": [[some(lambda: integer(8)), some(lambda: integer(8))] for _ in range(3)],
+        "v_set": [some(lambda: integer(8)), some(lambda: integer(8))],
         "m_tuple": [[list(key), value] for key, value in pairs.items()],
         "f_set": some(lambda: integer(32)),
+        "f_decimals": ["1.00", "1", "-1", "1.0"],
+        "l_decimals": [["1.00", "1", "-1", "1.0", "1"]],
         "t_set": [integer(8), some(lambda: integer(32))],
     }
 

@@ -17,6 +17,7 @@ import pytest
 from helpers.exchange import Exchange
 from helpers.problems import problem
 from helpers.service import client_of, serving
+from helpers.waiting import eventually
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
@@ -208,6 +209,23 @@ async def test_api_keys_are_not_logged(keyed: httpx.AsyncClient, caplog: pytest.
     assert figures.status_code == 200
     assert WRITER not in caplog.text + figures.text + repr(keyed)
     assert " by writer@example.org " in caplog.text
+
+
+def told_at_start(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "asgi_app.start"]
+
+
+async def test_scopes_of_unknown_resources_are_told_at_start(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = (Secret(f"shop:read.user+write.users+read:{'s' * 32}"), Secret(f"ci:read.Metrics:{'c' * 32}"))
+    async with serving(changed(settings, api_keys=keys)):
+        await eventually(lambda: len(told_at_start(caplog)) == 2)
+    known = "animals, diagnostics, docs, health, metrics, plants, service, users"
+    assert told_at_start(caplog) == [
+        f"the API key {key} has the scope {scope}, and there is no such resource; there are: {known}"
+        for key, scope in (("shop", "read.user"), ("ci", "read.Metrics"))
+    ]
 
 
 async def test_api_keys_with_hook_fail_startup(settings: Settings) -> None:
