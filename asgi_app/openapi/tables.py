@@ -139,7 +139,7 @@ class TableDocument:
 
     def _path_parameter(self, column: str) -> Schema:
         name = self._path_names[column]
-        about = {} if name == column else {"description": f"The column `{column}`."}
+        about = {} if name == column else {"description": f"The column `{column}`.", "x-cassandra-column": column}
         value = self._key_value(self._table.column(column), in_path=True)
         return self._key_parameter({"name": name, "in": "path", "required": True, **about, **value})
 
