@@ -21,10 +21,11 @@ from asgi_app.http.context import started
 from asgi_app.http.middleware import RequestContextMiddleware
 from asgi_app.http.responses import answer_http_exception, answer_service_error
 from asgi_app.http.routing import SegmentRouter
+from asgi_app.openapi.serving import OpenApi
 from asgi_app.resources.query import Query, check_declarations, check_lists, routes_of_queries
 from asgi_app.resources.table.operations import operations_of, routes_of
 from asgi_app.resources.table.served import ServedResource
-from asgi_app.routes import DIAGNOSTICS, OPERATIONS, RESERVED, SPECIES, USERS
+from asgi_app.routes import DIAGNOSTICS, OPERATIONS, RESERVED, SPECIES, USERS, documentation
 from asgi_app.runtime.drain import DRAIN, Drain, end_this_process
 from asgi_app.runtime.gc_tuning import rare_collections
 from asgi_app.runtime.ownership import Claim
@@ -110,7 +111,8 @@ def create_app(
 
     own = [route for each in resources for route in routes_of(operations_of(each))]
     own += routes_of_queries(queries)
-    router = SegmentRouter([*builtin, *own, *routes], lifespan=lifespan)
+    builtin_routes = [*builtin, *documentation(OpenApi(queries, examples=examples))]
+    router = SegmentRouter([*builtin_routes, *own, *routes], lifespan=lifespan)
     # Not the imported name: instrumentation replaces the class in its module, perhaps after this module was imported.
     app = applications.Starlette(
         middleware=[Middleware(RequestContextMiddleware, router=router)],

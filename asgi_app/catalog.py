@@ -48,6 +48,8 @@ class Catalog:
         """The names of the resources whose tables are views or virtual, as far as is known."""
         self._missing: dict[str, tuple[str, ...]] = {}
         self._described: dict[str, tuple[str, ...]] = {}  # of `_missing`, how each column differs, for the log
+        self.version = 0
+        """Grows whenever a read of the schema changed anything that is served."""
         self._absent: frozenset[str] = frozenset()  # those of `_missing` that have no table at all
         self._read_at = -RECHECK_SECONDS
         self._reading = anyio.Lock()
@@ -61,6 +63,11 @@ class Catalog:
     def missing(self) -> dict[str, tuple[str, ...]]:
         """The columns that tables of resources lack or have with another type, by the resource's name."""
         return self._missing
+
+    @property
+    def current(self) -> Mapping[str, Table]:
+        """The tables that fit their declarations, by the resource's name."""
+        return self._sound
 
     async def table(self, name: str, deadline: Deadline) -> Table:
         """Return the declared table of a resource, with the indexes that Cassandra has.
@@ -161,6 +168,8 @@ class Catalog:
                     is_virtual=found.is_virtual,
                     has_default_ttl=found.has_default_ttl,
                 )
+        if sound != self._sound:
+            self.version += 1
         self._absent, self._described = frozenset(absent), described
         self.read_only = frozenset(name for name, table in sound.items() if table.is_view or table.is_virtual)
         self._sound, self._missing, self.unfit = sound, missing, self._declared.keys() - sound.keys()

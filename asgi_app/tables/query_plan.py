@@ -36,7 +36,7 @@ MOST_PER_PARTITION = 2**31 - 1
 SIMILARITY = "$similarity"
 """The name of the similarity in the rows of a search for the nearest vectors."""
 
-_OPTIONS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
+OPTIONS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
     {
         "list": ("limit", "page_state", "order", "per_partition_limit"),
         "stream": ("limit", "fetch_size", "order", "per_partition_limit", "select", "format"),
@@ -44,8 +44,8 @@ _OPTIONS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
         "partitions": ("limit", "page_state"),
     }
 )
-_EVERY_OPTION = frozenset(name for names in _OPTIONS.values() for name in names)
-_SEARCH_MEMBERS = ("where", "near", "select", "limit", "order", "per_partition_limit")
+EVERY_OPTION = frozenset(name for names in OPTIONS.values() for name in names)
+SEARCH_MEMBERS = ("where", "near", "select", "limit", "order", "per_partition_limit")
 _LONGEST_NAME = 100
 """Characters of a name in an error: longer names are cut."""
 
@@ -195,9 +195,9 @@ class _Request:
         for name, text in parameters:
             texts.setdefault(name, []).append(text)
         relations, options = list(self._fixed), _Options()
-        self._options = _OPTIONS[kind]
+        self._options = OPTIONS[kind]
         for name, given in texts.items():
-            if name in _EVERY_OPTION:
+            if name in EVERY_OPTION:
                 self._read_option(options, kind, name, given)
             else:
                 relations += self._relations(name, given, Encoder.from_text)
@@ -207,8 +207,8 @@ class _Request:
         if not isinstance(body, dict):
             self._refuse("", "must be a JSON object")
             self._raise()
-        for name in body.keys() - {*_SEARCH_MEMBERS}:
-            self._refuse(self._at(name), "is not a member of a search", _SEARCH_MEMBERS)
+        for name in body.keys() - {*SEARCH_MEMBERS}:
+            self._refuse(self._at(name), "is not a member of a search", SEARCH_MEMBERS)
         near = self._read_near(body["near"]) if "near" in body else None
         relations = [*self._fixed, *self._read_where(body.get("where", {}))]
         options = _Options(
@@ -230,7 +230,7 @@ class _Request:
         return [Relation(self._table.column(name), "eq", (value,), f"path.{name}") for name, value in given.items()]
 
     def _read_option(self, options: _Options, kind: Kind, name: str, given: list[str]) -> None:
-        if name not in _OPTIONS[kind]:
+        if name not in OPTIONS[kind]:
             self._refuse_option(name, kind)
         elif len(given) > 1:
             self._refuse(self._at(name), "is given more than once")
@@ -243,7 +243,7 @@ class _Request:
 
     def _refuse_option(self, name: str, kind: Kind) -> None:
         column = f"; the column is compared by {name}.eq" if self._named_column(name) else ""
-        self._refuse(self._at(name), f"is not an option of this operation{column}", _OPTIONS[kind])
+        self._refuse(self._at(name), f"is not an option of this operation{column}", OPTIONS[kind])
 
     def _relations(self, name: str, given: Sequence[Any], encode: _Encode) -> list[Relation]:
         """Return the relations of one parameter. `encode` is the method of `Encoder` for the given values."""
