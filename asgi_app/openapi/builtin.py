@@ -21,6 +21,9 @@ DIAGNOSTICS_TAG = {
     "description": "Demonstrations of behaviour. They read system tables only, and change no data.",
 }
 
+_PYTHON_SPACES = r"\x1c-\x1f\x85"
+"""What `\\s` matches in Python and not in ECMA-262."""
+
 _NO_NUL = r"^[^\x00]*$"
 _TIME = {"type": "string", "format": "date-time"}
 
@@ -250,7 +253,7 @@ def _property(schema: Schema) -> Schema:
     if "pattern" not in found:
         return {**found, "pattern": _NO_NUL}
     anchored = found["pattern"].replace(r"\A", "^").replace(r"\Z", "$")
-    return {**found, "pattern": anchored.replace(r"[^@\s", r"[^@\s\x00")}
+    return {**found, "pattern": anchored.replace(r"[^@\s", rf"[^@\s{_PYTHON_SPACES}\x00")}
 
 
 def _batch(fields: Schema) -> Schema:
@@ -283,7 +286,7 @@ def service_paths(shared: Shared, *, has_shutdown: bool) -> dict[str, Schema]:
         "/",
         "welcome",
         "What this service is",
-        responses={"200": common.json("What it is.", service.answer("about", _ABOUT)), **common.problems()},
+        responses={"200": common.json("What it is.", service.answer("about", _ABOUT)), **common.problems("BadRequest")},
     )
     service.add(
         "get",
@@ -293,7 +296,7 @@ def service_paths(shared: Shared, *, has_shutdown: bool) -> dict[str, Schema]:
         responses={
             "200": common.json("It does.", health),
             "503": common.json("It does not.", health),
-            **common.problems(),
+            **common.problems("BadRequest"),
         },
     )
     service.add(
@@ -302,7 +305,7 @@ def service_paths(shared: Shared, *, has_shutdown: bool) -> dict[str, Schema]:
         "livez",
         "Whether the process answers",
         security=[],
-        responses={"200": common.json("It does.", _strings("status")), **common.problems()},
+        responses={"200": common.json("It does.", _strings("status")), **common.problems("BadRequest")},
     )
     service.add(
         "get",
@@ -313,7 +316,7 @@ def service_paths(shared: Shared, *, has_shutdown: bool) -> dict[str, Schema]:
         responses={
             "200": common.json("They can.", readiness),
             "503": common.json("They cannot now.", readiness),
-            **common.problems(),
+            **common.problems("BadRequest"),
         },
     )
     figures = {"application/json": {"schema": {"type": "object"}}, "text/plain": {"schema": {"type": "string"}}}
@@ -322,7 +325,7 @@ def service_paths(shared: Shared, *, has_shutdown: bool) -> dict[str, Schema]:
         "/metrics",
         "metrics",
         "What the service has done",
-        responses={"200": common.answer("Figures; for scrapers as text.", figures), **common.problems()},
+        responses={"200": common.answer("Figures; for scrapers as text.", figures), **common.problems("BadRequest")},
     )
     if has_shutdown:
         service.add(
@@ -333,7 +336,7 @@ def service_paths(shared: Shared, *, has_shutdown: bool) -> dict[str, Schema]:
             security=[{"adminToken": []}],
             responses={
                 "202": common.json("It is stopping.", service.answer("shutdown", _SHUTDOWN)),
-                **common.problems(),
+                **common.problems("BadRequest"),
             },
         )
     return service.paths
@@ -419,7 +422,7 @@ def diagnostics_paths(shared: Shared) -> dict[str, Schema]:
             f"/{name}",
             name,
             f"Spend {seconds} seconds on queries",
-            responses={"200": paced, **common.problems()},
+            responses={"200": paced, **common.problems("BadRequest")},
         )
     report = common.json("What was found.", checks.answer("report", _REPORT))
     for name, summary in _CHECKS.items():
@@ -428,14 +431,14 @@ def diagnostics_paths(shared: Shared) -> dict[str, Schema]:
             f"/context_manager_safety/{name}",
             name,
             summary,
-            responses={"200": report, **common.problems()},
+            responses={"200": report, **common.problems("BadRequest")},
         )
     checks.add(
         "get",
         "/context_manager_safety/status",
         "status",
         "What is open now",
-        responses={"200": common.json("What is open.", {"type": "object"}), **common.problems()},
+        responses={"200": common.json("What is open.", {"type": "object"}), **common.problems("BadRequest")},
     )
     return checks.paths
 

@@ -8,6 +8,7 @@ from typing import Any
 from asgi_app.http.formats import FORMATS
 from asgi_app.openapi.components import Components, Schema
 from asgi_app.openapi.values import NULL
+from asgi_app.resources.table.reading import DEFAULT_FETCH_SIZE
 from asgi_app.tables.query_plan import (
     DEFAULT_LIMIT,
     MOST_FETCHED,
@@ -30,14 +31,24 @@ RESERVED: Mapping[str, tuple[str, ...]] = {
         "RequestId",
         "RequestTimeout",
     ),
-    "responses": ("Conflict", "InvalidInput", "NoContent", "NotFound", "NotModified", "PreconditionFailed", "Problem"),
-    "schemas": ("Problem", "FieldError", "BatchResults", "Increment", "Similarity"),
+    "responses": (
+        "BadRequest",
+        "Conflict",
+        "InvalidInput",
+        "NoContent",
+        "NotFound",
+        "NotModified",
+        "PreconditionFailed",
+        "Problem",
+    ),
+    "schemas": ("Problem", "FieldError", "BatchResults", "Increment", "StreamFormat"),
 }
 """The names of the components that this module makes."""
 
 PROBLEM_TYPE = "application/problem+json"
 
 _DESCRIPTIONS = {
+    "BadRequest": "A header field is wrong, or the request is malformed.",
     "Conflict": "There is a row with this key already. Nothing was written.",
     "InvalidInput": "A value of the request is wrong. `errors` names each field.",
     "NotFound": "There is no such row.",
@@ -58,7 +69,13 @@ class Common:
 
     def problems(self, *names: str) -> Schema:
         """Return the responses of a request that failed: `default`, and those of the status codes of these names."""
-        statuses = {"NotFound": "404", "Conflict": "409", "PreconditionFailed": "412", "InvalidInput": "422"}
+        statuses = {
+            "BadRequest": "400",
+            "NotFound": "404",
+            "Conflict": "409",
+            "PreconditionFailed": "412",
+            "InvalidInput": "422",
+        }
         return {**{statuses[name]: self._problem(name) for name in names}, "default": self._problem("Problem")}
 
     def _problem(self, name: str) -> Schema:
@@ -118,6 +135,9 @@ class Common:
 
     def option(self, name: str) -> Schema:
         """Return one of the parameters that reads of any table have."""
+        if name == "Format":
+            formats = self._schema("StreamFormat", {"type": "string", "enum": list(FORMATS)})
+            return self.parameter(name, query_parameter("format", "Without it `Accept` decides.", formats))
         return self.parameter(name, _OPTIONS[name])
 
     def parameter(self, name: str, parameter: Schema) -> Schema:
@@ -217,23 +237,20 @@ def query_parameter(name: str, description: str, schema: Schema) -> Schema:
 
 _REQUEST_ID = _header_parameter(
     "X-Request-ID",
-    "An id for this request. Without one the service makes it.",
-    {"type": "string", "pattern": "^[A-Za-z0-9._:/+=@-]{1,128}$"},
+    "An id for this request, of up to 128 letters, digits and ._:/+=@-. Without one the service makes it.",
+    {"type": "string"},
 )
 
 _OPTIONS: Mapping[str, Schema] = {
     "DefaultLimit": query_parameter(
         "limit",
-        "The number of rows.",
-        {"type": "integer", "minimum": 1, "maximum": MOST_ROWS, "default": DEFAULT_LIMIT},
+        f"The number of rows; {DEFAULT_LIMIT} without it.",
+        {"type": "integer", "minimum": 1, "maximum": MOST_ROWS},
     ),
     "FetchSize": query_parameter(
         "fetch_size",
-        "The largest number of rows of a page from Cassandra.",
-        {"type": "integer", "minimum": 1, "maximum": MOST_FETCHED, "default": 1000},
-    ),
-    "Format": query_parameter(
-        "format", "The format; without it `Accept` decides.", {"type": "string", "enum": list(FORMATS)}
+        f"The largest number of rows of a page from Cassandra; {DEFAULT_FETCH_SIZE} without it.",
+        {"type": "integer", "minimum": 1, "maximum": MOST_FETCHED},
     ),
     "Limit": query_parameter(
         "limit",

@@ -83,13 +83,18 @@ class Filters:
         orders = self._orders()
         if not orders:
             return None
-        return query_parameter("order", "The order within one partition.", {"type": "string", "enum": orders})
+        return query_parameter("order", "The order within one partition.", self._enum("order", orders))
 
     def select(self) -> Schema:
         """Return the parameter `select`. A name with a comma cannot be in it."""
         names = [name for name in self._planner.columns if "," not in name]
-        items = {"type": "array", "minItems": 1, "items": {"type": "string", "enum": names}}
+        items = {"type": "array", "minItems": 1, "items": self._enum("column", names)}
         return {**query_parameter("select", "The columns of the answer.", items), "style": "form", "explode": False}
+
+    def _enum(self, name: str, members: list[str]) -> Schema:
+        """Return a reference to an enumeration of this resource."""
+        make = lambda: {"type": "string", "enum": members}  # noqa: E731
+        return self._components.refer("schemas", ("enum", self._name, name), f"{self._name}_{name}", make)
 
     def _orders(self) -> list[str]:
         clustering = [name for name in self._planner.table.clustering_columns if name in self._planner.columns]
@@ -107,15 +112,17 @@ class Filters:
                 "select": {
                     "type": "array",
                     "minItems": 1,
-                    "items": {"type": "string", "enum": list(self._planner.columns)},
+                    "items": {"type": "string", "enum": list(self._planner.columns)}
+                    if any("," in each for each in self._planner.columns)
+                    else self._enum("column", list(self._planner.columns)),
                 },
                 "limit": {
                     "type": "integer",
                     "minimum": 1,
                     "maximum": MOST_NEAREST if self.vector_columns else MOST_ROWS,
-                    "default": DEFAULT_LIMIT,
+                    "description": f"The number of rows; {DEFAULT_LIMIT} without it.",
                 },
-                **({"order": {"type": "string", "enum": orders}} if orders else {}),
+                **({"order": self._enum("order", orders)} if orders else {}),
                 "per_partition_limit": {"type": "integer", "minimum": 1, "maximum": MOST_PER_PARTITION},
             },
         }

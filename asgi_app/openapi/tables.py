@@ -423,7 +423,7 @@ class TableDocument:
     def row(self) -> Schema:
         """Return the schema of a whole row."""
         columns = list(self._planner.columns)
-        return self._schema("row", lambda: {"allOf": [self._some_columns()], "required": columns})
+        return self._schema("row", lambda: {"allOf": [self._some_columns(), {"type": "object", "required": columns}]})
 
     def _row_answer(self, links: Schema | None = None) -> Schema:
         headers = ["ETag"] if self._resource.version else []
@@ -470,7 +470,7 @@ class TableDocument:
     def _consistency(self) -> list[Schema]:
         def make() -> Schema:
             levels = {"type": "string", "enum": list(self._resource.consistency)}
-            return _header(CONSISTENCY, "The consistency level.", levels)
+            return _header(CONSISTENCY, "The consistency level.", self._schema("consistency", lambda: levels))
 
         return self._own("consistency", make) if self._resource.consistency else []
 

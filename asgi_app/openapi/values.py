@@ -42,12 +42,15 @@ LARGEST_FLOAT = 3.4028234663852886e38
 """The largest finite value of CQL's 32-bit float (IEEE 754 binary32)."""
 
 
+_NOT_FINITE: Schema = {"$ref": "#/components/schemas/NotFinite"}
+
+
 def _integer(bits: int, **more: Any) -> Schema:
     return {"type": "integer", **more, "minimum": -(2 ** (bits - 1)), "maximum": 2 ** (bits - 1) - 1}
 
 
 def _number(form: str, **more: Any) -> Schema:
-    return {"anyOf": [{"type": "number", "format": form, **more}, {"type": "string", "enum": list(NOT_FINITE)}]}
+    return {"anyOf": [{"type": "number", "format": form, **more}, _NOT_FINITE]}
 
 
 def _text(pattern: str, example: str) -> Schema:
@@ -144,7 +147,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(
 )
 """The components of the types whose schemas are longer than a reference to one."""
 
-RESERVED = (*_NAMES.values(), "DecimalText", "DoubleAnswer", "FloatAnswer", "VarintText")
+RESERVED = (*_NAMES.values(), "DecimalText", "DoubleAnswer", "FloatAnswer", "NotFinite", "VarintText")
 """The names of the components that this module makes for types without parameters."""
 
 
@@ -174,6 +177,10 @@ class Values:
                 return self._components.refer("schemas", key, name, lambda: self._answer_fields(cql_type))
             case UnknownType():
                 return {}
+            case MapOf(Native()):
+                key = ("answer", replace(cql_type, frozen=False))
+                make = lambda: _container(cql_type, self.answer, self.key)  # noqa: E731
+                return self._components.refer("schemas", key, f"{cql_type}", make)
             case _:
                 return _container(cql_type, self.answer, self.key)
 
@@ -273,6 +280,9 @@ class Values:
         """Return a reference to the component of this name, or the schema itself if it has none."""
         if name is None:
             return dict(schema)
+        if _NOT_FINITE in schema.get("anyOf", ()):
+            texts = {"type": "string", "enum": list(NOT_FINITE)}
+            self._components.refer("schemas", "NotFinite", "NotFinite", lambda: texts)
         return self._components.refer("schemas", name, name, lambda: dict(schema))
 
 
@@ -301,7 +311,7 @@ def _container(cql_type: CqlType, inner: Callable[[CqlType], Schema], key: Calla
 def _fixed(elements: list[Schema]) -> Schema:
     """Return the schema of an array with exactly these elements."""
     size = len(elements)
-    return {"type": "array", "minItems": size, "maxItems": size, "prefixItems": elements, "items": False}
+    return {"type": "array", "minItems": size, "maxItems": size, "prefixItems": elements}
 
 
 def _closed(properties: Mapping[str, Schema], required: list[str] | None = None) -> Schema:
