@@ -1,45 +1,36 @@
-/** Elements of the page. All text becomes text nodes: nothing that a service says is ever read as markup. */
+// Elements of the page. All text becomes text nodes: nothing that a service says is ever read as markup.
 
-/**
- * Make an element. An attribute that is a function is a listener of that event; `true` is an attribute without a value;
- * null, undefined and false leave it out. Children are nodes, texts, or arrays of them.
- */
-export function el(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (typeof value === "function") node.addEventListener(key, value);
-    else if (value === true) node.setAttribute(key, "");
-    else if (value !== false && value != null) node.setAttribute(key, value);
-  }
-  node.append(...children.flat(Infinity).filter((child) => child != null && child !== false));
-  return node;
+// Make an element, with attributes or without, and with children: nodes, texts, or arrays of them. An attribute that is
+// a function is a listener of that event; `true` has no value; null, undefined and false leave out attribute or child.
+export function el(name, ...rest) {
+	const attributes = rest[0]?.constructor === Object ? rest.shift() : {};
+	const node = document.createElement(name);
+	for (const [key, value] of Object.entries(attributes)) {
+		if (typeof value === "function") node.addEventListener(key, value);
+		else if (value != null && value !== false) node.setAttribute(key, value === true ? "" : value);
+	}
+	node.append(...rest.flat(Infinity).filter((child) => child != null && child !== false));
+	return node;
 }
 
-/** Return a text as paragraphs, with what stands between backticks as code. */
-export function prose(text, attributes = {}) {
-  return (text ?? "")
-    .split(/\n\s*\n/)
-    .filter((paragraph) => paragraph.trim())
-    .map((paragraph) => el("p", attributes, inline(paragraph)));
+export function prose(text = "") {
+	return text.split(/\n\s*\n/).filter(Boolean).map((paragraph) => el("p", inline(paragraph)));
 }
 
-/** Return a text as nodes, with what stands between backticks as code. */
+// Return a text as nodes, with what stands between backticks as code.
 export function inline(text) {
-  return text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
+	return text.split("`").map((part, index) => (index % 2 ? el("code", part) : part));
 }
 
-/** Return a button that copies the text that `source` returns, and says so. */
+export const button = (label, click, attributes = {}) => el("button", { type: "button", click, ...attributes }, label);
+
+// Return a button that copies the text that `source` returns, and says so.
 export function copyButton(label, source) {
-  const button = el("button", { type: "button", class: "small", click: copy }, label);
-  async function copy() {
-    let said = "Copied";
-    try {
-      await navigator.clipboard.writeText(source());
-    } catch {
-      said = "Copying is not allowed here"; // the clipboard needs https or localhost, and the user's permission
-    }
-    button.textContent = said;
-    setTimeout(() => (button.textContent = label), 1500);
-  }
-  return button;
+	const made = button(label, copy, { class: "small" });
+	async function copy() {
+		const done = await navigator.clipboard?.writeText(source()).then(() => true, () => false);
+		made.textContent = done ? "Copied" : "Not allowed"; // the clipboard needs https or localhost
+		setTimeout(() => (made.textContent = label), 1500);
+	}
+	return made;
 }

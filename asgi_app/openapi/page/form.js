@@ -1,237 +1,166 @@
-/** The form of an operation: its fields, and the request that they make. */
+// The form of an operation: its fields, and the request that they make.
 
 import { el } from "./dom.js";
 import { Field } from "./field.js";
-import { parseExact, segmentsOf } from "./json.js";
+import { segmentsOf } from "./json.js";
 import { boundsOf, exampleOf, shapeOf, typeName } from "./schema.js";
 import { base } from "./service.js";
 
-const MANY = 12;
+const MANY = 6;
+
+export class Form {
+	constructor(document, operation) {
+		Object.assign(this, { document, operation });
+		this.credential = document.credentialOf(operation);
+		this.columns = new Map((document.tableOf(operation)?.columns ?? []).map(({ name, type }) => [name, type]));
+		this.parameters = document.parametersOf(operation).map((parameter) => this.#parameter(parameter));
+		const [, done] = document.answersOf(operation).find(([status]) => status.startsWith("2")) ?? [];
+		const formats = Object.keys(done?.content ?? {});
+		const [content] = Object.entries(document.resolve(operation.raw.requestBody)?.content ?? {});
+		this.contentType = content?.[0];
+		this.body = content ? this.#members(content[1].schema) : [];
+		this.fields = [...this.parameters, ...this.body, ...(formats.length > 1 ? [acceptField(formats)] : [])];
+		this.element = el("div", this.#groups());
+	}
+
+	// Return the request that the form describes. `query` replaces its own, as a link to the next page does.
+	request(query = this.#query()) {
+		const { method, path } = this.operation;
+		const values = this.pathValues;
+		const filled = path.slice(1).replace(/\{([^}]*)\}/g, (_, name) => encode(values[name] ?? ""));
+		const url = base.href + filled + (query && `?${query}`);
+		return { method, url, headers: this.#headers(), body: this.#bodyText(), credential: this.credential };
+	}
+
+	get pathValues() {
+		return Object.fromEntries(this.#sent("path").map(({ name, text }) => [name, text]));
+	}
+
+	clear() {
+		for (const field of this.fields) field.clear();
+	}
+
+	// Show at their fields why values cannot be sent. Returns whether all can be.
+	check() {
+		this.clear();
+		const wrong = this.fields.filter(({ problem }) => problem);
+		for (const field of wrong) field.fail(field.problem);
+		wrong[0]?.show();
+		return !wrong.length;
+	}
+
+	// Show errors of the service at their fields. Returns those that no field stands for.
+	fail(errors) {
+		const known = errors.filter(({ field }) => this.#at(field));
+		for (const { field: place, message } of known) {
+			const field = this.#at(place);
+			field.fail(field.inBody && place !== field.place ? `${place}: ${message}` : message);
+		}
+		this.#at(known[0]?.field ?? "-")?.show();
+		return errors.filter((error) => !known.includes(error));
+	}
+
+	// Fill in examples: in all of the body, elsewhere only in what is required.
+	fillExamples() {
+		for (const field of this.fields) if (field.required || field.inBody) field.fill(field.example);
+	}
+
+	fill(values) {
+		for (const field of this.parameters) if (field.name in values) field.fill(values[field.name]);
+	}
+
+	#parameter({ name, in: group, required, description, schema, content, explode }) {
+		const described = schema ?? Object.values(content)[0].schema;
+		const isList = shapeOf(this.document, described).types.has("array") && !content;
+		const separator = explode === false && ",";
+		const column = this.#columnOf(name);
+		return this.#field(`${group}.${name}`, name, described, { required, description, column, isList, separator });
+	}
+
+	// Return the fields of the body: one for each member of an object, else one for all of it.
+	#members(schema) {
+		const { properties, required = [] } = shapeOf(this.document, schema).schema;
+		if (!properties) return [this.#field("", "body", schema, { required: true, isWhole: true })];
+		return Object.entries(properties).map(([name, member]) => {
+			const place = `/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+			return this.#field(place, name, member, { required: required.includes(name), column: this.columns.get(name) });
+		});
+	}
+
+	// Return the field of a schema. `column` is the CQL type of its column, if it has one.
+	#field(place, name, schema, { column, isWhole, ...options }) {
+		const found = shapeOf(this.document, schema);
+		const shape = isWhole ? { ...found, kind: "json" } : found;
+		const unit = options.isList ? "one value in each line" : shape.kind === "json" && "JSON";
+		return new Field({
+			place,
+			name,
+			shape,
+			type: column ?? typeName(this.document, shape),
+			hint: [unit, boundsOf(shape)].filter(Boolean).join(", "),
+			example: exampleOf(this.document, schema),
+			...options,
+			description: options.description ?? shape.schema.description,
+		});
+	}
+
+	#columnOf(name) {
+		return this.columns.get(name) ?? this.columns.get(name.replace(/\.[a-z_]+$/, ""));
+	}
+
+	#groups() {
+		const of = (group) => this.fields.filter(({ place }) => place.startsWith(`${group}.`));
+		const isFilter = ({ name, required }) => !required && this.#columnOf(name);
+		const filters = of("query").filter(isFilter);
+		const headers = of("header");
+		return [
+			group("Path", of("path")),
+			group("Query", of("query").filter((field) => !isFilter(field))),
+			group("Filters", filters, filters.length > MANY),
+			group("Body", this.body),
+			group("Headers", headers, headers.every(({ required }) => !required)),
+		];
+	}
+
+	#query() {
+		const pairs = this.#sent("query").flatMap(({ name, values }) => values.map((value) => [name, value]));
+		return pairs.map((pair) => pair.map(encode).join("=")).join("&");
+	}
+
+	#headers() {
+		const chosen = this.#sent("header").map(({ name, text }) => [name, text]);
+		return this.contentType ? [...chosen, ["Content-Type", this.contentType]] : chosen;
+	}
+
+	#bodyText() {
+		if (!this.contentType) return undefined;
+		if (this.body[0]?.place === "") return this.body[0].text;
+		const sent = this.body.filter(({ state }) => state !== "absent");
+		return `{${sent.map(({ name, token }) => `${JSON.stringify(name)}: ${token}`).join(", ")}}`;
+	}
+
+	#sent(group) {
+		return this.fields.filter(({ place, state }) => place.startsWith(`${group}.`) && state === "value");
+	}
+
+	// Return the field at the place that an error names; for a place within a member of the body, the member's.
+	#at(place) {
+		const inHeader = place.startsWith("header.");
+		const isSame = (field) => field.place === place || (inHeader && field.place.toLowerCase() === place.toLowerCase());
+		const isAround = ({ inBody, name, place: own }) => inBody && (own === "" || name === segmentsOf(place)[0]);
+		return this.fields.find(/^(\/|$)/.test(place) ? isAround : isSame);
+	}
+}
+
+function acceptField(choices) {
+	const shape = { kind: "choice", choices };
+	return new Field({ place: "header.Accept", name: "Accept", shape, type: "media type", hint: `default ${choices[0]}` });
+}
 
 const encode = (text) => encodeURIComponent(text.toWellFormed?.() ?? text);
 
-export class Form {
-  constructor(document, operation) {
-    this.document = document;
-    this.operation = operation;
-    this.credential = document.credentialOf(operation);
-    this.columns = new Map((document.tableOf(operation)?.columns ?? []).map((column) => [column.name, column.type]));
-    this.parameters = document.parametersOf(operation).map((parameter) => ({ parameter, field: this.#ofParameter(parameter) }));
-    this.accept = this.#accept();
-    this.contents = Object.entries(document.resolve(operation.raw.requestBody)?.content ?? {});
-    this.contentType = this.#contentType();
-    this.body = this.#body();
-    this.element = el("div", { class: "fields" }, this.#groups());
-  }
-
-  /** All fields, in the order of the page. */
-  get fields() {
-    const single = [this.contentType, this.accept].filter(Boolean);
-    return [...this.parameters.map(({ field }) => field), ...single, ...(this.raw?.checked ? [this.whole] : this.body)];
-  }
-
-  /** The values of the path's parameters, by name. */
-  get pathValues() {
-    return Object.fromEntries(this.#values("path").map(({ parameter, field }) => [parameter.name, field.text]));
-  }
-
-  /** Return the request that the form describes. `query` replaces that of the form, as a link to the next page does. */
-  request(query = this.#query()) {
-    const { path, method } = this.operation;
-    const filled = path.replace(/\{([^}]*)\}/g, (_, name) => encode(this.pathValues[name] ?? ""));
-    return {
-      method,
-      url: base.href + filled.slice(1) + (query ? `?${query}` : ""),
-      headers: this.#headers(),
-      body: this.#bodyText(),
-      credential: this.credential,
-    };
-  }
-
-  /** Show at their fields why values cannot be sent. Returns whether all can be. */
-  check() {
-    const wrong = this.fields.filter((field) => field.problem);
-    this.fields.forEach((field) => field.clear());
-    wrong.forEach((field) => field.fail(field.problem));
-    this.#show(wrong[0]);
-    return !wrong.length;
-  }
-
-  /** Show errors of the service at their fields. Returns those that no field stands for. */
-  fail(errors) {
-    const others = [];
-    const failed = [];
-    for (const error of errors) {
-      const field = this.#at(error.field);
-      const within = field && field.inBody && error.field !== field.place ? `${error.field}: ` : "";
-      if (field) failed.push(field), field.fail(within + error.message);
-      else others.push(error);
-    }
-    this.#show(failed[0]);
-    return others;
-  }
-
-  /** Fill in examples: for what is required, and for all members of the body. */
-  fillExamples() {
-    for (const field of this.fields) {
-      if (field.example !== undefined && (field.required || field.inBody)) field.fill(field.example);
-    }
-  }
-
-  /** Fill in values by the names of the parameters. */
-  fill(values) {
-    for (const { parameter, field } of this.parameters) {
-      if (parameter.name in values) field.fill(values[parameter.name]);
-    }
-  }
-
-  #ofParameter(parameter) {
-    const { name, required, description } = parameter;
-    const schema = parameter.schema ?? Object.values(parameter.content ?? {})[0]?.schema ?? {};
-    const shape = shapeOf(this.document, schema);
-    const isList = shape.types.has("array") && !parameter.content;
-    const example = parameter.example ?? Object.values(parameter.examples ?? {})[0]?.value ?? exampleOf(this.document, schema);
-    const hint = [boundsOf(shape), isList && "one value in each line"].filter(Boolean).join(" · ");
-    const type = this.columns.get(name.replace(/\.\w+$/, "")) ?? this.columns.get(name) ?? typeName(this.document, shape);
-    return new Field({ place: `${parameter.in}.${name}`, name, shape, type, hint, description, example, required, isList });
-  }
-
-  /** Return the choice between the formats of a successful answer, if there are several. */
-  #accept() {
-    const ok = Object.entries(this.operation.raw.responses ?? {}).find(([status]) => status.startsWith("2"));
-    return this.#choice("Accept", Object.keys(this.document.resolve(ok?.[1])?.content ?? {}));
-  }
-
-  #contentType() {
-    return this.#choice("Content-Type", this.contents.map(([type]) => type));
-  }
-
-  #choice(name, choices) {
-    if (choices.length < 2) return null;
-    const shape = { kind: "choice", choices, types: new Set(["string"]), schema: {}, nullable: false };
-    return new Field({ place: `header.${name}`, name, shape, type: "media type", hint: `without a choice ${choices[0]}` });
-  }
-
-  #body() {
-    if (!this.contents.length) return [];
-    const schema = this.contents[0][1].schema;
-    const shape = shapeOf(this.document, schema);
-    const example = this.contents[0][1].example ?? exampleOf(this.document, schema);
-    const whole = { schema, types: new Set(), kind: "json", nullable: false };
-    const type = typeName(this.document, shape);
-    this.whole = new Field({ place: "", name: "body", shape: whole, type, hint: "", example, required: true });
-    this.whole.input.rows = 8;
-    if (!shape.schema.properties) return [this.whole];
-    const required = new Set(shape.schema.required);
-    this.raw = el("input", { type: "checkbox", change: () => this.#switch() });
-    return Object.entries(shape.schema.properties).map(([name, member]) => {
-      const inner = shapeOf(this.document, member);
-      return new Field({
-        place: `/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`,
-        name,
-        shape: inner,
-        type: this.columns.get(name) ?? typeName(this.document, inner),
-        hint: [boundsOf(inner), inner.kind === "json" && "JSON"].filter(Boolean).join(" · "),
-        description: inner.schema.description,
-        example: example?.[name],
-        required: required.has(name),
-      });
-    });
-  }
-
-  #groups() {
-    const of = (place) => this.parameters.filter(({ parameter }) => parameter.in === place).map(({ field }) => field);
-    const headers = [...of("header"), this.contentType, this.accept].filter(Boolean);
-    const query = of("query");
-    return [
-      this.#group("Path", of("path")),
-      this.#group("Query", query, query.length > MANY && query.every(({ required }) => !required)),
-      this.#bodyGroup(),
-      this.#group("Headers", headers, headers.every(({ required }) => !required)),
-    ];
-  }
-
-  #group(name, fields, folded = false) {
-    if (!fields.length) return null;
-    const group = el("fieldset", {}, el("legend", {}, name), fields.map(({ element }) => element));
-    return folded ? el("details", { class: "group" }, el("summary", {}, `${name} (${fields.length})`), group) : group;
-  }
-
-  #bodyGroup() {
-    if (!this.body.length) return null;
-    const choice = this.raw && el("label", { class: "raw" }, this.raw, "edit as JSON");
-    this.members = el("div", {}, this.body.map(({ element }) => element));
-    return el("fieldset", {}, el("legend", {}, "Body"), choice, this.members);
-  }
-
-  /** Change between one field for each member of the body, and one for all of it. */
-  #switch() {
-    if (this.raw.checked) {
-      this.whole.fill(parseExact(this.#members()));
-      this.members.replaceChildren(this.whole.element);
-      return;
-    }
-    const problem = this.whole.problem || this.#fillMembers(parseExact(this.whole.text));
-    if (problem) {
-      this.raw.checked = true;
-      this.whole.clear();
-      this.whole.fail(problem);
-    } else {
-      this.members.replaceChildren(...this.body.map(({ element }) => element));
-    }
-  }
-
-  /** Fill the fields of the body from an object. Returns why that is not possible, or "". */
-  #fillMembers(value) {
-    const others = Object.keys(value ?? {}).filter((name) => !this.body.some((field) => field.name === name));
-    if (value === null || typeof value !== "object" || others.length) {
-      return `has what the form cannot show: ${others.join(", ") || "it is no object"}`;
-    }
-    this.body.forEach((field) => field.fill(value[field.name]));
-    return "";
-  }
-
-  #query() {
-    const pairs = this.#values("query").flatMap(({ parameter, field }) => {
-      if (!field.isList) return [[parameter.name, field.text]];
-      const joined = parameter.explode === false ? [field.texts.join(",")] : field.texts;
-      return joined.map((text) => [parameter.name, text]);
-    });
-    return pairs.map((pair) => pair.map(encode).join("=")).join("&");
-  }
-
-  #headers() {
-    const pairs = this.#values("header").map(({ parameter, field }) => [parameter.name, field.text]);
-    if (this.accept?.state === "value") pairs.push(["Accept", this.accept.text]);
-    if (this.contents.length) pairs.push(["Content-Type", this.contentType?.text || this.contents[0][0]]);
-    return pairs;
-  }
-
-  #bodyText() {
-    if (!this.contents.length) return undefined;
-    return this.raw && !this.raw.checked ? this.#members() : this.whole.text;
-  }
-
-  #members() {
-    const sent = this.body.filter(({ state }) => state !== "absent");
-    return `{${sent.map((field) => `${JSON.stringify(field.name)}: ${field.token}`).join(", ")}}`;
-  }
-
-  #values(place) {
-    return this.parameters.filter(({ parameter, field }) => parameter.in === place && field.state === "value");
-  }
-
-  /** Return the field that an error names: that of the member for a place within it. */
-  #at(place) {
-    if (!place.startsWith("/") && place !== "") {
-      return this.fields.find((field) => field.place.toLowerCase() === place.toLowerCase());
-    }
-    const [name] = segmentsOf(place);
-    return this.fields.find((field) => field.inBody && (field === this.whole || field.name === name));
-  }
-
-  #show(field) {
-    field?.input.closest("details")?.setAttribute("open", "");
-    field?.input.focus();
-  }
+function group(name, fields, isFolded = false) {
+	if (!fields.length) return null;
+	const all = el("fieldset", el("legend", name), fields.map(({ element }) => element));
+	return isFolded ? el("details", { class: "group" }, el("summary", `${name} (${fields.length})`), all) : all;
 }

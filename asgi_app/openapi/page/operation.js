@@ -1,156 +1,146 @@
-/** The view of one operation: what it does, its form, the request as text, and the answer. */
+// The view of one operation: what it does, its form, the request as text, and the answer.
 
-import { Answer, nextQuery, valueOf } from "./answer.js";
-import { copyButton, el, prose } from "./dom.js";
+import { Answer, valueOf } from "./answer.js";
+import { button, copyButton, el, prose } from "./dom.js";
 import { Form } from "./form.js";
+import { askForKey } from "./keys.js";
 import { badge, resourceLink } from "./links.js";
+import { nextQuery } from "./service.js";
 import { curl, httpx } from "./snippets.js";
 
 const LANGUAGES = { curl, "Python httpx": httpx };
 
 export class OperationView {
-  /** `open` shows another operation with values for its parameters; `askForKey` lets the user enter a key. */
-  constructor(document, operation, { open, askForKey }) {
-    Object.assign(this, { document, operation, open, askForKey });
-    this.form = new Form(document, operation);
-    this.answer = new Answer((response, text) => this.#actions(response, text));
-    this.snippet = el("pre", { tabindex: 0, "aria-label": "The request as text" });
-    this.language = "curl";
-    this.element = el("article", {}, this.#head(), el("div", { class: "columns" }, this.#form(), this.#right()));
-    this.#preview();
-  }
+	// `open` shows another operation with values for its parameters.
+	constructor(document, operation, open) {
+		Object.assign(this, { document, operation, open });
+		this.facts = operation.raw["x-cassandra"] ?? {};
+		this.form = new Form(document, operation);
+		this.answer = new Answer((response, text) => this.#actions(response, text));
+		this.snippet = el("pre", { tabindex: 0, "aria-label": "The request as text" });
+		this.language = "curl";
+		const result = el("div", { class: "result" }, this.#request(), this.answer.element);
+		this.element = el("article", this.#head(), el("div", { class: "columns" }, this.#form(), result));
+		this.#preview();
+	}
 
-  /** Fill in values of parameters by name. */
-  fill(values) {
-    this.form.fill(values);
-    this.#preview();
-  }
+	fill(values) {
+		this.form.fill(values);
+		this.#preview();
+	}
 
-  #head() {
-    const { method, path, raw, id, resource } = this.operation;
-    const { summary, description, deprecated } = raw;
-    const cql = raw["x-cassandra"]?.cql;
-    return el(
-      "header",
-      {},
-      el("h1", { tabindex: -1 }, summary ?? id),
-      el("p", { class: "address" }, badge(method), el("code", {}, path)),
-      deprecated && el("p", { class: "note" }, "Deprecated."),
-      prose(description),
-      cql && el("pre", { class: "cql", tabindex: 0, "aria-label": "CQL" }, cql),
-      el("p", { class: "quiet" }, "Resource ", el("a", { href: resourceLink(resource) }, resource), ` · operation ${id}`),
-    );
-  }
+	#head() {
+		const { method, path, id, resource, raw } = this.operation;
+		const { cql } = this.facts;
+		return el(
+			"header",
+			el("h1", { tabindex: -1 }, raw.summary ?? id),
+			el("p", { class: "address" }, badge(method), el("code", path)),
+			prose(raw.description),
+			cql && el("pre", { tabindex: 0, "aria-label": "CQL" }, cql),
+			el("p", { class: "quiet" }, "Resource ", el("a", { href: resourceLink(resource) }, resource), ` · operation ${id}`),
+		);
+	}
 
-  #form() {
-    const button = (text, attributes) => el("button", { type: "button", ...attributes }, text);
-    return el(
-      "form",
-      {
-        "aria-label": "Request",
-        novalidate: true,
-        input: () => this.#preview(),
-        change: () => this.#preview(),
-        submit: (event) => this.#submit(event),
-        keydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.#submit(event),
-      },
-      this.form.fields.length ? this.form.element : el("p", { class: "quiet" }, "This operation takes nothing."),
-      el(
-        "div",
-        { class: "bar" },
-        el("button", { class: "primary" }, "Send"),
-        this.form.fields.length > 0 && button("Fill in examples", { click: () => this.#fillExamples() }),
-        this.form.credential && button("Key …", { click: () => this.askForKey(this.form.credential) }),
-      ),
-      this.#responses(),
-    );
-  }
+	#form() {
+		const { fields, element, credential } = this.form;
+		const listeners = {
+			input: () => this.#preview(),
+			submit: (event) => this.#submit(event),
+			keydown: (event) => isSend(event) && this.#submit(event),
+		};
+		return el(
+			"form",
+			{ "aria-label": "Request", novalidate: true, ...listeners },
+			fields.length ? element : el("p", { class: "quiet" }, "This operation takes nothing."),
+			el(
+				"div",
+				{ class: "bar" },
+				el("button", { class: "primary" }, "Send"),
+				fields.length > 0 && button("Fill in examples", () => this.#fillExamples()),
+				credential && button("Key …", () => askForKey(credential)),
+			),
+			this.#answers(),
+		);
+	}
 
-  #right() {
-    const choose = (name) =>
-      el(
-        "label",
-        {},
-        el("input", { type: "radio", name: `language-${this.operation.id}`, checked: name === this.language, change: () => this.#speak(name) }),
-        name,
-      );
-    return el(
-      "div",
-      { class: "result" },
-      el(
-        "section",
-        { "aria-label": "Request as text" },
-        el(
-          "div",
-          { class: "bar" },
-          el("h2", {}, "Request"),
-          el("div", { class: "choices", role: "group", "aria-label": "Language" }, Object.keys(LANGUAGES).map(choose)),
-          copyButton("Copy", () => this.snippet.textContent),
-        ),
-        this.snippet,
-      ),
-      this.answer.element,
-    );
-  }
+	#request() {
+		const languages = Object.keys(LANGUAGES).map((name) => {
+			const checked = name === this.language;
+			const change = () => this.#speak(name);
+			return el("label", el("input", { type: "radio", name: `in-${this.operation.id}`, checked, change }), name);
+		});
+		return el(
+			"section",
+			{ "aria-label": "Request as text" },
+			el(
+				"div",
+				{ class: "bar" },
+				el("h2", "Request"),
+				el("div", { class: "choices", role: "group", "aria-label": "Language" }, languages),
+				copyButton("Copy", () => this.snippet.textContent),
+			),
+			this.snippet,
+		);
+	}
 
-  #responses() {
-    const all = Object.entries(this.operation.raw.responses ?? {}).map(([status, raw]) => {
-      return [el("dt", {}, status), el("dd", {}, this.document.resolve(raw).description ?? "")];
-    });
-    return el("details", { class: "group" }, el("summary", {}, "Answers by status"), el("dl", {}, all));
-  }
+	#answers() {
+		const all = this.document.answersOf(this.operation);
+		const lines = all.map(([status, { description }]) => [el("dt", status), el("dd", description)]);
+		return el("details", { class: "group" }, el("summary", "Answers by status"), el("dl", lines));
+	}
 
-  #speak(language) {
-    this.language = language;
-    this.#preview();
-  }
+	#speak(language) {
+		this.language = language;
+		this.#preview();
+	}
 
-  #preview(request = this.form.request()) {
-    this.snippet.textContent = LANGUAGES[this.language](request, { stream: this.#streams });
-  }
+	#preview(request = this.form.request()) {
+		const stream = ["stream", "export"].includes(this.facts.operation);
+		this.snippet.textContent = LANGUAGES[this.language](request, { stream });
+	}
 
-  get #streams() {
-    return ["stream", "export"].includes(this.operation.raw["x-cassandra"]?.operation);
-  }
+	#fillExamples() {
+		this.form.fillExamples();
+		this.#preview();
+	}
 
-  #fillExamples() {
-    this.form.fillExamples();
-    this.#preview();
-  }
+	async #submit(event) {
+		event.preventDefault();
+		if (this.form.check()) await this.#send(this.form.request());
+	}
 
-  async #submit(event) {
-    event.preventDefault();
-    if (this.form.check()) await this.#send(this.form.request());
-  }
+	async #send(request) {
+		this.#preview(request);
+		this.form.clear();
+		const problem = await this.answer.ask(request);
+		if (!problem) return;
+		this.answer.list(this.form.fail(problem.errors ?? []));
+		const { credential } = this.form;
+		if (problem.status === 401 && credential && (await askForKey(credential, problem.detail))) this.#send(request);
+	}
 
-  async #send(request) {
-    this.#preview(request);
-    this.form.fields.forEach((field) => field.clear());
-    const problem = await this.answer.ask(request);
-    if (!problem) return;
-    this.answer.list(this.form.fail(problem.errors ?? []));
-    if (problem.status === 401 && this.form.credential) this.askForKey(this.form.credential);
-  }
+	// Return the buttons below an answer: the next page, and the operations that the document links it to.
+	#actions({ status, headers }, text) {
+		const query = nextQuery(headers);
+		const next = query && button("Next page", () => this.#send(this.form.request(query)), { class: "small" });
+		const [, answer] = this.document.answersOf(this.operation).find(([each]) => each === String(status)) ?? [];
+		return [next, Object.values(answer?.links ?? {}).map((link) => this.#link(this.document.resolve(link), text))];
+	}
 
-  /** Return the buttons below an answer: the next page, and the operations that the document links it to. */
-  #actions(response, text) {
-    const query = nextQuery(response);
-    const button = (label, act) => el("button", { type: "button", class: "small", click: act }, label);
-    const links = this.document.resolve(this.operation.raw.responses?.[response.status])?.links ?? {};
-    return [
-      query && button("Next page", () => this.#send(this.form.request(query))),
-      Object.entries(links).map(([name, raw]) => this.#linkButton(name, this.document.resolve(raw), text)),
-    ];
-  }
+	#link({ operationId, parameters = {} }, text) {
+		const target = this.document.operations.get(operationId);
+		const values = Object.entries(parameters).map(([name, expression]) => [
+			name.replace(/^(path|query)\./, ""),
+			valueOf(expression, this.form.pathValues, text),
+		]);
+		if (!target || values.some(([, value]) => value == null)) return null;
+		const open = () => this.open(target, Object.fromEntries(values));
+		return button(`${target.method} ${target.raw.summary ?? operationId}`, open, { class: "small" });
+	}
+}
 
-  #linkButton(name, link, text) {
-    const target = this.document.operations.get(link.operationId);
-    const values = Object.entries(link.parameters ?? {}).map(([parameter, expression]) => [
-      parameter.replace(/^(path|query)\./, ""),
-      valueOf(expression, this.form.pathValues, text),
-    ]);
-    if (!target || values.some(([, value]) => value == null)) return null;
-    const label = `${target.method} ${target.raw.summary ?? name}`;
-    return el("button", { type: "button", class: "small", click: () => this.open(target, Object.fromEntries(values)) }, label);
-  }
+// Return whether a key sends the form: Ctrl+Enter does everywhere, Enter in texts that are usually one line.
+function isSend({ key, ctrlKey, metaKey, shiftKey, isComposing, target }) {
+	return key === "Enter" && !isComposing && (ctrlKey || metaKey || (!shiftKey && target.matches(".line")));
 }
