@@ -21,7 +21,7 @@ export class Answer {
 		this.stop = button("Stop", () => this.controller.abort(), { class: "small", hidden: true });
 		this.others = el("ul", { class: "error" });
 		this.details = el("div");
-		this.body = el("pre", { tabindex: 0, "aria-label": "Body of the answer", hidden: true });
+		this.body = el("pre", { tabindex: 0, role: "region", "aria-label": "Body of the answer", hidden: true });
 		const bar = el("div", { class: "bar" }, el("h2", "Answer"), this.stop);
 		this.element = el("section", { class: "answer", "aria-label": "Answer" }, bar, this.status, this.details, this.body);
 		this.#say("quiet", "nothing was sent yet");

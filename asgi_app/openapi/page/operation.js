@@ -17,7 +17,7 @@ export class OperationView {
 		this.facts = operation.raw["x-cassandra"] ?? {};
 		this.form = new Form(document, operation);
 		this.answer = new Answer((response, text) => this.#actions(response, text));
-		this.snippet = el("pre", { tabindex: 0, "aria-label": "The request as text" });
+		this.snippet = el("pre", { tabindex: 0, role: "region", "aria-label": "The request as text" });
 		this.language = "curl";
 		const result = el("div", { class: "result" }, this.#request(), this.answer.element);
 		this.element = el("article", this.#head(), el("div", { class: "columns" }, this.#form(), result));
@@ -37,7 +37,7 @@ export class OperationView {
 			el("h1", { tabindex: -1 }, raw.summary ?? id),
 			el("p", { class: "address" }, badge(method), el("code", path)),
 			prose(raw.description),
-			cql && el("pre", { tabindex: 0, "aria-label": "CQL" }, cql),
+			cql && el("pre", { tabindex: 0, role: "region", "aria-label": "CQL" }, cql),
 			el("p", { class: "quiet" }, "Resource ", el("a", { href: resourceLink(resource) }, resource), ` · operation ${id}`),
 		);
 	}
