@@ -15,6 +15,7 @@ from asgi_app.driver.errors import prepare_may_succeed_elsewhere, translate, tra
 from asgi_app.driver.execution import Batch, Execution, Query
 from asgi_app.driver.prepared import Prepared, PreparedStatements
 from asgi_app.driver.result import Result
+from asgi_app.driver.schema_events import SchemaEvents
 from asgi_app.driver.session import Connection, SessionSource, borrow
 from asgi_app.errors import (
     AnswerOverdue,
@@ -91,6 +92,7 @@ class Database:
         """Return if the caller runs on the event loop that opened the database; raise as `Owner.check` otherwise."""
         self._connection = connection
         self._tasks = tasks
+        self._schema_events = SchemaEvents()
         self._reset_prepared()
 
     @classmethod
@@ -125,7 +127,10 @@ class Database:
                     database = cls(settings, dispatcher, connection, metrics, tasks, owner)
                     tasks.start_soon(sample_periodically, metrics, database.publish_state)
                     tasks.start_soon(connection.watch, database._reset_prepared)
-                    yield database
+                    try:
+                        yield database
+                    finally:
+                        database._schema_events.leave()
             finally:
                 with anyio.CancelScope(shield=True):
                     await connection.close()
@@ -200,6 +205,14 @@ class Database:
     async def ping(self, deadline: Deadline) -> None:
         """Read one row that every node has, from the nearest node. Raises the errors of the class docstring."""
         await self.execute(PING, deadline=deadline, lane=Lane.PROBES)
+
+    def schema_changes(self) -> frozenset[str] | None:
+        """Return the keyspaces whose schema changed since the last call; None if changes may have been missed.
+
+        They may have been missed before the first call, and while the driver had no connection that reports them.
+        Raises NotConnected before the first connection, ShuttingDown after the end.
+        """
+        return self._schema_events.take(self._connection.session)
 
     async def missing_columns(self, table: Table, deadline: Deadline, lane: Lane = Lane.REQUESTS) -> set[str]:
         """Return the columns of `table` that Cassandra lacks or has with another type: all if there is no such table.

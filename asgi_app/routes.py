@@ -69,6 +69,9 @@ DIAGNOSTICS: tuple[SegmentRoute, ...] = (
     _diagnostic("/context_manager_safety/status", get=if_enabled(diagnostics.status)),
 )
 
+EXAMPLES: tuple[SegmentRoute, ...] = (*USERS, *SPECIES, *DIAGNOSTICS)
+"""The paths of the built-in tables, and of the demonstrations that need them."""
+
 
 def documentation(document: OpenApi) -> tuple[SegmentRoute, ...]:
     """Return the routes of the description of an application."""

@@ -30,6 +30,7 @@ RESERVED: Mapping[str, tuple[str, ...]] = {
         "PerPartitionLimit",
         "RequestId",
         "RequestTimeout",
+        "RequiredIfMatch",
     ),
     "responses": (
         "BadRequest",
@@ -129,7 +130,7 @@ class Common:
         timeout = _header_parameter(
             "X-Request-Timeout",
             "Seconds within which the request must be answered.",
-            {"type": "number", "exclusiveMinimum": 0, "maximum": self._longest_timeout},
+            {"type": "number", "minimum": 0.001, "maximum": self._longest_timeout},
         )
         return [self.parameter("RequestId", _REQUEST_ID), self.parameter("RequestTimeout", timeout)]
 
@@ -235,6 +236,14 @@ def query_parameter(name: str, description: str, schema: Schema) -> Schema:
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
+_TAG = r'(W/)?"[\x21\x23-\x7e]*"'
+_ENTITY_TAGS: Schema = {
+    "type": "string",
+    "pattern": rf"^(\*|{_TAG}(, *{_TAG})*)$",
+    "examples": ['"b26b2a23-4d70-41c3-88a7-a9aa9e135a93"'],
+}
+"""What If-Match and If-None-Match have (RFC 9110 section 13.1)."""
+
 _REQUEST_ID = _header_parameter(
     "X-Request-ID",
     "An id for this request, of up to 128 letters, digits and ._:/+=@-. Without one the service makes it.",
@@ -265,9 +274,14 @@ _OPTIONS: Mapping[str, Schema] = {
         "The largest number of rows of each partition.",
         {"type": "integer", "minimum": 1, "maximum": MOST_PER_PARTITION},
     ),
-    "IfNoneMatch": _header_parameter(
-        "If-None-Match", "The ETag of a row that the client has: then 304.", {"type": "string"}
+    "IfMatch": _header_parameter(
+        "If-Match", "The ETag of the row as the client knows it, or `*` for any.", _ENTITY_TAGS
     ),
+    "IfNoneMatch": _header_parameter("If-None-Match", "The ETag of a row that the client has: then 304.", _ENTITY_TAGS),
+    "RequiredIfMatch": {
+        **_header_parameter("If-Match", "The ETag of the row as the client knows it.", _ENTITY_TAGS),
+        "required": True,
+    },
 }
 
 NULLABLE_TEXT: Schema = {"anyOf": [{"type": "string"}, NULL]}

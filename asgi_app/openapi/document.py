@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -19,6 +19,7 @@ from asgi_app.resources.query import Query
 from asgi_app.resources.table.operations import operations_of
 from asgi_app.resources.table.served import ServedResource
 from asgi_app.tables.builtin import ANIMAL_RESOURCE, PLANT_RESOURCE, USER_RESOURCE
+from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import Table
 
 _BUILT_IN = {
@@ -29,23 +30,19 @@ _BUILT_IN = {
 
 
 @dataclass(frozen=True, slots=True)
-class ServedTable:
-    """A resource to describe, with its table as Cassandra has it. `read_only`: Cassandra takes no writes of it."""
-
-    served: ServedResource
-    table: Table
-    read_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Contents:
     """What an application serves.
 
-    `examples`: the built-in tables have their own addresses. `parameters` are those of the queries' statements, as far
-    as they are known. `has_keys`: API keys are required. `longest_timeout` is the largest X-Request-Timeout in seconds.
+    `declared` are its resources, `live` those of the live schema by name. `current` are the tables that Cassandra has,
+    by the name of the resource, and `read_only` names those that Cassandra takes no writes of. `parameters` are those
+    of the queries' statements, as far as they are known. `examples`: the built-in tables have their own addresses.
+    `has_keys`: API keys are required. `longest_timeout` is the largest X-Request-Timeout in seconds.
     """
 
-    tables: Sequence[ServedTable]
+    declared: Sequence[ServedResource]
+    live: Mapping[str, Resource] = field(default_factory=dict)
+    current: Mapping[str, Table] = field(default_factory=dict)
+    read_only: Collection[str] = ()
     queries: Sequence[Query] = ()
     parameters: Mapping[Query, Sequence[Parameter]] = field(default_factory=dict)
     examples: bool = False
@@ -79,7 +76,7 @@ def made_document(contents: Contents) -> Schema:
     """Return the document, without `servers`."""
     parts = Components({**common.RESERVED, "schemas": (*common.RESERVED["schemas"], *values.RESERVED)})
     shared = Shared(parts, Common(parts, contents.longest_timeout), values.Values(parts), Names())
-    tables = [_table(each, contents, shared) for each in contents.tables]
+    tables = [_table(each, contents, shared) for each in _resources(contents)]
     paths: dict[str, Schema] = {}
     for table in tables:
         paths |= _paths_of_table(table, contents, shared)
@@ -111,9 +108,16 @@ def _is_builtin(name: str, contents: Contents) -> bool:
     return contents.examples and name in _BUILT_IN
 
 
-def _table(each: ServedTable, contents: Contents, shared: Shared) -> TableDocument:
-    operations = () if _is_builtin(each.served.name, contents) else operations_of(each.served.resource)
-    return TableDocument(each.served, each.table, shared, operations, read_only=each.read_only)
+def _resources(contents: Contents) -> Iterator[ServedResource]:
+    yield from contents.declared
+    for name, resource in sorted(contents.live.items()):
+        yield ServedResource(resource, resource.keyspace or "", contents.current[name])
+
+
+def _table(served: ServedResource, contents: Contents, shared: Shared) -> TableDocument:
+    operations = () if _is_builtin(served.name, contents) else operations_of(served.resource)
+    table = contents.current.get(served.name, served.table)
+    return TableDocument(served, table, shared, operations, read_only=served.name in contents.read_only)
 
 
 def _paths_of_table(table: TableDocument, contents: Contents, shared: Shared) -> dict[str, Schema]:

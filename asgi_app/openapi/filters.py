@@ -69,8 +69,9 @@ class Filters:
                 name = f"{name}.eq"
             return {"name": name, "in": "query", "description": _MEANINGS[operator], **value}
 
-        key = ("filter", self._name, column.name, operator)
-        return self._components.refer("parameters", key, f"{self._name}_{column.name}_{operator}", make)
+        # Tables share the filters of columns with the same name and type.
+        key = ("filter", column.name, operator, column.type)
+        return self._components.refer("parameters", key, f"{column.name}_{operator}", make)
 
     def _operand(self, column: Column, operator: Operator) -> CqlType:
         found = self._planner.where.operand(column, operator)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
@@ -16,12 +18,15 @@ from asgi_app.errors import ServiceError
 from asgi_app.http.auth import ApiKeys
 from asgi_app.http.context import Service, deadline_of, service_of, settings_of
 from asgi_app.http.paths import location
-from asgi_app.openapi.document import Contents, Document, ServedTable
+from asgi_app.openapi.document import Contents, Document
 from asgi_app.resources.query import Query
 from asgi_app.resources.table.headers import has_current
 from asgi_app.runtime.deadline import Deadline
 
 MEDIA_TYPE = "application/json"
+
+ASK_SECONDS = 5.0
+"""Seconds between two questions to Cassandra for what is not known yet."""
 
 _REVALIDATE = {"Cache-Control": "no-cache"}
 """A client may keep the document, and must ask each time whether it has changed."""
@@ -38,12 +43,12 @@ class _Kept:
 class OpenApi:
     """The handler of the document of one application. Use it on the event loop of the application."""
 
-    def __init__(self, queries: Sequence[Query], *, examples: bool) -> None:
-        """`queries` are served beside the resources; with `examples` the built-in tables are."""
+    def __init__(self, queries: Sequence[Query]) -> None:
+        """`queries` are served beside the resources."""
         self._queries = tuple(queries)
-        self._examples = examples
         self._kept: _Kept | None = None
         self._parameters: dict[Query, tuple[Parameter, ...]] = {}
+        self._asked_at = -ASK_SECONDS
         self._making = anyio.Lock()
 
     async def answer(self, request: Request) -> Response:
@@ -58,44 +63,53 @@ class OpenApi:
     async def _document(self, request: Request) -> Document:
         service = service_of(request.scope)
         kept = self._kept
-        if kept is not None and kept.state == self._state(service):
+        if kept is not None and kept.state == self._state(service) and not self._may_learn(service):
             return kept.document
         async with self._making:
-            return await self._made(service, deadline_of(request))
+            if self._may_learn(service):
+                await self._learn(service, deadline_of(request))
+            return await self._made(service)
 
-    async def _made(self, service: Service, deadline: Deadline) -> Document:
+    async def _made(self, service: Service) -> Document:
         state = self._state(service)
-        if self._kept is not None and self._kept.state == state:  # made while this request waited
-            return self._kept.document
-        await self._learn_parameters(service, deadline)
-        document = await to_thread.run_sync(Document, self._contents(service))
-        self._kept = _Kept(state, document)
-        return document
+        if self._kept is None or self._kept.state != state:
+            document = await to_thread.run_sync(Document, self._contents(service))
+            self._kept = _Kept(state, document)
+        return self._kept.document
 
     def _state(self, service: Service) -> Hashable:
         """Return what the document depends on."""
         return id(service), service.catalog.version, len(self._parameters)
 
-    async def _learn_parameters(self, service: Service, deadline: Deadline) -> None:
-        """Ask Cassandra for the parameters of statements that are not known yet. One that it refuses stays unknown."""
+    def _may_learn(self, service: Service) -> bool:
+        """Return whether Cassandra should be asked for what is not known yet."""
+        knows_all = service.catalog.was_read and len(self._parameters) == len(set(self._queries))
+        return not knows_all and time.monotonic() - self._asked_at >= ASK_SECONDS
+
+    async def _learn(self, service: Service, deadline: Deadline) -> None:
+        """Ask Cassandra for the schema, and for the parameters of statements, as far as they are not known yet.
+
+        What it does not answer stays unknown: the document is made without it, and again when it is known.
+        """
+        self._asked_at = time.monotonic()
+        with suppress(ServiceError):
+            await service.catalog.ensure_read(deadline)
         for query in self._queries:
             if query not in self._parameters:
-                try:
+                with suppress(ServiceError):
                     self._parameters[query] = await service.database.parameters(query.statement, deadline)
-                except ServiceError:
-                    continue
 
     def _contents(self, service: Service) -> Contents:
         catalog = service.catalog
-        tables = [
-            ServedTable(served, catalog.current.get(name, served.table), name in catalog.read_only)
-            for name, served in service.resources.items()
-        ]
+        declared = [service.resources[name] for name in service.resources if name not in catalog.live]
         return Contents(
-            tables,
+            declared,
+            catalog.live,
+            catalog.current,
+            catalog.read_only,
             self._queries,
             dict(self._parameters),
-            examples=self._examples,
+            examples=bool(service.queries),
             diagnostics=service.diagnostics,
             has_keys=isinstance(service.authorize, ApiKeys),
             has_shutdown=service.settings.admin_token is not None,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from asgi_app.resources.table.served import ServedResource
 from asgi_app.tables.cql import where
 from asgi_app.tables.query_plan import QueryPlanner
+from asgi_app.tables.types import RESERVED_WORDS
 from asgi_app.tables.writes import Write
 
 
@@ -16,11 +18,19 @@ def statement_of(served: ServedResource, planner: QueryPlanner, kind: str, prefi
     `kind` is that of `Operation`, `prefix` are the columns in the path.
     """
     resource = served.resource
-    if resource.bound:
+    if resource.bound or (resource.hidden and kind not in _READS):
         return None
     if kind in _READS:
-        return _READS[kind](served, planner, prefix)
-    return None if resource.hidden else _write_of(served, kind, prefix).statement.cql
+        return _readable(_READS[kind](served, planner, prefix))
+    return _readable(_write_of(served, kind, prefix).statement.cql)
+
+
+_quoted_name = re.compile(r'"([a-z][a-z0-9_]*)"', re.ASCII)
+
+
+def _readable(cql: str) -> str:
+    """Return the statement without the quotes that its names do not need."""
+    return _quoted_name.sub(lambda found: found[0] if found[1] in RESERVED_WORDS else found[1], cql)
 
 
 _READS: Mapping[str, Callable[[ServedResource, QueryPlanner, Sequence[str]], str]] = {

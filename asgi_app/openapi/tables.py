@@ -138,25 +138,22 @@ class TableDocument:
         return {column: names.new(column) for column in self._served.open_key}
 
     def _path_parameter(self, column: str) -> Schema:
-        def make() -> Schema:
-            name = self._path_names[column]
-            value = self._key_value(self._table.column(column), in_path=True)
-            renamed = {} if name == column else {"description": f"The column `{column}`."}
-            return {"name": name, "in": "path", "required": True, **renamed, **value}
-
-        return self._shared.components.refer("parameters", ("path", self._name, column), self._part(column), make)
+        name = self._path_names[column]
+        about = {} if name == column else {"description": f"The column `{column}`."}
+        value = self._key_value(self._table.column(column), in_path=True)
+        return self._key_parameter({"name": name, "in": "path", "required": True, **about, **value})
 
     def _row_parameters(self) -> list[Schema]:
         """Return the parameters of the address `/-/row`: the columns of the key."""
-
-        def make(column: str) -> Schema:
-            return {"name": column, "in": "query", "required": True, **self._key_value(self._table.column(column))}
-
-        refer = self._shared.components.refer
         return [
-            refer("parameters", ("row", self._name, each), self._part(f"row_{each}"), lambda each=each: make(each))  # type: ignore[misc]
-            for each in self._served.open_key
+            self._key_parameter({"name": name, "in": "query", "required": True, **self._key_value(column)})
+            for name, column in ((each, self._table.column(each)) for each in self._served.open_key)
         ]
+
+    def _key_parameter(self, parameter: Schema) -> Schema:
+        """Return a reference to a parameter, which tables with the same one share."""
+        name, key = f"{parameter['name']}_in_{parameter['in']}", repr(parameter)
+        return self._shared.components.refer("parameters", ("key", key), name, lambda: parameter)
 
     def _key_value(self, column: Column, *, in_path: bool = False) -> Schema:
         """Return the schema of a key in an address. No segment of a path is empty, and no single partition key."""
@@ -189,18 +186,31 @@ class TableDocument:
             "stream": self._stream,
         }
         made = makers[operation.kind](operation, columns)
+        by_query = operation.template.endswith(_BY_QUERY)  # then the statement stands at the address of the row
         return {
             "operationId": self._ids[operation.name],
             "summary": self._summary(operation, columns),
             "tags": [self._name],
             **{key: value for key, value in made.items() if value not in ([], {})},
-            "x-cassandra": self.purpose(operation.kind, columns),
+            "x-cassandra": self.purpose(operation.kind, columns, with_statement=not by_query),
         }
 
-    def purpose(self, kind: str, prefix: Sequence[str] = ()) -> Schema:
+    def purpose(self, kind: str, prefix: Sequence[str] = (), *, with_statement: bool = True) -> Schema:
         """Return what an operation of this kind does with the table, for programs. `prefix` are columns in the path."""
-        statement = statement_of(self._served, self._planner, kind, prefix)
+        statement = statement_of(self._served, self._planner, kind, prefix) if with_statement else None
         return {"table": self._name, "operation": kind, **({} if statement is None else {"cql": statement})}
+
+    def _response(self, name: str, make: Callable[[], Schema]) -> Schema:
+        """Return a reference to a response that several operations have."""
+        return self._shared.components.refer("responses", (self._name, name), self._part(name), make)
+
+    def _body(self, name: str, schema: Callable[[], Schema], *, merges: bool = False) -> Schema:
+        """Return a reference to a request body that several operations have."""
+
+        def make() -> Schema:
+            return json_body(self._schema(name, schema), merges=merges)
+
+        return self._shared.components.refer("requestBodies", (self._name, name), self._part(name), make)
 
     def _summary(self, operation: Operation, columns: Sequence[str]) -> str:
         if operation.kind == "list" and columns:
@@ -213,7 +223,6 @@ class TableDocument:
 
     def _list(self, _operation: Operation, columns: Sequence[str]) -> Schema:
         options = ("DefaultLimit", "PageState", "PerPartitionLimit")
-        rows = {"type": "array", "items": self.row()}
         return {
             "parameters": [
                 *self._filters.parameters(without=columns),
@@ -222,7 +231,7 @@ class TableDocument:
                 *self._consistency(),
             ],
             "responses": {
-                "200": self._common.json("A page of rows.", rows, "Link"),
+                "200": self._response("rows", self._rows_answer),
                 **self._common.problems("InvalidInput"),
             },
         }
@@ -283,7 +292,7 @@ class TableDocument:
             row = {"allOf": [row, similarity]}
         return {
             "parameters": self._consistency(),
-            "requestBody": _json_body(body),
+            "requestBody": json_body(body),
             "responses": {
                 "200": self._common.json("The rows.", {"type": "array", "items": row}),
                 **self._common.problems("InvalidInput"),
@@ -293,11 +302,12 @@ class TableDocument:
     def _read(self, operation: Operation, _columns: Sequence[str]) -> Schema:
         versioned = self._resource.version is not None
         none_match = [self._common.option("IfNoneMatch")] if versioned else []
+        links = self._links("delete", operation, "$request")
         not_modified = {"304": self._common.not_modified()} if versioned else {}
         return {
             "parameters": [*self._keys(operation), *none_match, *self._consistency()],
             "responses": {
-                "200": self._row_answer(links=self._links("delete", operation, "$request")),
+                "200": self._row_answer(links) if links else self._response("row", self._row_answer),
                 **not_modified,
                 **self._common.problems("NotFound", "InvalidInput"),
             },
@@ -314,7 +324,7 @@ class TableDocument:
         )
         return {
             "parameters": [*self._ttl(), *self._consistency()],
-            "requestBody": _json_body(self._new_row()),
+            "requestBody": json_body(self._new_row()),
             "responses": {"201": created, **self._common.problems(*conflict, "InvalidInput")},
         }
 
@@ -327,14 +337,11 @@ class TableDocument:
             answer = {"200": self._common.json("What became of each row.", self._common.batch_results())}
         return {
             "parameters": [*self._ttl(), *self._consistency()],
-            "requestBody": _json_body(self._schema("batch", lambda: rows)),
+            "requestBody": json_body(self._schema("batch", lambda: rows)),
             "responses": {**answer, **self._common.problems("InvalidInput")},
         }
 
     def _replace(self, operation: Operation, _columns: Sequence[str]) -> Schema:
-        body = self._schema(
-            "replacement", lambda: row_schema(self._resource, self._table, self._served.replaced_body, self._values)
-        )
         may_expire = self._is_conditional or not self._served.kept or self._resource.ttl_on_patch
         absent = [*self._if_none_match()] if self._is_conditional else []
         return {
@@ -345,12 +352,11 @@ class TableDocument:
                 *(self._ttl() if may_expire else ()),
                 *self._consistency(),
             ],
-            "requestBody": _json_body(body),
+            "requestBody": self._body("replacement", self._replacement),
             "responses": self._changed(created=self._is_conditional),
         }
 
     def _change(self, operation: Operation, _columns: Sequence[str]) -> Schema:
-        body = self._schema("change", lambda: self._change_schema(self._served.changed_body))
         return {
             "parameters": [
                 *self._keys(operation),
@@ -358,7 +364,7 @@ class TableDocument:
                 *(self._ttl() if self._resource.ttl_on_patch else ()),
                 *self._consistency(),
             ],
-            "requestBody": _json_body(body, merges=True),
+            "requestBody": self._body("change", lambda: self._change_schema(self._served.changed_body), merges=True),
             "responses": self._changed(),
         }
 
@@ -366,7 +372,7 @@ class TableDocument:
         body = self._schema("partition_change", lambda: self._change_schema(self._served.static_body))
         return {
             "parameters": [*(self._ttl() if self._resource.ttl_on_patch else ()), *self._consistency()],
-            "requestBody": _json_body(body, merges=True),
+            "requestBody": json_body(body, merges=True),
             "responses": {"204": self._common.no_content(), **self._common.problems("InvalidInput")},
         }
 
@@ -395,7 +401,7 @@ class TableDocument:
         headers = ["ETag"] if self._resource.version else []
         new = {"201": self._common.json("The new row.", self.row(), "Location", *headers)} if created else {}
         return {
-            "200": self._row_answer(),
+            "200": self._response("row", self._row_answer),
             **new,
             **done,
             **self._common.problems("NotFound", "PreconditionFailed", "InvalidInput"),
@@ -425,6 +431,9 @@ class TableDocument:
         columns = list(self._planner.columns)
         return self._schema("row", lambda: {"allOf": [self._some_columns(), {"type": "object", "required": columns}]})
 
+    def _rows_answer(self) -> Schema:
+        return self._common.json("A page of rows.", {"type": "array", "items": self.row()}, "Link")
+
     def _row_answer(self, links: Schema | None = None) -> Schema:
         headers = ["ETag"] if self._resource.version else []
         return self._common.json("The row.", self.row(), *headers, **({"links": links} if links else {}))
@@ -434,6 +443,9 @@ class TableDocument:
             return row_schema(self._resource, self._table, self._served.created_body, self._values)
 
         return self._schema("new", make)
+
+    def _replacement(self) -> Schema:
+        return row_schema(self._resource, self._table, self._served.replaced_body, self._values)
 
     def _change_schema(self, columns: Mapping[str, Any]) -> Schema:
         return change_schema(self._resource, self._table, columns, self._values)
@@ -487,10 +499,7 @@ class TableDocument:
         any_row = {"type": "string", "enum": ["*"]}
         if self._resource.version is None:
             return self._own("if_match", lambda: _header("If-Match", "Only if there is the row.", any_row))
-        text = {"type": "string", "examples": ['"b26b2a23-4d70-41c3-88a7-a9aa9e135a93"']}
-        about = "The ETag of the row as the client knows it, or `*` for any."
-        name = "required_match" if required else "if_match"
-        return self._own(name, lambda: {**_header("If-Match", about, text), **({"required": True} if required else {})})
+        return [self._common.option("RequiredIfMatch" if required else "IfMatch")]
 
     def _if_none_match(self) -> list[Schema]:
         about = "Only if there is no such row: then it is created."
@@ -530,7 +539,7 @@ def _header(name: str, description: str, schema: Schema) -> Schema:
     return {**query_parameter(name, description, schema), "in": "header"}
 
 
-def _json_body(schema: Schema, *, merges: bool = False) -> Schema:
+def json_body(schema: Schema, *, merges: bool = False) -> Schema:
     content = {"application/json": {"schema": schema}}
     if merges:
         content["application/merge-patch+json"] = {"schema": schema}

@@ -31,10 +31,12 @@ NULL: Schema = {"type": "null"}
 
 _INTEGER = "(0|-?[1-9][0-9]*)"
 _TEXT_OF_INTEGER = rf"^{_INTEGER}$"
-_TEXT_OF_NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,9})?$"
+_TEXT_OF_NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,10})?$"
 _TIMEUUID = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-1[0-9a-fA-F]{3}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
-_UNITS = ("y", "mo", "w", "d", "h", "m", "s", "ms", "us", "ns")
-_DURATION = "^-?(?=[0-9])" + "".join(f"([0-9]+{unit})?" for unit in _UNITS) + "$"
+_UNITS = {"y": 7, "mo": 9, "w": 7, "d": 9, "h": 6, "m": 7, "s": 9, "ms": 12, "us": 15, "ns": 18}
+"""The units of a duration, with as many digits as always are within its range."""
+
+_DURATION = "^-?(?=[0-9])" + "".join(f"([0-9]{{1,{digits}}}{unit})?" for unit, digits in _UNITS.items()) + "$"
 _TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?$"
 _BLOB = "^0x([0-9a-fA-F]{2})*$"
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")
@@ -173,16 +175,18 @@ class Values:
                 shared = {"double": "DoubleAnswer", "float": "FloatAnswer"}.get(name)
                 return self._shared(shared, _ANSWERS[name]) if shared else dict(_ANSWERS[name])
             case UserType(name):
-                key = ("answer", replace(cql_type, frozen=False))
-                return self._components.refer("schemas", key, name, lambda: self._answer_fields(cql_type))
+                return self._named_answer(cql_type, name, lambda: self._answer_fields(cql_type))
             case UnknownType():
                 return {}
             case MapOf(Native()):
-                key = ("answer", replace(cql_type, frozen=False))
-                make = lambda: _container(cql_type, self.answer, self.key)  # noqa: E731
-                return self._components.refer("schemas", key, f"{cql_type}", make)
+                name = str(replace(cql_type, frozen=False))
+                return self._named_answer(cql_type, name, lambda: _container(cql_type, self.answer, self.key))
             case _:
                 return _container(cql_type, self.answer, self.key)
+
+    def _named_answer(self, cql_type: UserType | MapOf, name: str, make: Callable[[], Schema]) -> Schema:
+        """Return a reference to the component of a type: generators make one class of it."""
+        return self._components.refer("schemas", ("answer", replace(cql_type, frozen=False)), name, make)
 
     def _answer_fields(self, user_type: UserType) -> Schema:
         fields = {name: nullable(self.answer(inner)) for name, inner in user_type.fields}

@@ -32,6 +32,7 @@ from asgi_app.tables.cql import Statement
 from asgi_app.tables.cql_text import first_word, has_unnamed_markers, marker_names, reserved_markers
 from asgi_app.tables.declaration import ResourceError, problems_of
 from asgi_app.tables.encoding import Encoded, WrongValue, encoder_of, pointer_token
+from asgi_app.tables.live_table import LiveTable
 from asgi_app.tables.query_plan import DEFAULT_LIMIT, MOST_FETCHED, MOST_ROWS, MOST_STREAMED
 from asgi_app.tables.resource import Resource
 
@@ -92,27 +93,30 @@ class Query:
 # --- mistakes of declarations
 
 
-def check_lists(lists: Mapping[str, tuple[object, type]]) -> None:
-    """Raise ResourceError with every argument that is no list or tuple of the type beside it."""
+def check_lists(lists: Mapping[str, tuple[object, type | tuple[type, ...]]]) -> None:
+    """Raise ResourceError with every argument that is no list or tuple of the type, or types, beside it."""
     problems = [problem for name, (given, kind) in lists.items() for problem in _list_problems(name, given, kind)]
     if problems:
         raise ResourceError(problems)
 
 
-def _list_problems(name: str, given: object, kind: type) -> Iterator[str]:
+def _list_problems(name: str, given: object, kind: type | tuple[type, ...]) -> Iterator[str]:
     if not isinstance(given, Sequence) or isinstance(given, str):
         yield f"{name} must be a list or tuple, not {_name_of(given)}: write {name}=[...]."
         return
     for member in given:
         if not isinstance(member, kind):
-            yield f"{name} must be a list or tuple of {kind.__name__}, and has {_name_of(member)} in it."
+            first = kind[0] if isinstance(kind, tuple) else kind
+            yield f"{name} must be a list or tuple of {first.__name__}, and has {_name_of(member)} in it."
 
 
 def _name_of(value: object) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
 
 
-def check_declarations(resources: Sequence[Resource], queries: Sequence[Query], reserved: Collection[str]) -> None:
+def check_declarations(
+    resources: Sequence[Resource | LiveTable], queries: Sequence[Query], reserved: Collection[str]
+) -> None:
     """Raise ResourceError with every mistake of the declarations. `reserved` are the first segments of other paths."""
     problems = problems_of(resources, reserved)
     problems += [problem for query in queries for problem in query.problems()]

@@ -154,6 +154,11 @@ class _Facts:
     is_view: bool = False
     is_virtual: bool = False
 
+    @property
+    def is_compact(self) -> bool:
+        """Whether the table is WITH COMPACT STORAGE: only tables without it are `compound` and nothing else."""
+        return "compound" not in self.flags or not self.flags.isdisjoint(("dense", "super"))
+
 
 def _tables_and_views(rows: SchemaRows) -> dict[str, _Facts]:
     """Return the facts of each table, view and virtual table by its name."""
@@ -192,6 +197,7 @@ def _table(
         is_view=facts.is_view,
         is_virtual=facts.is_virtual,
         has_default_ttl=facts.has_default_ttl,
+        is_compact=facts.is_compact,
         comment=facts.comment,
     )
 

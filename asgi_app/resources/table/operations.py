@@ -14,11 +14,14 @@ from asgi_app.errors import MethodNotAllowed, NotFound
 from asgi_app.http.auth import Verb
 from asgi_app.http.context import service_of
 from asgi_app.http.routing import Handler, SegmentRoute, path
+from asgi_app.resources.table.changed_schema import with_second_try
 from asgi_app.resources.table.headers import refuse_headers_of_writes
 from asgi_app.resources.table.reading import TableReads, refuse_parameters
+from asgi_app.resources.table.served import ServedResource
 from asgi_app.resources.table.writing import TableWrites
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.tables.resource import Resource
+from asgi_app.tables.table import Table
 
 _not_in_template = re.compile(r"[/{}:]")
 
@@ -45,34 +48,38 @@ class Operation:
     lane: Lane = Lane.REQUESTS
 
 
-def operations_of(resource: Resource) -> tuple[Operation, ...]:
-    """Return the operations of a resource."""
-    return tuple(_Addresses(resource).operations())
+def operations_of(resource: Resource, served: ServedResource | None = None) -> tuple[Operation, ...]:
+    """Return the operations of a resource; with `served`, handlers that work on that and on no other."""
+    return tuple(_Addresses(resource, served).operations())
 
 
-def routes_of(operations: Iterable[Operation]) -> list[SegmentRoute]:
-    """Return the routes that serve the operations: one for each address, with all of its methods."""
+def routes_of(operations: Iterable[Operation], live: Table | None = None) -> list[SegmentRoute]:
+    """Return the routes that serve the operations: one for each address, with all of its methods.
+
+    `live` is the table that they were made from, for a resource of the live schema.
+    """
     addresses: dict[str, list[Operation]] = {}
     for operation in operations:
         addresses.setdefault(operation.template, []).append(operation)
-    return [_route(template, methods) for template, methods in addresses.items()]
+    return [_route(template, methods, live) for template, methods in addresses.items()]
 
 
-def _route(template: str, methods: list[Operation]) -> SegmentRoute:
+def _route(template: str, methods: list[Operation], live: Table | None) -> SegmentRoute:
     first = methods[0]
     handlers: dict[str, Any] = {operation.method.lower(): operation.handler for operation in methods}
     is_search = first.method == "POST" and first.verb == "read"
-    return path(template, first.resource, verb="read" if is_search else None, lane=first.lane, **handlers)
+    route = path(template, first.resource, verb="read" if is_search else None, lane=first.lane, **handlers)
+    return with_second_try(route, first.resource, live)
 
 
 class _Addresses:
     """The addresses of one resource."""
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: Resource, served: ServedResource | None) -> None:
         self._resource = resource
         self._table = resource.table
-        self._reads = TableReads(resource)
-        self._writes = TableWrites(resource)
+        self._reads = TableReads(resource, served)
+        self._writes = TableWrites(resource, served)
         self._base = f"/{resource.segment}"
         open_key = [name for name in resource.table.primary_key if name not in resource.bound]
         self._columns = open_key

@@ -47,8 +47,10 @@ class ServedResource:
     bound to the client. `visible` are the columns of an answer, in the order of the struct.
     """
 
-    def __init__(self, resource: Resource, keyspace: str) -> None:
+    def __init__(self, resource: Resource, keyspace: str, live: Table | None = None) -> None:
+        """`live` is the table of a resource of the live schema; None for a declared one, whose table may change."""
         self.resource = resource
+        self.live = live
         self.name = resource.name
         self.keyspace = resource.keyspace or keyspace
         self.table = table = replace(resource.table, keyspace=self.keyspace)

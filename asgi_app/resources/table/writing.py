@@ -69,14 +69,19 @@ class TableWrites:
     be created without an address.
     """
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: Resource, served: ServedResource | None = None) -> None:
+        """With `served` the handlers work on that and on no other, whatever becomes of the schema meanwhile."""
         self._resource = resource
         self._name = resource.name
+        self._served = served
         self._is_conditional = resource.writes == "conditional"
         self.creates = resource.writes != "none" and not resource.table.is_counter
         self.delete = _bind(self._delete, key_of_path)
         self.of_path = tuple(self._of_key(key_of_path))
         self.of_query = tuple(self._of_key(key_of_query))
+
+    def _of(self, request: Request) -> ServedResource:
+        return self._served or served_of(request, self._name)
 
     def _of_key(self, key_of: KeyOf) -> Iterator[tuple[str, str, Handler]]:
         """Yield the handlers of a full key."""
@@ -95,7 +100,7 @@ class TableWrites:
     async def create(self, request: Request) -> ASGIApp:
         """Answer POST of the collection: 201 with the row and its address."""
         refuse_conditions(request)
-        served = served_of(request, self._name)
+        served = self._of(request)
         ttl = asked_ttl(self._resource, request, allowed=True)
         consistency = asked_consistency(self._resource, request)
         errors: list[FieldError] = []
@@ -114,7 +119,7 @@ class TableWrites:
     async def batch(self, request: Request) -> ASGIApp:
         """Answer POST /-/batch: all rows or none, or each row by itself, as the resource declares."""
         refuse_conditions(request)
-        served = served_of(request, self._name)
+        served = self._of(request)
         ttl = asked_ttl(self._resource, request, allowed=True)
         consistency = asked_consistency(self._resource, request)
         rows = await self._batch_rows(served, request, await json_value(request, exact=served.exact))
@@ -132,7 +137,7 @@ class TableWrites:
         """Answer DELETE of a partition or of a prefix of its clustering key: 204."""
         refuse_conditions(request)
         refuse_ttl(request)
-        served = served_of(request, self._name)
+        served = self._of(request)
         given = served.prefix_of_path(request)
         write = served.writes.delete_prefix(len(given)).at(asked_consistency(self._resource, request))
         await _execute(request, write, given)
@@ -141,7 +146,7 @@ class TableWrites:
     async def change_partition(self, request: Request) -> Response:
         """Answer PATCH of a partition: change its static columns. 204."""
         refuse_conditions(request)
-        served = served_of(request, self._name)
+        served = self._of(request)
         given: dict[str, Any] = {**served.prefix_of_path(request)}
         errors: list[FieldError] = []
         body = await json_value(request, exact=served.exact)
@@ -154,7 +159,7 @@ class TableWrites:
 
     async def _replace(self, key_of: KeyOf, request: Request) -> ASGIApp:
         """Answer PUT of a full key."""
-        served = served_of(request, self._name)
+        served = self._of(request)
         key = served.full_key(request, key_of(served, request))
         wanted = conditions(self._resource, request, may_be_absent=True)
         expires_as_one = wanted.absent or not served.kept or self._resource.ttl_on_patch
@@ -179,7 +184,7 @@ class TableWrites:
 
     async def _change(self, key_of: KeyOf, request: Request) -> ASGIApp:
         """Answer PATCH of a full key."""
-        served = served_of(request, self._name)
+        served = self._of(request)
         key = served.full_key(request, key_of(served, request))
         await self._refuse_half_rows(served, request)
         wanted = conditions(self._resource, request, may_be_absent=False)
@@ -203,7 +208,7 @@ class TableWrites:
 
     async def _delete(self, key_of: KeyOf, request: Request) -> ASGIApp:
         """Answer DELETE of a full key: 204, whether or not there was a row."""
-        served = served_of(request, self._name)
+        served = self._of(request)
         key = served.full_key(request, key_of(served, request))
         wanted = conditions(self._resource, request, may_be_absent=False)
         refuse_ttl(request)
@@ -393,7 +398,7 @@ class TableWrites:
         """Raise MethodNotAllowed where rows expire by the table's default: a change would leave half a row behind."""
         if self._resource.ttl_on_patch or served.table.is_counter:
             return
-        live = await service_of(request.scope).catalog.table(served.name, deadline_of(request))
+        live = await live_table(served, request)
         if live.has_default_ttl:
             hint = "Rows expire here, and a change of some columns would leave half a row behind."
             raise MethodNotAllowed(("DELETE", "GET", "HEAD", "PUT"), hint)
