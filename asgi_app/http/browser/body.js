@@ -1,6 +1,6 @@
 // Read the body of a response bit by bit, as far as a page can show it.
 
-const TEXT = /^text\/|json|csv|xml|javascript|openmetrics/;
+const TEXT = /^text|json|csv/;
 
 // Read a body until it ends, has more than `most` bytes, or `signal` of its request is aborted.
 // `show` gets all of the text so far, at most about four times a second. Returns the `text`, the number of `bytes` read,

@@ -26,11 +26,10 @@ export const button = (label, click, attributes = {}) => el("button", { type: "b
 
 // Return a button that copies the text that `source` returns, and says so.
 export function copyButton(label, source) {
-	const made = button(label, copy, { class: "small" });
-	async function copy() {
+	const copy = async ({ target }) => {
 		const done = await navigator.clipboard?.writeText(source()).then(() => true, () => false);
-		made.textContent = done ? "Copied" : "Not allowed"; // the clipboard needs https or localhost
-		setTimeout(() => (made.textContent = label), 1500);
-	}
-	return made;
+		target.textContent = done ? "Copied" : "Not allowed"; // the clipboard needs https or localhost
+		setTimeout(() => (target.textContent = label), 1500);
+	};
+	return button(label, copy, { class: "small" });
 }

@@ -25,10 +25,8 @@ export function at(value, pointer) {
 }
 
 export function segmentsOf(pointer) {
-	return pointer
-		.split("/")
-		.slice(1)
-		.map((segment) => segment.replaceAll("~1", "/").replaceAll("~0", "~"));
+	const segments = pointer.split("/").slice(1);
+	return segments.map((segment) => segment.replaceAll("~1", "/").replaceAll("~0", "~"));
 }
 
 // Return JSON with an indented line for each member, and arrays of plain values in one line. It may be cut off.

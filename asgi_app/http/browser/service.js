@@ -18,7 +18,6 @@ export function send({ method, url, headers = [], body, credential = null }, sig
 	return fetch(url, { method, headers: [...headers, ...own], body, signal, cache: "no-store" });
 }
 
-// Return the query of the Link to the next page, or undefined.
 export function nextQuery(headers) {
 	return /<[^>]*\?([^>]*)>; rel="next"/.exec(headers.get("link"))?.[1];
 }

@@ -31,4 +31,4 @@ export function httpx({ method, url, headers = [], body, credential = null }, { 
 
 const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-const python = (text) => JSON.stringify(text);
+const python = JSON.stringify; // Python has all escapes of JSON

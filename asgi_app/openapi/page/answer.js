@@ -23,7 +23,7 @@ export class Answer {
 		this.details = el("div");
 		this.body = el("pre", { tabindex: 0, role: "region", "aria-label": "Body of the answer", hidden: true });
 		const bar = el("div", { class: "bar" }, el("h2", "Answer"), this.stop);
-		this.element = el("section", { class: "answer", "aria-label": "Answer" }, bar, this.status, this.details, this.body);
+		this.element = el("section", { class: "answer" }, bar, this.status, this.details, this.body);
 		this.#say("quiet", "nothing was sent yet");
 	}
 
@@ -55,8 +55,7 @@ export class Answer {
 	#begin() {
 		this.stop.hidden = false;
 		this.body.hidden = true;
-		this.details.replaceChildren();
-		this.others.replaceChildren();
+		for (const place of [this.details, this.others]) place.replaceChildren();
 		this.#say("quiet", "waiting for the answer …");
 	}
 

@@ -44,7 +44,6 @@ export class Document {
 		return security ? (this.credentials.get(purposeOf(security)) ?? null) : this.access;
 	}
 
-	// Return the facts of the table that an operation serves, or undefined.
 	tableOf({ raw }) {
 		return this.tables[raw["x-cassandra"]?.table];
 	}
@@ -66,7 +65,8 @@ export class Document {
 			const purpose = purposeOf(security);
 			if (!purpose || found.has(purpose)) continue;
 			const ways = security.flatMap(Object.keys).map((id) => this.#way(id)).filter(Boolean);
-			const way = ways.find(({ header }) => header === this.access?.header) ?? ways.find(({ prefix }) => !prefix) ?? ways[0];
+			const known = ways.find(({ header }) => header === this.access?.header);
+			const way = known ?? ways.find(({ prefix }) => !prefix) ?? ways[0];
 			if (way) found.set(purpose, { ...way, purpose });
 		}
 		return found;

@@ -15,7 +15,13 @@ export class Field {
 		const text = [description, hint].filter(Boolean).join(" ");
 		this.inBody = !/^(path|query|header)\./.test(place);
 		this.mayBeEmpty = shape.kind === "text" && !isList && !/^(path|header)\./.test(place);
-		this.input = this.#input({ id, "aria-describedby": `${id}-hint ${id}-error`, autocomplete: "off", spellcheck: "false" });
+		this.input = this.#input({
+			id,
+			"aria-describedby": `${id}-hint ${id}-error`,
+			"aria-required": required && "true",
+			autocomplete: "off",
+			spellcheck: "false",
+		});
 		this.sent = this.mayBeEmpty && this.#box(`send ${name}`, required);
 		this.null = shape.nullable && this.#box(`${name} is null`, false);
 		this.error = el("p", { id: `${id}-error`, class: "error" });
@@ -62,7 +68,8 @@ export class Field {
 			if (this.text === "") return "is needed for the address";
 			if (/^\.\.?$/.test(this.text)) return "cannot stand in a path; use the operation whose path ends in /-/row";
 		}
-		const error = this.inBody && this.shape.kind === "json" && this.state === "value" && jsonError(this.text);
+		const isJson = this.inBody && this.shape.kind === "json" && this.state === "value";
+		const error = isJson && jsonError(this.text);
 		return error ? `is not JSON: ${error}` : "";
 	}
 

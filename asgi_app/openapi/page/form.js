@@ -80,7 +80,7 @@ export class Form {
 	// Return the fields of the body: one for each member of an object, else one for all of it.
 	#members(schema) {
 		const { properties, required = [] } = shapeOf(this.document, schema).schema;
-		if (!properties) return [this.#field("", "body", schema, { required: true, isWhole: true })];
+		if (!properties) return [this.#field("", "body", schema, { required: true })];
 		return Object.entries(properties).map(([name, member]) => {
 			const place = `/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
 			return this.#field(place, name, member, { required: required.includes(name), column: this.columns.get(name) });
@@ -88,9 +88,8 @@ export class Form {
 	}
 
 	// Return the field of a schema. `column` is the CQL type of its column, if it has one.
-	#field(place, name, schema, { column, isWhole, ...options }) {
-		const found = shapeOf(this.document, schema);
-		const shape = isWhole ? { ...found, kind: "json" } : found;
+	#field(place, name, schema, { column, ...options }) {
+		const shape = shapeOf(this.document, schema);
 		const unit = options.isList ? "one value in each line" : shape.kind === "json" && "JSON";
 		return new Field({
 			place,

@@ -1,11 +1,11 @@
 // The dialog that asks for a key. Keys stay in the memory of this page.
 
 import { button, el } from "./dom.js";
-import { keyFor, setKey } from "./service.js";
+import { setKey } from "./service.js";
 
 // Ask for the key of a credential. Returns whether the user has entered one, or nothing in its place.
 export function askForKey({ purpose, title, header, prefix }, message) {
-	const input = el("input", { type: "password", id: "key", autocomplete: "off", value: keyFor(purpose) });
+	const input = el("input", { type: "password", id: "key", autocomplete: "off" });
 	const dialog = el("dialog", { "aria-labelledby": "key-title" });
 	const submit = (event) => {
 		event.preventDefault();
@@ -24,17 +24,17 @@ export function askForKey({ purpose, title, header, prefix }, message) {
 				"div",
 				{ class: "bar" },
 				el("button", { class: "primary" }, "Use this key"),
-						button("Cancel", () => dialog.close("")),
+				button("Cancel", () => dialog.close("")),
 			),
 		),
 	);
 	document.body.append(dialog);
 	dialog.showModal();
 	return new Promise((resolve) => {
-		dialog.addEventListener("close", () => {
+		dialog.onclose = () => {
 			if (dialog.returnValue) setKey(purpose, input.value.trim());
 			dialog.remove();
 			resolve(dialog.returnValue !== "");
-		});
+		};
 	});
 }

@@ -10,10 +10,7 @@ import { overview, resourceView } from "./overview.js";
 import { base, keyFor, send, setKey } from "./service.js";
 
 const KEY = { purpose: "document", title: "API key or token of this service", variable: "API_KEY" };
-const WAYS = [
-	{ ...KEY, header: "X-API-Key", prefix: "" },
-	{ ...KEY, header: "Authorization", prefix: "Bearer " },
-];
+const WAYS = [["X-API-Key", ""], ["Authorization", "Bearer "]].map(([header, prefix]) => ({ ...KEY, header, prefix }));
 
 const main = document.getElementById("main");
 const fold = document.getElementById("fold");
@@ -74,7 +71,6 @@ function elementOf(described, operation, resource, name) {
 	return name ? message("Not found", `This service has nothing of the name ${name}.`) : overview(described);
 }
 
-// Return the view of an operation: the same one, if the user comes back to it.
 function viewOf(operation) {
 	const { described, views } = shown;
 	if (!views.has(operation)) views.set(operation, new OperationView(described, operation, open));
@@ -88,14 +84,16 @@ function open(operation, values) {
 
 const message = (title, text, ...more) => el("article", el("h1", { tabindex: -1 }, title), el("p", text), more);
 
+const focus = () => main.querySelector("h1").focus();
+
 addEventListener("hashchange", () => {
 	show();
-	main.querySelector("h1").focus();
+	focus();
 });
-document.querySelector(".skip").addEventListener("click", (event) => {
+document.querySelector(".skip").onclick = (event) => {
 	event.preventDefault(); // the address names the view
-	main.querySelector("h1").focus();
-});
-narrow.addEventListener("change", () => (fold.open = !narrow.matches));
-document.getElementById("reload").addEventListener("click", load);
+	focus();
+};
+narrow.onchange = () => (fold.open = !narrow.matches);
+document.getElementById("reload").onclick = load;
 load();

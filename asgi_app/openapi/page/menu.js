@@ -9,11 +9,12 @@ export class Menu {
 	constructor(document) {
 		this.operations = [...document.operations.values()].map((operation) => ({ operation, text: textOf(operation) }));
 		this.groups = new Map([...document.resources.values()].map((resource) => [resource.name, groupOf(resource)]));
-		this.found = el("div", { "aria-live": "polite" });
+		this.count = el("p", { class: "hint", "aria-live": "polite" });
+		this.found = el("ul");
 		this.all = el("div", [...this.groups.values()].map(({ element }) => element));
 		const placeholder = "path, summary or method";
 		this.search = el("input", { type: "search", id: "search", placeholder, input: () => this.#look() });
-		this.element = [el("label", { for: "search" }, "Search operations"), this.search, this.found, this.all];
+		this.element = [el("label", { for: "search" }, "Search operations"), this.search, this.count, this.found, this.all];
 	}
 
 	// Mark what is shown, an operation or else a resource, and open its resource.
@@ -33,9 +34,9 @@ export class Menu {
 		const found = this.operations.filter(({ text }) => words.every((word) => text.includes(word)));
 		const shown = found.slice(0, MOST_FOUND).map(({ operation }) => item(operation, operation.path));
 		const more = found.length > MOST_FOUND ? `, the first ${MOST_FOUND} are shown` : "";
-		const results = [el("p", { class: "quiet" }, `${found.length} found${more}`), el("ul", shown)];
 		this.all.hidden = words.length > 0;
-		this.found.replaceChildren(...(words.length ? results : []));
+		this.count.textContent = words.length ? `${found.length} found${more}` : "";
+		this.found.replaceChildren(...(words.length ? shown : []));
 	}
 }
 

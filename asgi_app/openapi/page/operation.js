@@ -11,7 +11,6 @@ import { curl, httpx } from "./snippets.js";
 const LANGUAGES = { curl, "Python httpx": httpx };
 
 export class OperationView {
-	// `open` shows another operation with values for its parameters.
 	constructor(document, operation, open) {
 		Object.assign(this, { document, operation, open });
 		this.facts = operation.raw["x-cassandra"] ?? {};
@@ -51,7 +50,7 @@ export class OperationView {
 		};
 		return el(
 			"form",
-			{ "aria-label": "Request", novalidate: true, ...listeners },
+			{ "aria-label": "Request", ...listeners },
 			fields.length ? element : el("p", { class: "quiet" }, "This operation takes nothing."),
 			el(
 				"div",
@@ -67,12 +66,14 @@ export class OperationView {
 	#request() {
 		const languages = Object.keys(LANGUAGES).map((name) => {
 			const checked = name === this.language;
-			const change = () => this.#speak(name);
+			const change = () => {
+				this.language = name;
+				this.#preview();
+			};
 			return el("label", el("input", { type: "radio", name: `in-${this.operation.id}`, checked, change }), name);
 		});
 		return el(
 			"section",
-			{ "aria-label": "Request as text" },
 			el(
 				"div",
 				{ class: "bar" },
@@ -88,11 +89,6 @@ export class OperationView {
 		const all = this.document.answersOf(this.operation);
 		const lines = all.map(([status, { description }]) => [el("dt", status), el("dd", description)]);
 		return el("details", { class: "group" }, el("summary", "Answers by status"), el("dl", lines));
-	}
-
-	#speak(language) {
-		this.language = language;
-		this.#preview();
 	}
 
 	#preview(request = this.form.request()) {

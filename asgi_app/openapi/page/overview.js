@@ -44,13 +44,10 @@ function tableOfTables(resources) {
 }
 
 function tableView(table) {
-	const indexesOf = (column) => table.indexes.filter((index) => index.column === column).map(({ name, kind }) => `${name}, ${kind}`);
-	const rows = table.columns.map(({ name, type, kind }) => [
-		el("code", name),
-		el("code", type),
-		kind.replace("_", " "),
-		indexesOf(name).join("; "),
-	]);
+	const rows = table.columns.map(({ name, type, kind }) => {
+		const indexes = table.indexes.filter(({ column }) => column === name).map((index) => `${index.name}, ${index.kind}`);
+		return [el("code", name), el("code", type), kind.replace("_", " "), indexes.join("; ")];
+	});
 	return el(
 		"section",
 		el("h2", "Table"),
@@ -79,7 +76,6 @@ function list(operations) {
 	return el("ul", { class: "operations" }, items);
 }
 
-// Return a table that scrolls sideways where it is wider than the page.
 function scrolling(label, head, rows) {
 	const cells = (row) => row.map((cell, index) => (index ? el("td", cell) : el("th", { scope: "row" }, cell)));
 	const table = el(

@@ -45,11 +45,11 @@ export function boundsOf({ schema, others }) {
 	return all.filter(Boolean).join(", ");
 }
 
-// Return an example of a value as a member of JSON has it, from the schema if it has one.
+// Return an example of a value, as a member of JSON has it.
 export function exampleOf(document, schema, depth = 0) {
 	const { others, types } = shapeOf(document, schema);
 	const own = others.find(({ examples }) => examples) ?? others[0] ?? {};
-	const given = own.examples?.[0] ?? own.const ?? own.default ?? own.enum?.[0];
+	const given = own.examples?.[0] ?? own.default ?? own.enum?.[0];
 	if (given !== undefined) return given;
 	const inner = (each) => (depth < 8 ? exampleOf(document, each, depth + 1) : null);
 	if (types.has("array")) return (own.prefixItems ?? Array(own.minItems || 1).fill(own.items)).map(inner);
@@ -64,7 +64,7 @@ export function exampleOf(document, schema, depth = 0) {
 	return text.padEnd(own.minLength ?? 0, "x").slice(0, own.maxLength);
 }
 
-// Return what was entered as a member of JSON: what is no number as a text, for the service to refuse.
+// Return what was entered as a member of JSON. What is no number is sent as a text.
 export function tokenOf({ kind, types }, text) {
 	const isRaw = kind === "json" || (kind === "choice" && types.has("boolean"));
 	const isDigits = (types.has("integer") || types.has("number")) && isNumber(text);
