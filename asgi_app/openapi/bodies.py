@@ -23,7 +23,7 @@ def row_schema(resource: Resource, table: Table, columns: Mapping[str, BodyColum
     properties = {}
     for name, column in _writable(table, columns).items():
         schema = _not_empty(table, table.column(name), values.body(table.column(name).type, described(hints[name])))
-        schema = nullable(schema) if column.nullable else schema
+        schema = _seen(resource, name, nullable(schema) if column.nullable else schema)
         properties[name] = {**schema, "default": defaults[name]} if name in defaults else schema
     required = [name for name in properties if columns[name].required]
     return _closed(properties, **({"required": required} if required else {}))
@@ -36,7 +36,8 @@ def change_schema(resource: Resource, table: Table, columns: Mapping[str, BodyCo
     for name, column in _writable(table, columns).items():
         schema = values.change(table.column(name).type, described(hints[name]))
         is_counter = table.column(name).type == Native("counter")
-        properties[name] = nullable(schema) if column.nullable and not is_counter else schema
+        schema = nullable(schema) if column.nullable and not is_counter else schema
+        properties[name] = _seen(resource, name, schema)
     return _closed(properties, minProperties=1)
 
 
@@ -46,6 +47,11 @@ def _writable(table: Table, columns: Mapping[str, BodyColumn]) -> Mapping[str, B
 
 def _closed(properties: Mapping[str, Schema], **more: Any) -> Schema:
     return {"type": "object", "additionalProperties": False, **more, "properties": dict(properties)}
+
+
+def _seen(resource: Resource, column: str, schema: Schema) -> Schema:
+    """Return the schema of a column, marked if clients can write it and never see it."""
+    return {**schema, "writeOnly": True} if column in resource.hidden else schema
 
 
 def _not_empty(table: Table, column: Column, schema: Schema) -> Schema:

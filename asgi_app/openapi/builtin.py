@@ -305,7 +305,7 @@ def service_paths(shared: Shared, *, has_shutdown: bool) -> dict[str, Schema]:
         "livez",
         "Whether the process answers",
         security=[],
-        responses={"200": common.json("It does.", _strings("status")), **common.problems("BadRequest")},
+        responses={"200": common.json("It does.", _strings("status")), **common.problems("BadRequest", is_open=True)},
     )
     service.add(
         "get",
@@ -316,7 +316,7 @@ def service_paths(shared: Shared, *, has_shutdown: bool) -> dict[str, Schema]:
         responses={
             "200": common.json("They can.", readiness),
             "503": common.json("They cannot now.", readiness),
-            **common.problems("BadRequest"),
+            **common.problems("BadRequest", is_open=True),
         },
     )
     figures = {"application/json": {"schema": {"type": "object"}}, "text/plain": {"schema": {"type": "string"}}}
@@ -336,7 +336,7 @@ def service_paths(shared: Shared, *, has_shutdown: bool) -> dict[str, Schema]:
             security=[{"adminToken": []}],
             responses={
                 "202": common.json("It is stopping.", service.answer("shutdown", _SHUTDOWN)),
-                **common.problems("BadRequest"),
+                **common.problems("Unauthorized", is_open=True),
             },
         )
     return service.paths

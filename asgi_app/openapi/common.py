@@ -17,6 +17,16 @@ from asgi_app.tables.query_plan import (
     MOST_STREAMED,
 )
 
+_STATUSES = {
+    "BadRequest": "400",
+    "Unauthorized": "401",
+    "Forbidden": "403",
+    "NotFound": "404",
+    "Conflict": "409",
+    "PreconditionFailed": "412",
+    "InvalidInput": "422",
+}
+
 RESERVED: Mapping[str, tuple[str, ...]] = {
     "headers": ("ETag", "Link", "Location", "RequestId", "RetryAfter"),
     "parameters": (
@@ -33,13 +43,9 @@ RESERVED: Mapping[str, tuple[str, ...]] = {
         "RequiredIfMatch",
     ),
     "responses": (
-        "BadRequest",
-        "Conflict",
-        "InvalidInput",
+        *_STATUSES,
         "NoContent",
-        "NotFound",
         "NotModified",
-        "PreconditionFailed",
         "Problem",
     ),
     "schemas": ("Problem", "FieldError", "BatchResults", "Increment", "StreamFormat"),
@@ -54,6 +60,8 @@ _DESCRIPTIONS = {
     "InvalidInput": "A value of the request is wrong. `errors` names each field.",
     "NotFound": "There is no such row.",
     "PreconditionFailed": "The row is not as the condition says. Nothing was written.",
+    "Forbidden": "The API key may not do this.",
+    "Unauthorized": "The API key is missing or unknown.",
     "Problem": "The request was refused, or could not be answered. `code` says why.",
 }
 
@@ -61,23 +69,22 @@ _DESCRIPTIONS = {
 class Common:
     """Makes the shared parts of one document."""
 
-    def __init__(self, components: Components, longest_timeout: float) -> None:
-        """`longest_timeout` is the largest X-Request-Timeout, in seconds."""
+    def __init__(self, components: Components, longest_timeout: float, *, has_keys: bool = False) -> None:
+        """`longest_timeout` is the largest X-Request-Timeout, in seconds. `has_keys`: requests need an API key."""
         self._components = components
+        self._refusals = ("Unauthorized", "Forbidden") if has_keys else ()
         self._longest_timeout = longest_timeout
 
     # --- responses
 
-    def problems(self, *names: str) -> Schema:
-        """Return the responses of a request that failed: `default`, and those of the status codes of these names."""
-        statuses = {
-            "BadRequest": "400",
-            "NotFound": "404",
-            "Conflict": "409",
-            "PreconditionFailed": "412",
-            "InvalidInput": "422",
-        }
-        return {**{statuses[name]: self._problem(name) for name in names}, "default": self._problem("Problem")}
+    def problems(self, *names: str, is_open: bool = False) -> Schema:
+        """Return the responses of a request that failed: `default`, and those of the status codes of these names.
+
+        With `is_open` the request needs no API key.
+        """
+        refusals = () if is_open else self._refusals
+        found = {_STATUSES[name]: self._problem(name) for name in (*refusals, *names)}
+        return {**dict(sorted(found.items())), "default": self._problem("Problem")}
 
     def _problem(self, name: str) -> Schema:
         return self._components.refer("responses", name, name, lambda: self._problem_response(name))

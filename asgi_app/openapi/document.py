@@ -75,7 +75,9 @@ class Document:
 def made_document(contents: Contents) -> Schema:
     """Return the document, without `servers`."""
     parts = Components({**common.RESERVED, "schemas": (*common.RESERVED["schemas"], *values.RESERVED)})
-    shared = Shared(parts, Common(parts, contents.longest_timeout), values.Values(parts), Names())
+    shared = Shared(
+        parts, Common(parts, contents.longest_timeout, has_keys=contents.has_keys), values.Values(parts), Names()
+    )
     tables = [_table(each, contents, shared) for each in _resources(contents)]
     paths: dict[str, Schema] = {}
     for table in tables:

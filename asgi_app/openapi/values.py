@@ -121,7 +121,7 @@ _PARAMETERS: Mapping[str, Schema] = MappingProxyType(
 _KEYS: Mapping[str, Schema] = MappingProxyType(
     {
         **_PARAMETERS,
-        **{name: {"pattern": _TEXT_OF_INTEGER} for name in ("bigint", "int", "smallint", "tinyint")},
+        **{name: {"pattern": _TEXT_OF_INTEGER} for name in ("bigint", "counter", "int", "smallint", "tinyint")},
         "boolean": {"enum": ["true", "false"]},
         "double": {"anyOf": [{"pattern": _TEXT_OF_NUMBER}, {"enum": list(NOT_FINITE)}]},
         "float": {"anyOf": [{"pattern": _TEXT_OF_NUMBER}, {"enum": list(NOT_FINITE)}]},
@@ -180,9 +180,9 @@ class Values:
                 return {}
             case MapOf(Native()):
                 name = str(replace(cql_type, frozen=False))
-                return self._named_answer(cql_type, name, lambda: _container(cql_type, self.answer, self.key))
+                return self._named_answer(cql_type, name, lambda: _container(cql_type, self.answer))
             case _:
-                return _container(cql_type, self.answer, self.key)
+                return _container(cql_type, self.answer)
 
     def _named_answer(self, cql_type: UserType | MapOf, name: str, make: Callable[[], Schema]) -> Schema:
         """Return a reference to the component of a type: generators make one class of it."""
@@ -290,8 +290,13 @@ class Values:
         return self._components.refer("schemas", name, name, lambda: dict(schema))
 
 
-def _container(cql_type: CqlType, inner: Callable[[CqlType], Schema], key: Callable[[CqlType], Schema]) -> Schema:
-    """Return the schema of a list, set, map, tuple or vector, with `inner` for the types in it, in their order."""
+def _container(
+    cql_type: CqlType, inner: Callable[[CqlType], Schema], key: Callable[[CqlType], Schema] | None = None
+) -> Schema:
+    """Return the schema of a list, set, map, tuple or vector, with `inner` for the types in it, in their order.
+
+    `key` makes the schema of the names of an object that is a map, None for any names.
+    """
     match cql_type:
         case ListOf(element) | SetOf(element):
             return {"type": "array", "items": inner(element)}
@@ -303,11 +308,12 @@ def _container(cql_type: CqlType, inner: Callable[[CqlType], Schema], key: Calla
             first, second = inner(name), inner(value)
             if not isinstance(name, Native):
                 return {"type": "array", "items": _fixed([first, second])}
-            names = first if name.name in ("ascii", "text") else key(name)
+            names = first if name in (Native("ascii"), Native("text")) else key(name) if key else {}
+            restricts = key is not None and names != {"type": "string"}
             return {
                 "type": "object",
                 "additionalProperties": second,
-                **({} if names == {"type": "string"} else {"propertyNames": names}),
+                **({"propertyNames": names} if restricts else {}),
             }
     return {}
 
