@@ -15,7 +15,7 @@ from asgi_app.cli.sample_data import seed
 from browser.site import RESOURCES
 from browser.tab import Tab, chromium
 from contract.written import create_tables
-from process.running import PYTHON, started
+from process.running import COMMAND, PYTHON, started
 
 TESTS = Path(__file__).parents[1]
 USERS = 3000
@@ -51,6 +51,16 @@ def site(variables: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory)
     with started(command, tmp_path_factory.mktemp("site"), variables) as program:
         program.answers(f"{address}/readyz")
         yield address
+
+
+@pytest.fixture(scope="session")
+def live(variables: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a service of the same tables without a declaration; yield its address, without a slash at the end."""
+    port = free_port()
+    command = [COMMAND, "serve", "--tables", "*", "--writable", "*", "--port", str(port)]
+    with started(command, tmp_path_factory.mktemp("live"), variables) as program:
+        program.answers(f"http://127.0.0.1:{port}/readyz")
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture

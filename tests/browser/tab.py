@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -24,7 +23,7 @@ REFUSED = "Failed to load resource: the server responded with a status of "
 @contextmanager
 def chromium(playwright: Playwright) -> Iterator[Browser]:
     """Run the system's Chromium, without a window."""
-    installed = shutil.which("chromium") or shutil.which("chromium-browser")
+    installed = shutil.which("chromium")
     unpacked = UNPACKED / "usr/lib/chromium/chromium"
     if not installed and not unpacked.exists():
         pytest.fail("Chromium is not installed: apt-get install chromium, or run scripts/test-long, which fetches it.")
@@ -131,8 +130,3 @@ class Tab:
         size = self.page.viewport_size
         assert size is not None
         return bool(self.page.evaluate("document.documentElement.scrollWidth") > size["width"])
-
-
-def path_of(url: str) -> str:
-    """Return the path of a URL."""
-    return urlsplit(url).path

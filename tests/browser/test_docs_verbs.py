@@ -105,7 +105,10 @@ def test_pages_follow_each_other(tab: Tab) -> None:
     assert "page_state=" in tab.page.get_by_label("The request as text").inner_text()
 
 
-def test_every_type_by_examples(tab: Tab, site: str) -> None:
+@pytest.mark.parametrize("served", ["site", "live"])  # declared, and as the live schema has it
+def test_every_type_by_examples(request: pytest.FixtureRequest, open_tab: OpenTab, served: str) -> None:
+    address = request.getfixturevalue(served)
+    tab = open_tab(f"{address}/")
     key = uuid.uuid4().hex
     row = json.loads(tab.operation("everything_create").fill_examples().fill(id=key).send(201))
     assert all(value is not None for value in row.values())
@@ -114,7 +117,7 @@ def test_every_type_by_examples(tab: Tab, site: str) -> None:
     tab.operation("everything_change").fill_examples().fill(id=key).send(204)
     assert key in tab.operation("everything_stream").send(200)
     tab.operation("everything_delete").fill(id=key).send(204)
-    assert httpx.get(f"{site}/everything/{key}").status_code == 404
+    assert httpx.get(f"{address}/everything/{key}").status_code == 404
 
 
 def test_null_empty_and_absent_are_told_apart_and_digits_stay(tab: Tab, site: str) -> None:
