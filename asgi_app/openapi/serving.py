@@ -18,10 +18,12 @@ from asgi_app.errors import ServiceError
 from asgi_app.http.auth import ApiKeys
 from asgi_app.http.context import Service, deadline_of, service_of, settings_of
 from asgi_app.http.paths import location
+from asgi_app.http.requests import list_field
 from asgi_app.openapi.document import Contents, Document
 from asgi_app.resources.query import Query
 from asgi_app.resources.table.headers import has_current
 from asgi_app.runtime.deadline import Deadline
+from asgi_app.stream import accepts_gzip
 
 MEDIA_TYPE = "application/json"
 
@@ -55,10 +57,14 @@ class OpenApi:
         """Answer GET /openapi.json: the document, or 304 if the client has it."""
         document = await self._document(request)
         prefix = location(request, "")
-        headers = {**_REVALIDATE, "ETag": document.etag(prefix)}
+        compressed = accepts_gzip(list_field(request, "accept-encoding") or "")
+        headers = {**_REVALIDATE, "ETag": document.etag(prefix, compressed=compressed), "Vary": "Accept-Encoding"}
         if has_current(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        return Response(document.at(prefix), media_type=MEDIA_TYPE, headers=headers)
+        if not compressed:
+            return Response(document.at(prefix), media_type=MEDIA_TYPE, headers=headers)
+        body = await to_thread.run_sync(document.compressed_at, prefix)
+        return Response(body, media_type=MEDIA_TYPE, headers={**headers, "Content-Encoding": "gzip"})
 
     async def _document(self, request: Request) -> Document:
         service = service_of(request.scope)

@@ -93,7 +93,12 @@ async def test_what_the_client_has_is_304(live: httpx.AsyncClient) -> None:
     assert again.headers["etag"] == first.headers["etag"]
     head = await live.head("/openapi.json")
     assert (head.status_code, head.content) == (200, b"")
-    assert head.headers["content-length"] == str(len(first.content))
+    plain = await live.get("/openapi.json", headers={"Accept-Encoding": "identity"})
+    assert (plain.content, "content-encoding" in plain.headers) == (first.content, False)
+    assert first.headers["content-encoding"] == "gzip"
+    assert plain.headers["etag"] != first.headers["etag"]
+    assert plain.headers["vary"] == first.headers["vary"] == "Accept-Encoding"
+    assert int(head.headers["content-length"]) < int(plain.headers["content-length"])
     assert (await live.post("/openapi.json")).status_code == 405
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from contract import written
+from helpers.pages import program
 
 from openapi.documents import document_of
 from openapi.shop import LIVE
@@ -179,6 +180,17 @@ def test_generated_client_writes_and_reads_every_type(generated: Generated, tabl
     assert call("pages", id=row_id).rows[0].id == row_id
     call("delete", row_id, status=204)
     call("read", row_id, status=404)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("client_package")
+def test_program_of_the_page(shop_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (FOLDER.parents[1] / "docs" / "openapi.md").read_text()
+    source = program(page).replace("http://127.0.0.1:8000", shop_url)
+    exec(compile(source, "docs/openapi.md", "exec"), {})  # noqa: S102 - it is this project's own page
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith(str(datetime.datetime.now(datetime.UTC).year))
+    assert lines[1:] == ["37", "1 True"]
 
 
 @pytest.mark.long
