@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 from cassandra.cluster import Session
+from contract.written import create_tables
 from helpers.cassandra import own_keyspace
 from helpers.ports import free_port
 from playwright.sync_api import Browser, expect, sync_playwright
+from process.running import COMMAND, PYTHON, started
 
 from asgi_app.cli.sample_data import seed
 from browser.site import RESOURCES
 from browser.tab import Tab, chromium
-from contract.written import create_tables
-from process.running import COMMAND, PYTHON, started
 
 TESTS = Path(__file__).parents[1]
 USERS = 3000

@@ -1,16 +1,16 @@
 """The service at three addresses of one server: `/`, mounted below `/db`, and below `/cut` behind what cuts that off.
 
-    uvicorn browser.site:parent
+uvicorn browser.site:parent
 """
 
 from __future__ import annotations
 
+from contract.written import documents, everything, founds, items, tallies
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_app import create_app, lifespan_of
-from contract.written import documents, everything, founds, items, tallies
 
 RESOURCES = (everything, items, documents, tallies, founds)
 PREFIXES = ("/", "/db/", "/cut/")

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 import pytest
 from helpers.ports import free_port
 from playwright.sync_api import expect
+from process.running import COMMAND, started
 
 from browser.conftest import OpenTab
 from browser.tab import Tab
-from process.running import COMMAND, started
 
 pytestmark = pytest.mark.long
 
@@ -61,7 +61,9 @@ def test_key_is_asked_once_and_kept_in_memory_alone(tab: Tab) -> None:
     tab.send(201)
     assert "$API_KEY" in tab.snippet("curl")
     assert 'os.environ["API_KEY"]' in tab.snippet("Python httpx")
-    kept = tab.page.evaluate("[document.documentElement.outerHTML, ...Object.values({...localStorage, ...sessionStorage})]")
+    kept = tab.page.evaluate(
+        "[document.documentElement.outerHTML, ...Object.values({...localStorage, ...sessionStorage})]"
+    )
     kept += [str(tab.page.context.cookies()), tab.page.url]
     assert not [text for text in kept if WRITER in text or READER in text]
 

@@ -14,14 +14,14 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Route, expect
+from process.running import environment
 
 from browser.conftest import OpenTab
 from browser.tab import Tab
-from process.running import environment
 
 pytestmark = pytest.mark.long
 
-NASTY = "it's \"quoted\" $HOME `id` \\n !! \u2028 é 🦉 %41 ${x} {y} [z] <b>\n# two lines\ttab"
+NASTY = 'it\'s "quoted" $HOME `id` \\n !! \u2028 é 🦉 %41 ${x} {y} [z] <b>\n# two lines\ttab'
 """What shells, Python and URLs read as something else, and markup."""
 TABLES = 500
 SCHEMES = ("light", "dark")
@@ -168,7 +168,9 @@ def _multiplied(document: dict[str, Any]) -> dict[str, Any]:
     names = [f"items_{number}" for number in range(TABLES)]
     return {
         **document,
-        "paths": {path.replace("/items", f"/{name}"): _renamed(item, name) for name in names for path, item in items.items()},
+        "paths": {
+            path.replace("/items", f"/{name}"): _renamed(item, name) for name in names for path, item in items.items()
+        },
         "tags": [{"name": name} for name in names],
         "x-cassandra-tables": dict.fromkeys(names, document["x-cassandra-tables"]["items"]),
     }

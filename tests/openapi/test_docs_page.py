@@ -11,7 +11,9 @@ import asgi_app
 from asgi_app.openapi.docs_page import DOCS_PAGE
 
 PACKAGE = Path(asgi_app.__file__).parent
-FILES = {path.name: path.read_text() for folder in ("http/browser", "openapi/page") for path in (PACKAGE / folder).iterdir()}
+FILES = {
+    path.name: path.read_text() for folder in ("http/browser", "openapi/page") for path in (PACKAGE / folder).iterdir()
+}
 MOST_BYTES = 60_000
 
 
