@@ -372,7 +372,7 @@ class Parameter(NamedTuple):
 
     name: str
     type: CqlType
-    in_partition_key: bool
+    in_partition_key: bool = False
 
 
 class OpenStreams:
