@@ -49,10 +49,9 @@ class OpenApi:
         headers = {**_REVALIDATE, "ETag": document.etag(prefix, compressed=compressed)}
         if has_current(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        if not compressed:
-            return Response(document.at(prefix), media_type=MEDIA_TYPE, headers=headers)
-        body = await to_thread.run_sync(document.compressed_at, prefix)
-        return Response(body, media_type=MEDIA_TYPE, headers={**headers, "Content-Encoding": "gzip"})
+        body = await to_thread.run_sync(document.compressed_at if compressed else document.at, prefix)
+        encoding = {"Content-Encoding": "gzip"} if compressed else {}
+        return Response(body, media_type=MEDIA_TYPE, headers={**headers, **encoding})
 
     def _of(self, service: Service) -> Documents:
         """Return the documents of this start of the application: another start may have other settings."""
