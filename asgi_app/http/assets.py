@@ -1,4 +1,4 @@
-"""The files of pages that are packaged with the service, with headers that keep a browser from running anything else."""
+"""The files of packaged pages, with headers that keep a browser from running anything else."""
 
 from __future__ import annotations
 
