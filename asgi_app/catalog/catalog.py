@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
 from anyio import to_thread
 
 from asgi_app.catalog.reader import SchemaReader
-from asgi_app.catalog.report import report
+from asgi_app.catalog.report import report, report_nothing
 from asgi_app.catalog.snapshot import Snapshot, compared
 from asgi_app.db import Database
-from asgi_app.errors import NotConnected, SchemaMissing, ServiceError
+from asgi_app.errors import DeadlineExceeded, NotConnected, SchemaMissing, ServiceError
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.tables.live_wanted import Offer, Wanted
 from asgi_app.tables.resource import Resource
@@ -30,7 +31,6 @@ FOLLOW_SECONDS = 0.5
 
 SETTLE_SECONDS = 3.0
 """Seconds after which the schema is read again after a change: a node that was asked may have learned of it later."""
-
 
 _MANY_TABLES = 50
 """Tables from which on they are compared in a worker thread: some 10 ms of work."""
@@ -56,6 +56,7 @@ class Catalog:
         self._snapshot = Snapshot()
         self._began = self._tried = self._in_vain = -RECHECK_SECONDS
         self._reading = anyio.Lock()
+        self._failure = ""
         self._wanted_names = self._wanted.names
         self._names = frozenset(declared) | self._wanted_names
         self.was_read = not self._keyspaces
@@ -94,7 +95,7 @@ class Catalog:
         """Return whether a resource of the live schema of this name may be served, now or when the schema was read."""
         if name in self._snapshot.live or self.names_a_table(name):
             return True
-        return not self.was_read and self._wanted.has_all and name not in self._wanted.reserved
+        return not self.was_read and bool(self._wanted.whole_keyspaces) and name not in self._wanted.reserved
 
     def names_a_table(self, name: str) -> bool:
         """Return whether a declaration or a setting names this table of the live schema, whether it is there or not."""
@@ -133,7 +134,7 @@ class Catalog:
         raises.
         """
         failed = time.monotonic()
-        async with self._reading:
+        async with self._turn(deadline):
             if self._began >= failed or failed - self._in_vain < RECHECK_SECONDS:
                 return
             version = self.version
@@ -169,18 +170,42 @@ class Catalog:
     async def _read_in_background(self, seconds: float) -> bool:
         """Read the schema, and return whether that succeeded."""
         try:
-            async with self._reading:
-                await self._read(Deadline.after(seconds))
+            deadline = Deadline.after(seconds)
+            async with self._turn(deadline):
+                await self._read(deadline)
         except NotConnected:
             return False
         except ServiceError as error:
-            logger.warning("the schema could not be read, trying again: %s", error.__cause__ or error)
+            self._log_failure(str(error.__cause__ or error))
             return False
+        except Exception as error:  # a bug may cost the knowledge of a change, and not the service
+            self._log_failure(repr(error), error)
+            return False
+        self._failure = ""
         return True
+
+    def _log_failure(self, failure: str, bug: Exception | None = None) -> None:
+        """Log why the schema could not be read, unless it is why it could not be read before."""
+        if failure != self._failure:
+            self._failure = failure
+            level = logging.WARNING if bug is None else logging.ERROR
+            logger.log(level, "the schema could not be read, trying again: %s", failure, exc_info=bug)
+
+    @asynccontextmanager
+    async def _turn(self, deadline: Deadline) -> AsyncIterator[None]:
+        """Let one task at a time read the schema. Raises DeadlineExceeded if another one takes too long."""
+        with anyio.move_on_after(deadline.remaining()) as waiting:
+            await self._reading.acquire()
+        if waiting.cancelled_caught:
+            raise DeadlineExceeded
+        try:
+            yield
+        finally:
+            self._reading.release()
 
     async def _refresh(self, deadline: Deadline) -> None:
         """Read the schema, unless another task has just done so."""
-        async with self._reading:
+        async with self._turn(deadline):
             if not self.was_read or time.monotonic() - self._began >= RECHECK_SECONDS:
                 await self._read(deadline)
 
@@ -192,6 +217,8 @@ class Catalog:
         compare = partial(compared, self._declared, self._wanted, schemas, before)
         is_large = sum(len(schema.tables) for schema in schemas.values()) > _MANY_TABLES
         after = await to_thread.run_sync(compare) if is_large else compare()
+        if not self.was_read:
+            report_nothing(each for each in self._wanted.whole_keyspaces if not schemas[each].tables)
         self._began, self.was_read = began, True
         self._snapshot = after
         self.unfit = set(self._names - after.sound.keys())

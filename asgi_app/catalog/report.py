@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from asgi_app.catalog.snapshot import Snapshot
 from asgi_app.tables.live_description import described
@@ -24,6 +24,12 @@ def report(before: Snapshot, after: Snapshot) -> None:
     for name in before.reasons.keys() & after.sound.keys():
         logger.info("%s is served again", name)
     _log(logging.WARNING, list(_left_out(before, after)), "tables are not served")
+
+
+def report_nothing(keyspaces: Iterable[str]) -> None:
+    """Log that all tables of keyspaces are to be served, and that there are none."""
+    for keyspace in sorted(keyspaces):
+        logger.warning("the keyspace %s has no tables; they are served as soon as there are some", keyspace)
 
 
 def _served(before: Snapshot, after: Snapshot) -> Iterator[str]:

@@ -13,14 +13,16 @@ import click
 
 from asgi_app.http.routing import SegmentRouter
 from asgi_app.tables.declaration import ResourceError, check_declarations
+from asgi_app.tables.live_table import LiveTable
 from asgi_app.tables.resource import Resource
 
 
 def load_resources(reference: str | None) -> tuple[Resource, ...]:
     """Return the resources that `module:name` refers to; none without a reference.
 
-    Raises click.BadParameter if there are none, or if their declarations have mistakes (also if `create_app` in the
-    module finds them), and what the module's own code raises.
+    Those of `Resource.from_table` are left out: their tables exist already. Raises click.BadParameter if there are no
+    others, or if the declarations have mistakes (also if `create_app` in the module finds them), and what the module's
+    own code raises.
     """
     if reference is None:
         return ()
@@ -58,10 +60,16 @@ def _refusals(parameter: str, reference: str) -> Iterator[None]:
 
 def _as_resources(found: object, reference: str) -> tuple[Resource, ...]:
     """Return a resource, or several, as a tuple."""
-    members = (found,) if isinstance(found, Resource) else found
-    if not isinstance(members, list | tuple) or not members or not all(isinstance(one, Resource) for one in members):
+    members = (found,) if isinstance(found, Resource | LiveTable) else found
+    if (
+        not isinstance(members, list | tuple)
+        or not members
+        or not all(isinstance(one, Resource | LiveTable) for one in members)
+    ):
         raise _Refused(f"{reference} must be a Resource, or a list or tuple of them.")
-    return tuple(members)
+    if not (declared := tuple(one for one in members if isinstance(one, Resource))):
+        raise _Refused(f"{reference} has no Resource with a struct, so it says nothing about tables to create.")
+    return declared
 
 
 def _named(reference: str) -> object:

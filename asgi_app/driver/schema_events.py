@@ -7,6 +7,7 @@ is added to those that the control connection calls. The driver opens another co
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 _EVENT = "SCHEMA_CHANGE"
@@ -20,7 +21,7 @@ class SchemaEvents:
 
     def __init__(self) -> None:
         self._connection: Any = None
-        self._keyspaces: set[str] = set()
+        self._keyspaces: deque[str] = deque()
 
     def take(self, session: Any) -> frozenset[str] | None:
         """Return the keyspaces that changed since the last call; None if changes may have been missed.
@@ -35,7 +36,9 @@ class SchemaEvents:
             watchers = connection._push_watchers
             watchers[_EVENT] = {*watchers.get(_EVENT, ()), self._note}  # another set: the driver may iterate over it
             return None
-        changed, self._keyspaces = self._keyspaces, set()
+        changed = set()
+        while self._keyspaces:
+            changed.add(self._keyspaces.popleft())
         return frozenset(changed)
 
     def leave(self) -> None:
@@ -47,4 +50,4 @@ class SchemaEvents:
 
     def _note(self, event: dict[str, Any]) -> None:
         """Note a change. Called by the driver, in the thread that reads the connection."""
-        self._keyspaces.add(event.get("keyspace") or "")
+        self._keyspaces.append(event.get("keyspace") or "")

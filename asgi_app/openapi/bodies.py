@@ -62,13 +62,10 @@ def _not_empty(table: Table, column: Column, schema: Schema) -> Schema:
 
 
 def _defaults(resource: Resource, table: Table) -> Mapping[str, Any]:
-    """Return the defaults of columns that JSON can show, without null: an absent column is null anyway."""
-    found = {}
-    for field in msgspec.structs.fields(resource.struct):
-        value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
-        if value is not None and value is not msgspec.NODEFAULT and value is not msgspec.UNSET:
-            name = field.encode_name
-            form = msgspec.to_builtins(json_form(table.column(name).type, value))
-            if form not in ([], {}):
-                found[name] = form
-    return found
+    """Return the defaults of columns, without those that a function makes, and without null: absent is null anyway."""
+    fields = msgspec.structs.fields(resource.struct)
+    return {
+        field.encode_name: msgspec.to_builtins(json_form(table.column(field.encode_name).type, field.default))
+        for field in fields
+        if field.default not in (None, msgspec.NODEFAULT, msgspec.UNSET)
+    }

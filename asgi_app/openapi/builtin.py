@@ -68,163 +68,114 @@ def _path_keys(path: str) -> list[Schema]:
 
 def user_paths(table: TableDocument, shared: Shared) -> dict[str, Schema]:
     """Return the addresses of users."""
-    users, common = Operations(shared, USER_RESOURCE.name), shared.common
-    option, row = common.option, table.row()
-    minimum = query_parameter(
-        "age_filter", "Only users of at least this age.", {"type": "integer", "minimum": 0, "maximum": MAX_AGE}
-    )
-    minimum = common.parameter("users_age_filter", minimum)
-    fields = users.answer("new", _bodies()["UserFields"])
-    changes = users.answer("change", {**_bodies()["UserChanges"], "minProperties": 1})
-    found, invalid = common.json("The user.", row), common.problems("InvalidInput")
-    missing = common.problems("NotFound", "InvalidInput")
-    of_created = {"user_id": "$response.body#/id"}
-    links = {name: {"operationId": f"users_{name}", "parameters": of_created} for name in ("read", "delete")}
+    return _Users(table, shared).paths()
 
-    users.add(
-        "get",
-        "/users",
-        "list",
-        "List users",
-        parameters=[option("DefaultLimit"), option("PageState")],
-        responses={"200": common.json("A page of users.", _array(row), "Link"), **invalid},
-        **_purpose(table, "list"),
-    )
-    users.add(
-        "post",
-        "/users",
-        "create",
-        "Create a user",
-        requestBody=_body(fields),
-        responses={"201": common.json("The new user.", row, "Location", links=links), **invalid},
-        **_purpose(table, "create"),
-    )
-    users.add(
-        "post",
-        "/users/batch",
-        "batch",
-        "Create many users",
-        requestBody=_body(users.answer("batch", _batch(fields))),
-        responses={
-            "201": common.json("All users were created.", users.answer("created", created_schema("users", row))),
-            **invalid,
-        },
-        **_purpose(table, "batch"),
-    )
-    users.add(
-        "get",
-        "/users/stream",
-        "stream",
-        "Stream all users",
-        parameters=[option("Limit"), option("FetchSize"), minimum, option("Format")],
-        responses={"200": common.stream("The users.", row), **invalid},
-        **_purpose(table, "stream"),
-    )
-    users.add(
-        "get",
-        "/users/stream/pages",
-        "pages",
-        "Read users page by page",
-        parameters=[option("Limit"), option("FetchSize"), minimum, option("PageState")],
-        responses={
-            "200": common.json("A page of users.", users.answer("page", page_schema("users", row))),
-            **invalid,
-        },
-        **_purpose(table, "pages"),
-    )
-    item = "/users/{user_id}"
-    of_request = {"delete": {"operationId": "users_delete", "parameters": {"user_id": "$request.path.user_id"}}}
-    users.add(
-        "get",
-        item,
-        "read",
-        "Read a user",
-        responses={"200": common.json("The user.", row, links=of_request), **missing},
-        **_purpose(table, "read"),
-    )
-    users.add(
-        "put",
-        item,
-        "replace",
-        "Replace a user",
-        requestBody=_body(fields),
-        responses={"200": found, **missing},
-        **_purpose(table, "replace"),
-    )
-    users.add(
-        "patch",
-        item,
-        "change",
-        "Change a user",
-        requestBody=_body(changes, merges=True),
-        responses={"200": found, **missing},
-        **_purpose(table, "change"),
-    )
-    users.add(
-        "delete",
-        item,
-        "delete",
-        "Delete a user",
-        responses={"204": common.no_content(), **invalid},
-        **_purpose(table, "delete"),
-    )
-    return users.paths
+
+class _Users:
+    """Describes the addresses of users."""
+
+    def __init__(self, table: TableDocument, shared: Shared) -> None:
+        self._table = table
+        self._users = Operations(shared, USER_RESOURCE.name)
+        self._common = shared.common
+        self._row = table.row()
+        self._fields = self._users.answer("new", _bodies()["UserFields"])
+        self._found = shared.common.json("The user.", self._row)
+        self._invalid = shared.common.problems("InvalidInput")
+        self._missing = shared.common.problems("NotFound", "InvalidInput")
+
+    def paths(self) -> dict[str, Schema]:
+        self._collection()
+        self._streams()
+        self._batch()
+        self._item()
+        return self._users.paths
+
+    def _add(self, method: str, path: str, kind: str, summary: str, **parts: Any) -> None:
+        self._users.add(method, path, kind, summary, **parts, **_purpose(self._table, kind))
+
+    def _options(self, *names: str) -> list[Schema]:
+        return [self._common.option(name) for name in names]
+
+    def _collection(self) -> None:
+        page = self._common.json("A page of users.", _array(self._row), "Link")
+        key = {"user_id": "$response.body#/id"}
+        links = {name: {"operationId": f"users_{name}", "parameters": key} for name in ("read", "delete")}
+        created = self._common.json("The new user.", self._row, "Location", links=links)
+        options = self._options("DefaultLimit", "PageState")
+        self._add("get", "/users", "list", "List users", parameters=options, responses={"200": page, **self._invalid})
+        body, responses = _body(self._fields), {"201": created, **self._invalid}
+        self._add("post", "/users", "create", "Create a user", requestBody=body, responses=responses)
+
+    def _streams(self) -> None:
+        age = {"type": "integer", "minimum": 0, "maximum": MAX_AGE}
+        minimum = query_parameter("age_filter", "Only users of at least this age.", age)
+        options = [*self._options("Limit", "FetchSize"), self._common.parameter("users_age_filter", minimum)]
+        stream = {"200": self._common.stream("The users.", self._row), **self._invalid}
+        parameters = [*options, *self._options("Format")]
+        self._add("get", "/users/stream", "stream", "Stream all users", parameters=parameters, responses=stream)
+        page = self._users.answer("page", page_schema("users", self._row))
+        pages = {"200": self._common.json("A page of users.", page), **self._invalid}
+        parameters = [*options, *self._options("PageState")]
+        summary = "Read users page by page"
+        self._add("get", "/users/stream/pages", "pages", summary, parameters=parameters, responses=pages)
+
+    def _batch(self) -> None:
+        created = self._users.answer("created", created_schema("users", self._row))
+        responses = {"201": self._common.json("All users were created.", created), **self._invalid}
+        body = _body(self._users.answer("batch", _batch(self._fields)))
+        self._add("post", "/users/batch", "batch", "Create many users", requestBody=body, responses=responses)
+
+    def _item(self) -> None:
+        key = {"user_id": "$request.path.user_id"}
+        links = {"delete": {"operationId": "users_delete", "parameters": key}}
+        read = {"200": self._common.json("The user.", self._row, links=links), **self._missing}
+        path, changed = "/users/{user_id}", {"200": self._found, **self._missing}
+        changes = self._users.answer("change", {**_bodies()["UserChanges"], "minProperties": 1})
+        self._add("get", path, "read", "Read a user", responses=read)
+        self._add("put", path, "replace", "Replace a user", requestBody=_body(self._fields), responses=changed)
+        body = _body(changes, merges=True)
+        self._add("patch", path, "change", "Change a user", requestBody=body, responses=changed)
+        deleted = {"204": self._common.no_content(), **self._invalid}
+        self._add("delete", path, "delete", "Delete a user", responses=deleted)
 
 
 def animal_paths(table: TableDocument, shared: Shared) -> dict[str, Schema]:
     """Return the addresses of animals."""
-    animals, common = Operations(shared, ANIMAL_RESOURCE.name), shared.common
-    done = {"type": "object", "required": ["inserted"], "properties": {"inserted": {"type": "boolean"}}}
-    key = {"genus": "$request.body#/genus", "species": "$request.body#/species"}
-    links = {"read": {"operationId": "animals_read", "parameters": key}}
-    animals.add(
-        "post",
-        "/animal",
-        "create",
-        "Write an animal",
-        requestBody=_body(animals.answer("new", _bodies()["AnimalFields"])),
-        responses={
-            "201": common.json("The animal was written.", animals.answer("written", done), "Location", links=links),
-            **common.problems("InvalidInput"),
-        },
-        **_purpose(table, "create"),
-    )
-    animals.add(
-        "get",
-        "/animal/{genus}",
-        "stream",
-        "Stream the animals of a genus",
-        parameters=[common.option("Format")],
-        responses={"200": common.stream("The animals.", table.row()), **common.problems("InvalidInput")},
-        **_purpose(table, "stream"),
-    )
-    animals.add(
-        "get",
-        "/animal/{genus}/{species}",
-        "read",
-        "Read an animal",
-        responses={
-            "200": common.json("The animal.", table.row()),
-            **common.problems("NotFound", "InvalidInput"),
-        },
-        **_purpose(table, "read"),
-    )
+    animals = Operations(shared, ANIMAL_RESOURCE.name)
+    _add_writing(animals, table)
+    _add_stream(animals, table, "/animal/{genus}", "animals")
+    row = animals.common.json("The animal.", table.row())
+    responses = {"200": row, **animals.common.problems("NotFound", "InvalidInput")}
+    path, purpose = "/animal/{genus}/{species}", _purpose(table, "read")
+    animals.add("get", path, "read", "Read an animal", responses=responses, **purpose)
     return animals.paths
+
+
+def _add_writing(animals: Operations, table: TableDocument) -> None:
+    done = {"type": "object", "required": ["inserted"], "properties": {"inserted": {"type": "boolean"}}}
+    key = {name: f"$request.body#/{name}" for name in ("genus", "species")}
+    links = {"read": {"operationId": "animals_read", "parameters": key}}
+    written = animals.common.json("It was written.", animals.answer("written", done), "Location", links=links)
+    body = _body(animals.answer("new", _bodies()["AnimalFields"]))
+    responses = {"201": written, **animals.common.problems("InvalidInput")}
+    purpose = _purpose(table, "create")
+    animals.add("post", "/animal", "create", "Write an animal", requestBody=body, responses=responses, **purpose)
 
 
 def plant_paths(table: TableDocument, shared: Shared) -> dict[str, Schema]:
     """Return the address of plants."""
-    plants, common = Operations(shared, PLANT_RESOURCE.name), shared.common
-    plants.add(
-        "get",
-        "/plant/{genus}",
-        "stream",
-        "Stream the plants of a genus",
-        parameters=[common.option("Format")],
-        responses={"200": common.stream("The plants.", table.row()), **common.problems("InvalidInput")},
-        **_purpose(table, "stream"),
-    )
+    plants = Operations(shared, PLANT_RESOURCE.name)
+    _add_stream(plants, table, "/plant/{genus}", "plants")
     return plants.paths
+
+
+def _add_stream(of_table: Operations, table: TableDocument, path: str, rows: str) -> None:
+    """Add the stream of a partition."""
+    common = of_table.common
+    answer = {"200": common.stream(f"The {rows}.", table.row()), **common.problems("InvalidInput")}
+    parts = {"parameters": [common.option("Format")], "responses": answer, **_purpose(table, "stream")}
+    of_table.add("get", path, "stream", f"Stream the {rows} of a genus", **parts)
 
 
 def _purpose(table: TableDocument, kind: str) -> Schema:
@@ -278,68 +229,38 @@ def _body(schema: Schema, *, merges: bool = False) -> Schema:
 
 def service_paths(shared: Shared, *, has_shutdown: bool) -> dict[str, Schema]:
     """Return the addresses that every application has."""
-    service, common = Operations(shared, SERVICE_TAG["name"]), shared.common
-    health = service.answer("health", _HEALTH)
-    readiness = service.answer("readiness", _READINESS)
-    service.add(
-        "get",
-        "/",
-        "welcome",
-        "What this service is",
-        responses={"200": common.json("What it is.", service.answer("about", _ABOUT)), **common.problems("BadRequest")},
-    )
-    service.add(
-        "get",
-        "/health",
-        "health",
-        "Whether Cassandra answers",
-        responses={
-            "200": common.json("It does.", health),
-            "503": common.json("It does not.", health),
-            **common.problems("BadRequest"),
-        },
-    )
-    service.add(
-        "get",
-        "/livez",
-        "livez",
-        "Whether the process answers",
-        security=[],
-        responses={"200": common.json("It does.", _strings("status")), **common.problems("BadRequest", is_open=True)},
-    )
-    service.add(
-        "get",
-        "/readyz",
-        "readyz",
-        "Whether requests can be served",
-        security=[],
-        responses={
-            "200": common.json("They can.", readiness),
-            "503": common.json("They cannot now.", readiness),
-            **common.problems("BadRequest", is_open=True),
-        },
-    )
+    service = Operations(shared, SERVICE_TAG["name"])
+    about, bad = service.common.json("What it is.", service.answer("about", _ABOUT)), "BadRequest"
+    service.add("get", "/", "welcome", "What this service is", responses={"200": about, **service.common.problems(bad)})
+    _add_probes(service)
     figures = {"application/json": {"schema": {"type": "object"}}, "text/plain": {"schema": {"type": "string"}}}
-    service.add(
-        "get",
-        "/metrics",
-        "metrics",
-        "What the service has done",
-        responses={"200": common.answer("Figures; for scrapers as text.", figures), **common.problems("BadRequest")},
-    )
+    answer = service.common.answer("Figures; for scrapers as text.", figures)
+    responses = {"200": answer, **service.common.problems(bad)}
+    service.add("get", "/metrics", "metrics", "What the service has done", responses=responses)
     if has_shutdown:
-        service.add(
-            "post",
-            "/shutdown",
-            "shutdown",
-            "Stop the service",
-            security=[{"adminToken": []}],
-            responses={
-                "202": common.json("It is stopping.", service.answer("shutdown", _SHUTDOWN)),
-                **common.problems("Unauthorized", is_open=True),
-            },
-        )
+        _add_shutdown(service)
     return service.paths
+
+
+def _add_probes(service: Operations) -> None:
+    common = service.common
+    health, readiness = service.answer("health", _HEALTH), service.answer("readiness", _READINESS)
+    answers = {"200": common.json("It does.", health), "503": common.json("It does not.", health)}
+    responses = {**answers, **common.problems("BadRequest")}
+    service.add("get", "/health", "health", "Whether Cassandra answers", responses=responses)
+    problems = common.problems("BadRequest", is_open=True)
+    alive = {"200": common.json("It does.", _strings("status")), **problems}
+    service.add("get", "/livez", "livez", "Whether the process answers", security=[], responses=alive)
+    answers = {"200": common.json("They can.", readiness), "503": common.json("They cannot now.", readiness)}
+    responses, summary = {**answers, **problems}, "Whether requests can be served"
+    service.add("get", "/readyz", "readyz", summary, security=[], responses=responses)
+
+
+def _add_shutdown(service: Operations) -> None:
+    stopping = service.common.json("It is stopping.", service.answer("shutdown", _SHUTDOWN))
+    responses = {"202": stopping, **service.common.problems("Unauthorized", is_open=True)}
+    security: list[Schema] = [{"adminToken": []}]
+    service.add("post", "/shutdown", "shutdown", "Stop the service", security=security, responses=responses)
 
 
 def _strings(*names: str) -> Schema:
@@ -401,46 +322,30 @@ _CHECKS = {
 
 def diagnostics_paths(shared: Shared) -> dict[str, Schema]:
     """Return the addresses of the demonstrations."""
-    checks, common = Operations(shared, DIAGNOSTICS_TAG["name"]), shared.common
-    count = query_parameter(
-        "requests", "The number of queries.", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
-    )
-    times = common.json("How long they took.", checks.answer("performance", _PERFORMANCE))
-    for mode, how in (("async", "at once"), ("sync", "one after another")):
-        checks.add(
-            "get",
-            f"/performance/{mode}",
-            f"performance_{mode}",
-            f"Run queries {how}",
-            parameters=[common.parameter("diagnostics_requests", count)],
-            responses={"200": times, **common.problems("InvalidInput")},
-        )
-    paced = common.json("The number of queries.", checks.answer("paced", _PACED))
+    checks = Operations(shared, DIAGNOSTICS_TAG["name"])
+    problems = checks.common.problems("BadRequest")
+    _add_performance(checks)
+    paced = {"200": checks.common.json("The number of queries.", checks.answer("paced", _PACED)), **problems}
     for name, seconds in (("slow_query", 5), ("long_running_query", 10)):
-        checks.add(
-            "get",
-            f"/{name}",
-            name,
-            f"Spend {seconds} seconds on queries",
-            responses={"200": paced, **common.problems("BadRequest")},
-        )
-    report = common.json("What was found.", checks.answer("report", _REPORT))
+        checks.add("get", f"/{name}", name, f"Spend {seconds} seconds on queries", responses=paced)
+    report = {"200": checks.common.json("What was found.", checks.answer("report", _REPORT)), **problems}
     for name, summary in _CHECKS.items():
-        checks.add(
-            "post",
-            f"/context_manager_safety/{name}",
-            name,
-            summary,
-            responses={"200": report, **common.problems("BadRequest")},
-        )
-    checks.add(
-        "get",
-        "/context_manager_safety/status",
-        "status",
-        "What is open now",
-        responses={"200": common.json("What is open.", {"type": "object"}), **common.problems("BadRequest")},
-    )
+        checks.add("post", f"/context_manager_safety/{name}", name, summary, responses=report)
+    is_open = {"200": checks.common.json("What is open.", {"type": "object"}), **problems}
+    checks.add("get", "/context_manager_safety/status", "status", "What is open now", responses=is_open)
     return checks.paths
+
+
+def _add_performance(checks: Operations) -> None:
+    count = {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
+    option = checks.common.parameter(
+        "diagnostics_requests", query_parameter("requests", "The number of queries.", count)
+    )
+    times = checks.common.json("How long they took.", checks.answer("performance", _PERFORMANCE))
+    responses = {"200": times, **checks.common.problems("InvalidInput")}
+    for mode, how in (("async", "at once"), ("sync", "one after another")):
+        name, summary = f"performance_{mode}", f"Run queries {how}"
+        checks.add("get", f"/performance/{mode}", name, summary, parameters=[option], responses=responses)
 
 
 _PERFORMANCE: Schema = {

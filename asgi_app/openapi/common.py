@@ -99,13 +99,17 @@ class Common:
 
     def no_content(self) -> Schema:
         """Return the response 204."""
-        make = lambda: {"description": "Done. There is nothing to answer.", "headers": self.headers()}  # noqa: E731
-        return self._components.refer("responses", "NoContent", "NoContent", make)
+        return self._empty("NoContent", "Done. There is nothing to answer.")
 
     def not_modified(self) -> Schema:
         """Return the response 304."""
-        make = lambda: {"description": "The client has this row already.", "headers": self.headers("ETag")}  # noqa: E731
-        return self._components.refer("responses", "NotModified", "NotModified", make)
+        return self._empty("NotModified", "The client has this row already.", "ETag")
+
+    def _empty(self, name: str, description: str, *headers: str) -> Schema:
+        """Return a reference to a response without content."""
+        return self._components.refer(
+            "responses", name, name, lambda: {"description": description, "headers": self.headers(*headers)}
+        )
 
     def answer(self, description: str, content: Schema, *headers: str, **more: Any) -> Schema:
         """Return a response with this content by media type."""

@@ -86,16 +86,22 @@ class Filters:
             return None
         return query_parameter("order", "The order within one partition.", self._enum("order", orders))
 
-    def select(self) -> Schema:
-        """Return the parameter `select`. A name with a comma cannot be in it."""
-        names = [name for name in self._planner.columns if "," not in name]
-        items = {"type": "array", "minItems": 1, "items": self._enum("column", names)}
+    def select(self) -> Schema | None:
+        """Return the parameter `select`, or None if no column can be in it: a name with a comma cannot."""
+        if all("," in name for name in self._planner.columns):
+            return None
+        items = {"type": "array", "minItems": 1, "items": self._column_name(with_commas=False)}
         return {**query_parameter("select", "The columns of the answer.", items), "style": "form", "explode": False}
+
+    def _column_name(self, *, with_commas: bool) -> Schema:
+        """Return a reference to the enumeration of the columns, or of those whose names have no comma."""
+        names = [name for name in self._planner.columns if with_commas or "," not in name]
+        return self._enum("column" if len(names) == len(self._planner.columns) else "plain_column", names)
 
     def _enum(self, name: str, members: list[str]) -> Schema:
         """Return a reference to an enumeration of this resource."""
-        make = lambda: {"type": "string", "enum": members}  # noqa: E731
-        return self._components.refer("schemas", ("enum", self._name, name), f"{self._name}_{name}", make)
+        key, wanted = ("enum", self._name, name), f"{self._name}_{name}"
+        return self._components.refer("schemas", key, wanted, lambda: {"type": "string", "enum": members})
 
     def _orders(self) -> list[str]:
         clustering = [name for name in self._planner.table.clustering_columns if name in self._planner.columns]
@@ -110,13 +116,7 @@ class Filters:
             "properties": {
                 "where": self._where(),
                 **self._near(),
-                "select": {
-                    "type": "array",
-                    "minItems": 1,
-                    "items": {"type": "string", "enum": list(self._planner.columns)}
-                    if any("," in each for each in self._planner.columns)
-                    else self._enum("column", list(self._planner.columns)),
-                },
+                "select": {"type": "array", "minItems": 1, "items": self._column_name(with_commas=True)},
                 "limit": {
                     "type": "integer",
                     "minimum": 1,

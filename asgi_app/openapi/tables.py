@@ -139,7 +139,7 @@ class TableDocument:
 
     def _path_parameter(self, column: str) -> Schema:
         name = self._path_names[column]
-        about = {} if name == column else {"description": f"The column `{column}`."}
+        about = {} if name == column else {"description": f"The column `{column}`.", "x-cassandra-column": column}
         value = self._key_value(self._table.column(column), in_path=True)
         return self._key_parameter({"name": name, "in": "path", "required": True, **about, **value})
 
@@ -170,7 +170,20 @@ class TableDocument:
     # --- operations
 
     def _described(self, operation: Operation, columns: Sequence[str]) -> Schema:
-        makers: Mapping[str, Callable[[Operation, Sequence[str]], Schema]] = {
+        parts = self._makers[operation.kind](operation, columns)
+        by_query = operation.template.endswith(_BY_QUERY)  # then the statement stands at the address of the row
+        return {
+            "operationId": self._ids[operation.name],
+            "summary": self._summary(operation, columns),
+            "tags": [self._name],
+            **{key: value for key, value in parts.items() if value not in ([], {})},
+            "x-cassandra": self.purpose(operation.kind, columns, with_statement=not by_query),
+        }
+
+    @cached_property
+    def _makers(self) -> Mapping[str, Callable[[Operation, Sequence[str]], Schema]]:
+        """The methods that describe operations, by the kind of the operation. They take the columns in its path too."""
+        return {
             "batch": self._batch,
             "change": self._change,
             "change_partition": self._change_partition,
@@ -184,15 +197,6 @@ class TableDocument:
             "replace": self._replace,
             "search": self._search,
             "stream": self._stream,
-        }
-        made = makers[operation.kind](operation, columns)
-        by_query = operation.template.endswith(_BY_QUERY)  # then the statement stands at the address of the row
-        return {
-            "operationId": self._ids[operation.name],
-            "summary": self._summary(operation, columns),
-            "tags": [self._name],
-            **{key: value for key, value in made.items() if value not in ([], {})},
-            "x-cassandra": self.purpose(operation.kind, columns, with_statement=not by_query),
         }
 
     def purpose(self, kind: str, prefix: Sequence[str] = (), *, with_statement: bool = True) -> Schema:

@@ -26,7 +26,7 @@ from asgi_app.settings.values import (
 _KEYSPACE = {"pattern": r"[A-Za-z0-9_]{1,48}", "allowed": "1 to 48 letters, digits or underscores"}
 _TABLE = r"([A-Za-z0-9_]{1,48}\.)?(\*|[A-Za-z0-9_]{1,222})"
 _FILE = {"allowed": "a readable file; a relative path starts at the working directory"}
-_SCOPE = r"(read|write|operate)(\.[a-z][a-z0-9_-]{0,63})?"
+_SCOPE = r"(read|write|operate)(\.[A-Za-z0-9._~-]{1,222})?"
 _API_KEY = rf"[A-Za-z0-9._@-]{{1,64}}:{_SCOPE}(\+{_SCOPE})*:[!-+\--9;-~]{{32,}}"
 _MAX_BYTES = 15 * 1024 * 1024  # a node accepts at most 16 MiB in one message, headers included
 

@@ -13,7 +13,7 @@ from asgi_app.tables.live_schema import LiveSchema
 from asgi_app.tables.live_table import LiveTable, table_of_settings
 from asgi_app.tables.option_rules import OPTIONS_OF_WRITES
 from asgi_app.tables.query_plan import SIMILARITY
-from asgi_app.tables.resource import OPERATORS, Resource
+from asgi_app.tables.resource import OPERATORS, OWN_KEYSPACES, Resource
 from asgi_app.tables.table import Column, CQLType, Table
 from asgi_app.tables.types import is_known
 
@@ -74,7 +74,7 @@ def choose(
     for name in sorted(schema.tables) if ALL in tables else dict.fromkeys(tables):
         table = schema.tables.get(name)
         reason = f"the keyspace {schema.keyspace} has no such table" if table is None else None
-        reason = reason or (f"the service has a path /{name} of its own" if name in reserved else None)
+        reason = reason or (f"the application has a path /{name} of its own" if name in reserved else None)
         reason = reason or (why_not_served(table) if table is not None else None)
         if table is None or reason:
             left_out.append(LeftOut(name, reason or ""))
@@ -146,6 +146,8 @@ def why_read_only(table: Table) -> str | None:
         return "it is a materialized view"
     if table.is_virtual:
         return "it is a virtual table"
+    if table.keyspace in OWN_KEYSPACES:
+        return "it is one of Cassandra's own tables"
     if table.is_compact:
         return "it is WITH COMPACT STORAGE, where a row without values is not stored"
     if unknown := [name for name in table.primary_key if not is_known(table.column(name).type)]:

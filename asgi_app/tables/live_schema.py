@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
@@ -79,13 +80,14 @@ def read_schema(keyspace: str, rows: SchemaRows) -> LiveSchema:
     A table whose columns were not read yet (the schema changed in between) is left out.
     """
     user_types = read_user_types(rows.types)
+    parse = cache(partial(parse_type, user_types=user_types))  # a keyspace has few types and many columns
     columns = _grouped([*rows.columns, *rows.virtual_columns])
     indexes = _grouped(rows.indexes)
     tables = {}
     for name, facts in _tables_and_views(rows).items():
         in_cql = _visible(columns[name], facts.flags)
         if any(row["kind"] == "partition_key" for row in in_cql):
-            tables[name] = _table(keyspace, name, facts, in_cql, indexes[name], user_types)
+            tables[name] = _table(keyspace, name, facts, in_cql, indexes[name], parse)
     return LiveSchema(keyspace, tables, user_types)
 
 
@@ -179,7 +181,7 @@ def _table(
     facts: _Facts,
     columns: Sequence[Row],
     indexes: Sequence[Row],
-    user_types: Mapping[str, UserType],
+    parse: Callable[[str], CqlType],
 ) -> Table:
     """Return the table of these rows. Its columns stand as in `SELECT *`: key, static columns, others by name."""
     ordered = sorted(columns, key=_select_order)
@@ -188,7 +190,7 @@ def _table(
     )
     return Table(
         name,
-        tuple(Column(row["column_name"], parse_type(row["type"], user_types), row["kind"]) for row in ordered),
+        tuple(Column(row["column_name"], parse(row["type"]), row["kind"]) for row in ordered),
         partition_key,
         clustering,
         descending=frozenset(row["column_name"] for row in columns if row["clustering_order"] == "desc"),

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from asgi_app.errors import FieldError
 from asgi_app.tables.resource import unchangeable
+
+
+class LiveOptions(TypedDict, total=False):
+    """The options of `Resource.from_table`: those of `Resource`, but for the struct and what it says."""
+
+    path: str | None
+    generated: Mapping[str, Callable[[], Any]]
+    bound: Mapping[str, Callable[[Any], Any]]
+    hidden: Sequence[str]
+    read_only: Sequence[str]
+    allow_filtering: Sequence[str]
+    writes: Literal["plain", "conditional", "none"]
+    version: str | None
+    require_match: bool
+    ttl: int | None
+    ttl_on_patch: bool
+    consistency: Sequence[str]
+    batch: Literal["logged", "per_row"] | None
+    delete_prefix: bool
+    delete_counters: bool
+    patch_creates: bool
+    check: Callable[[Any], Iterable[FieldError]] | None
 
 
 @dataclass(frozen=True)

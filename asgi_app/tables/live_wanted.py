@@ -52,9 +52,9 @@ class Wanted:
         return frozenset(named) | {each.name for each in self.declared}
 
     @property
-    def has_all(self) -> bool:
-        """Whether all tables of a keyspace are wanted, so that their names are known only when the schema was read."""
-        return any(ALL in names for names in self.tables.values())
+    def whole_keyspaces(self) -> frozenset[str]:
+        """The keyspaces of which all tables are wanted, so that their names are known only when the schema was read."""
+        return frozenset(keyspace for keyspace, names in self.tables.items() if ALL in names)
 
 
 @dataclass(frozen=True)

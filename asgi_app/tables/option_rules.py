@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from asgi_app.tables.declared import COUNTER, Declared, names_of
 from asgi_app.tables.live_table import LiveTable
 from asgi_app.tables.option_form import CONSISTENCY_LEVELS
-from asgi_app.tables.resource import UNIQUE_TYPES, Resource
+from asgi_app.tables.resource import OWN_KEYSPACES, UNIQUE_TYPES, Resource
 
 OPTIONS_OF_WRITES = (
     "generated",
@@ -90,6 +90,8 @@ def problems_without_columns(resource: Resource | LiveTable) -> Iterator[str]:
     useless = [option for option in OPTIONS_OF_WRITES if getattr(resource, option)]
     if resource.writes == "none" and useless:
         yield f'writes="none" rules out {names_of(useless)}.'
+    if resource.writes != "none" and resource.keyspace in OWN_KEYSPACES:
+        yield f'{resource.keyspace} is one of Cassandra\'s own keyspaces, which needs writes="none".'
     if unknown := [level for level in resource.consistency if level not in CONSISTENCY_LEVELS]:
         yield f"consistency names {names_of(unknown)}; it can name {names_of(sorted(CONSISTENCY_LEVELS))}."
 

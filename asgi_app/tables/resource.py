@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 import msgspec
 
@@ -15,10 +15,23 @@ from asgi_app.tables.table import Table
 from asgi_app.tables.types import Native
 
 if TYPE_CHECKING:
-    from asgi_app.tables.live_table import LiveTable
+    from asgi_app.tables.live_table import LiveOptions, LiveTable
 
 OPERATORS = ("eq", "gt", "gte", "lt", "lte", "in", "contains", "contains_key")
 """The operators of query parameters: `kind.gte=3`. No column's name may end in one."""
+
+OWN_KEYSPACES = frozenset(
+    (
+        "system",
+        "system_auth",
+        "system_distributed",
+        "system_schema",
+        "system_traces",
+        "system_views",
+        "system_virtual_schema",
+    )
+)
+"""The keyspaces of Cassandra itself. Nobody writes to them through this service."""
 
 UNIQUE_TYPES = (Native("uuid"), Native("timeuuid"))
 """The types of which the server can make a value that no other row has."""
@@ -76,7 +89,7 @@ class Resource:
             object.__setattr__(self, option.name, unchangeable(getattr(self, option.name)))
 
     @staticmethod
-    def from_table(table_name: str, *, keyspace: str | None = None, **options: Any) -> LiveTable:
+    def from_table(table_name: str, *, keyspace: str | None = None, **options: Unpack[LiveOptions]) -> LiveTable:
         """Return the declaration of a table that is served as Cassandra has it, without a struct.
 
         `options` are those of `Resource`, without `static`, which Cassandra says. They are checked as far as possible
@@ -85,7 +98,7 @@ class Resource:
         """
         from asgi_app.tables.live_table import LiveTable
 
-        return LiveTable(table_name, keyspace=keyspace, **options)
+        return LiveTable(table_name, keyspace=keyspace, **cast(Any, options))
 
     @cached_property
     def table(self) -> Table:

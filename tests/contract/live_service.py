@@ -14,6 +14,7 @@ from helpers.waiting import seconds_until
 
 from asgi_app.app import create_app
 from asgi_app.catalog import Catalog
+from asgi_app.http.context import Service
 
 ALL = ("*",)
 PATIENCE = 10.0
@@ -32,15 +33,15 @@ def keyspace_of(cql: Session, *statements: str) -> Iterator[str]:
 @asynccontextmanager
 async def live_service(
     node: tuple[str, int], keyspace: str, *, options: dict[str, Any] | None = None, **settings: Any
-) -> AsyncIterator[tuple[Catalog, httpx.AsyncClient]]:
-    """Serve a keyspace: by default all tables, writable. Returns the catalog and a client.
+) -> AsyncIterator[tuple[Service, httpx.AsyncClient]]:
+    """Serve a keyspace: by default all tables, writable. Returns the started service and a client.
 
     `options` are arguments of `create_app`, `settings` further ones of `Settings`.
     """
     defaults = {"tables": ALL, "writable": ALL}
     app = create_app(settings_for(node, keyspace, **(defaults | settings)), **(options or {}))
     async with app.router.lifespan_context(app), client_of(app, raise_app_exceptions=False) as client:
-        yield app.state.service.catalog, client
+        yield app.state.service, client
 
 
 async def served_as(client: httpx.AsyncClient, path: str, status: int) -> httpx.Response:

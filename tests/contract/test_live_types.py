@@ -12,6 +12,8 @@ from cassandra.cluster import Session
 from helpers.cassandra import column as stored_column
 from helpers.problems import problem
 
+from asgi_app.http.context import Service
+from asgi_app.runtime.deadline import Deadline
 from contract.live_service import keyspace_of, live_service
 
 pytestmark = pytest.mark.anyio
@@ -88,15 +90,15 @@ SCHEMA = (
 @pytest.fixture(scope="module")
 async def service(
     anyio_backend: Any, node_address: tuple[str, int], cql: Session
-) -> AsyncIterator[tuple[str, httpx.AsyncClient]]:
-    """The keyspace, and a client of a service of all its tables."""
+) -> AsyncIterator[tuple[Service, httpx.AsyncClient]]:
+    """A service of all tables of a keyspace, and a client of it."""
     with keyspace_of(cql, *SCHEMA) as keyspace:
-        async with live_service(node_address, keyspace) as (_, client):
-            yield keyspace, client
+        async with live_service(node_address, keyspace) as started:
+            yield started
 
 
 @pytest.fixture
-def client(service: tuple[str, httpx.AsyncClient]) -> httpx.AsyncClient:
+def client(service: tuple[Service, httpx.AsyncClient]) -> httpx.AsyncClient:
     return service[1]
 
 
@@ -165,13 +167,20 @@ async def test_every_type_as_a_key(client: httpx.AsyncClient, table: str, before
     problem(await client.get(address), 404, "not_found")
 
 
-async def test_stored_values_are_those_of_a_driver(service: tuple[str, httpx.AsyncClient], cql: Session) -> None:
-    keyspace, client = service
+async def test_stored_values_are_those_of_a_driver(service: tuple[Service, httpx.AsyncClient], cql: Session) -> None:
+    keyspace, client = service[0].settings.keyspace, service[1]
     assert (await client.post("/every_type", json={"id": "b", **row(COLUMNS, 0)})).status_code == 201
     names = {cql_type: name for name, cql_type in COLUMNS.items()}
     assert stored_column(cql, f"{keyspace}.every_type", names["varint"]) == [2**200]
     assert stored_column(cql, f"{keyspace}.every_type", names["blob"]) == [b"\xde\xad"]
     assert (await client.delete("/every_type/b")).status_code == 204
+
+
+async def test_types_are_written_as_cassandra_has_them(service: tuple[Service, httpx.AsyncClient]) -> None:
+    database, tables = service[0].database, service[0].catalog.current
+    assert len(tables) == 4
+    for table in tables.values():
+        assert await database.missing_columns(table, Deadline.after(10)) == set()
 
 
 async def test_counters_are_incremented(client: httpx.AsyncClient) -> None:

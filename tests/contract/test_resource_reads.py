@@ -63,7 +63,7 @@ class Setting(msgspec.Struct):
 GONE = Resource(Small, "gone", partition_key=("id",))
 CHANGED = Resource(Small, "changed", partition_key=("id",))
 BRIEF = Resource(Small, "brief", partition_key=("id",))
-SETTINGS = Resource(Setting, "settings", keyspace="system_views", partition_key=("name",))
+SETTINGS = Resource(Setting, "settings", keyspace="system_views", partition_key=("name",), writes="none")
 RESOURCES = (EVENTS, MINE, TODAY, POINTS, GONE, CHANGED, BRIEF, SETTINGS)
 
 

@@ -37,7 +37,7 @@ class FaultyNode:
     def fail(self, opcode: int, *faults: bytes, always: bool = False) -> None:
         """Answer the next requests with this opcode with these bodies of ERROR, in this order, and reset the counts.
 
-        With `always`, the last body also answers all later requests.
+        With `always`, the last body also answers all later requests. Without bodies all are forwarded again.
         """
         self._faults[opcode] = chain(faults, repeat(faults[-1])) if always else iter(faults)
         self.asked.clear()
@@ -127,6 +127,11 @@ def unavailable() -> bytes:
 def overloaded() -> bytes:
     """Return the error of a coordinator that is overloaded."""
     return _error(0x1001)
+
+
+def not_permitted() -> bytes:
+    """Return the error of a node for a statement that the role of the session may not run."""
+    return _error(0x2100)
 
 
 def server_error() -> bytes:

@@ -10,7 +10,7 @@ LIVE = "live_everything"
 
 DECLARED = (written.everything, written.documents, written.items)
 
-count = Query("/count", "SELECT count(*) AS n FROM system.local WHERE key = :key", one=True)
+count = Query("/count", "SELECT count(*) AS n FROM system_schema.tables WHERE keyspace_name = :name", one=True)
 
 app = create_app(
     resources=[*DECLARED, Resource.from_table(LIVE, writes="plain", patch_creates=True, batch="per_row")],

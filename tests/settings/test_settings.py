@@ -782,6 +782,7 @@ API_KEYS = "ASGI_CASSANDRA_API_KEYS"
         f"ci:read:{SECRET}",
         f"ci@example.org:read+write+operate:{SECRET}",
         f"a.b_c-d:read.users+write.users:{'!' * 32}",
+        f"a:read.Events_2+write._{'t' * 221}:{SECRET}",
     ],
 )
 def test_api_key(key: str) -> None:

@@ -200,9 +200,12 @@ class TableReads:
         return position, [*(item for item in kept if not sizes or item[0] != "fetch_size"), *sizes]
 
     def _walk(self, served: ServedResource, bound: Mapping[str, Encoded]) -> str:
-        """Return what every token of this resource is bound to: the table, and the values bound to the client."""
+        """Return what every token of this resource is bound to: the table, its key, and the values bound to the client.
+
+        A table that was created again with another key would take the position for one of its own.
+        """
         values = " ".join(value.hex() for value in bound.values())
-        return f"{served.keyspace}.{served.table.name} {self._name} {values}"
+        return f"{served.keyspace}.{served.table.name} {self._name} {served.key_types} {values}"
 
 
 def served_of(request: Request, name: str) -> ServedResource:
