@@ -22,6 +22,8 @@ ALL = "*"
 
 _operator = re.compile(rf"\.({'|'.join(OPERATORS)})$")
 _word = re.compile(r"\w+", re.ASCII)
+_not_in_field = re.compile(r'["\\\x00-\x1f]')
+"""The characters that msgspec allows in no name of a field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,8 @@ def why_column_left_out(column: Column) -> str | None:
         return f"its name ends in {found[0]}, which is an operator in queries"
     if column.name == SIMILARITY:
         return "searches give its name to the similarity of a vector"
+    if _not_in_field.search(column.name):
+        return "its name has a quotation mark, a backslash or a control character"
     return None
 
 
