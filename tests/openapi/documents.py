@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from contract import written
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from asgi_app.openapi.document import Contents, Document
@@ -13,6 +14,21 @@ from asgi_app.resources.table.served import ServedResource
 from asgi_app.tables.resource import Resource
 
 KEYSPACE = "shop"
+
+EVERY_KIND = (
+    written.items,
+    written.mine,
+    written.each,
+    written.documents,
+    written.strict,
+    written.notes,
+    written.visits,
+    written.edges,
+    written.firm_edges,
+    written.founds,
+    written.everything,
+)
+"""Resources of every kind: plain and conditional ones, with versions, static columns, counters, vectors, every type."""
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
