@@ -158,7 +158,8 @@ class TableReads:
         headers = {}
         if link and page.paging_state is not None:
             headers = next_link(request, PagePosition(page.paging_state, limit), walk)
-        return json_response(b"[%b]" % page.json_rows(), headers=headers)
+        shown = page.json_rows_without(plan.unshown) if plan.unshown else page.json_rows()
+        return json_response(b"[%b]" % shown, headers=headers)
 
     async def _plan(
         self,
