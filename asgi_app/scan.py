@@ -1,14 +1,15 @@
 """Read the rows of a slice of a table: one range of tokens page by page, or several at once.
 
-A page that Cassandra cannot give in time, because a range is full of deleted rows, is asked for again in smaller pieces:
-with fewer rows, and with a nearer end of the range. So the reading gets through where one request would not, with the
-same rows in the same order.
+A page that Cassandra cannot give in time, because a range is full of deleted rows, is asked for again in smaller
+pieces: with fewer rows, and with a nearer end of the range. So the reading gets through where one request would not,
+with the same rows in the same order.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 
 import anyio
 from anyio.abc import TaskGroup
@@ -18,10 +19,10 @@ from asgi_app.db import Database
 from asgi_app.driver.paging_position import token_of
 from asgi_app.driver.result import Result
 from asgi_app.errors import DeadlineExceeded, PartitionerUnsupported, ReadFailed
-from asgi_app.paging import PageReader, PageTimes, RowSizes
+from asgi_app.paging import PageReader, PageTimes, RowReader, RowSizes
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.scheduler import Lane
-from asgi_app.tables.slices import MURMUR3, WHOLE_RING, RingSelect, TokenRange
+from asgi_app.tables.slices import MURMUR3, WHOLE_RING, RingSelect, Slice, TokenRange
 
 SHRINK = 16
 """By how much the rows of a page and the width of its range are divided after a failure.
@@ -49,6 +50,37 @@ def check_partitioner(database: Database) -> None:
     """Raise PartitionerUnsupported unless the cluster's tokens are those of Murmur3."""
     if not has_murmur3(database):
         raise PartitionerUnsupported
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How many rows are read, and how.
+
+    `fetch_size`: the maximum number of rows per page. `limit`: that of all rows, None for all. `slice`: the part of all
+    partitions to read, None for all. `parallel`: how many ranges of tokens may be read at once; with a limit it is one.
+    """
+
+    fetch_size: int
+    limit: int | None = None
+    slice: Slice | None = None
+    parallel: int = 1
+
+
+def reader_of(database: Database, sizes: RowSizes, select: RingSelect, times: PageTimes, extent: Extent) -> RowReader:
+    """Return the reader of some rows of `select`.
+
+    Raises PartitionerUnsupported for a slice if the cluster's tokens are not those of Murmur3. All rows of such a
+    cluster are read page by page, as are those of a statement that cannot be restricted to a range of tokens.
+    """
+    size, limit = extent.fetch_size, extent.limit
+    if extent.slice is not None:
+        check_partitioner(database)
+    elif select.part is None or not has_murmur3(database):
+        return PageReader(database, sizes, select.whole, select.values, times, fetch_size=size, limit=limit)
+    tokens = WHOLE_RING if extent.slice is None else extent.slice.bounds
+    if extent.parallel > 1 and limit is None:
+        return ParallelReader(database, sizes, select, times, tokens=tokens, fetch_size=size, parallel=extent.parallel)
+    return SliceReader(database, sizes, select, times, tokens=tokens, fetch_size=size, limit=limit)
 
 
 class SliceReader(PageReader):

@@ -1,8 +1,8 @@
 """Read from a paging state of Cassandra where in the ring it continues.
 
-A paging state is opaque to clients. Cassandra has written it in one form since version 3.0, where the protocol's version
-is 4 or later (`org.apache.cassandra.service.pager.PagingState`): the key of the partition and the name of the row that were
-read last, each after its length, and how many rows are left, in total and in the partition. All four numbers are
+A paging state is opaque to clients. From version 4 of the protocol on, Cassandra has written it in one form since its
+version 3.0 (`org.apache.cassandra.service.pager.PagingState`): the key of the partition and the name of the row that
+were read last, each after its length, and how many rows are left, in total and in the partition. All four numbers are
 unsigned and of variable length. Other servers have forms of their own.
 """
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_app.tables.cql import Statement
-from asgi_app.tables.slices import MOST_SLICES, WHOLE_RING, RingSelect, Slice, TokenRange, in_range, slices
+from asgi_app.tables.cql import Statement, in_range
+from asgi_app.tables.slices import MOST_SLICES, WHOLE_RING, RingSelect, Slice, TokenRange, slices
 from asgi_app.tables.wrong_value import WrongValue
 
 FIRST, LAST = -(2**63), 2**63 - 1
