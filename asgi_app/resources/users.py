@@ -253,7 +253,7 @@ async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) 
 
 
 def _stream_parameters(query: QueryValues) -> tuple[int | None, int | None, int | None, Slice | None]:
-    """Return `limit`, `fetch_size`, `age_filter` and `slice`, each None if absent. Raises InvalidInput if any is wrong."""
+    """Return `limit`, `fetch_size`, `age_filter` and `slice`, each None if absent. Raises InvalidInput."""
     limit = query.integer("limit", 0, MAX_STREAM_LIMIT)
     fetch_size = query.integer("fetch_size", 1, MAX_FETCH_SIZE)
     minimum = query.integer("age_filter", 0, MAX_AGE)
