@@ -253,7 +253,7 @@ def test_read_only_tables_have_no_writes() -> None:
     assert found["x-cassandra-tables"]["events"]["writes"] == "none"
 
 
-READS = ("list", "stream", "pages", "partitions", "read", "search")
+READS = ("list", "stream", "export", "pages", "partitions", "read", "search")
 
 
 def test_no_patch_where_rows_expire_by_the_table() -> None:
