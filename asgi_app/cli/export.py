@@ -18,7 +18,6 @@ from asgi_app.settings import Settings
 from asgi_app.settings.values import Consistency
 from asgi_app.transfer.exporting import ExportOptions, export_to_folder, export_to_stream
 from asgi_app.transfer.manifest import Format, Manifest
-from asgi_app.transfer.outcomes import Failed, Partial
 from asgi_app.transfer.progress import Progress
 
 STDOUT = "-"
@@ -125,8 +124,8 @@ def _to_files(settings: Settings, table: str, folder: Path, options: ExportOptio
 def _end(manifest: Manifest, folder: Path, progress: Progress) -> str:
     size = size_text(sum(part.bytes for part in manifest.parts))
     return (
-        f"Exported {manifest.rows:,} rows of {manifest.keyspace}.{manifest.table} to {folder}: {len(manifest.parts)} parts, "
-        f"{size}, in {progress.seconds:.1f} s, {progress.rows_per_second:,.0f} rows/s."
+        f"Exported {manifest.rows:,} rows of {manifest.keyspace}.{manifest.table} to {folder}: {len(manifest.parts)} "
+        f"parts, {size}, in {progress.seconds:.1f} s, {progress.rows_per_second:,.0f} rows/s."
     )
 
 

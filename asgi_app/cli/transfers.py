@@ -92,7 +92,7 @@ async def _interruptible() -> AsyncIterator[Callable[[], bool]]:
 
 @asynccontextmanager
 async def _connected(settings: Settings) -> AsyncIterator[Database]:
-    """Open a connected database. Raises the driver's error, which `report_failures` explains, if that is not possible."""
+    """Open a connected database. Raises the driver's error, which `report_failures` explains, if it cannot connect."""
     async with Database.open(settings) as database:
         while not _has_session(database):
             await to_thread.run_sync(_try_to_connect, settings)

@@ -1,4 +1,4 @@
-"""Read the records of a CSV file, with null and empty text told apart: an empty field is null, `""` is an empty text."""
+"""Read the records of a CSV file. It tells null from empty text: an empty field is null, `""` is an empty text."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from asgi_app.tables.table import Column, Table
 from asgi_app.transfer import manifest as manifests
 from asgi_app.transfer.files import TEMPORARY, locked
 from asgi_app.transfer.live_table import chosen_columns, find_table, id_of
-from asgi_app.transfer.manifest import Format, Manifest, Part
+from asgi_app.transfer.manifest import Format, Manifest
 from asgi_app.transfer.outcomes import Failed, Partial, Refused, TransferError
 from asgi_app.transfer.part_files import part_file, whole_parts
 from asgi_app.transfer.progress import Progress
@@ -62,10 +62,9 @@ async def export_to_folder(
     """
     table, table_id, columns = await _source(database, name, options.select)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
         with locked(folder):
             begun = await to_thread.run_sync(_begin, folder, table, table_id, columns, database, options, say)
-            _remove_leftovers(folder)
             export = _FolderExport(database, table, begun, folder, progress)
             return await export.run(options.parallel)
     except OSError as error:
@@ -114,6 +113,7 @@ def _begin(
     say: Say,
 ) -> Manifest:
     """Return the manifest of a new export, or of the one that is resumed, after it was written."""
+    _remove_leftovers(folder)
     found = manifests.load(folder)
     if found is None:
         begun = manifests.plan(
@@ -129,8 +129,8 @@ def _begin(
         return begun
     if not options.resume:
         raise Refused(
-            f"{folder} has an export of {found.keyspace}.{found.table} already. Resume it with --resume, or name another "
-            "folder."
+            f"{folder} has an export of {found.keyspace}.{found.table} already. Resume it with --resume, or name "
+            "another folder."
         )
     _check_same_export(found, table, table_id, columns, options, folder)
     return _resumed(folder, found, say)
@@ -161,13 +161,13 @@ def _check_same_export(
     """Raise Refused if a run with these options would not continue the export that the manifest describes."""
     if (found.keyspace, found.table) != (table.keyspace, table.name):
         raise Refused(
-            f"{folder} has an export of {found.keyspace}.{found.table}, not of {table.keyspace}.{table.name}. Name another "
-            "folder."
+            f"{folder} has an export of {found.keyspace}.{found.table}, not of {table.keyspace}.{table.name}. Name "
+            "another folder."
         )
     if found.table_id != table_id:
         raise Refused(
-            f"{table.keyspace}.{table.name} was dropped and created again after the export in {folder} began. Name another "
-            "folder."
+            f"{table.keyspace}.{table.name} was dropped and created again after the export in {folder} began. Name "
+            "another folder."
         )
     _check_columns(found, table, columns if options.select else None, folder)
     for option, given, kept in (

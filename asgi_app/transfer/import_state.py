@@ -54,11 +54,12 @@ def resumed(path: Path, begun: ImportState) -> ImportState:
         raise Refused(f"{path} is about the import of another export. Remove it to begin again.")
     if (found.keyspace, found.table) != (begun.keyspace, begun.table):
         raise Refused(
-            f"{path} is about an import into {found.keyspace}.{found.table}. Name another file with --state for this one."
+            f"{path} is about an import into {found.keyspace}.{found.table}. Name another file with --state for this "
+            "one."
         )
     if found.table_id != begun.table_id:
         raise Refused(
-            f"{path} is about an import into a table of this name in another cluster, or one that was dropped since. Name "
-            "another file with --state, or remove it to begin again."
+            f"{path} is about an import into a table of this name in another cluster, or one that was dropped since. "
+            "Name another file with --state, or remove it to begin again."
         )
     return msgspec.structs.replace(found, runs=found.runs + 1)

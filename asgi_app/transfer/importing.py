@@ -123,8 +123,8 @@ def _columns(table: Table, source: Source, select: Sequence[str]) -> tuple[Colum
     missing = [column for column in wanted if column not in table.column_names]
     if missing and not select:
         raise Refused(
-            f"{name} has no column {', '.join(missing)}, of which the files have values. Add it, or name the columns to "
-            "write with --select."
+            f"{name} has no column {', '.join(missing)}, of which the files have values. Add it, or name the columns "
+            "to write with --select."
         )
     columns = chosen_columns(table, wanted)
     _check_key(table, columns)

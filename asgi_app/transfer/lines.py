@@ -12,7 +12,10 @@ LONGEST_LINE = 256 * 1024 * 1024
 
 
 def lines_of(file: BinaryIO) -> Iterator[bytes]:
-    """Yield each line with its end. Raises Failed for a line of more than `LONGEST_LINE` bytes, and what `file` raises."""
+    """Yield each line with its end.
+
+    Raises Failed for a line of more than `LONGEST_LINE` bytes, and what `file` raises.
+    """
     number = 0
     while line := file.readline(LONGEST_LINE + 1):
         number += 1

@@ -52,8 +52,8 @@ def arrow_field(name: str, cql_type: CqlType) -> Any:
 def arrow_array(cql_type: CqlType, values: Sequence[Any]) -> Any:
     """Return the Arrow array of a column's values, which have their JSON form.
 
-    Raises ValueError, TypeError or `pa.ArrowException` for a value that is not of the type: Cassandra lets clients store
-    some that are not.
+    Raises ValueError, TypeError or `pa.ArrowException` for a value that is not of the type: Cassandra lets clients
+    store some that are not.
     """
     top = _TOP.get(_name(cql_type))
     if top is not None:
