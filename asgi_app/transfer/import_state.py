@@ -42,6 +42,13 @@ def save(path: Path, state: ImportState) -> None:
     replace_file(path, msgspec.json.encode(state) + b"\n")
 
 
+def again(path: Path, begun: ImportState) -> ImportState:
+    """Return the state of a run that begins again, and still counts the runs before it. Raises as `load`."""
+    found = load(path)
+    same_table = found is not None and found.table_id == begun.table_id
+    return msgspec.structs.replace(begun, runs=found.runs + 1) if found is not None and same_table else begun
+
+
 def resumed(path: Path, begun: ImportState) -> ImportState:
     """Return the state with which a run resumes: that of the file, or `begun` if there is none.
 

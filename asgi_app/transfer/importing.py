@@ -93,7 +93,7 @@ async def import_from(
     try:
         source = await to_thread.run_sync(open_source, path, options.format)
         columns = _columns(table, source, options.select)
-        timestamp = _timestamp(source, options)
+        timestamp = _timestamp(table, source, options)
         table_id = await id_of(database, table) or ""
         journal = await to_thread.run_sync(_Journal.begin, table, table_id, source, path, options, say)
         run = _Import(database, table, columns, source, timestamp, options, journal, progress)
@@ -150,9 +150,15 @@ def _check_types(table: Table, columns: Sequence[Column], source: Source) -> Non
         raise Refused(f"{table.keyspace}.{table.name} has other types than the files: see {', '.join(differing)}.")
 
 
-def _timestamp(source: Source, options: ImportOptions) -> int | None:
+def _timestamp(table: Table, source: Source, options: ImportOptions) -> int | None:
+    """Return the timestamp of all writes, None for the time of each. Raises Refused if there can be none."""
     if options.timestamp == "now":
         return None
+    if source.digest is None and not table.is_repeatable:
+        raise Refused(
+            f"{table.keyspace}.{table.name} has lists, which double if they are written twice with one timestamp. Only "
+            "the import of a folder remembers how often it ran: leave --timestamp out."
+        )
     if options.timestamp != "export":
         return options.timestamp
     if source.exported_at is None:
@@ -183,8 +189,8 @@ class _Journal:
         state = None
         if source.digest is not None and not options.dry_run:
             state = ImportState(keyspace=keyspace, table=table.name, table_id=table_id, digest=source.digest)
+            state = (import_state.resumed if options.resume else import_state.again)(state_path, state)
             if options.resume:
-                state = import_state.resumed(state_path, state)
                 say(f"{len(state.files)} of {len(source.files)} files are imported already.")
             import_state.save(state_path, state)
         rejected = Rejects(options.rejects or beside / rejects.NAME, state.files if state else ())

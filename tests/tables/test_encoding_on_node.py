@@ -32,6 +32,7 @@ from asgi_app.tables.types import (
     types_inside,
 )
 
+
 def canonical(cql_type: CqlType, value: Any) -> Any:
     """Return a value in a form that does not depend on the order of the elements of sets and maps."""
     if value is None:
