@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -44,8 +44,8 @@ from asgi_app.transfer.row_encoding import Row, RowEncoder
 from asgi_app.transfer.row_readers import Rejected, rows_of
 from asgi_app.transfer.sources import Source, SourceFile, check_columns, open_source
 
-CHUNK_ROWS = 256
-"""Rows that are read and encoded at once: some milliseconds in a worker thread."""
+CHUNK = 256
+"""Batches that are read and encoded at once: some milliseconds in a worker thread."""
 
 PATIENCE = 60.0
 """Seconds for which a write is tried again while Cassandra does not take it."""
@@ -232,14 +232,6 @@ class _Batch:
     rows: list[Row]
 
 
-@dataclass(slots=True)
-class _Chunk:
-    """Some rows of a file, as batches and as rejected rows."""
-
-    batches: list[list[Row]] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-
-
 class _Import:
     """One run: a task reads and encodes the files one after another, and others write what it read."""
 
@@ -305,31 +297,25 @@ class _Import:
             file = _File(source)
             await to_thread.run_sync(source.check)
             with source.open() as opened:
-                await self._read(file, iter(rows_of(source, opened, self._encoder)), send)
+                rows = rows_of(source, opened, self._encoder)
+                await self._read(file, batches_of(rows, self._columns, self._options.batch), send)
             file.is_read = True
             self._progress.bytes += source.bytes
             await self._check_done(file)
 
-    async def _read(self, file: _File, rows: Iterator[Row | Rejected], send: MemoryObjectSendStream[_Batch]) -> None:
+    async def _read(
+        self, file: _File, rows: Iterator[list[Row] | Rejected], send: MemoryObjectSendStream[_Batch]
+    ) -> None:
         """Read the rows of a file and hand them to the writers."""
-        while (chunk := await to_thread.run_sync(self._next_chunk, rows)) is not None:
-            for rejected in chunk.rejected:
-                self._reject(file, rejected)
-            for batch in chunk.batches:
-                if self._options.dry_run:
+        while chunk := await to_thread.run_sync(_some, rows):
+            for batch in chunk:
+                if isinstance(batch, Rejected):
+                    self._reject(file, batch)
+                elif self._options.dry_run:
                     self._progress.rows += len(batch)
                 else:
                     file.waiting += 1
                     await send.send(_Batch(file, batch))
-
-    def _next_chunk(self, rows: Iterator[Row | Rejected]) -> _Chunk | None:
-        """Return the next rows of a file, None at its end. Runs in a worker thread."""
-        taken = list(islice(rows, CHUNK_ROWS))
-        if not taken:
-            return None
-        good = [row for row in taken if isinstance(row, Row)]
-        batches = list(batches_of(good, self._columns, self._options.batch))
-        return _Chunk(batches, [row for row in taken if isinstance(row, Rejected)])
 
     async def _write_batches(self, receive: MemoryObjectReceiveStream[_Batch]) -> None:
         async with receive:
@@ -403,6 +389,11 @@ class _Import:
         if isinstance(error, ServiceError):
             return Partial(error.detail)
         return error
+
+
+def _some(batches: Iterator[list[Row] | Rejected]) -> list[list[Row] | Rejected]:
+    """Return the next batches and rejected rows, none at the end. Blocks while it reads."""
+    return list(islice(batches, CHUNK))
 
 
 def _refused(row: Row, error: RejectedByCassandra) -> Rejected:
