@@ -1,22 +1,25 @@
 """Cut the ring of partition keys into slices, and select the rows of a slice.
 
-Cassandra keeps a partition where the token of its key says: a hash, an integer of 64 bits with Murmur3. A slice is a range
-of tokens that comes from arithmetic alone. So it holds the same rows wherever the nodes and their ranges are, and it
-never wraps around the end of the ring: Cassandra would answer such a range with no rows, and with no error.
+Cassandra keeps a partition where the token of its key says: a hash, with Murmur3 an integer of 64 bits. A slice is a
+range of tokens that comes from arithmetic alone. So it holds the same rows wherever the nodes and their ranges are, and
+it never wraps around the end of the ring: Cassandra would answer such a range with no rows, and with no error.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-from asgi_app.tables.cql import Statement, quoted
+from asgi_app.tables.cql import Statement
 from asgi_app.tables.encoding import Encoded
 from asgi_app.tables.wrong_value import WrongValue
 
 MOST_SLICES = 65536
+MOST_PARALLEL = 64
+"""The largest number of slices that a client may ask to be read at once."""
 
 MURMUR3 = "org.apache.cassandra.dht.Murmur3Partitioner"
 """The name of the partitioner whose tokens slices are made of."""
@@ -30,8 +33,8 @@ _SLICE = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,4})", re.ASCII)
 class TokenRange(NamedTuple):
     """The tokens above `after`, up to and including `until`. `after` is less than `until`.
 
-    No key has the token -2^63, so the whole ring begins after it. As an upper bound that token would mean the end of the
-    ring, so it is never one.
+    The token -2^63 stands for no bound: a range after it begins with the first partition. As an upper bound it would
+    mean the end of the ring, so it is never one.
     """
 
     after: int
@@ -46,7 +49,7 @@ class TokenRange(NamedTuple):
         width = self.until - self.after
         count = min(count, width)
         ends = [self.after + width * place // count for place in range(count + 1)]
-        return [TokenRange(after, until) for after, until in zip(ends, ends[1:], strict=False)]
+        return [TokenRange(after, until) for after, until in pairwise(ends)]
 
 
 WHOLE_RING = TokenRange(_FIRST, _LAST)
@@ -86,30 +89,24 @@ def slices(count: int) -> Iterator[Slice]:
     return (Slice(index, count) for index in range(1, count + 1))
 
 
-def in_range(partition_key: Sequence[str]) -> str:
-    """Return the condition in CQL that a row is in a range of tokens; its markers take `TokenRange.cells`."""
-    token = f"token({', '.join(map(quoted, partition_key))})"
-    return f"{token} > ? AND {token} <= ?"
-
-
 def _bigint(value: int) -> Encoded:
     return Encoded(value.to_bytes(8, "big", signed=True))
 
 
 @dataclass(frozen=True, slots=True)
 class RingSelect:
-    """A SELECT of rows of all partitions that can be restricted to a range of tokens.
+    """A SELECT that can be restricted to a range of tokens, unless `part` is None.
 
-    `whole` selects the rows of all partitions. `part` is the same with the condition of `in_range` before all others, so
-    that the bounds are its first values. `values` are those of the other markers.
+    `whole` selects all rows. `part` is the same with the condition of `in_range` before all others, so that the bounds
+    are its first values. `values` are those of the other markers.
     """
 
     whole: Statement
-    part: Statement
+    part: Statement | None = None
     values: tuple[Any, ...] = ()
 
     def within(self, tokens: TokenRange) -> tuple[Statement, tuple[Any, ...]]:
         """Return the statement that selects the rows in a range of tokens, and its values."""
-        if tokens == WHOLE_RING:
+        if tokens == WHOLE_RING or self.part is None:
             return self.whole, self.values
         return self.part, (*tokens.cells(), *self.values)

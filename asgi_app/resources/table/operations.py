@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from asgi_app.errors import MethodNotAllowed, NotFound
 from asgi_app.http.auth import Verb
 from asgi_app.http.context import service_of
+from asgi_app.http.formats import FORMATS
 from asgi_app.http.routing import Handler, SegmentRoute, path
 from asgi_app.resources.table.headers import refuse_headers_of_writes
 from asgi_app.resources.table.reading import TableReads, refuse_parameters
@@ -91,6 +92,8 @@ class _Addresses:
     def _verbs(self) -> Iterator[Operation]:
         below = f"{self._base}/-"
         yield self._read("stream", f"{below}/stream", self._reads.stream, Lane.PAGES)
+        for form in FORMATS:
+            yield self._read(f"export_{form}", f"{below}/export.{form}", self._reads.export(form), Lane.PAGES)
         yield self._read("pages", f"{below}/pages", self._reads.pages)
         if self._least and not self._has_bound_clustering:
             yield self._read("partitions", f"{below}/partitions", self._reads.partitions)
