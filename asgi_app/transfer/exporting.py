@@ -14,6 +14,7 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 
 from asgi_app.db import Database
 from asgi_app.errors import SchemaMissing, ServiceError
+from asgi_app.scan import has_murmur3
 from asgi_app.tables.slices import Slice, slices
 from asgi_app.tables.table import Column, Table
 from asgi_app.transfer import manifest as manifests
@@ -83,9 +84,7 @@ async def export_to_stream(
     form = TextFormat(options.format or "ndjson", columns)
     consistency = options.consistency or database.settings.cassandra_consistency
     count = options.slices or SLICES
-    stream = _StreamExport(
-        Scan(database, table, [column.name for column in columns], consistency), form, send, progress
-    )
+    stream = _StreamExport(Scan(database, table, columns, consistency), form, send, progress)
     if form.header:
         await send(form.header)
     try:
@@ -96,7 +95,10 @@ async def export_to_stream(
 
 
 async def _source(database: Database, name: str, select: Sequence[str]) -> tuple[Table, str | None, tuple[Column, ...]]:
+    """Return the table of this name, its id and the columns to export. Raises Refused if they cannot be exported."""
     table = await find_table(database, name)
+    if not has_murmur3(database):
+        raise Refused("The cluster does not use the partitioner Murmur3, whose tokens the slices are made of.")
     return table, await id_of(database, table), chosen_columns(table, select)
 
 
@@ -234,7 +236,7 @@ class _FolderExport:
         self._database = database
         self._table = table
         self._columns = [table.column(name) for name in manifest.column_names]
-        self._scan = Scan(database, table, manifest.column_names, manifest.consistency)
+        self._scan = Scan(database, table, self._columns, manifest.consistency)
         self._manifest = manifest
         self._folder = folder
         self._progress = progress
