@@ -16,7 +16,8 @@ from asgi_app.cli.transfer_view import View, size_text
 from asgi_app.cli.transfers import comma_separated, json_option, need_extra, run_transfer
 from asgi_app.settings import Settings
 from asgi_app.settings.values import Consistency
-from asgi_app.transfer.exporting import ExportOptions, export_to_folder, export_to_stream
+from asgi_app.transfer.export_plan import ExportOptions
+from asgi_app.transfer.exporting import export_to_folder, export_to_stream
 from asgi_app.transfer.manifest import Format, Manifest
 from asgi_app.transfer.progress import Progress
 

@@ -15,7 +15,8 @@ from asgi_app.cli.transfer_view import View
 from asgi_app.cli.transfers import RejectedRows, comma_separated, json_option, need_extra, run_transfer
 from asgi_app.settings import Settings
 from asgi_app.settings.values import Consistency
-from asgi_app.transfer.importing import ImportOptions, import_from
+from asgi_app.transfer.import_plan import ImportOptions
+from asgi_app.transfer.importing import import_from
 from asgi_app.transfer.manifest import Format
 from asgi_app.transfer.progress import Progress
 

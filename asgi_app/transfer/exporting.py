@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -16,41 +15,24 @@ from asgi_app.db import Database
 from asgi_app.errors import SchemaMissing, ServiceError
 from asgi_app.scan import has_murmur3
 from asgi_app.tables.slices import Slice, slices
-from asgi_app.tables.table import Column, Table
 from asgi_app.transfer import manifest as manifests
-from asgi_app.transfer.files import TEMPORARY, locked
+from asgi_app.transfer.export_plan import SLICES, Exported, ExportOptions, Say, begin
+from asgi_app.transfer.files import locked
 from asgi_app.transfer.live_table import chosen_columns, find_table, id_of
-from asgi_app.transfer.manifest import Format, Manifest
+from asgi_app.transfer.manifest import Manifest
 from asgi_app.transfer.outcomes import Failed, Partial, Refused, TransferError
-from asgi_app.transfer.part_files import part_file, whole_parts
+from asgi_app.transfer.part_files import part_file
 from asgi_app.transfer.progress import Progress
 from asgi_app.transfer.row_writers import TextFormat
 from asgi_app.transfer.scanning import Scan
 
-SLICES = 64
 SAVE_SECONDS = 1.0
 """Seconds between two manifests: a run that is killed loses at most the parts of that time."""
 
-Say = Callable[[str], None]
-"""Tells the person at the command line a sentence."""
+THREADS = 8
+"""Pages that are written at once: compiled code writes them, and lets other threads run meanwhile."""
 
 Send = Callable[[bytes], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class ExportOptions:
-    """What to export, and how. None means the default, or what the manifest says that is resumed.
-
-    `select`: the names of the columns, all if there are none. `parallel`: how many slices are read at once.
-    """
-
-    format: Format | None = None
-    gzip: bool | None = None
-    slices: int | None = None
-    select: Sequence[str] = ()
-    consistency: str | None = None
-    parallel: int = 4
-    resume: bool = False
 
 
 async def export_to_folder(
@@ -61,13 +43,13 @@ async def export_to_folder(
     Raises Refused before anything is written, Partial if a run with `resume` can do the rest, and Failed otherwise.
     After a cancellation, whole parts are kept and the manifest names them.
     """
-    table, table_id, columns = await _source(database, name, options.select)
+    exported = await _exported(database, name, options.select)
     try:
         await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
         with locked(folder):
-            begun = await to_thread.run_sync(_begin, folder, table, table_id, columns, database, options, say)
-            export = _FolderExport(database, table, begun, folder, progress)
-            return await export.run(options.parallel)
+            consistency = database.settings.cassandra_consistency
+            manifest = await to_thread.run_sync(begin, folder, exported, options, consistency, say)
+            return await _FolderExport(database, exported, manifest, folder, progress).run(options.parallel)
     except OSError as error:
         raise Failed(f"{folder} cannot be used: {error.strerror}.") from error
 
@@ -80,128 +62,25 @@ async def export_to_stream(
     `send` is awaited with a whole page of rows, one at a time; it raises OSError if it cannot. The format is NDJSON or
     CSV.
     """
-    table, table_id, columns = await _source(database, name, options.select)
-    form = TextFormat(options.format or "ndjson", columns)
+    exported = await _exported(database, name, options.select)
+    form = TextFormat(options.format or "ndjson", exported.columns)
     consistency = options.consistency or database.settings.cassandra_consistency
-    count = options.slices or SLICES
-    stream = _StreamExport(Scan(database, table, columns, consistency), form, send, progress)
-    if form.header:
-        await send(form.header)
+    progress.total = options.slices or SLICES
+    stream = _StreamExport(Scan(database, exported.table, exported.columns, consistency), form, send, progress)
     try:
-        await _each(slices(count), count, options.parallel, stream, progress)
-        await _check_same_table(database, table, table_id)
+        await send(form.header)
+        await _each(slices(progress.total), options.parallel, stream, progress)
+        await _check_same_table(database, exported)
     except (ServiceError, OSError) as error:
-        raise Failed(_reason(await _cause(database, table, table_id, error), table)) from error
+        raise Failed(_reason(await _cause(database, exported, error), exported)) from error
 
 
-async def _source(database: Database, name: str, select: Sequence[str]) -> tuple[Table, str | None, tuple[Column, ...]]:
-    """Return the table of this name, its id and the columns to export. Raises Refused if they cannot be exported."""
+async def _exported(database: Database, name: str, select: Sequence[str]) -> Exported:
+    """Return the table of this name, and its columns to export. Raises Refused if that is not possible."""
     table = await find_table(database, name)
     if not has_murmur3(database):
         raise Refused("The cluster does not use the partitioner Murmur3, whose tokens the slices are made of.")
-    return table, await id_of(database, table), chosen_columns(table, select)
-
-
-# --- the manifest that a run begins with
-
-
-def _begin(
-    folder: Path,
-    table: Table,
-    table_id: str | None,
-    columns: Sequence[Column],
-    database: Database,
-    options: ExportOptions,
-    say: Say,
-) -> Manifest:
-    """Return the manifest of a new export, or of the one that is resumed, after it was written."""
-    _remove_leftovers(folder)
-    found = manifests.load(folder)
-    if found is None:
-        begun = manifests.plan(
-            table,
-            table_id,
-            columns,
-            form=options.format or "ndjson",
-            gzip=bool(options.gzip),
-            slices=options.slices or SLICES,
-            consistency=options.consistency or database.settings.cassandra_consistency,
-        )
-        manifests.save(folder, begun)
-        return begun
-    if not options.resume:
-        raise Refused(
-            f"{folder} has an export of {found.keyspace}.{found.table} already. Resume it with --resume, or name "
-            "another folder."
-        )
-    _check_same_export(found, table, table_id, columns, options, folder)
-    return _resumed(folder, found, say)
-
-
-def _resumed(folder: Path, found: Manifest, say: Say) -> Manifest:
-    """Return the manifest with those parts whose files are whole."""
-    kept = list(whole_parts(folder, found))
-    damaged = len(found.parts) - len(kept)
-    say(
-        f"{folder}: {len(kept)} of {found.slices} parts are whole and kept, {found.slices - len(kept)} are to be made"
-        + (f", {damaged} of them because their files are missing or damaged." if damaged else ".")
-    )
-    resumed = found.with_parts(kept)
-    if damaged:
-        manifests.save(folder, resumed)
-    return resumed
-
-
-def _check_same_export(
-    found: Manifest,
-    table: Table,
-    table_id: str | None,
-    columns: Sequence[Column],
-    options: ExportOptions,
-    folder: Path,
-) -> None:
-    """Raise Refused if a run with these options would not continue the export that the manifest describes."""
-    if (found.keyspace, found.table) != (table.keyspace, table.name):
-        raise Refused(
-            f"{folder} has an export of {found.keyspace}.{found.table}, not of {table.keyspace}.{table.name}. Name "
-            "another folder."
-        )
-    if found.table_id != table_id:
-        raise Refused(
-            f"{table.keyspace}.{table.name} was dropped and created again after the export in {folder} began. Name "
-            "another folder."
-        )
-    _check_columns(found, table, columns if options.select else None, folder)
-    for option, given, kept in (
-        ("format", options.format, found.format),
-        ("gzip", options.gzip, found.gzip),
-        ("slices", options.slices, found.slices),
-        ("consistency", options.consistency, found.consistency),
-    ):
-        if given is not None and given != kept:
-            raise Refused(f"The export in {folder} was begun with {option} {kept}, not {given}. Leave --{option} out.")
-
-
-def _check_columns(found: Manifest, table: Table, selected: Sequence[Column] | None, folder: Path) -> None:
-    """Raise Refused if the table does not have the columns of the manifest, or others were chosen."""
-    live = {column.name: column for column in manifests.described(table.columns)}
-    changed = [column.name for column in found.columns if live.get(column.name) != column]
-    if changed:
-        raise Refused(
-            f"{found.keyspace}.{found.table} has changed since the export in {folder} began: see the columns "
-            f"{', '.join(changed)}. Export it into another folder."
-        )
-    if selected is not None and manifests.described(selected) != found.columns:
-        raise Refused(f"The export in {folder} has the columns {', '.join(found.column_names)}. Leave --select out.")
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove the parts that an earlier run did not finish."""
-    for path in folder.glob(f"part-*{TEMPORARY}"):
-        path.unlink(missing_ok=True)
-
-
-# --- the slices
+    return Exported(table, await id_of(database, table), chosen_columns(table, select))
 
 
 class _Export(Protocol):
@@ -209,8 +88,8 @@ class _Export(Protocol):
         """Export the rows of one slice."""
 
 
-async def _each(todo: Iterator[Slice], count: int, parallel: int, export: _Export, progress: Progress) -> None:
-    """Export `count` slices, `parallel` at once. Raises the first failure after it has ended the others."""
+async def _each(todo: Iterator[Slice], parallel: int, export: _Export, progress: Progress) -> None:
+    """Export slices, `parallel` at once. Raises the first failure after it has ended the others."""
     failures: list[Exception] = []
 
     async def work(scope: CancelScope) -> None:
@@ -223,7 +102,7 @@ async def _each(todo: Iterator[Slice], count: int, parallel: int, export: _Expor
             scope.cancel()
 
     async with anyio.create_task_group() as tasks:
-        for _ in range(min(parallel, count)):
+        for _ in range(parallel):
             tasks.start_soon(work, tasks.cancel_scope)
     if failures:
         raise failures[0]
@@ -232,16 +111,18 @@ async def _each(todo: Iterator[Slice], count: int, parallel: int, export: _Expor
 class _FolderExport:
     """The export of the slices that a manifest lacks, into its folder."""
 
-    def __init__(self, database: Database, table: Table, manifest: Manifest, folder: Path, progress: Progress) -> None:
+    def __init__(
+        self, database: Database, exported: Exported, manifest: Manifest, folder: Path, progress: Progress
+    ) -> None:
         self._database = database
-        self._table = table
-        self._columns = [table.column(name) for name in manifest.column_names]
-        self._scan = Scan(database, table, self._columns, manifest.consistency)
+        self._exported = exported
+        self._columns = [exported.table.column(name) for name in manifest.column_names]
+        self._scan = Scan(database, exported.table, self._columns, manifest.consistency)
         self._manifest = manifest
         self._folder = folder
         self._progress = progress
         self._parts = list(manifest.parts)
-        self._threads = CapacityLimiter(8)
+        self._threads = CapacityLimiter(THREADS)
         self._saving = anyio.Lock()
         self._saved, self._saved_at = len(self._parts), time.monotonic()
 
@@ -251,8 +132,8 @@ class _FolderExport:
         self._progress.total = self._manifest.slices
         self._progress.done = self._progress.kept = self._manifest.slices - len(missing)
         try:
-            await _each(iter(missing), len(missing), parallel, self, self._progress)
-            await _check_same_table(self._database, self._table, self._manifest.table_id)
+            await _each(iter(missing), parallel, self, self._progress)
+            await _check_same_table(self._database, self._exported)
             return await self._save(finished=True)
         except (ServiceError, OSError) as error:
             raise await self._outcome(error) from error
@@ -287,10 +168,11 @@ class _FolderExport:
             await self._save()
 
     async def _outcome(self, error: ServiceError | OSError) -> TransferError:
-        cause = await _cause(self._database, self._table, self._manifest.table_id, error)
+        cause = await _cause(self._database, self._exported, error)
+        reason = _reason(cause, self._exported)
         if isinstance(cause, SchemaMissing):
-            return Failed(_reason(cause, self._table))
-        return Partial(f"{_reason(cause, self._table)} {len(self._parts)} of {self._manifest.slices} parts are whole.")
+            return Failed(reason)
+        return Partial(f"{reason} {len(self._parts)} of {self._manifest.slices} parts are whole.")
 
 
 class _StreamExport:
@@ -317,33 +199,31 @@ class _StreamExport:
 # --- what went wrong
 
 
-async def _check_same_table(database: Database, table: Table, table_id: str | None) -> None:
+async def _check_same_table(database: Database, exported: Exported) -> None:
     """Raise SchemaMissing if the table is no longer the one whose export began."""
-    if await id_of(database, table) != table_id:
+    if await id_of(database, exported.table) != exported.table_id:
         raise SchemaMissing
 
 
-async def _cause(
-    database: Database, table: Table, table_id: str | None, error: ServiceError | OSError
-) -> ServiceError | OSError:
+async def _cause(database: Database, exported: Exported, error: ServiceError | OSError) -> ServiceError | OSError:
     """Return SchemaMissing if the table is gone, whatever error that caused; else the error."""
     if isinstance(error, OSError):
         return error
     try:
-        await _check_same_table(database, table, table_id)
+        await _check_same_table(database, exported)
     except SchemaMissing as missing:
         return missing
     except ServiceError:
-        pass
+        return error
     return error
 
 
-def _reason(error: ServiceError | OSError, table: Table) -> str:
+def _reason(error: ServiceError | OSError, exported: Exported) -> str:
     """Return the sentence of a failure."""
     if isinstance(error, BrokenPipeError):
         return "What reads standard output has closed it before the end."
     if isinstance(error, OSError):
         return f"A file could not be written: {error.strerror}."
     if isinstance(error, SchemaMissing):
-        return f"{table.keyspace}.{table.name} was dropped or altered while it was exported."
+        return f"{exported.name} was dropped or altered while it was exported."
     return error.detail

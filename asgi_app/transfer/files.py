@@ -58,12 +58,11 @@ class WholeFile:
         """Do nothing: `commit` or `abort` closes."""
 
     def commit(self) -> FileFacts:
-        """Write everything to the disk and give the file its name."""
+        """Write everything to the disk and give the file its name, which `sync_folder` writes to the disk."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         os.replace(self._temporary, self._path)
-        sync_folder(self._path.parent)
         return FileFacts(self._size, self._digest.hexdigest())
 
     def abort(self) -> None:
@@ -80,6 +79,7 @@ def replace_file(path: Path, data: bytes) -> None:
     try:
         file.write(data)
         file.commit()
+        sync_folder(path.parent)
     except BaseException:
         file.abort()
         raise

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from asgi_app.transfer import manifest as manifests
 from asgi_app.transfer.csv_records import fields_of, records_of
@@ -24,6 +24,18 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 """The formats by the endings of file names."""
 
 _GZIP = ".gz"
+
+
+class OpenedFile(NamedTuple):
+    """The text or Parquet of a file, and a function that says how many of the file's bytes were read."""
+
+    content: BinaryIO
+    position: Callable[[], int]
+
+
+def _nowhere() -> int:
+    """Return 0: what reads Parquet jumps to and fro."""
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +61,15 @@ class SourceFile:
                 raise Failed(f"{found}.")
 
     @contextmanager
-    def open(self) -> Iterator[BinaryIO]:
-        """Open the file's text or Parquet for the duration of the block.
+    def open(self) -> Iterator[OpenedFile]:
+        """Open the file for the duration of the block.
 
         A Failed of the block gets the file's name. Raises Failed too if compressed data is damaged, and OSError.
         """
         try:
-            with cast(BinaryIO, gzip.open(self.path, "rb") if self.gzip else self.path.open("rb")) as file:
-                yield file
+            with self.path.open("rb") as stored:
+                file = cast(BinaryIO, gzip.GzipFile(fileobj=stored)) if self.gzip else stored
+                yield OpenedFile(file, stored.tell if self.format != "parquet" else _nowhere)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise Failed(f"{self.path} is not whole: its compressed data is cut or damaged.") from error
         except Failed as error:
@@ -136,8 +149,8 @@ def _columns_in(file: SourceFile) -> tuple[str, ...] | None:
         if file.format == "parquet":
             from asgi_app.transfer.parquet_reader import columns_in
 
-            return columns_in(opened)
-        return header_of(opened)
+            return columns_in(opened.content)
+        return header_of(opened.content)
 
 
 def header_of(file: BinaryIO) -> tuple[str, ...]:

@@ -10,8 +10,10 @@ from asgi_app.db import Database
 from asgi_app.driver.page import JSON_LINES
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.tables.cql import Statement
-from asgi_app.transfer.exporting import ExportOptions, export_to_folder
-from asgi_app.transfer.importing import ImportOptions, import_from
+from asgi_app.transfer.export_plan import ExportOptions
+from asgi_app.transfer.exporting import export_to_folder
+from asgi_app.transfer.import_plan import ImportOptions
+from asgi_app.transfer.importing import import_from
 from asgi_app.transfer.manifest import Manifest
 from asgi_app.transfer.progress import Progress
 from asgi_app.transfer.rejects import Rejects

@@ -10,7 +10,7 @@ import pytest
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Session
 from helpers.cassandra import connected, own_keyspace
 from helpers.cql_values import ANY_TYPE, cells_of, counted, driver_type
-from helpers.every_type import CREATE_USER_TYPES, TEXTS, TYPES
+from helpers.every_type import CREATE_USER_TYPES, TEXTS, TYPES, USER_TYPES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +18,6 @@ from asgi_app.driver.codec import codec_for
 from asgi_app.driver.protocol import RawProtocolHandler, keep_page
 from asgi_app.tables.encoding import WrongValue, decode_json, encoder_of
 from asgi_app.tables.types import (
-    NATIVE_TYPES,
     CqlType,
     ListOf,
     MapOf,
