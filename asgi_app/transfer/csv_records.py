@@ -18,21 +18,31 @@ def records_of(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
     Empty lines are left out. Raises Failed for a quote that is not closed, and what `lines_of` raises.
     """
-    begun, number = b"", 0
-    for count, line in enumerate(lines_of(file), 1):
-        if count == 1:
-            line = line.removeprefix(_BYTE_ORDER_MARK)
-        number = number if begun else count
-        record = begun + line
-        if record.count(b'"') % 2:
-            begun = record
+    begun: list[bytes] = []
+    first = 0
+    for number, line in enumerate(lines_of(file), 1):
+        line = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+        odd = line.count(b'"') % 2
+        if not begun and not (odd and _opened(line)):
+            yield from _record(number, line)
             continue
-        begun = b""
-        record = record.removesuffix(b"\n").removesuffix(b"\r")
-        if record:
-            yield number, record
+        first = first if begun else number
+        begun.append(line)
+        if odd and len(begun) > 1:
+            yield from _record(first, b"".join(begun))
+            begun = []
     if begun:
-        raise Failed(f"The field that begins with a quote in line {number} does not end.")
+        raise Failed(f"The field that begins with a quote in line {first} does not end.")
+
+
+_opened = re.compile(rb'(?:^|,)"(?:[^"]|"")*\Z').search
+"""Finds the field that goes on in the next line. A quote within a field that does not begin with one opens none."""
+
+
+def _record(number: int, data: bytes) -> Iterator[tuple[int, bytes]]:
+    record = data.removesuffix(b"\n").removesuffix(b"\r")
+    if record:
+        yield number, record
 
 
 def fields_of(record: bytes) -> list[str | None]:
