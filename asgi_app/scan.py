@@ -18,7 +18,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from asgi_app.db import Database
 from asgi_app.driver.paging_position import token_of
 from asgi_app.driver.result import Result
-from asgi_app.errors import DeadlineExceeded, PartitionerUnsupported, ReadFailed
+from asgi_app.errors import PartitionerUnsupported, ReadFailed, ReadTimeout
 from asgi_app.paging import PageReader, PageTimes, RowReader, RowSizes
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.scheduler import Lane
@@ -27,8 +27,7 @@ from asgi_app.tables.slices import MURMUR3, WHOLE_RING, RingSelect, Slice, Token
 SHRINK = 16
 """By how much the rows of a page and the width of its range are divided after a failure.
 
-A failure takes as long as Cassandra's timeout, a success some milliseconds: so the way down has few steps. On the way
-up both are doubled after each page.
+A failure may take as long as Cassandra's timeout, a success takes some milliseconds: so the way down has few steps.
 """
 
 MOST_STEPS = 6
@@ -37,8 +36,8 @@ MOST_STEPS = 6
 SLICES_OF_A_UNIT = 16
 """How many ranges each of several readers gets, so that all of them end at about the same time."""
 
-_TOO_MUCH = (DeadlineExceeded, ReadFailed)
-"""Failures that a smaller request may not have: a timeout, and a replica that met too many deleted rows."""
+_TOO_MUCH = (ReadTimeout, ReadFailed)
+"""Failures that a smaller request may not have: replicas that took too long, and one that met too many deleted rows."""
 
 
 def has_murmur3(database: Database) -> bool:
@@ -86,10 +85,10 @@ def reader_of(database: Database, sizes: RowSizes, select: RingSelect, times: Pa
 class SliceReader(PageReader):
     """Reads the rows whose partitions have their token in a range, page by page, in the order of the tokens.
 
-    Use it only where `has_murmur3`. It differs from `PageReader` in what it does about a page that times out or that a
-    replica refuses because of too many deleted rows: it asks again from the same position, with fewer rows and for a
-    nearer end of the range. The pages of such a part may have no rows. Each attempt after the first page has the time
-    of a page; after `MOST_STEPS` failures in a row, the last one is raised.
+    Use it only where `has_murmur3`. It differs from `PageReader` in what it does about a page that the replicas do not
+    give in time, or that one refuses because of too many deleted rows: it asks again from the same position, with fewer
+    rows and for a nearer end of the range. The pages of such a part may have no rows. Each attempt after the first page
+    has the time of a page; after `MOST_STEPS` failures in a row, the last one is raised.
 
     `tokens`: the range to read. The other parameters are those of `PageReader`.
     """
@@ -111,9 +110,9 @@ class SliceReader(PageReader):
         self._after = tokens.after
         self._began = False
         self._steps = 0
-        self._most_rows = fetch_size
-        self._width: int | None = None
-        """How many tokens after the position the next request may read, None for all that are left."""
+        self._most_rows = _Amount(fetch_size)
+        self._width = _Amount(tokens.until - tokens.after)
+        """How many tokens after the position the next request may read."""
 
     async def next_page(self) -> Result:
         """Return the page after the last one, as `PageReader` does."""
@@ -140,7 +139,7 @@ class SliceReader(PageReader):
             statement,
             values,
             deadline=deadline,
-            fetch_size=min(self._rows(), self._most_rows),
+            fetch_size=min(self._rows(), self._most_rows.value),
             paging_state=self._paging_state,
             lane=Lane.PAGES,
             retry_read_timeouts=False,
@@ -151,9 +150,7 @@ class SliceReader(PageReader):
     def _until(self) -> int:
         """Return the last token that the next request reads."""
         position = self._position()
-        if self._width is None or position is None:
-            return self._tokens.until
-        return min(self._tokens.until, position + self._width)
+        return self._tokens.until if position is None else min(self._tokens.until, position + self._width.value)
 
     def _position(self) -> int | None:
         """Return the token behind which the next page begins, or that of the partition within which it does.
@@ -173,22 +170,41 @@ class SliceReader(PageReader):
         if self._steps == MOST_STEPS:
             return False
         self._steps += 1
-        self._most_rows = max(1, min(self._most_rows, self._rows()) // SHRINK)
+        self._most_rows.shrink(min(self._most_rows.value, self._rows()))
         position = self._position()
         if position is not None:
-            self._width = max(1, (until - position) // SHRINK)
+            self._width.shrink(until - position)
         return True
 
     def _advance(self, result: Result, until: int) -> None:
         """Move the position behind a page of a range that ended at `until`."""
         self._began, self._steps = True, 0
-        self._most_rows = min(self._fetch_size, 2 * self._most_rows)
-        self._width = None if self._width is None or until == self._tokens.until else 2 * self._width
+        self._most_rows.grow()
+        self._width.grow()
         self._paging_state = result.paging_state
         if result.paging_state is None:
             self._after = until
             self._ended = until == self._tokens.until
         self._count(result)
+
+
+class _Amount:
+    """How much to ask for: divided after a failure, then doubled after each success up to half of what failed.
+
+    Above that it grows by an eighth, so that where the same amount would fail again and again, few requests do.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = self._safe = self.value = most
+
+    def shrink(self, failed: int) -> None:
+        """Take less than the amount that failed."""
+        self._safe, self.value = max(1, failed // 2), max(1, failed // SHRINK)
+
+    def grow(self) -> None:
+        """Take more after a success."""
+        self.value = min(2 * self.value, self._safe)
+        self._safe = min(self._most, self._safe + self._safe // 8 + 1)
 
 
 class ParallelReader:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from struct import Struct
 from types import MappingProxyType
 from typing import Any, Final
 
 from cassandra import cqltypes
 
 from asgi_app.driver.codec import Codec, Shape, codec_of, shape_of
+from asgi_app.driver.page import JSON_OBJECTS, RowPage, ShapedDescription
 from asgi_app.tables.types import (
     CqlType,
     ListOf,
@@ -25,6 +27,25 @@ from asgi_app.tables.types import (
 def codec_of_type(cql_type: CqlType) -> Codec:
     """Return the codec of a declared type."""
     return codec_of(_shape_of_declared(cql_type))
+
+
+class DeclaredRows:
+    """Writes rows of declared columns as JSON, as those that Cassandra sends are written."""
+
+    def __init__(self, columns: Mapping[str, CqlType]) -> None:
+        self._names = tuple(columns)
+        self._description = ShapedDescription(self._names, tuple(map(_shape_of_declared, columns.values())))
+
+    def json(self, row: Mapping[str, bytes | None]) -> bytes:
+        """Return the object of one row, given by the cells of its columns; a column that `row` lacks is null."""
+        body = b"".join(
+            [_NULL if (cell := row.get(name)) is None else _length(len(cell)) + cell for name in self._names]
+        )
+        return RowPage(self._description, 1, body).encoded(JSON_OBJECTS)
+
+
+_length = Struct(">i").pack
+_NULL = _length(-1)
 
 
 def declared_type(cql_type: Any) -> CqlType:

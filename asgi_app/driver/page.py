@@ -237,6 +237,16 @@ class Description:
         return self._layout
 
 
+class ShapedDescription(Description):
+    """The description of rows that Cassandra did not send, by the shapes of their columns (`codec.shape_of`)."""
+
+    __slots__ = ()
+
+    def __init__(self, names: tuple[str, ...], shapes: tuple[Hashable, ...]) -> None:
+        super().__init__(names, ())
+        self._layout = _layout_of(names, shapes)
+
+
 class UnreadableDescription(Description):
     """A description that could not be read. Its `layout` raises RowsCorrupt from `defect`."""
 

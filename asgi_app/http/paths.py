@@ -27,6 +27,7 @@ _SAFE = "%/:@!$&'()*+,;=-._~"
 
 _plain = re.compile(rb"[/:@!$&'()*+,;=._~0-9A-Za-z-]*(?:%[0-9A-Fa-f]{2}[/:@!$&'()*+,;=._~0-9A-Za-z-]*)*")
 _lone_percent = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_unreserved = re.compile(r"[A-Za-z0-9_~-]+")
 _origin = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 
@@ -79,12 +80,13 @@ def location(request: Request, path: str) -> str:
     it, if that is known. A server's `--root-path` that is already percent-encoded is not encoded again. The result is a
     path and never begins with a host (`//host`, RFC 3986 section 4.2).
     """
-    split = split_path(request.scope)
-    return _prefix_of(split) + path if split.root_path else path
+    return _prefix_of(split_path(request.scope)) + path if request.scope.get("root_path") else path
 
 
 def path_segment(text: str) -> str:
     """Return `text` as one encoded segment of a path; `.` and `..` are encoded too, because clients resolve them."""
+    if _unreserved.fullmatch(text):  # nearly every key
+        return text
     return _encode_dots(quote(text, safe="", errors="replace"))
 
 

@@ -18,8 +18,10 @@ _UNSPELLABLE = ("", ".", "..")
 
 def row_location(served: ServedResource, request: Request, row: Mapping[str, Any]) -> str:
     """Return the path of a row, as its clients see it. `row` has at least the columns of the key."""
+    base = f"/{served.name}"
+    if served.key_identifiers:
+        return location(request, "/".join([base, *[read(row[name]) for name, read in served.key_identifiers]]))
     texts = [_text(served.value(name, row[name])) for name in served.open_key]
-    base = f"/{served.resource.segment}"
     if any(text in _UNSPELLABLE for text in texts) or texts[:1] == [VERBS]:
         query = urlencode(dict(zip(served.open_key, texts, strict=True)))
         return location(request, f"{base}/{VERBS}/row") + "?" + query

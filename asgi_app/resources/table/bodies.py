@@ -67,9 +67,15 @@ def read_row(
     cells: Cells = {}
     for name, column in columns.items():
         if name in value:
-            given = value[name]
-            if given is None or not _take(name, column, given, cells):
-                read_column(name, column, given, f"{pointer}/{pointer_token(name)}", errors, cells)
+            given, quick = value[name], column.quick
+            # A quick look is enough for most values; what it cannot accept is read again, to say what is wrong.
+            if given is not None and (column.bounds is None or (quick is not None and quick(given))):
+                try:
+                    cells[name] = Encoded(column.encoder.write(given))
+                    continue
+                except WrongValue:
+                    pass
+            read_column(name, column, given, f"{pointer}/{pointer_token(name)}", errors, cells)
         elif column.required:
             errors.append(FieldError(f"{pointer}/{pointer_token(name)}", "is required"))
         elif column.default is not None:
@@ -79,17 +85,6 @@ def read_row(
     if check is not None and len(errors) == before:
         errors += checked(check, value, pointer)
     return cells
-
-
-def _take(name: str, column: BodyColumn, value: Any, cells: Cells) -> bool:
-    """Add the encoded value to `cells` and return true, if it is right as far as a quick look tells."""
-    if column.bounds is not None and (column.quick is None or not column.quick(value)):
-        return False
-    try:
-        cells[name] = Encoded(column.encoder.write(value))
-    except WrongValue:
-        return False
-    return True
 
 
 def checked(check: Check, value: Mapping[str, Any], pointer: str) -> list[FieldError]:

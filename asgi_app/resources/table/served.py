@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from asgi_app.driver.codec import Codec
-from asgi_app.driver.declared_types import codec_of_type
+from asgi_app.driver.declared_types import DeclaredRows, codec_of_type
 from asgi_app.errors import FieldError, InvalidInput, NotFound, Unauthorized
 from asgi_app.http.context import principal_of
 from asgi_app.http.paths import location
@@ -24,7 +24,7 @@ from asgi_app.tables.cql import Statement, select_row
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, has_decimals
 from asgi_app.tables.python_values import json_form
 from asgi_app.tables.query_plan import QueryPlanner, Rules
-from asgi_app.tables.resource import Resource
+from asgi_app.tables.resource import UNIQUE_TYPES, Resource
 from asgi_app.tables.stored_form import Stored, order_of, stored_form_of
 from asgi_app.tables.table import Table, column_hints
 from asgi_app.tables.types import Native, VectorOf, is_frozen
@@ -66,6 +66,8 @@ class ServedResource:
         self.exact = any(has_decimals(column.type) for column in table.columns)
         """Whether numbers in bodies must keep all their digits."""
         self._uuids = frozenset(column.name for column in table.columns if column.type == Native("uuid"))
+        self.may_be_too_long = any(self.encoders[name].width is None for name in self.key_columns)
+        """Whether a key can be wrong as a whole (`key_errors`): only values of a fixed size never are."""
         self._planner: QueryPlanner | None = None
         self._open_encoders = tuple(self.encoders[name] for name in self.open_key)
         first = self._open_encoders[0] if self._open_encoders else None
@@ -250,24 +252,36 @@ class ServedResource:
         """Functions by clustering column that return the same for values equal to Cassandra, as 1.0 and 1.00."""
         return {name: order_of(self.table.column(name).type) for name in self.table.clustering_columns}
 
-    def shown(self, row: Mapping[str, Encoded | None]) -> dict[str, Any]:
-        """Return the row as a later GET shows it; columns that `row` lacks are null."""
+    def shown(self, row: Mapping[str, Encoded | None]) -> bytes:
+        """Return the row in JSON as a later GET shows it; columns that `row` lacks are null."""
+        if not self._stored_forms:
+            return self._rows.json(row)
         cells: dict[str, bytes | None] = {**row}
         for name, form in self._stored_forms.items():
             given = row.get(name)
             if given is not None:
                 cells[name] = form(given)
-        return {name: None if (cell := cells.get(name)) is None else read(cell) for name, read in self._readers}
+        return self._rows.json(cells)
 
     @cached_property
-    def _readers(self) -> Sequence[tuple[str, Callable[[bytes], Any]]]:
-        return [(name, self.codecs[name].cell) for name in self.visible]
+    def _rows(self) -> DeclaredRows:
+        return DeclaredRows({name: self.table.column(name).type for name in self.visible})
 
     @cached_property
     def _stored_forms(self) -> Mapping[str, Stored]:
         """How Cassandra changes the cells that it does not store as they are."""
         forms = {column.name: stored_form_of(column.type) for column in self.table.columns}
         return {name: form for name, form in forms.items() if form is not None}
+
+    @cached_property
+    def key_identifiers(self) -> Sequence[tuple[str, Callable[[bytes], str]]]:
+        """The columns of an address and the functions that read them, if all are UUIDs: their texts are segments.
+
+        Empty for every other key.
+        """
+        if {self.table.column(name).type for name in self.open_key} - set(UNIQUE_TYPES):
+            return ()
+        return [(name, self.codecs[name].strict or self.codecs[name].cell) for name in self.open_key]
 
     def value(self, column: str, cell: bytes | None) -> Any:
         """Return a cell as answers have it."""

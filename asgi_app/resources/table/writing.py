@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from typing import Any
 
 import anyio
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -38,6 +37,7 @@ from asgi_app.resources.table.headers import (
     asked_ttl,
     conditions,
     etag,
+    has_own_headers,
     refuse_conditions,
     refuse_ttl,
 )
@@ -94,10 +94,8 @@ class TableWrites:
 
     async def create(self, request: Request) -> ASGIApp:
         """Answer POST of the collection: 201 with the row and its address."""
-        refuse_conditions(request)
         served = served_of(request, self._name)
-        ttl = asked_ttl(self._resource, request, allowed=True)
-        consistency = asked_consistency(self._resource, request)
+        ttl, consistency = self._asked_of_creation(request) if has_own_headers(request) else (None, None)
         errors: list[FieldError] = []
         body = await json_value(request, exact=served.exact)
         row = self._new_row(served, served.bound_values(request), body, "", errors)
@@ -105,18 +103,17 @@ class TableWrites:
             await self._check_vectors(served, request, [("", row)], errors)
         # Made before the write: once the row is written, nothing may fail.
         headers = {"Location": row_location(served, request, row), **(self._etag(served, row) or {})}
-        shown = msgspec.json.encode(served.shown(row))
-        result = await self._insert(served, request, row, ttl, consistency)
+        shown = served.shown(row)
+        write, values = self._insertion(served, consistency), self._insert_values(request, row, ttl)
+        result = await _execute(request, write, values)
         if not result.applied:
             raise Conflict
         return json_response(shown, 201, headers)
 
     async def batch(self, request: Request) -> ASGIApp:
         """Answer POST /-/batch: all rows or none, or each row by itself, as the resource declares."""
-        refuse_conditions(request)
         served = served_of(request, self._name)
-        ttl = asked_ttl(self._resource, request, allowed=True)
-        consistency = asked_consistency(self._resource, request)
+        ttl, consistency = self._asked_of_creation(request)
         rows = await self._batch_rows(served, request, await json_value(request, exact=served.exact))
         if self._resource.batch == "logged":
             write = served.writes.insert.at(consistency)
@@ -125,8 +122,14 @@ class TableWrites:
             await service_of(request.scope).database.execute_batch(
                 write.statement, values, deadline=deadline_of(request)
             )
-            return json_response({"created": len(rows), "rows": [served.shown(row) for row in rows]}, 201)
+            shown = b",".join(map(served.shown, rows))
+            return json_response(b'{"created":%d,"rows":[%b]}' % (len(rows), shown), 201)
         return json_response({"results": await self._each(served, request, rows, ttl, consistency)})
+
+    def _asked_of_creation(self, request: Request) -> tuple[int | None, str | None]:
+        """Return the TTL and the consistency that the request asks for. Raises InvalidHeader."""
+        refuse_conditions(request)
+        return asked_ttl(self._resource, request, allowed=True), asked_consistency(self._resource, request)
 
     async def delete_prefix(self, request: Request) -> Response:
         """Answer DELETE of a partition or of a prefix of its clustering key: 204."""
@@ -260,22 +263,18 @@ class TableWrites:
             key = {name: row[name] for name in served.key_columns}
             raise PreconditionFailed(await self._current(served, request, key))
 
-    async def _insert(
-        self, served: ServedResource, request: Request, row: Cells, ttl: int | None, consistency: str | None
-    ) -> Result:
-        """Insert a new row: with a condition, unless writes are plain or no other row can have the key."""
-        if self._is_conditional and not self._resource.makes_keys:
-            write = served.writes.insert_if_not_exists.at(consistency)
-            return await _execute(request, write, {**row, **_ttl(ttl)})
-        return await _execute(request, served.writes.insert.at(consistency), self._insert_values(request, row, ttl))
+    def _insertion(self, served: ServedResource, consistency: str | None) -> Write:
+        """Return the INSERT of a new row, with a condition if writes are conditional and clients choose the key."""
+        is_safe = not self._is_conditional or self._resource.makes_keys
+        return (served.writes.insert if is_safe else served.writes.insert_if_not_exists).at(consistency)
 
     def _insert_values(self, request: Request, row: Cells, ttl: int | None) -> dict[str, Any]:
-        """Return what a plain INSERT binds.
+        """Return what the INSERT of a new row can bind.
 
-        On a resource with conditional writes it carries a timestamp of its own; see `creation_time`.
+        On a resource with conditional writes a plain INSERT carries a timestamp of its own; see `creation_time`.
         """
         if not self._is_conditional:
-            return {**row, **_ttl(ttl)}
+            return row if ttl is None else {**row, **_ttl(ttl)}
         return {**row, **_ttl(ttl), TIMESTAMP: _bigint.from_json(creation_time(request))}
 
     def _new_row(
@@ -283,8 +282,10 @@ class TableWrites:
     ) -> Cells:
         """Return a new row of the values in a body, those `bound` to the client and those that the server makes."""
         cells = read_row(served.created_body, body, pointer, errors, check=self._resource.check)
-        row = {**cells, **bound, **served.generated_values(), **self._new_version(served)}
-        if not errors:
+        row: Cells = {**cells, **bound, **served.generated_values()}
+        if self._resource.version is not None:
+            row |= self._new_version(served)
+        if served.may_be_too_long and not errors:
             errors += served.key_errors(row, f"{pointer}/")
         return row
 
@@ -364,11 +365,12 @@ class TableWrites:
         """Write each row by itself, some at a time, and return what became of each, in their order."""
         results: list[dict[str, Any]] = [{} for _ in rows]
         limiter = anyio.CapacityLimiter(WRITES_AT_ONCE)
+        insertion = self._insertion(served, consistency)
 
         async def write(at: int) -> None:
             async with limiter:
                 try:
-                    result = await self._insert(served, request, rows[at], ttl, consistency)
+                    result = await _execute(request, insertion, self._insert_values(request, rows[at], ttl))
                     results[at] = {"status": 201} if result.applied else _failure(Conflict())
                 except ServiceError as error:
                     results[at] = _failure(error)
@@ -425,9 +427,9 @@ def _bind(handler: Callable[[KeyOf, Request], Awaitable[ASGIApp]], key_of: KeyOf
     return answer
 
 
-async def _execute(request: Request, write: Write, given: Mapping[str, Any]) -> Result:
+def _execute(request: Request, write: Write, given: Mapping[str, Any]) -> Awaitable[Result]:
     service = service_of(request.scope)
-    return await service.database.execute(write.statement, write.values(given), deadline=deadline_of(request))
+    return service.database.execute(write.statement, write.values(given), deadline=deadline_of(request))
 
 
 def _ttl(seconds: int | None) -> dict[str, Any]:
