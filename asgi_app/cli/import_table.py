@@ -19,6 +19,7 @@ from asgi_app.transfer.import_plan import ImportOptions
 from asgi_app.transfer.importing import import_from
 from asgi_app.transfer.manifest import Format
 from asgi_app.transfer.progress import Progress
+from asgi_app.transfer.sources import STDIN
 
 MOST_SECONDS = 630_720_000
 """The longest TTL that Cassandra takes: 20 years."""
@@ -37,7 +38,7 @@ def _timestamp(_: click.Context, __: click.Parameter, text: str) -> int | str:
 
 @click.command("import")
 @click.argument("table")
-@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.argument("source", type=click.Path(exists=True, allow_dash=True, path_type=Path))
 @click.option(
     "--format", "form", type=click.Choice(get_args(Format)), help="The format of a file.  [default: by its name]"
 )
@@ -95,7 +96,8 @@ def _timestamp(_: click.Context, __: click.Parameter, text: str) -> int | str:
 def import_table(
     table: str, source: Path, form: str | None, as_json: bool, quiet: bool, overrides: Mapping[str, str], **given: Any
 ) -> None:
-    """Write the rows of SOURCE into TABLE: the folder of an export, or one file of NDJSON, CSV or Parquet.
+    """Write the rows of SOURCE into TABLE: the folder of an export, one file of NDJSON, CSV or Parquet, or `-`: NDJSON
+    on standard input.
 
     TABLE is a table of the configured keyspace, or of another as `keyspace.table`. It must exist: the manifest of an
     export has its CREATE TABLE.
@@ -109,6 +111,8 @@ def import_table(
         raise click.UsageError(
             "Only the import of a folder can be resumed. Import the file again: repeats are harmless."
         )
+    if source == STDIN and form not in (None, "ndjson"):
+        raise click.UsageError("Standard input is NDJSON; other formats are read from files.")
     if form == "parquet" or any(source.glob("*.parquet")) or source.suffix == ".parquet":
         need_extra("pyarrow", "parquet")
     mode: Literal["text", "json", "quiet"] = "quiet" if quiet else "json" if as_json else "text"

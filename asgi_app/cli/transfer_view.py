@@ -72,7 +72,7 @@ class View:
         progress = self.progress
         left = progress.seconds_left
         return {
-            "share": round(progress.share, 4),
+            "share": round(progress.share, 4) if progress.total else None,
             "rows": progress.rows,
             "rejected": progress.rejected,
             "bytes": progress.bytes,
@@ -85,10 +85,12 @@ class View:
         click.echo(msgspec.json.encode({"event": kind, **members}).decode(), file=self._results)
 
     def _line(self) -> str:
-        return f"{self.progress.share:.0%}, {figures(self.progress)}"
+        share = f"{self.progress.share:.0%}, " if self.progress.total else ""
+        return f"{share}{figures(self.progress)}"
 
     def _draw(self, bars: Bars) -> None:
-        bars.update(bars.task_ids[0], completed=self.progress.share, figures=figures(self.progress))
+        total = 1.0 if self.progress.total else None
+        bars.update(bars.task_ids[0], total=total, completed=self.progress.share, figures=figures(self.progress))
         bars.refresh()
 
 

@@ -29,6 +29,9 @@ from asgi_app.transfer.scanning import Scan
 SAVE_SECONDS = 1.0
 """Seconds between two manifests: a run that is killed loses at most the parts of that time."""
 
+FINAL_SECONDS = 1.0
+"""Seconds within which the reader of a text must take the line that says that it is not whole."""
+
 THREADS = 8
 """Pages that are written at once: compiled code writes them, and lets other threads run meanwhile."""
 
@@ -60,19 +63,25 @@ async def export_to_stream(
     """Export the table of this name as one text. Raises Refused before anything is sent, and Failed.
 
     `send` is awaited with a whole page of rows, one at a time; it raises OSError if it cannot. The format is NDJSON or
-    CSV.
+    CSV. NDJSON that is not whole, also after a cancellation, ends with a line that `import` knows.
     """
     exported = await _exported(database, name, options.select)
     form = TextFormat(options.format or "ndjson", exported.columns)
     consistency = options.consistency or database.settings.cassandra_consistency
     progress.total = options.slices or SLICES
     stream = _StreamExport(Scan(database, exported.table, exported.columns, consistency), form, send, progress)
+    is_whole = False
     try:
         await send(form.header)
         await _each(slices(progress.total), options.parallel, stream, progress)
         await _check_same_table(database, exported)
+        is_whole = True
     except (ServiceError, OSError) as error:
         raise Failed(_reason(await _cause(database, exported, error), exported)) from error
+    finally:
+        if not is_whole:
+            with CancelScope(shield=True), anyio.move_on_after(FINAL_SECONDS), suppress(OSError):
+                await send(form.broken_off)
 
 
 async def _exported(database: Database, name: str, select: Sequence[str]) -> Exported:

@@ -173,7 +173,7 @@ class _Import:
                 while some := await to_thread.run_sync(_some, batches):
                     await self._hand_over(file, some, send)
                     self._note_read(file, opened.position())
-            self._note_read(file, source.bytes)
+            self._note_read(file, max(source.bytes, file.position))
             file.is_read = True
             await self._check_done(file)
 

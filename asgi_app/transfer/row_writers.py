@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from asgi_app.driver.page import JSON_LINES, Encoding, RowPage
-from asgi_app.http.formats import CSV, CSV_RECORDS
+from asgi_app.http.formats import CSV, CSV_RECORDS, NDJSON
 from asgi_app.tables.table import Column
 from asgi_app.transfer.manifest import Format
 
@@ -32,6 +32,8 @@ class TextFormat:
     def __init__(self, form: Format, columns: Sequence[Column]) -> None:
         self._encoding = _ENCODINGS[form]
         self.header = CSV().begin([column.name for column in columns]) if form == "csv" else b""
+        self.broken_off = NDJSON().fail(b'{"detail":"The export broke off."}') if form == "ndjson" else b""
+        """What ends a text that is not whole: CSV has nothing that a reader could not take for a row."""
 
     def rows(self, page: RowPage) -> bytes:
         """Return the rows of a page."""

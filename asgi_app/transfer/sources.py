@@ -17,11 +17,14 @@ from asgi_app.transfer.csv_records import fields_of, records_of
 from asgi_app.transfer.manifest import Format, Manifest, ManifestColumn, Part
 from asgi_app.transfer.outcomes import Failed, Refused
 from asgi_app.transfer.part_files import damage
+from asgi_app.transfer.standard_input import StandardInput
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".parquet": "parquet"}
 )
 """The formats by the endings of file names."""
+
+STDIN = Path("-")
 
 _GZIP = ".gz"
 
@@ -51,7 +54,7 @@ class SourceFile:
     @property
     def name(self) -> str:
         """The name by which reports call it."""
-        return self.path.name
+        return "standard input" if self.path == STDIN else self.path.name
 
     def check(self) -> None:
         """Raise Failed if the file is not what the manifest says. Reads all of it; raises OSError."""
@@ -67,13 +70,17 @@ class SourceFile:
         A Failed of the block gets the file's name. Raises Failed too if compressed data is damaged, and OSError.
         """
         try:
+            if self.path == STDIN:
+                stdin = StandardInput()
+                yield OpenedFile(stdin.buffered(), stdin.tell)
+                return
             with self.path.open("rb") as stored:
                 file = cast(BinaryIO, gzip.GzipFile(fileobj=stored)) if self.gzip else stored
                 yield OpenedFile(file, stored.tell if self.format != "parquet" else _nowhere)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise Failed(f"{self.path} is not whole: its compressed data is cut or damaged.") from error
         except Failed as error:
-            raise Failed(f"{self.path}: {error}") from error
+            raise Failed(f"{self.name if self.path == STDIN else self.path}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +103,13 @@ class Source:
 
 
 def open_source(path: Path, form: Format | None) -> Source:
-    """Return what is at a path: the folder of a finished export, or a file.
+    """Return what is at a path: the folder of a finished export, or a file; `STDIN` is NDJSON on standard input.
 
     `form` is the format of a file whose name does not say it. Looks at the sizes of parts, and not into them. Raises
     Refused, Failed and OSError.
     """
+    if path == STDIN:
+        return Source((SourceFile(path, "ndjson", gzip=False, bytes=0),), None, {})
     return _folder(path) if path.is_dir() else _file(path, form)
 
 

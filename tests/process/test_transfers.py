@@ -80,6 +80,46 @@ def test_through_a_pipe_and_as_json(source: Mapping[str, str], tmp_path: Path) -
     assert (end["outcome"], end["rows"], end["rejected"]) == ("rejected", ROWS, 1)
 
 
+def test_from_one_cluster_to_another(
+    cql: Session, source: Mapping[str, str], target: Mapping[str, str], tmp_path: Path
+) -> None:
+    out = subprocess.Popen(
+        [COMMAND, "export", "plants", "-", "--quiet"], cwd=tmp_path, env=environment(source), stdout=subprocess.PIPE
+    )
+    with out:
+        back = subprocess.run(
+            [COMMAND, "import", "plants", "-"],
+            cwd=tmp_path,
+            env=environment(target),
+            stdin=out.stdout,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (out.returncode, back.returncode, back.stderr) == (0, 0, "")
+    assert back.stdout.startswith(f"Imported {ROWS:,} rows in ")
+    assert stored(cql, target) == stored(cql, source)
+
+
+def test_a_signal_while_nothing_arrives(target: Mapping[str, str], tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [COMMAND, "import", "plants", "-", "--json"],
+        cwd=tmp_path,
+        env=environment(target),
+        stdin=reading,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    os.close(reading)
+    assert process.stdout is not None
+    process.stdout.readline()  # progress: it waits for rows
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    os.close(writing)
+    assert (process.returncode, errors) == (1, b"Error: Interrupted.\n")
+
+
 def test_a_reader_that_leaves(source: Mapping[str, str], tmp_path: Path) -> None:
     for reads in (b"", b"one line"):
         process = subprocess.Popen(

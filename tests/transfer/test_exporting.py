@@ -149,6 +149,7 @@ async def test_a_table_that_is_dropped_meanwhile(database: Database, keyspace: s
 
     with pytest.raises(Failed, match="was dropped or altered while it was exported"):
         await export_to_stream(database, name, drop, ExportOptions(slices=20, parallel=1), Progress())
+    assert sent[-1] == b'{"error":{"detail":"The export broke off."}}\n'
 
 
 async def test_what_cannot_be_exported(database: Database, keyspace: str, tmp_path: Path) -> None:
