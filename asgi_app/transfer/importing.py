@@ -29,7 +29,7 @@ from asgi_app.errors import (
 )
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.tables.table import Column, Table
-from asgi_app.transfer.batches import batches_of
+from asgi_app.transfer.batches import NEIGHBOURS, batches_of
 from asgi_app.transfer.export_plan import Say
 from asgi_app.transfer.import_plan import ImportOptions, columns_to_write, timestamp_of_writes
 from asgi_app.transfer.inserts import Inserts
@@ -169,7 +169,8 @@ class _Import:
             await to_thread.run_sync(source.check)
             with source.open() as opened:
                 rows = rows_of(source, opened.content, self._encoder)
-                batches = batches_of(rows, self._columns, self._options.batch)
+                partitions = NEIGHBOURS if source.is_in_ring_order else 1
+                batches = batches_of(rows, self._columns, self._options.batch, partitions)
                 while some := await to_thread.run_sync(_some, batches):
                     await self._hand_over(file, some, send)
                     self._note_read(file, opened.position())

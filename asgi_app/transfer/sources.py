@@ -56,6 +56,11 @@ class SourceFile:
         """The name by which reports call it."""
         return "standard input" if self.path == STDIN else self.path.name
 
+    @property
+    def is_in_ring_order(self) -> bool:
+        """Whether its rows come as they lie on the ring: in a part of an export, or from one through a pipe."""
+        return self.part is not None or self.path == STDIN
+
     def check(self) -> None:
         """Raise Failed if the file is not what the manifest says. Reads all of it; raises OSError."""
         if self.part is not None:
