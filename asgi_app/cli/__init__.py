@@ -50,5 +50,5 @@ def main() -> None:
     """Apache Cassandra, Astra DB or ScyllaDB behind HTTP.
 
     Exit codes: 0 success, or Ctrl-C or SIGTERM while serving; 1 failure (Cassandra does not answer, a port is in use,
-    ...) or interrupted before the end; 2 wrong command line or settings.
+    ...) or interrupted before the end; 2 wrong command line or settings. Some commands have more; see their --help.
     """
