@@ -94,9 +94,10 @@ def _resumed(folder: Path, found: Manifest, say: Say) -> Manifest:
         f"{folder}: {len(kept)} of {found.slices} parts are whole and kept, {found.slices - len(kept)} are to be made"
         + (f", {damaged} of them because their files are missing or damaged." if damaged else ".")
     )
+    if not damaged:
+        return found
     resumed = found.with_parts(kept)
-    if damaged:
-        manifests.save(folder, resumed)
+    manifests.save(folder, resumed)
     return resumed
 
 

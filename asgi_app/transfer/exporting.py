@@ -136,10 +136,12 @@ class _FolderExport:
         self._saved, self._saved_at = len(self._parts), time.monotonic()
 
     async def run(self, parallel: int) -> Manifest:
-        """Export what is missing, and return the finished manifest."""
+        """Export what is missing, and return the finished manifest. Does nothing if it was finished before."""
         missing = self._manifest.missing()
         self._progress.total = self._manifest.slices
         self._progress.done = self._progress.kept = self._manifest.slices - len(missing)
+        if self._manifest.finished_at is not None:
+            return self._manifest
         try:
             await _each(iter(missing), parallel, self, self._progress)
             await _check_same_table(self._database, self._exported)

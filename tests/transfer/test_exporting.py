@@ -78,6 +78,7 @@ async def test_resume_makes_only_what_is_missing_or_damaged(database: Database, 
     kept = {path.name for path in tmp_path.iterdir() if written.get(path.name) == path.stat().st_mtime_ns}
     assert kept == {part.file for part in manifest.parts[3:]}
     assert not list(tmp_path.glob("*.tmp"))
+    assert (await exported(database, filled, tmp_path, resume=True)).finished_at == resumed.finished_at
 
 
 async def test_a_folder_with_an_export_is_refused(database: Database, filled: str, tmp_path: Path) -> None:
