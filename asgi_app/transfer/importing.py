@@ -76,6 +76,8 @@ async def import_from(
         journal = await to_thread.run_sync(Journal.begin, table, table_id, source, path, options, say)
         run = _Import(database, table, columns, source, timestamp, options, journal, progress)
         await run.run()
+        if await id_of(database, table) != table_id:
+            raise Failed(f"{table.keyspace}.{table.name} was dropped and created again while rows were written to it.")
     except OSError as error:
         raise Failed(f"{error.filename or path} cannot be used: {error.strerror}.") from error
     return journal.rejects

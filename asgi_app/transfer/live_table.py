@@ -16,8 +16,8 @@ from asgi_app.transfer.outcomes import Refused
 _ROWS = 5000
 """Rows of one page of the schema."""
 
-_WITHOUT_RING = "system"
-"""How the names of keyspaces begin whose tables each node has for itself."""
+_OF_EACH_NODE = frozenset({"system", "system_schema", "system_views", "system_virtual_schema"})
+"""The keyspaces whose tables each node has for itself."""
 
 
 _ID = Statement(
@@ -32,7 +32,7 @@ async def find_table(database: Database, name: str) -> Table:
     """
     keyspace, dot, table = name.rpartition(".")
     keyspace = keyspace if dot else database.settings.keyspace
-    if keyspace.startswith(_WITHOUT_RING):
+    if keyspace in _OF_EACH_NODE:
         raise Refused(
             f"{keyspace} belongs to Cassandra: each node has other rows in it, and there is no whole of them."
         )

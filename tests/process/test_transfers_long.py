@@ -15,7 +15,7 @@ from helpers.cassandra import own_keyspace
 from helpers.waiting import wait_until
 
 from asgi_app.tables.builtin import USERS
-from process.running import COMMAND, Program, environment, run, started
+from process.running import COMMAND, Program, environment, started
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
@@ -25,10 +25,28 @@ KILLED_ROWS = 30_000
 
 
 @pytest.fixture
-def keyspaces(cql: Session, node_settings: Mapping[str, str]) -> Iterator[list[Mapping[str, str]]]:
-    """The settings for two keyspaces with an empty table `users` each."""
-    with own_keyspace(cql) as here, own_keyspace(cql, [USERS]) as there:
-        yield [{**node_settings, "CASSANDRA_KEYSPACE": keyspace} for keyspace in (here, there)]
+def here(cql: Session, node_settings: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """The settings for a keyspace with sample rows in the table `users`."""
+    with own_keyspace(cql) as keyspace:
+        yield {**node_settings, "CASSANDRA_KEYSPACE": keyspace}
+
+
+@pytest.fixture
+def there(cql: Session, node_settings: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """The settings for a keyspace with an empty table `users`."""
+    with own_keyspace(cql, [USERS]) as keyspace:
+        yield {**node_settings, "CASSANDRA_KEYSPACE": keyspace}
+
+
+@pytest.fixture(scope="module")
+def million(
+    cql: Session, node_settings: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[str, str]]:
+    """The settings for a keyspace with a million rows in the table `users`."""
+    with own_keyspace(cql) as keyspace:
+        settings = {**node_settings, "CASSANDRA_KEYSPACE": keyspace}
+        succeed(tmp_path_factory.mktemp("seed"), settings, "seed", "--users", str(ROWS))
+        yield settings
 
 
 def succeed(folder: Path, settings: Mapping[str, str], *arguments: str) -> None:
@@ -74,8 +92,7 @@ def kill_at_random_moments(command: list[str], folder: Path, settings: Mapping[s
     succeed(folder, settings, *command[1:])
 
 
-def test_killed_again_and_again(keyspaces: list[Mapping[str, str]], tmp_path: Path) -> None:
-    here, there = keyspaces
+def test_killed_again_and_again(here: Mapping[str, str], there: Mapping[str, str], tmp_path: Path) -> None:
     succeed(tmp_path, here, "seed", "--users", str(KILLED_ROWS))
     out = tmp_path / "out"
     command = [COMMAND, "export", "users", "out", "--slices", "2000", "--resume"]
@@ -90,10 +107,7 @@ def test_killed_again_and_again(keyspaces: list[Mapping[str, str]], tmp_path: Pa
 
 
 @pytest.mark.parametrize("form", ["ndjson", "csv", "parquet"])
-def test_a_million_rows(cql: Session, keyspaces: list[Mapping[str, str]], tmp_path: Path, form: str) -> None:
-    here, there = keyspaces
-    succeed(tmp_path, here, "seed", "--users", str(ROWS))
-    succeed(tmp_path, here, "export", "users", "out", "--format", form)
-    assert run([COMMAND, "import", "users", "out", "--dry-run"], tmp_path, there).returncode == 0
+def test_a_million_rows(million: Mapping[str, str], there: Mapping[str, str], tmp_path: Path, form: str) -> None:
+    succeed(tmp_path, million, "export", "users", "out", "--format", form)
     succeed(tmp_path, there, "import", "users", "out")
-    assert fingerprint(tmp_path, there) == fingerprint(tmp_path, here)
+    assert fingerprint(tmp_path, there) == fingerprint(tmp_path, million)
