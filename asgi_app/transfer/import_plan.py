@@ -10,9 +10,9 @@ from typing import Literal
 from asgi_app.tables.table import Column, Table
 from asgi_app.tables.types import is_known
 from asgi_app.transfer.live_table import chosen_columns
-from asgi_app.transfer.manifest import Format, described
+from asgi_app.transfer.manifest import Format
 from asgi_app.transfer.outcomes import Refused
-from asgi_app.transfer.sources import Source, check_columns
+from asgi_app.transfer.sources import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +43,35 @@ class ImportOptions:
 
 def columns_to_write(table: Table, source: Source, select: Sequence[str]) -> tuple[Column, ...]:
     """Return the columns to write. Raises Refused if the table or the files do not allow it."""
+    _check_writable(table)
+    _check_present(table, source, select)
+    columns = chosen_columns(table, select or source.columns or ())
+    _check_key(table, columns)
+    _check_types(table, columns, source)
+    return columns
+
+
+def _check_writable(table: Table) -> None:
     name = f"{table.keyspace}.{table.name}"
     if table.is_view:
         raise Refused(f"{name} is a materialized view: import into the table that it is a view of.")
     if table.is_counter:
-        raise Refused(
-            f"{name} has counters, which can only be added to: adding twice would count twice. It cannot be imported."
-        )
-    wanted = select or source.columns or ()
-    if source.columns is not None:
-        absent = [column for column in wanted if column not in source.columns]
-        if absent:
-            raise Refused(f"The files have no column {', '.join(absent)}. They have {', '.join(source.columns)}.")
-    missing = [column for column in wanted if column not in table.column_names]
+        raise Refused(f"{name} has counters, which can only be added to: to repeat a write would count twice.")
+
+
+def _check_present(table: Table, source: Source, select: Sequence[str]) -> None:
+    """Raise Refused if the files lack a column that was chosen, or the table lacks one of theirs and none was."""
+    if source.columns is None:
+        return
+    absent = [column for column in select if column not in source.columns]
+    if absent:
+        raise Refused(f"The files have no column {', '.join(absent)}. They have {', '.join(source.columns)}.")
+    missing = [column for column in source.columns if column not in table.column_names]
     if missing and not select:
         raise Refused(
-            f"{name} has no column {', '.join(missing)}, of which the files have values. Add it, or name the columns "
-            "to write with --select."
+            f"{table.keyspace}.{table.name} has no column {', '.join(missing)}, of which the files have values. Add "
+            "it, or name the columns to write with --select."
         )
-    columns = chosen_columns(table, wanted)
-    _check_key(table, columns)
-    _check_types(table, columns, source)
-    return columns
 
 
 def _check_key(table: Table, columns: Sequence[Column]) -> None:
@@ -80,9 +87,19 @@ def _check_types(table: Table, columns: Sequence[Column], source: Source) -> Non
     strange = [f"{column.name} ({column.type})" for column in columns if not is_known(column.type)]
     if strange:
         raise Refused(f"Values of these columns cannot be written: {', '.join(strange)}. Leave them out with --select.")
-    differing = check_columns(described(columns), source.types)
+    exported = [(column, source.types.get(column.name, str(column.type))) for column in columns]
+    differing = [
+        f"{column.name} (is {column.type}, exported as {cql_type})"
+        for column, cql_type in exported
+        if _unfrozen(cql_type) != _unfrozen(str(column.type))
+    ]
     if differing:
         raise Refused(f"{table.keyspace}.{table.name} has other types than the files: see {', '.join(differing)}.")
+
+
+def _unfrozen(cql_type: str) -> str:
+    """Return a type without `frozen<…>`, which makes no difference to values."""
+    return cql_type.replace("frozen<", "").replace(">", "")
 
 
 def timestamp_of_writes(table: Table, source: Source, options: ImportOptions) -> int | None:

@@ -76,7 +76,7 @@ async def import_from(
         journal = await to_thread.run_sync(Journal.begin, table, table_id, source, path, options, say)
         run = _Import(database, table, columns, source, timestamp, options, journal, progress)
         await run.run()
-        if await id_of(database, table) != table_id:
+        if (await id_of(database, table) or "") != table_id:
             raise Failed(f"{table.keyspace}.{table.name} was dropped and created again while rows were written to it.")
     except OSError as error:
         raise Failed(f"{error.filename or path} cannot be used: {error.strerror}.") from error
@@ -122,7 +122,8 @@ class _Import:
         self._database = database
         self._table = table
         self._columns = columns
-        self._encoder = RowEncoder(table, columns, UNSET if options.nulls == "keep" else None)
+        nulls = UNSET if options.nulls == "keep" else None
+        self._encoder = RowEncoder(table, columns, nulls=nulls, strict=not options.select)
         self._inserts = Inserts(table, columns, options.ttl, timestamp, options.consistency)
         self._source = source
         self._options = options

@@ -57,10 +57,14 @@ class RowEncoder:
     """Encodes rows of some columns of a table, among them its primary key.
 
     `nulls`: what a null does to a row that is in the table already: UNSET leaves the value there, None deletes it.
-    Immutable: any number of threads may use it.
+    `strict`: whether a member that is none of the columns is an error; else it is ignored. Immutable: any number of
+    threads may use it.
     """
 
-    def __init__(self, table: Table, columns: Sequence[Column], nulls: UnsetType | None = UNSET) -> None:
+    def __init__(
+        self, table: Table, columns: Sequence[Column], *, nulls: UnsetType | None = UNSET, strict: bool = True
+    ) -> None:
+        self._strict = strict
         self.columns = tuple(columns)
         self.needs_exact_numbers = any(has_decimals(column.type) for column in columns)
         self._writers = [_writer(column) for column in columns]
@@ -80,7 +84,7 @@ class RowEncoder:
             cells = [self._cell(writer, value) for writer in self._writers]
         except WrongValue:
             raise RowErrors(self._errors(value)) from None
-        if not self._names >= value.keys():
+        if self._strict and not self._names >= value.keys():
             raise RowErrors(self._unknown(value))
         return self._row(line, cells, source)
 
@@ -114,7 +118,7 @@ class RowEncoder:
                 self._cell(writer, value)
             except WrongValue as error:
                 errors += _within(error, writer.name)
-        return errors + self._unknown(value)
+        return errors + self._unknown(value) if self._strict else errors
 
     def _unknown(self, value: Mapping[str, Any]) -> list[FieldError]:
         unknown = (name for name in value if name not in self._names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from asgi_app.transfer import manifest as manifests
 from asgi_app.transfer.csv_records import fields_of, records_of
-from asgi_app.transfer.manifest import Format, Manifest, ManifestColumn, Part
+from asgi_app.transfer.manifest import Format, Manifest, Part
 from asgi_app.transfer.outcomes import Failed, Refused
 from asgi_app.transfer.part_files import damage
 from asgi_app.transfer.standard_input import StandardInput
@@ -92,7 +92,8 @@ class SourceFile:
 class Source:
     """The files to import. `columns` are those that they have, None if only the rows say that.
 
-    `exported_at` and `digest` come from the manifest; None without one.
+    `types` are the CQL types of the columns as a manifest has them; empty without one. `exported_at` and `digest` come
+    from it too; None without one.
     """
 
     files: tuple[SourceFile, ...]
@@ -179,17 +180,3 @@ def header_of(file: BinaryIO) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise Failed("The first line names a column twice.")
     return tuple(names)
-
-
-def check_columns(columns: Sequence[ManifestColumn], types: Mapping[str, str]) -> list[str]:
-    """Return the columns, described, whose types differ from those that the files have values of."""
-    return [
-        f"{column.name} (is {column.type}, exported as {types[column.name]})"
-        for column in columns
-        if column.name in types and _unfrozen(types[column.name]) != _unfrozen(column.type)
-    ]
-
-
-def _unfrozen(cql_type: str) -> str:
-    """Return a type without `frozen<…>`, which makes no difference to values."""
-    return cql_type.replace("frozen<", "").replace(">", "")

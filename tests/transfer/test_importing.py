@@ -187,6 +187,14 @@ async def test_resume_skips_what_is_done_and_forgets_no_rejected_row(
         await imported(database, table, tmp_path)
 
 
+async def test_chosen_columns(database: Database, table: str, tmp_path: Path) -> None:
+    rows = written(tmp_path, "rows.ndjson", {"p": 1, "c": 1, "v": "no", "d": "2024-01-01", "x": 1})
+    await imported(database, table, rows, select=["c", "d", "p"])
+    records = written(tmp_path, "rows.csv", "x,d,c,v,p", "1,2024-01-02,2,no,1")
+    await imported(database, table, records, select=["c", "d", "p"])
+    assert await selected(database, table, "c, v, d") == [(1, None, "2024-01-01"), (2, None, "2024-01-02")]
+
+
 async def test_a_dry_run_writes_nothing(database: Database, table: str, tmp_path: Path) -> None:
     path = written(tmp_path, "rows.ndjson", {"p": 1, "c": 1}, {"p": 1})
     progress, rejects = await imported(database, table, path, dry_run=True)
