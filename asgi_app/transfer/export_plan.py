@@ -10,9 +10,8 @@ from typing import NamedTuple
 from asgi_app.tables.table import Column, Table
 from asgi_app.transfer import manifest as manifests
 from asgi_app.transfer.files import TEMPORARY
-from asgi_app.transfer.manifest import Format, Manifest
+from asgi_app.transfer.manifest import Format, Manifest, Part
 from asgi_app.transfer.outcomes import Refused
-from asgi_app.transfer.part_files import whole_parts
 
 SLICES = 64
 """Into how many slices an export cuts the ring, unless it is told."""
@@ -50,11 +49,11 @@ class Exported(NamedTuple):
         return f"{self.table.keyspace}.{self.table.name}"
 
 
-def begin(folder: Path, exported: Exported, options: ExportOptions, consistency: str, say: Say) -> Manifest:
-    """Return the manifest of a new export, or of the one that is resumed, after it was written.
+def begin(folder: Path, exported: Exported, options: ExportOptions, consistency: str) -> Manifest:
+    """Return the manifest of a new export after it was written, or that of the one that is resumed.
 
-    `consistency` is that of a new export whose options name none. Reads the parts that are kept. Raises Refused if the
-    folder has another export, or one that is not to be resumed, Failed for a damaged manifest, and OSError.
+    `consistency` is that of a new export whose options name none. Raises Refused if the folder has another export, or
+    one that is not to be resumed, Failed for a damaged manifest, and OSError.
     """
     found = manifests.load(folder)
     if found is None:
@@ -69,7 +68,7 @@ def begin(folder: Path, exported: Exported, options: ExportOptions, consistency:
     _check_same_table(found, exported, folder)
     _check_columns(found, exported, folder)
     _check_options(found, exported, options, folder)
-    return _resumed(folder, found, say)
+    return found
 
 
 def _new(exported: Exported, options: ExportOptions, consistency: str) -> Manifest:
@@ -84,19 +83,18 @@ def _new(exported: Exported, options: ExportOptions, consistency: str) -> Manife
     )
 
 
-def _resumed(folder: Path, found: Manifest, say: Say) -> Manifest:
-    """Return the manifest with those parts whose files are whole, after what is left of others was removed."""
+def keep(folder: Path, found: Manifest, whole: Sequence[Part], say: Say) -> Manifest:
+    """Return the manifest with the parts that are `whole`, after what is left of others was removed. Raises OSError."""
     for path in folder.glob(f"part-*{TEMPORARY}"):
         path.unlink(missing_ok=True)
-    kept = list(whole_parts(folder, found))
-    damaged = len(found.parts) - len(kept)
+    damaged = len(found.parts) - len(whole)
     say(
-        f"{folder}: {len(kept)} of {found.slices} parts are whole and kept, {found.slices - len(kept)} are to be made"
+        f"{folder}: {len(whole)} of {found.slices} parts are whole and kept, {found.slices - len(whole)} are to be made"
         + (f", {damaged} of them because their files are missing or damaged." if damaged else ".")
     )
     if not damaged:
         return found
-    resumed = found.with_parts(kept)
+    resumed = found.with_parts(whole)
     manifests.save(folder, resumed)
     return resumed
 

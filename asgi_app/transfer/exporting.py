@@ -16,12 +16,12 @@ from asgi_app.errors import SchemaMissing, ServiceError
 from asgi_app.scan import has_murmur3
 from asgi_app.tables.slices import Slice, slices
 from asgi_app.transfer import manifest as manifests
-from asgi_app.transfer.export_plan import SLICES, Exported, ExportOptions, Say, begin
+from asgi_app.transfer.export_plan import SLICES, Exported, ExportOptions, Say, begin, keep
 from asgi_app.transfer.files import locked
 from asgi_app.transfer.live_table import chosen_columns, find_table, id_of
 from asgi_app.transfer.manifest import Manifest
 from asgi_app.transfer.outcomes import Failed, Partial, Refused, TransferError
-from asgi_app.transfer.part_files import part_file
+from asgi_app.transfer.part_files import damage, part_file
 from asgi_app.transfer.progress import Progress
 from asgi_app.transfer.row_writers import TextFormat
 from asgi_app.transfer.scanning import Scan
@@ -51,7 +51,9 @@ async def export_to_folder(
         await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
         with locked(folder):
             consistency = database.settings.cassandra_consistency
-            manifest = await to_thread.run_sync(begin, folder, exported, options, consistency, say)
+            manifest = await to_thread.run_sync(begin, folder, exported, options, consistency)
+            if options.resume:
+                manifest = await _kept(folder, manifest, say)
             return await _FolderExport(database, exported, manifest, folder, progress).run(options.parallel)
     except OSError as error:
         raise Failed(f"{folder} cannot be used: {error.strerror}.") from error
@@ -90,6 +92,12 @@ async def _exported(database: Database, name: str, select: Sequence[str]) -> Exp
     if not has_murmur3(database):
         raise Refused("The cluster does not use the partitioner Murmur3, whose tokens the slices are made of.")
     return Exported(table, await id_of(database, table), chosen_columns(table, select))
+
+
+async def _kept(folder: Path, manifest: Manifest, say: Say) -> Manifest:
+    """Return the manifest with the parts whose files are whole. Reads them one by one, so that it can be cancelled."""
+    whole = [part for part in manifest.parts if await to_thread.run_sync(damage, folder, part) is None]
+    return await to_thread.run_sync(keep, folder, manifest, whole, say)
 
 
 class _Export(Protocol):

@@ -53,13 +53,6 @@ def _writer(file: WholeFile, manifest: Manifest, columns: Sequence[Column]) -> R
     return TextWriter(file.write, TextFormat(manifest.format, columns), gzip=manifest.gzip)
 
 
-def whole_parts(folder: Path, manifest: Manifest) -> Iterator[Part]:
-    """Yield each part of a manifest whose file is there as the manifest says. Reads all of them. Raises OSError."""
-    for part in manifest.parts:
-        if damage(folder, part) is None:
-            yield part
-
-
 def damage(folder: Path, part: Part) -> str | None:
     """Return what is wrong with the file of a part, None if nothing is. Reads all of it. Raises OSError."""
     path = folder / part.file
