@@ -79,6 +79,8 @@ class SourceFile:
                 stdin = StandardInput()
                 yield OpenedFile(stdin.buffered(), stdin.tell)
                 return
+            if self.gzip and not self.bytes:
+                raise EOFError  # Python takes no bytes for an empty text
             with self.path.open("rb") as stored:
                 file = cast(BinaryIO, gzip.GzipFile(fileobj=stored)) if self.gzip else stored
                 yield OpenedFile(file, stored.tell if self.format != "parquet" else _nowhere)

@@ -224,6 +224,7 @@ async def test_files_that_are_damaged(database: Database, table: str, tmp_path: 
     packed = gzip.compress(b'{"p": 1, "c": 1}\n' * 1000)
     files = {
         "cut.ndjson.gz": (packed[:-20], "compressed data is cut or damaged"),
+        "nothing.csv.gz": (b"", "compressed data is cut or damaged"),
         "stream.ndjson": (
             b'{"p": 1, "c": 1}\n{"error": {"status": 503}}\n',
             "the stream that it was read from broke off",

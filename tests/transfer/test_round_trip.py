@@ -59,7 +59,7 @@ ROWS = st.lists(st.tuples(*(st.none() | cells_of(cql_type) for cql_type in TYPES
 
 
 @pytest.mark.parametrize(("form", "gzip"), FORMATS)
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(rows=ROWS)
 async def test_every_type(
     database: Database, keyspaces: tuple[str, str], form: str, gzip: bool, rows: list[tuple[Any, ...]]
