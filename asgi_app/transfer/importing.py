@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from anyio import CancelScope, to_thread
@@ -18,16 +16,7 @@ from msgspec import UNSET
 
 from asgi_app.db import Database
 from asgi_app.driver.connecting import server_message
-from asgi_app.errors import (
-    BatchTooLarge,
-    DeadlineExceeded,
-    FieldError,
-    RejectedByCassandra,
-    SchemaMissing,
-    ServiceError,
-    Unavailable,
-)
-from asgi_app.runtime.deadline import Deadline
+from asgi_app.errors import FieldError, RejectedByCassandra, SchemaMissing, ServiceError
 from asgi_app.tables.table import Column, Table
 from asgi_app.transfer.batches import NEIGHBOURS, batches_of
 from asgi_app.transfer.export_plan import Say
@@ -40,23 +29,21 @@ from asgi_app.transfer.progress import Progress
 from asgi_app.transfer.rejects import Rejects
 from asgi_app.transfer.row_encoding import Row, RowEncoder
 from asgi_app.transfer.row_readers import Rejected, rows_of
+from asgi_app.transfer.row_sink import Budget, RowSink
 from asgi_app.transfer.sources import Source, SourceFile, open_source
 
+T = TypeVar("T", bound=list[Row] | Rejected)
+
 CHUNK = 256
-"""Batches that are read and encoded at once: some milliseconds in a worker thread."""
+CHUNK_BYTES = 512 * 1024
+"""Batches, and about their bytes, that are read and encoded at once: some milliseconds in a worker thread."""
 
 GROUP = 8
 GROUP_BYTES = 16 * 1024
 """Batches, and about their bytes, that a task writes one after another."""
 
-PATIENCE = 60.0
-"""Seconds for which a write is tried again while Cassandra does not take it; longer than a node takes to restart."""
-
-LONGEST_PAUSE = 2.0
-"""Seconds at which the pauses between tries stop doubling."""
-
-SHIFTS_OF_A_RUN = 1000
-"""More than the repetitions of one write within a run: see `Inserts`."""
+WAITING_BYTES = 32 * 1024 * 1024
+"""About the bytes of rows that are read and not written yet; a row may be as large as 16 MiB."""
 
 
 async def import_from(
@@ -99,10 +86,11 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class _Batches:
-    """Some batches of a file that one task writes, one after another."""
+    """Some batches of a file that one task writes, one after another, and their size in bytes."""
 
     file: _File
     batches: list[list[Row]]
+    size: int
 
 
 class _Import:
@@ -124,14 +112,14 @@ class _Import:
         self._columns = columns
         nulls = UNSET if options.nulls == "keep" else None
         self._encoder = RowEncoder(table, columns, nulls=nulls, strict=not options.select)
-        self._inserts = Inserts(table, columns, options.ttl, timestamp, options.consistency)
+        inserts = Inserts(table, columns, options.ttl, timestamp, options.consistency)
+        self._sink = RowSink(database, inserts, 1 if journal.state is None else journal.state.runs)
+        self._budget = Budget(WAITING_BYTES)
         self._source = source
         self._options = options
         self._journal = journal
         self._progress = progress
         self._failures: list[Exception] = []
-        # Each run writes lists with a later timestamp than the run before, and so does each repetition within it.
-        self._shift = 0 if journal.state is None else (journal.state.runs - 1) * SHIFTS_OF_A_RUN
 
     async def run(self) -> None:
         """Import everything that is not done. Raises the outcome, if it is not a good one."""
@@ -193,8 +181,10 @@ class _Import:
             self._progress.rows += sum(map(len, batches))
             return
         for group in _groups(batches):
+            size = sum(map(_size, group))
+            await self._budget.take(size)
             file.waiting += 1
-            await send.send(_Batches(file, group))
+            await send.send(_Batches(file, group, size))
 
     def _note_read(self, file: _File, position: int) -> None:
         """Count the bytes that were read since the last time."""
@@ -207,6 +197,7 @@ class _Import:
             async for some in receive:
                 for batch in some.batches:
                     await self._write_or_reject(some.file, batch)
+                self._budget.give_back(some.size)
                 some.file.waiting -= 1
                 await self._check_done(some.file)
 
@@ -217,7 +208,7 @@ class _Import:
     async def _write_or_reject(self, file: _File, rows: Sequence[Row]) -> None:
         """Write rows together; if Cassandra refuses that, each by itself, and reject those that it refuses."""
         try:
-            await self._write(rows)
+            await self._sink.write(rows)
             self._progress.rows += len(rows)
         except RejectedByCassandra as error:
             if len(rows) == 1:
@@ -225,33 +216,6 @@ class _Import:
                 return
             for row in rows:
                 await self._write_or_reject(file, [row])
-
-    async def _write(self, rows: Sequence[Row]) -> None:
-        """Write rows of one partition. Tries again for `PATIENCE` seconds while Cassandra does not take them."""
-        began, pause = time.monotonic(), 0.1
-        shift = self._shift
-        while True:
-            try:
-                await self._send(rows, shift)
-                return
-            except (Unavailable, DeadlineExceeded) as error:
-                if isinstance(error, SchemaMissing) or time.monotonic() - began > PATIENCE:
-                    raise
-            await anyio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-            shift += 1
-
-    async def _send(self, rows: Sequence[Row], shift: int) -> None:
-        statement = self._inserts.of(rows[0])
-        deadline = Deadline.after(self._database.settings.request_timeout)
-        values = [self._inserts.values(row, shift) for row in rows]
-        if len(values) == 1:
-            await self._database.execute(statement, values[0], deadline=deadline)
-        else:
-            try:
-                await self._database.execute_batch(statement, values, deadline=deadline, logged=False)
-            except BatchTooLarge as error:
-                raise RejectedByCassandra from error
 
     def _reject(self, file: _File, rejected: Rejected) -> None:
         """Count and keep a rejected row. Raises RowsRejected if they are too many."""
@@ -278,21 +242,25 @@ class _Import:
 
 def _groups(batches: Sequence[list[Row]]) -> Iterator[list[list[Row]]]:
     """Yield the batches, some at a time: handing them over one by one would cost as much as to encode them."""
-    group: list[list[Row]] = []
-    size = 0
-    for batch in batches:
-        group.append(batch)
-        size += sum([row.size for row in batch])
-        if len(group) == GROUP or size > GROUP_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
+    remaining = iter(batches)
+    while group := _some(remaining, GROUP, GROUP_BYTES):
         yield group
 
 
-def _some(batches: Iterator[list[Row] | Rejected]) -> list[list[Row] | Rejected]:
-    """Return the next batches and rejected rows, none at the end. Blocks while it reads."""
-    return list(islice(batches, CHUNK))
+def _some(batches: Iterator[T], most: int = CHUNK, most_bytes: int = CHUNK_BYTES) -> list[T]:
+    """Return the next batches and rejected rows, none at the end: so many, or few if they are large. May block."""
+    some: list[T] = []
+    size = 0
+    for batch in batches:
+        some.append(batch)
+        size += _size(batch)
+        if len(some) == most or size > most_bytes:
+            break
+    return some
+
+
+def _size(batch: list[Row] | Rejected) -> int:
+    return 0 if isinstance(batch, Rejected) else sum([row.size for row in batch])
 
 
 def _refused(row: Row, error: RejectedByCassandra) -> Rejected:
