@@ -170,6 +170,7 @@ class SliceReader(PageReader):
         if self._steps == MOST_STEPS:
             return False
         self._steps += 1
+        self.database.metrics.page_narrowed()
         self._most_rows.shrink(min(self._most_rows.value, self._rows()))
         position = self._position()
         if position is not None:

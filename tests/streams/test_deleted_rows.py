@@ -70,7 +70,9 @@ def notes(session: Session) -> Iterator[tuple[str, list[str]]]:
         ids = [uuid.uuid4() for _ in range(PARTITIONS)]
         delete = f"DELETE FROM {name}.notes WHERE id = ? AND n = "
         batch = f"BEGIN UNLOGGED BATCH {' '.join(f'{delete}{n};' for n in range(DELETED))} APPLY BATCH"
-        execute_concurrent_with_args(session, session.prepare(batch), [(each,) * DELETED for each in ids], concurrency=8)
+        execute_concurrent_with_args(
+            session, session.prepare(batch), [(each,) * DELETED for each in ids], concurrency=8
+        )
         live = [*ids[: LIVE // 2], *(uuid.uuid4() for _ in range(LIVE // 2))]
         insert = session.prepare(f"INSERT INTO {name}.notes (id, n, text) VALUES (?, {DELETED}, 'live')")
         execute_concurrent_with_args(session, insert, [(each,) for each in live], concurrency=50)

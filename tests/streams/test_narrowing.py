@@ -9,6 +9,7 @@ import httpx
 import pytest
 from helpers.exchange import Exchange
 from helpers.faulty_node import EXECUTE, FaultyNode, faulty_node, read_failure, read_timeout
+from helpers.figures import scrape
 from helpers.service import serving, settings_for
 from starlette.applications import Starlette
 
@@ -68,6 +69,7 @@ async def test_the_first_page_is_narrowed_too(
     node.fail(EXECUTE, *[read_timeout()] * failures)
     assert await streamed(own[0], "fetch_size=5000") == crowd
     assert node.asked[EXECUTE] > failures + len(crowd) // 5000
+    assert (await scrape(own[1])).of("narrowed_pages_total") >= failures
 
 
 @pytest.mark.parametrize("query", [SLICE, "parallel=4"])

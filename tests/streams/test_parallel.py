@@ -28,6 +28,7 @@ from asgi_app.scan import SLICES_OF_A_UNIT, ParallelReader, in_stride
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.slices import WHOLE_RING, RingSelect
+from asgi_app.telemetry.metrics import Metrics
 from streams.stored import stream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.loops(*LOOPS)]
@@ -58,6 +59,7 @@ class Held:
     running: int = 0
     most: int = 0
     go: anyio.Event = field(default_factory=anyio.Event)
+    metrics: Metrics = field(default_factory=Metrics)
 
     @property
     def dispatcher(self) -> Any:
