@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,12 +12,10 @@ from asgi_app.transfer import manifest as manifests
 from asgi_app.transfer.files import TEMPORARY
 from asgi_app.transfer.manifest import Format, Manifest, Part
 from asgi_app.transfer.outcomes import Refused
+from asgi_app.transfer.progress import Say
 
 SLICES = 64
 """Into how many slices an export cuts the ring, unless it is told."""
-
-Say = Callable[[str], None]
-"""Tells the person at the command line a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,15 @@ from asgi_app.errors import SchemaMissing, ServiceError
 from asgi_app.scan import has_murmur3
 from asgi_app.tables.slices import Slice, slices
 from asgi_app.transfer import manifest as manifests
-from asgi_app.transfer.export_plan import SLICES, Exported, ExportOptions, Say, begin, keep
+from asgi_app.transfer.export_plan import SLICES, Exported, ExportOptions, begin, keep
 from asgi_app.transfer.files import locked
-from asgi_app.transfer.live_table import chosen_columns, find_table, id_of
 from asgi_app.transfer.manifest import Manifest
 from asgi_app.transfer.outcomes import Failed, Partial, Refused, TransferError
 from asgi_app.transfer.part_files import damage, part_file
-from asgi_app.transfer.progress import Progress
+from asgi_app.transfer.progress import Progress, Say
 from asgi_app.transfer.row_writers import TextFormat
 from asgi_app.transfer.scanning import Scan
+from asgi_app.transfer.table_lookup import chosen_columns, find_table, id_of
 
 SAVE_SECONDS = 1.0
 """Seconds between two manifests: a run that is killed loses at most the parts of that time."""

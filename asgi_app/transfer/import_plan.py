@@ -9,10 +9,10 @@ from typing import Literal
 
 from asgi_app.tables.table import Column, Table
 from asgi_app.tables.types import is_known
-from asgi_app.transfer.live_table import chosen_columns
 from asgi_app.transfer.manifest import Format
 from asgi_app.transfer.outcomes import Refused
 from asgi_app.transfer.sources import Source
+from asgi_app.transfer.table_lookup import chosen_columns
 
 
 @dataclass(frozen=True, slots=True)

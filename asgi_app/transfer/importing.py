@@ -19,18 +19,17 @@ from asgi_app.driver.connecting import server_message
 from asgi_app.errors import FieldError, RejectedByCassandra, SchemaMissing, ServiceError
 from asgi_app.tables.table import Column, Table
 from asgi_app.transfer.batches import NEIGHBOURS, batches_of
-from asgi_app.transfer.export_plan import Say
 from asgi_app.transfer.import_plan import ImportOptions, columns_to_write, timestamp_of_writes
 from asgi_app.transfer.inserts import Inserts
 from asgi_app.transfer.journal import Journal
-from asgi_app.transfer.live_table import find_table, id_of
 from asgi_app.transfer.outcomes import Failed, Partial, RowsRejected, TransferError
-from asgi_app.transfer.progress import Progress
+from asgi_app.transfer.progress import Progress, Say
 from asgi_app.transfer.rejects import Rejects
 from asgi_app.transfer.row_encoding import Row, RowEncoder
 from asgi_app.transfer.row_readers import Rejected, rows_of
 from asgi_app.transfer.row_sink import Budget, RowSink
 from asgi_app.transfer.sources import Source, SourceFile, open_source
+from asgi_app.transfer.table_lookup import find_table, id_of
 
 T = TypeVar("T", bound=list[Row] | Rejected)
 

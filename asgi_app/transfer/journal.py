@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from asgi_app.tables.table import Table
 from asgi_app.transfer import import_state, rejects
-from asgi_app.transfer.export_plan import Say
 from asgi_app.transfer.import_plan import ImportOptions
 from asgi_app.transfer.import_state import ImportState
+from asgi_app.transfer.progress import Say
 from asgi_app.transfer.rejects import Rejects
 from asgi_app.transfer.sources import Source, SourceFile
 

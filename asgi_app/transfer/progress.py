@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+Say = Callable[[str], None]
+"""Tells the person at the command line a sentence."""
 
 
 @dataclass(slots=True)
