@@ -19,7 +19,7 @@ from asgi_app.transfer import manifest as manifests
 from asgi_app.transfer.export_plan import SLICES, Exported, ExportOptions, begin, keep
 from asgi_app.transfer.files import locked
 from asgi_app.transfer.manifest import Manifest
-from asgi_app.transfer.outcomes import Failed, Partial, Refused, TransferError
+from asgi_app.transfer.outcomes import Failed, Partial, Refused, TransferError, reason_of
 from asgi_app.transfer.part_files import damage, part_file
 from asgi_app.transfer.progress import Progress, Say
 from asgi_app.transfer.row_writers import TextFormat
@@ -245,4 +245,4 @@ def _reason(error: ServiceError | OSError, exported: Exported) -> str:
         return f"A file could not be written: {error.strerror}."
     if isinstance(error, SchemaMissing):
         return f"{exported.name} was dropped or altered while it was exported."
-    return error.detail
+    return reason_of(error)

@@ -22,7 +22,7 @@ from asgi_app.transfer.batches import NEIGHBOURS, batches_of
 from asgi_app.transfer.import_plan import ImportOptions, columns_to_write, timestamp_of_writes
 from asgi_app.transfer.inserts import Inserts
 from asgi_app.transfer.journal import Journal
-from asgi_app.transfer.outcomes import Failed, Partial, RowsRejected, TransferError
+from asgi_app.transfer.outcomes import Failed, Partial, RowsRejected, TransferError, reason_of
 from asgi_app.transfer.progress import Progress, Say
 from asgi_app.transfer.rejects import Rejects
 from asgi_app.transfer.row_encoding import Row, RowEncoder
@@ -235,7 +235,7 @@ class _Import:
                 f"{self._table.keyspace}.{self._table.name} was dropped or altered while rows were written to it."
             )
         if isinstance(error, ServiceError):
-            return Partial(error.detail)
+            return Partial(reason_of(error))
         return error
 
 

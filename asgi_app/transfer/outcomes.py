@@ -9,6 +9,9 @@ TransferError
 
 from __future__ import annotations
 
+from asgi_app.driver.connecting import server_message
+from asgi_app.errors import ServiceError
+
 
 class TransferError(Exception):
     """The base of all. Its text is a sentence for the person at the command line."""
@@ -28,3 +31,12 @@ class Partial(TransferError):
 
 class RowsRejected(TransferError):
     """Rows were not written, because they are not rows of the table. The file of rejected rows has them."""
+
+
+def reason_of(error: ServiceError) -> str:
+    """Return the sentence of a failed statement, with what Cassandra itself says, which only operators may read."""
+    cause = error.__cause__
+    said = server_message(cause) if isinstance(cause, Exception) else ""
+    if not said or said == str(cause):  # there is no message of the server's
+        return error.detail
+    return f"{error.detail} Cassandra says: {said.rstrip('.')}."

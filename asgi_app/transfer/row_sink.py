@@ -13,7 +13,7 @@ from asgi_app.runtime.deadline import Deadline
 from asgi_app.transfer.inserts import Inserts
 from asgi_app.transfer.row_encoding import Row
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds for which a write is tried again while Cassandra does not take it; longer than a node takes to restart."""
 
 LONGEST_PAUSE = 2.0

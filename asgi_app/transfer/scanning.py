@@ -20,7 +20,7 @@ from asgi_app.tables.table import Column, Table
 MOST_ROWS = 5000
 """The most rows of a page."""
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds for which a page is asked for again while Cassandra does not give it; longer than a node takes to restart."""
 
 
