@@ -16,6 +16,7 @@ import asgi_app
 
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
+        "check": "asgi_app.cli.check",
         "demo": "asgi_app.cli.demo",
         "export": "asgi_app.cli.export",
         "import": "asgi_app.cli.import_table:import_table",
@@ -23,6 +24,7 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
         "schema": "asgi_app.cli.data",
         "seed": "asgi_app.cli.data",
         "serve": "asgi_app.cli.serve",
+        "tables": "asgi_app.cli.tables",
     }
 )
 
