@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ from asgi_app.cli.console import node_progress, row_progress, say
 from asgi_app.cli.examples import examples, shutdown_example
 from asgi_app.cli.failures import report_failures
 from asgi_app.cli.session import open_session
+from asgi_app.cli.signals import sigterm_as_interrupt
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
 from asgi_app.settings import Settings, check_metrics_directory, setting_fields
 from asgi_app.tables.builtin import TABLES
@@ -47,7 +47,7 @@ def demo(port: int, users: int, data: Path, heap: str) -> None:
     check_metrics_directory()
     server.listen(HOST, port, settings.send_timeout).close()  # and a port in use too
     with ExitStack() as stack:
-        stack.enter_context(_sigterm_as_interrupt())
+        stack.enter_context(sigterm_as_interrupt())
         with node_progress() as show:
             node = stack.enter_context(local_node(NodeSpec(data=data, heap=heap), progress=show))
         environment = _environment(node.host, node.port)
@@ -58,16 +58,6 @@ def demo(port: int, users: int, data: Path, heap: str) -> None:
         _fill(settings, users)
         _serve(settings, port, users, node)
         say("stopping Cassandra")
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM unwind the command as Ctrl-C does, so that the node is stopped here and not by its supervisor."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _environment(host: str, port: int) -> Mapping[str, str]:
