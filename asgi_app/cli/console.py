@@ -5,6 +5,7 @@ rich decides what a terminal is, and leaves out colours if NO_COLOR is set.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -75,7 +76,7 @@ def pace(done: int, total: int, seconds: float, unit: str = "") -> str:
 
 def _duration(seconds: float) -> str:
     """Return a time as people write it: `8 s`, `2 min 05 s`, `1 h 10 min`."""
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, rest = divmod(math.ceil(seconds), 60)
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
