@@ -26,7 +26,7 @@ from asgi_app.tables.builtin import TABLES
 
 
 def test_sample_animals_and_plants() -> None:
-    assert len({(animal.genus, animal.species) for animal in SAMPLE_ANIMALS}) == 3
+    assert len({(animal.genus, animal.species) for animal in SAMPLE_ANIMALS}) == 5
     assert len({plant.species for plant in SAMPLE_PLANTS}) == 88
     assert {plant.genus for plant in SAMPLE_PLANTS} == {"Plantago"}
     assert row_count(7) == 100

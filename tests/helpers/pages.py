@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import httpx
 
-_block = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_block = re.compile(r"^```(\w+).*?\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 class Shown(NamedTuple):
@@ -45,9 +45,10 @@ def matches(shown: Shown, text: str) -> bool:
     """Return whether `text` is the output that a page shows. With `-i` a page may leave header fields out."""
     wanted, got = shown.output.rstrip("\n").splitlines(), text.rstrip("\n").splitlines()
     if " -i " in shown.command:
-        got = [line for line in got if ": " not in line.partition("{")[0] or any(_like(want, line) for want in wanted)]
-    return len(wanted) == len(got) and all(map(_like, wanted, got))
+        got = [line for line in got if ": " not in line.partition("{")[0] or any(like(want, line) for want in wanted)]
+    return len(wanted) == len(got) and all(map(like, wanted, got))
 
 
-def _like(wanted: str, line: str) -> bool:
+def like(wanted: str, line: str) -> bool:
+    """Return whether a line is as a page shows it; `…` stands for any text."""
     return re.fullmatch(".*".join(map(re.escape, wanted.split("…"))), line) is not None

@@ -49,9 +49,11 @@ def printed_examples(output: str) -> list[tuple[str, str]]:
     return re.findall(r"^  (curl .*)\n  # (.*)$", output, re.MULTILINE)
 
 
-def own_table(output: str) -> list[str]:
-    """Return the commands that the demo printed for a table of the reader's own, without the one that serves it."""
-    return re.findall(r"^  (export .*|\S+asgi-cassandra schema .*)$", output, re.MULTILINE)
+def own_table(output: str, folder: Path) -> str:
+    """Return the commands that the demo printed in `folder` for a table of the reader's own, but for the last one."""
+    commands = re.findall(r"^  (export .*|\S*asgi-cassandra schema .*)$", output, re.MULTILINE)
+    assert len(commands) == 2
+    return "\n".join(commands).replace(".venv/", f"{folder}/.venv/")
 
 
 def answer_of(command: str, folder: Path) -> str:
@@ -87,7 +89,7 @@ def test_demo_twice(checkout: Path, tmp_path: Path) -> None:
         assert len(printed) >= 8
         assert (tmp_path / "sightings.csv").stat().st_size > 100_000
         (tmp_path / "shop.py").write_text(program(README.read_text()))
-        assert "Keyspace shop has the tables events." in answer_of("\n".join(own_table(demo.output)), tmp_path)
+        assert "Keyspace shop has the tables events." in answer_of(own_table(demo.output, checkout), tmp_path)
         kept = httpx.post(f"{url}/users", json={"name": "Kept", "email": "kept@example.org", "age": 1}).json()
         family = demo.family()
         assert any("java" in process.name() for process in family)
