@@ -98,8 +98,7 @@ async def test_readme(folder: Path, shop: str) -> None:
     source = program(README)
     assert len([line for line in source.splitlines() if line.strip()]) < 15
     module = load(folder, source, shop)
-    assert "`asgi-cassandra schema --resources shop:events`" in README
-    assert "`asgi-cassandra serve shop:app`" in README
+    assert "\n    asgi-cassandra schema --resources shop:events\n    asgi-cassandra serve shop:app\n" in README
     create_tables(module)
     shown = commands(README)
     assert len(shown) >= 3

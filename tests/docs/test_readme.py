@@ -15,7 +15,7 @@ from asgi_app.cli.examples import examples
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 
 EXAMPLES = [path for path in sorted((ROOT / "examples").iterdir()) if path.is_file()]
 

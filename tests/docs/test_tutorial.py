@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ from cassandra.cluster import Session
 from helpers.cassandra import unused_keyspace
 from helpers.pages import Shown
 from helpers.ports import free_port
-from helpers.terminals import Command, File, run_page, steps
+from helpers.terminals import Command, File, environment_of_a_reader, run_page, steps
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
@@ -34,12 +32,6 @@ def keyspace(cql: Session) -> Iterator[str]:
     cql.execute(f"DROP KEYSPACE IF EXISTS {name}")
 
 
-def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without settings of this process, in which the commands of this Python are found."""
-    others = {name: value for name, value in os.environ.items() if "CASSANDRA" not in name and "ASTRA" not in name}
-    return {**others, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **settings}
-
-
 def on_port(shown: Shown, port: int) -> Shown:
     """Let the page's servers listen on another port, because something else may use the one of the page."""
     command = re.sub(r"^(asgi-cassandra serve|uvicorn) .*", rf"\g<0> --port {port}", shown.command)
@@ -57,7 +49,7 @@ def test_tutorial(tmp_path: Path, keyspace: str, node_address: tuple[str, int]) 
 
     page = TUTORIAL.replace(f":{PORT}/readings/-/batch", f":{port}/readings/-/batch")
     settings = {"CASSANDRA_HOSTS": node_address[0], "CASSANDRA_PORT": str(node_address[1])}
-    assert run_page(page, tmp_path, environment(settings), adapt) >= 15
+    assert run_page(page, tmp_path, environment_of_a_reader(settings), adapt) >= 15
 
 
 @pytest.mark.network
@@ -73,7 +65,7 @@ def test_tutorial_from_nothing(tmp_path: Path) -> None:
         return on_port(Shown(command, shown.output.replace(":9042", f":{cql_port}")), port)
 
     page = TUTORIAL.replace(f":{PORT}/readings/-/batch", f":{port}/readings/-/batch")
-    run_page(page, tmp_path, environment({"CASSANDRA_PORT": str(cql_port)}), adapt)
+    run_page(page, tmp_path, environment_of_a_reader({"CASSANDRA_PORT": str(cql_port)}), adapt)
 
 
 def test_steps_of_a_page() -> None:
@@ -87,7 +79,7 @@ def test_steps_of_a_page() -> None:
 
 def test_a_difference_is_found(tmp_path: Path) -> None:
     page = "```console\n$ x=1\n$ echo $x y\n1 …\n```\n"
-    assert run_page(page, tmp_path, environment({}), lambda shown: shown) == 2
+    assert run_page(page, tmp_path, environment_of_a_reader({}), lambda shown: shown) == 2
     for wrong in ("1 z", "2 …", "", "1 y\n1 y"):
         with pytest.raises(AssertionError, match="echo"):
-            run_page(page.replace("1 …", wrong), tmp_path, environment({}), lambda shown: shown)
+            run_page(page.replace("1 …", wrong), tmp_path, environment_of_a_reader({}), lambda shown: shown)

@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,11 +49,18 @@ def steps(page: str) -> Iterator[File | Command]:
             yield File(named[1], text)
 
 
+def environment_of_a_reader(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which only `settings` are set, and the commands of this Python are found."""
+    others = {name: value for name, value in os.environ.items() if "CASSANDRA" not in name and "ASTRA" not in name}
+    return {**others, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **settings}
+
+
 class Terminal:
     """A bash that keeps its variables between commands. A server runs until `interrupt`."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._log = folder / f"server-{id(self)}.log"
+        self._log.touch()
         (folder / ".curlrc").write_text("silent\n")  # as on a terminal, where curl shows no progress
         self._server: int | None = None
         self._bash = subprocess.Popen(
