@@ -30,6 +30,9 @@ from asgi_app.local_node import LocalNodeError, Progress, Stage
 from asgi_app.settings import Problem, SettingField, Settings, SettingsError, setting_fields
 
 
+COMMAND = str(Path(sys.executable).with_name("asgi-cassandra"))
+
+
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Ignore the developer's environment and .env."""
@@ -254,6 +257,13 @@ def test_sightings_are_distinct_and_deterministic() -> None:
     assert {row.station for row in rows} == set(STATIONS)
     assert rows == [sample_sighting(index) for index in range(3000)]
     assert max(row.at for row in rows) == rows[0].at == LAST_AT
+
+
+def test_shells_complete_commands_and_options() -> None:
+    for words, found in (("asgi-cassandra no", "node"), ("asgi-cassandra seed --qu", "--quiet")):
+        asked = {"_ASGI_CASSANDRA_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        ended = subprocess.run([COMMAND], env={**os.environ, **asked}, capture_output=True, text=True, check=True)
+        assert ended.stdout == f"plain,{found}\n"
 
 
 def test_version_imports_no_heavy_modules() -> None:
