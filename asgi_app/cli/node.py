@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from asgi_app.cli.console import node_progress
+from asgi_app.cli.console import node_progress, say
 from asgi_app.cli.failures import Failure, report_failures
 from asgi_app.cli.options import json_option, quiet_option
 from asgi_app.local_node import (
@@ -52,6 +52,8 @@ def start(data: Path, port: int | None, heap: str, quiet: bool, as_json: bool) -
     with node_progress(quiet=quiet) as show:
         status = _start(data, port, heap, show)
     click.echo(_as_json(status) if as_json else _description(status))
+    if status.port != CQL_PORT and not as_json:
+        say(f"To use it: export CASSANDRA_PORT={status.port}")
 
 
 @node.command()

@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
 PORT = 8000
 
-OF_THE_INSTALLATION = ("python3 -m venv", "pip install", "asgi-cassandra node")
+OF_THE_INSTALLATION = ("scripts/install", "pip install", "asgi-cassandra node")
 """Commands that the ordinary run leaves out: this environment and this run's Cassandra stand for them."""
 
-COPIED = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "asgi_app")
+COPIED = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "asgi_app", "scripts")
 
 
 @pytest.fixture
