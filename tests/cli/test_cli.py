@@ -29,7 +29,6 @@ from asgi_app.driver.cluster import ClusterConfigError, ClusterUnreachableError
 from asgi_app.local_node import LocalNodeError, Progress, Stage
 from asgi_app.settings import Problem, SettingField, Settings, SettingsError, setting_fields
 
-
 COMMAND = str(Path(sys.executable).with_name("asgi-cassandra"))
 
 
