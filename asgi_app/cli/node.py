@@ -52,7 +52,7 @@ def start(data: Path, port: int | None, heap: str, quiet: bool, as_json: bool) -
     with node_progress(quiet=quiet) as show:
         status = _start(data, port, heap, show)
     click.echo(_as_json(status) if as_json else _description(status))
-    if status.port != CQL_PORT and not as_json:
+    if status.port != CQL_PORT and not (quiet or as_json):
         say(f"To use it: export CASSANDRA_PORT={status.port}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import random
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -57,6 +58,10 @@ _WEATHER = ("calm", "cloudy", "foggy", "rainy", "sunny", "windy")
 _OBSERVERS = ("Ada", "Bruno", "Chiara", "Dmitri", "Elif", "Fatima", "Grace", "Hiroshi")
 _MINUTES_APART = 7
 
+_BATCHES_IN_FLIGHT = 2
+_ROWS_BEFORE_A_PAUSE = 200
+_LONGEST_PAUSE = 0.5
+
 
 def sample_sighting(index: int) -> Sighting:
     """Return the generated sighting with this number; always the same one. Number 0 is the latest."""
@@ -75,13 +80,14 @@ def sample_sighting(index: int) -> Sighting:
 def write_sightings(session: Any, keyspace: str, total: int, stopped: threading.Event) -> int:
     """Write the first `total` generated sightings, unless they are there, and return how many were written.
 
-    The table must exist. Ends early if `stopped` is set; the next run then writes all of them. Raises the driver's
-    errors.
+    The table must exist. It takes half of the time at most and pauses in the other half, so that requests are answered
+    meanwhile. Ends early if `stopped` is set; the next run then writes all of them. Raises the driver's errors.
     """
     if not total or _has_sighting(session, keyspace, sample_sighting(total - 1)):
         return 0
     cql = Queries(keyspace, SIGHTINGS.table).insert_at.cql
-    written = write_rows(session, cql, _values(range(total - 1), stopped), lambda _: None)
+    rows = _values(range(total - 1), stopped)
+    written = write_rows(session, cql, rows, _Pauses(stopped), in_flight=_BATCHES_IN_FLIGHT)
     if stopped.is_set():
         return written
     # The last row stands for all: it is written when the others are there.
@@ -91,6 +97,21 @@ def write_sightings(session: Any, keyspace: str, total: int, stopped: threading.
 def _has_sighting(session: Any, keyspace: str, row: Sighting) -> bool:
     select = session.prepare(Queries(keyspace, SIGHTINGS.table).row.cql)
     return session.execute(select, (row.station, row.at, row.id)).one() is not None
+
+
+class _Pauses:
+    """Progress of a write that pauses now and then, for as long as the rows since the pause before took."""
+
+    def __init__(self, stopped: threading.Event) -> None:
+        self._stopped = stopped
+        self._next = _ROWS_BEFORE_A_PAUSE
+        self._began = time.monotonic()
+
+    def __call__(self, rows: int) -> None:
+        if rows >= self._next:
+            self._stopped.wait(min(time.monotonic() - self._began, _LONGEST_PAUSE))
+            self._next = rows + _ROWS_BEFORE_A_PAUSE
+            self._began = time.monotonic()
 
 
 def _values(indexes: range, stopped: threading.Event) -> Iterator[tuple[Any, ...]]:

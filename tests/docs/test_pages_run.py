@@ -140,3 +140,5 @@ def test_matches_finds_a_difference() -> None:
     assert not matches(shown, 'HTTP/1.1 200 OK\ncontent-type: x\n\n{"a":1}')
     assert not matches(Shown("curl x", "[1]\n"), "[2]")
     assert not matches(Shown("curl x", "[1]\n"), "[1]\n[2]")
+    assert matches(Shown("x", "…\nend\n"), "1\n2\nend")
+    assert not matches(Shown("x", "…\nend\n"), "1\nend\n2")

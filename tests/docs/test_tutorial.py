@@ -62,7 +62,8 @@ def test_tutorial_from_nothing(tmp_path: Path) -> None:
 
     def adapt(shown: Shown) -> Shown:
         command = shown.command.replace("node start", f"node start --port {cql_port}")
-        return on_port(Shown(command, shown.output.replace(":9042", f":{cql_port}")), port)
+        output = shown.output.replace(":9042", f":{cql_port}") + ("…\n" if "node start" in command else "")
+        return on_port(Shown(command, output), port)
 
     page = TUTORIAL.replace(f":{PORT}/readings/-/batch", f":{port}/readings/-/batch")
     run_page(page, tmp_path, environment_of_a_reader({"CASSANDRA_PORT": str(cql_port)}), adapt)
