@@ -20,17 +20,22 @@ from asgi_app.http.auth import ApiKeys, Authorize
 from asgi_app.http.context import started
 from asgi_app.http.middleware import RequestContextMiddleware
 from asgi_app.http.responses import answer_http_exception, answer_service_error
-from asgi_app.http.routing import SegmentRouter
+from asgi_app.http.routing import SegmentRouter, first_segments, others, resource_names, serving
+from asgi_app.openapi.serving import OpenApi
+from asgi_app.resources.live import Resources
 from asgi_app.resources.query import Query, check_declarations, check_lists, routes_of_queries
+from asgi_app.resources.start_checks import report_refused, report_unknown_scopes
 from asgi_app.resources.table.operations import operations_of, routes_of
 from asgi_app.resources.table.served import ServedResource
-from asgi_app.routes import DIAGNOSTICS, OPERATIONS, RESERVED, SPECIES, USERS
+from asgi_app.routes import EXAMPLES, OPERATIONS, RESERVED, documentation
 from asgi_app.runtime.drain import DRAIN, Drain, end_this_process
 from asgi_app.runtime.gc_tuning import rare_collections
 from asgi_app.runtime.ownership import Claim
 from asgi_app.runtime.tasks import background_tasks, in_own_task
 from asgi_app.settings import Problem, Settings, SettingsError, check_metrics_directory
 from asgi_app.tables.builtin import RESOURCES, TABLES
+from asgi_app.tables.live_table import LiveTable
+from asgi_app.tables.live_wanted import Wanted
 from asgi_app.tables.resource import Resource
 
 
@@ -40,7 +45,7 @@ def create_app(
     session: SessionSource = None,
     diagnostics: bool = False,
     authorize: Authorize | None = None,
-    resources: Sequence[Resource] = (),
+    resources: Sequence[Resource | LiveTable] = (),
     queries: Sequence[Query] = (),
     routes: Sequence[BaseRoute] = (),
     examples: bool | None = None,
@@ -55,9 +60,10 @@ def create_app(
     of the settings decide, and without those everybody may do everything. With `owns_process` the process serves
     nothing else, so its garbage collector is tuned (`asgi_app.runtime.gc_tuning`) while the lifespan runs.
 
-    `resources` are tables to serve, `queries` are statements to serve, and `routes` are routes with handlers of your
+    `resources` are tables to serve, also such as `Resource.from_table` returns; the settings may name more
+    (`ASGI_CASSANDRA_TABLES`). `queries` are statements to serve, and `routes` are routes with handlers of your
     own (`asgi_app.path`). `examples` serves the built-in tables `users`, `animals` and `plants`, and the demonstrations
-    that need them; by default only if there is nothing of your own.
+    that need them; by default only if there is nothing of your own and the settings name no tables.
 
     Raises ResourceError with every mistake in `resources`, `queries` and `routes`. The lifespan raises SettingsError,
     with every problem of the settings or of PROMETHEUS_MULTIPROC_DIR, and TypeError if `session` is not a driver
@@ -68,12 +74,13 @@ def create_app(
     processes are refused.
     """
 
-    check_lists({"resources": (resources, Resource), "queries": (queries, Query), "routes": (routes, BaseRoute)})
-    if examples is None:
-        examples = not (resources or queries or routes)
-    tables = TABLES if examples else ()
-    builtin = [*USERS, *SPECIES, *OPERATIONS, *DIAGNOSTICS] if examples else OPERATIONS
+    check_lists(
+        {"resources": (resources, (Resource, LiveTable)), "queries": (queries, Query), "routes": (routes, BaseRoute)}
+    )
+    may_have_examples = not (resources or queries or routes) if examples is None else examples
+    builtin = (*EXAMPLES, *OPERATIONS) if may_have_examples else OPERATIONS
     check_declarations(resources, queries, {*RESERVED, *(route.segments[0] for route in builtin)})
+    declared = [each for each in resources if isinstance(each, Resource)]
     claim = Claim()
 
     @in_own_task
@@ -86,10 +93,25 @@ def create_app(
             async with Database.open(chosen, session) as database, background_tasks() as tasks:
                 drain = Drain(chosen.shutdown_grace, chosen.drain_delay, end_this_process)
                 tasks.start_soon(drain.run)
-                builtin_resources = RESOURCES if examples else ()
-                served = {each.name: ServedResource(each, chosen.keyspace) for each in (*builtin_resources, *resources)}
-                catalog = Catalog(database, {each.name: served[each.name].table for each in resources})
-                tasks.start_soon(catalog.read_at_start, chosen.request_timeout)
+                has_examples = bool(examples) or (may_have_examples and not chosen.tables)
+                served = {
+                    each.name: ServedResource(each, chosen.keyspace)
+                    for each in (*(RESOURCES if has_examples else ()), *declared)
+                }
+                without = () if has_examples else EXAMPLES
+                wanted = Wanted.of_settings(
+                    chosen.keyspace,
+                    [each for each in resources if isinstance(each, LiveTable)],
+                    chosen.tables,
+                    chosen.writable,
+                    {*RESERVED, *first_segments(router, without)},
+                )
+                catalog = Catalog(database, {each.name: served[each.name].table for each in declared}, wanted)
+                tasks.start_soon(catalog.follow, chosen.request_timeout)
+                tasks.start_soon(report_refused, database, queries, chosen.request_timeout)
+                known = {*resource_names(others(router, without)), *wanted.names}
+                tasks.start_soon(report_unknown_scopes, chosen.api_keys, known, catalog, chosen.request_timeout)
+                all_resources = Resources(served, catalog)
                 enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
                 with (
                     started(
@@ -97,20 +119,21 @@ def create_app(
                         chosen,
                         database,
                         drain,
-                        tables,
+                        TABLES if has_examples else (),
                         diagnostics=enabled,
                         authorize=hook,
                         catalog=catalog,
-                        resources=served,
+                        resources=all_resources,
                     ),
+                    serving(router, all_resources.routes, without=without),
                     rare_collections() if owns_process else nullcontext(),
                 ):
                     yield {DRAIN: drain}
                     await drain.finish()
 
-    own = [route for each in resources for route in routes_of(operations_of(each))]
+    own = [route for each in declared for route in routes_of(operations_of(each))]
     own += routes_of_queries(queries)
-    router = SegmentRouter([*builtin, *own, *routes], lifespan=lifespan)
+    router = SegmentRouter([*builtin, *documentation(OpenApi(queries)), *own, *routes], lifespan=lifespan)
     # Not the imported name: instrumentation replaces the class in its module, perhaps after this module was imported.
     app = applications.Starlette(
         middleware=[Middleware(RequestContextMiddleware, router=router)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import anyio
@@ -15,6 +16,7 @@ from asgi_app.driver.errors import prepare_may_succeed_elsewhere, translate, tra
 from asgi_app.driver.execution import Batch, Execution, Query
 from asgi_app.driver.prepared import Prepared, PreparedStatements
 from asgi_app.driver.result import Result
+from asgi_app.driver.schema_events import SchemaEvents
 from asgi_app.driver.session import Connection, SessionSource, borrow
 from asgi_app.errors import (
     AnswerOverdue,
@@ -25,6 +27,7 @@ from asgi_app.errors import (
     RejectedByCassandra,
     SchemaMissing,
     ServiceError,
+    StatementRefused,
     TooManyStreams,
 )
 from asgi_app.runtime.deadline import Deadline
@@ -46,6 +49,8 @@ _COLUMNS = Statement(
     idempotent=True,
     writes=False,
 )
+
+_VIRTUAL_COLUMNS = replace(_COLUMNS, cql=_COLUMNS.cql.replace("system_schema", "system_virtual_schema"))
 
 _WAITING_DIAGNOSTICS = 1024
 """How many statements of diagnostics may wait at once: enough for the largest diagnostic and some more."""
@@ -91,6 +96,7 @@ class Database:
         """Return if the caller runs on the event loop that opened the database; raise as `Owner.check` otherwise."""
         self._connection = connection
         self._tasks = tasks
+        self._schema_events = SchemaEvents()
         self._reset_prepared()
 
     @classmethod
@@ -125,7 +131,10 @@ class Database:
                     database = cls(settings, dispatcher, connection, metrics, tasks, owner)
                     tasks.start_soon(sample_periodically, metrics, database.publish_state)
                     tasks.start_soon(connection.watch, database._reset_prepared)
-                    yield database
+                    try:
+                        yield database
+                    finally:
+                        database._schema_events.leave()
             finally:
                 with anyio.CancelScope(shield=True):
                     await connection.close()
@@ -194,12 +203,24 @@ class Database:
 
         Prepares the statement if need be. Raises what the class lists.
         """
-        prepared = self._prepared.ready(statement) or await self._prepared.get(statement, deadline)
-        return tuple(Parameter(column.name, declared_type(column.type)) for column in prepared.column_metadata)
+        prepared = self._prepared.ready(statement) or await self._prepare(statement, deadline)
+        in_partition_key = frozenset(prepared.routing_key_indexes or ())
+        return tuple(
+            Parameter(column.name, declared_type(column.type), place in in_partition_key)
+            for place, column in enumerate(prepared.column_metadata)
+        )
 
     async def ping(self, deadline: Deadline) -> None:
         """Read one row that every node has, from the nearest node. Raises the errors of the class docstring."""
         await self.execute(PING, deadline=deadline, lane=Lane.PROBES)
+
+    def schema_changes(self) -> frozenset[str] | None:
+        """Return the keyspaces whose schema changed since the last call; None if changes may have been missed.
+
+        They may have been missed before the first call, and while the driver had no connection that reports them.
+        Raises NotConnected before the first connection, ShuttingDown after the end.
+        """
+        return self._schema_events.take(self._connection.session)
 
     async def missing_columns(self, table: Table, deadline: Deadline, lane: Lane = Lane.REQUESTS) -> set[str]:
         """Return the columns of `table` that Cassandra lacks or has with another type: all if there is no such table.
@@ -224,7 +245,7 @@ class Database:
         failure: BaseException | None = None
         try:
             executor = self._connection.executor
-            prepared = self._prepared.ready(statement) or await self._prepared.get(statement, deadline)
+            prepared = self._prepared.ready(statement) or await self._prepare(statement, deadline)
             execution = Execution(executor, prepared, query)
             try:
                 result = await self.dispatcher.run(execution, deadline, lane)
@@ -273,7 +294,7 @@ class Database:
                 execution: Execution | None = None
                 try:
                     executor = self._connection.executor  # read each time: the session may have been replaced
-                    execution = Execution(executor, await self._prepared.get(statement, deadline), query)
+                    execution = Execution(executor, await self._prepare(statement, deadline), query)
                     return await self.dispatcher.run(execution, deadline, lane)
                 except Exception as error:
                     failure = await self._service_error(error, statement, execution, deadline)
@@ -296,13 +317,32 @@ class Database:
         unknown = statement.writes and execution is not None and execution.may_have_run(error)
         translated = translate(error, unknown=unknown)
         may_be_schema = isinstance(translated, RejectedByCassandra | InternalError)  # rejected, or values not bindable
-        if may_be_schema and await self._is_missing(statement.table, deadline):
-            translated = SchemaMissing()
+        if may_be_schema:
+            translated = await self._schema_missing(statement, deadline) or translated
         translated.__cause__ = error
         return translated
 
-    async def _is_missing(self, table: Table | None, deadline: Deadline) -> bool:
-        return table is not None and bool(await self.missing_columns(table, deadline))
+    async def _schema_missing(self, statement: Statement, deadline: Deadline) -> SchemaMissing | None:
+        """Return the error if the schema lacks what a statement needs; None if it lacks nothing."""
+        if statement.table is not None and await self.missing_columns(statement.table, deadline):
+            return SchemaMissing()
+        absent = [".".join(names) for names in statement.needs if not await self._exists(names, deadline)]
+        return SchemaMissing(f"There is no table {', '.join(absent)}.") if absent else None
+
+    async def _exists(self, names: tuple[str, str], deadline: Deadline) -> bool:
+        for schema in (_COLUMNS, _VIRTUAL_COLUMNS) if names[0].startswith("system") else (_COLUMNS,):
+            if (await self.execute(schema, names, deadline=deadline, fetch_size=1)).row_count:
+                return True
+        return False
+
+    async def _prepare(self, statement: Statement, deadline: Deadline) -> Prepared:
+        """Return the prepared statement. Raises SchemaMissing if Cassandra refuses it and a table that it needs."""
+        try:
+            return await self._prepared.get(statement, deadline)
+        except StatementRefused as error:
+            if missing := await self._schema_missing(statement, deadline):
+                raise missing from error.__cause__
+            raise
 
     def _reset_prepared(self) -> None:
         """Start with no prepared statements: those of one session are not valid on another."""
@@ -327,10 +367,12 @@ class Database:
 
 
 class Parameter(NamedTuple):
-    """A parameter of a statement: the name of its marker, or of its column, and its type."""
+    """A parameter of a statement: the name of its marker, or of its column, its type, and whether it is in the key of
+    the partition that the statement is about."""
 
     name: str
     type: CqlType
+    in_partition_key: bool = False
 
 
 class OpenStreams:

@@ -32,6 +32,7 @@
     │   ├── WrongEventLoop          503
     │   ├── ShuttingDown            503
     │   ├── CassandraUnavailable    503
+    │   ├── NotPermitted            503
     │   ├── ConsistencyUnavailable  503
     │   ├── ReadFailed              503
     │   ├── WriteFailed             503
@@ -424,6 +425,14 @@ class CassandraUnavailable(Unavailable):
     code = "cassandra_unavailable"
     title = "Cassandra unavailable"
     default_detail = "Cassandra did not answer. Ask again later."
+
+
+class NotPermitted(Unavailable):
+    """Cassandra does not permit the statement to the service's role. The same request fails until that is changed."""
+
+    code = "not_permitted"
+    title = "Not permitted by Cassandra"
+    default_detail = "Cassandra does not permit this to the service. Its operator can grant the permission."
 
 
 class ConsistencyUnavailable(Unavailable):

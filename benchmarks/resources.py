@@ -109,17 +109,18 @@ def _works(users: Sequence[User]) -> list[Work]:
     ]
 
 
-async def _cpu_of(app: Starlette, work: Work, requests: int) -> float:
+async def cpu_of(app: Starlette, work: Work, requests: int) -> float:
     """Return the CPU microseconds of one request."""
     began = time.process_time()
     for first in range(0, requests, _AT_ONCE):
         async with anyio.create_task_group() as tasks:
             for at in range(first, first + _AT_ONCE):
-                tasks.start_soon(_ask, app, work, work.paths[at % len(work.paths)])
+                tasks.start_soon(ask, app, work, work.paths[at % len(work.paths)])
     return (time.process_time() - began) / requests * 1e6
 
 
-async def _ask(app: Starlette, work: Work, path_: str) -> None:
+async def ask(app: Starlette, work: Work, path_: str) -> None:
+    """Send one request to an application in this process. Raises RuntimeError for an answer but 200 and 201."""
     statuses: list[int] = []
 
     async def receive() -> dict[str, Any]:
@@ -158,11 +159,11 @@ async def _compare(site: Site, rounds: int, requests: int) -> list[tuple[str, ..
     async with one.router.lifespan_context(one), other.router.lifespan_context(other):
         for work in _works(site.users):
             for app in (one, other):
-                await _cpu_of(app, work, requests)  # warm
+                await cpu_of(app, work, requests)  # warm
             pairs = []
             for number in range(rounds):
                 apps = (one, other) if number % 2 else (other, one)
-                costs = {app: await _cpu_of(app, work, requests) for app in apps}
+                costs = {app: await cpu_of(app, work, requests) for app in apps}
                 pairs.append((costs[one], costs[other]))
             found.append(_row(work.title, pairs))
     return found
@@ -171,10 +172,11 @@ async def _compare(site: Site, rounds: int, requests: int) -> list[tuple[str, ..
 def _row(title: str, pairs: Sequence[tuple[float, float]]) -> tuple[str, ...]:
     ratios = [one / other for one, other in pairs]
     ones, others = zip(*pairs, strict=True)
-    return (title, _spread(ones, "{:.0f}"), _spread(others, "{:.0f}"), _spread(ratios, "{:.3f}"))
+    return (title, spread(ones, "{:.0f}"), spread(others, "{:.0f}"), spread(ratios, "{:.3f}"))
 
 
-def _spread(values: Sequence[float], form: str) -> str:
+def spread(values: Sequence[float], form: str) -> str:
+    """Return the median of the values with the least and the greatest."""
     return f"{form.format(statistics.median(values))} [{form.format(min(values))}-{form.format(max(values))}]"
 
 
@@ -199,7 +201,7 @@ async def _starts(site: Site, rounds: int) -> list[tuple[str, ...]]:
     for count in (0, RESOURCES):
         found = [await _start(site, count) for _ in range(rounds)]
         seconds, megabytes = zip(*found, strict=True)
-        rows.append((str(count), _spread(seconds, "{:.3f}"), _spread(megabytes, "{:.1f}")))
+        rows.append((str(count), spread(seconds, "{:.3f}"), spread(megabytes, "{:.1f}")))
     return rows
 
 

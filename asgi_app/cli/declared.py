@@ -13,14 +13,30 @@ import click
 
 from asgi_app.http.routing import SegmentRouter
 from asgi_app.tables.declaration import ResourceError, check_declarations
+from asgi_app.tables.live_table import LiveTable
 from asgi_app.tables.resource import Resource
+
+_KINDS = (Resource, LiveTable)
 
 
 def load_resources(reference: str | None) -> tuple[Resource, ...]:
     """Return the resources that `module:name` refers to; none without a reference.
 
-    Raises click.BadParameter if there are none, or if their declarations have mistakes (also if `create_app` in the
-    module finds them), and what the module's own code raises.
+    Those of `Resource.from_table` are left out: their tables exist already. Raises click.BadParameter if there are no
+    others, or if the declarations have mistakes (also if `create_app` in the module finds them), and what the module's
+    own code raises.
+    """
+    declared = tuple(each for each in load_declarations(reference) if isinstance(each, Resource))
+    if reference is not None and not declared:
+        message = f"{reference} has no Resource with a struct, so it says nothing about tables to create."
+        raise click.BadParameter(message, param_hint="--resources")
+    return declared
+
+
+def load_declarations(reference: str | None) -> tuple[Resource | LiveTable, ...]:
+    """Return the resources, also those of `Resource.from_table`, that `module:name` refers to.
+
+    Raises as `load_resources`.
     """
     if reference is None:
         return ()
@@ -56,10 +72,10 @@ def _refusals(parameter: str, reference: str) -> Iterator[None]:
         raise click.BadParameter(f"{reference} has mistakes:\n{error}", param_hint=parameter) from error
 
 
-def _as_resources(found: object, reference: str) -> tuple[Resource, ...]:
+def _as_resources(found: object, reference: str) -> tuple[Resource | LiveTable, ...]:
     """Return a resource, or several, as a tuple."""
-    members = (found,) if isinstance(found, Resource) else found
-    if not isinstance(members, list | tuple) or not members or not all(isinstance(one, Resource) for one in members):
+    members = (found,) if isinstance(found, _KINDS) else found
+    if not isinstance(members, list | tuple) or not members or not all(isinstance(one, _KINDS) for one in members):
         raise _Refused(f"{reference} must be a Resource, or a list or tuple of them.")
     return tuple(members)
 

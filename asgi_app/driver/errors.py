@@ -19,6 +19,7 @@ from asgi_app.errors import (
     ConsistencyUnavailable,
     DeadlineExceeded,
     InternalError,
+    NotPermitted,
     ReadFailed,
     ReadTimeout,
     RejectedByCassandra,
@@ -36,7 +37,6 @@ TRANSLATIONS: Mapping[type[BaseException], type[ServiceError]] = MappingProxyTyp
     {
         # No node accepted the request, or the connection to the node broke.
         cassandra.AuthenticationFailed: CassandraUnavailable,
-        cassandra.Unauthorized: CassandraUnavailable,
         cassandra.UnresolvableContactPoints: CassandraUnavailable,
         cluster.NoHostAvailable: CassandraUnavailable,
         connection.ConnectionBusy: CassandraUnavailable,
@@ -48,8 +48,10 @@ TRANSLATIONS: Mapping[type[BaseException], type[ServiceError]] = MappingProxyTyp
         protocol.OverloadedErrorMessage: CassandraUnavailable,
         protocol.ServerError: CassandraUnavailable,
         protocol.TruncateError: CassandraUnavailable,
-        protocol.UnauthorizedErrorMessage: CassandraUnavailable,
         segment.CrcException: CassandraUnavailable,
+        # The role of the session lacks a permission.
+        cassandra.Unauthorized: NotPermitted,
+        protocol.UnauthorizedErrorMessage: NotPermitted,
         # A node accepted the request, and the replicas did not carry it out.
         cassandra.OperationTimedOut: DeadlineExceeded,
         cassandra.ReadFailure: ReadFailed,
@@ -90,6 +92,7 @@ _PRECEDENCE = (
     WriteFailed,
     DeadlineExceeded,
     RejectedByCassandra,
+    NotPermitted,
     CassandraUnavailable,
 )
 """If nodes failed differently, the first match wins. An internal error of one node decides only if all have one."""
@@ -156,7 +159,7 @@ def _is_refusal(error: BaseException) -> bool:
     """Return whether a node answered that it did not carry out the statement."""
     if isinstance(error, cluster.NoHostAvailable):
         return False
-    return issubclass(translation(error), ConsistencyUnavailable | RejectedByCassandra)
+    return issubclass(translation(error), ConsistencyUnavailable | NotPermitted | RejectedByCassandra)
 
 
 def _causes(error: cluster.NoHostAvailable) -> Iterable[BaseException]:

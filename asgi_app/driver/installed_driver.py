@@ -34,6 +34,7 @@ TESTED = f"cassandra-driver>={'.'.join(map(str, TESTED_FROM))},<{'.'.join(map(st
 
 PRIVATE_PARTS = (
     "cassandra.cluster.Cluster._config_mode",
+    "cassandra.cluster.ControlConnection._connection",
     "cassandra.cluster.ResponseFuture._cancel_timer",
     "cassandra.cluster.ResponseFuture._continuous_paging_state",
     "cassandra.cluster.ResponseFuture._current_host",
@@ -58,6 +59,7 @@ PRIVATE_PARTS = (
     "cassandra.connection.Connection._connect_socket",
     "cassandra.connection.Connection._iobuf",
     "cassandra.connection.Connection._is_checksumming_enabled",
+    "cassandra.connection.Connection._push_watchers",
     "cassandra.connection.Connection._segment_codec",
     "cassandra.connection.Connection._send_options_message",
     "cassandra.connection.Connection._socket",

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -88,6 +89,11 @@ class RowPage:
     def column_names(self) -> tuple[str, ...]:
         """The names of the columns, in the statement's order."""
         return self.description.names
+
+    @property
+    def fingerprint(self) -> bytes:
+        """A hash of the encoded rows: the same for pages with the same rows."""
+        return hashlib.blake2b(self._body, digest_size=16).digest()
 
     def tuples(self) -> list[tuple[Any, ...]]:
         """Return the rows, each a tuple of its values."""

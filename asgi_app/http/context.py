@@ -62,9 +62,9 @@ class Service:
     queries: Mapping[str, Queries]
     """The statements of each built-in table, by the table's name."""
     catalog: Catalog
-    """The live tables of the declared resources."""
+    """The live tables of the resources."""
     resources: Mapping[str, Any]
-    """The `ServedResource` of each declared resource, by the resource's name."""
+    """The `ServedResource` of each resource by its name, at any time those of the live schema."""
     authorize: Authorize | None = None
     """The hook that authorizes requests; None allows all."""
     response_headers: RawHeaders = ()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from inspect import isawaitable
 from typing import Any
 
@@ -92,6 +93,19 @@ class SegmentRoute(Route):
         return Match.FULL, {"endpoint": self.endpoint, "path_params": path_params}
 
 
+class RouteIndex:
+    """The routes by their segments. Immutable."""
+
+    __slots__ = ("_root",)
+
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        self._root = _index(routes)
+
+    def find(self, segments: Sequence[str], values: list[str]) -> SegmentRoute | None:
+        """Return the route of these segments, and append its parameters to `values`; None if there is none."""
+        return _find(self._root, segments, values)
+
+
 class Found(msgspec.Struct):
     """The route of a request's path, or None, and the values of its parameters."""
 
@@ -106,12 +120,15 @@ class SegmentRouter(Router):
 
     If two routes match, the one with a fixed segment where the other has a parameter has precedence; the route tables
     are in that order too. Routes of other kinds are asked one after another if no `SegmentRoute` matches.
+
+    `more` gives further routes by the first segment of a path that no `SegmentRoute` matches; None if there are none.
     """
 
     def __init__(self, routes: Sequence[BaseRoute], *, lifespan: Lifespan[Any]) -> None:
         super().__init__(routes, redirect_slashes=False, lifespan=lifespan)
         self._indexed: list[BaseRoute] = []
-        self._index = _Node()
+        self._index = RouteIndex(())
+        self.more: Callable[[str], RouteIndex | None] | None = None
 
     def find(self, scope: Scope) -> Found:
         """Return the route of an HTTP request.
@@ -124,10 +141,18 @@ class SegmentRouter(Router):
         if kept is not None and kept.split is split and kept.router is self:
             return kept
         if self._indexed != self.routes:
-            self._index, self._indexed = _index(self.routes), list(self.routes)
+            self._index, self._indexed = RouteIndex(self.routes), list(self.routes)
         values: list[str] = []
-        found = scope[_FOUND] = Found(self, split, _find(self._index, split.segments, values), values)
+        route = self._index.find(split.segments, values)
+        if route is None and self.more is not None:
+            values = []
+            route = self._find_more(split.segments, values)
+        found = scope[_FOUND] = Found(self, split, route, values)
         return found
+
+    def _find_more(self, segments: Sequence[str], values: list[str]) -> SegmentRoute | None:
+        index = self.more(segments[0]) if self.more is not None and segments else None
+        return None if index is None else index.find(segments, values)
 
     def lane(self, scope: Scope) -> Lane | None:
         """Return the lane of the request's route, or None if it has none."""
@@ -159,9 +184,49 @@ class SegmentRouter(Router):
             segments = split_path(scope).segments
             if scope["method"] == "OPTIONS" and scope["path"] == "*":
                 raise NotFound(f"This service has no options of its own. {_PROBES}")
-            if len(segments) > 1 and not segments[-1] and _find(self._index, segments[:-1], []) is not None:
+            if len(segments) > 1 and not segments[-1] and self._has(segments[:-1]):
                 raise NotFound("There is nothing here, but there is without the slash at the end of this path.")
         await super().not_found(scope, receive, send)
+
+    def _has(self, segments: Sequence[str]) -> bool:
+        """Return whether there is a route of these segments."""
+        return self._index.find(segments, []) is not None or self._find_more(segments, []) is not None
+
+
+@contextmanager
+def serving(
+    router: SegmentRouter, more: Callable[[str], RouteIndex | None], *, without: Sequence[BaseRoute] = ()
+) -> Iterator[None]:
+    """Serve `more` routes by their first segments, and none of `without`, while the context lasts."""
+    kept = others(router, without)
+    removed = [route for route in router.routes if not any(route is other for other in kept)]
+    router.routes[:], router.more = kept, more
+    try:
+        yield
+    finally:
+        router.routes[:0], router.more = removed, None
+
+
+def first_segments(router: SegmentRouter, without: Sequence[BaseRoute] = ()) -> set[str]:
+    """Return the first segments of the paths of a router's routes, but of those `without`."""
+    return {getattr(route, "path", "").lstrip("/").partition("/")[0] for route in others(router, without)}
+
+
+def resource_names(routes: Iterable[BaseRoute]) -> set[str]:
+    """Return what the `authorize` hook is called with for these routes."""
+    endpoints = (getattr(route, "endpoint", None) for route in routes)
+    return {name for each in endpoints if isinstance(each, _Methods | _Where) for name in each.resources}
+
+
+def others(router: SegmentRouter, without: Sequence[BaseRoute]) -> list[BaseRoute]:
+    """Return a router's routes, but for those `without`."""
+    return [route for route in router.routes if not any(route is other for other in without)]
+
+
+async def serve_again(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve a request that a router has found the route of before, by the route that its path has at present."""
+    found: Found = scope.pop(_FOUND)
+    await found.router(scope, receive, send)
 
 
 class _Node:
@@ -222,6 +287,8 @@ class _Methods:
 
     def __init__(self, methods: dict[str, tuple[Handler, Action | None]]) -> None:
         self._methods = {"HEAD": methods["GET"], **methods} if "GET" in methods else methods
+        self.resources = {action.resource for _, action in methods.values() if action is not None}
+        """What the `authorize` hook is called with."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = self._methods.get(scope["method"])
@@ -230,11 +297,16 @@ class _Methods:
             raise MethodNotAllowed(tuple(sorted(self._methods)), _PROBES if is_probe else "")
         handler, action = method
         if action is not None:
-            authorize = service_of(scope).authorize
-            if authorize is not None:
-                set_principal(scope, await _authenticated(authorize, scope, action))
+            await authenticate(scope, action)
         response = await handler(Request(scope, receive, send))
         await response(scope, receive, send)
+
+
+async def authenticate(scope: Scope, action: Action) -> None:
+    """Call the `authorize` hook, if there is one, and keep the client. Raises as `_authenticated`."""
+    authorize = service_of(scope).authorize
+    if authorize is not None:
+        set_principal(scope, await _authenticated(authorize, scope, action))
 
 
 async def _authenticated(authorize: Authorize, scope: Scope, action: Action) -> HasName:
@@ -275,6 +347,7 @@ class _Where:
     def __init__(self, condition: Callable[[Scope], bool], endpoint: ASGIApp) -> None:
         self._condition = condition
         self._endpoint = endpoint
+        self.resources: set[str] = getattr(endpoint, "resources", set())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._condition(scope):

@@ -29,9 +29,10 @@ from asgi_app.resources.table.reading import DEFAULT_FETCH_SIZE
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.stream import stream_rows
 from asgi_app.tables.cql import Statement
-from asgi_app.tables.cql_text import first_word, has_unnamed_markers, marker_names, reserved_markers
+from asgi_app.tables.cql_text import first_word, has_unnamed_markers, marker_names, reserved_markers, table_names
 from asgi_app.tables.declaration import ResourceError, problems_of
 from asgi_app.tables.encoding import Encoded, WrongValue, encoder_of, pointer_token
+from asgi_app.tables.live_table import LiveTable
 from asgi_app.tables.query_plan import DEFAULT_LIMIT, MOST_FETCHED, MOST_ROWS, MOST_STREAMED
 from asgi_app.tables.resource import Resource
 
@@ -70,7 +71,12 @@ class Query:
     @property
     def statement(self) -> Statement:
         """The statement to prepare."""
-        return Statement(self.cql, idempotent=self.idempotent or not self.writes, writes=self.writes)
+        return Statement(
+            self.cql,
+            idempotent=self.idempotent or not self.writes,
+            writes=self.writes,
+            needs=tuple((keyspace, name) for keyspace, name in table_names(self.cql) if keyspace is not None),
+        )
 
     @property
     def path_names(self) -> tuple[str, ...]:
@@ -92,27 +98,30 @@ class Query:
 # --- mistakes of declarations
 
 
-def check_lists(lists: Mapping[str, tuple[object, type]]) -> None:
-    """Raise ResourceError with every argument that is no list or tuple of the type beside it."""
+def check_lists(lists: Mapping[str, tuple[object, type | tuple[type, ...]]]) -> None:
+    """Raise ResourceError with every argument that is no list or tuple of the type, or types, beside it."""
     problems = [problem for name, (given, kind) in lists.items() for problem in _list_problems(name, given, kind)]
     if problems:
         raise ResourceError(problems)
 
 
-def _list_problems(name: str, given: object, kind: type) -> Iterator[str]:
+def _list_problems(name: str, given: object, kind: type | tuple[type, ...]) -> Iterator[str]:
     if not isinstance(given, Sequence) or isinstance(given, str):
         yield f"{name} must be a list or tuple, not {_name_of(given)}: write {name}=[...]."
         return
     for member in given:
         if not isinstance(member, kind):
-            yield f"{name} must be a list or tuple of {kind.__name__}, and has {_name_of(member)} in it."
+            first = kind[0] if isinstance(kind, tuple) else kind
+            yield f"{name} must be a list or tuple of {first.__name__}, and has {_name_of(member)} in it."
 
 
 def _name_of(value: object) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
 
 
-def check_declarations(resources: Sequence[Resource], queries: Sequence[Query], reserved: Collection[str]) -> None:
+def check_declarations(
+    resources: Sequence[Resource | LiveTable], queries: Sequence[Query], reserved: Collection[str]
+) -> None:
     """Raise ResourceError with every mistake of the declarations. `reserved` are the first segments of other paths."""
     problems = problems_of(resources, reserved)
     problems += [problem for query in queries for problem in query.problems()]
@@ -317,6 +326,8 @@ class QueryHandlers:
         def read(parameter: Parameter) -> Encoded | None:
             if parameter.name not in body:
                 raise WrongValue("", "is required")
+            if body[parameter.name] is None and parameter.in_partition_key:
+                raise WrongValue("", "must not be null: it is in the partition key")
             return encoder_of(parameter.type).from_json(body[parameter.name])
 
         return self._read(request, parameters, read, "/", errors)

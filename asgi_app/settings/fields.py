@@ -14,13 +14,15 @@ import msgspec
 from asgi_app.settings.values import Problem, Secret
 
 
-def setting(env: str, description: str, allowed: str = "", **constraints: Any) -> msgspec.Meta:
+def setting(
+    env: str, description: str, allowed: str = "", *, keeps_case: bool = False, **constraints: Any
+) -> msgspec.Meta:
     """Return the annotation that declares a field to be the setting of the variable `env`.
 
     `constraints` are those of `msgspec.Meta`. `allowed` describes the allowed values if constraints and type do not
-    show them.
+    show them. Names in a list are in lower case, unless it `keeps_case`.
     """
-    extra = {"env": env, "allowed": allowed}
+    extra = {"env": env, "allowed": allowed, "keeps_case": keeps_case}
     return msgspec.Meta(description=description, extra=extra, **constraints)
 
 
@@ -45,6 +47,11 @@ class SettingField(NamedTuple):
     def is_list(self) -> bool:
         """Whether the variable holds several values, separated by commas."""
         return get_origin(self.type) is tuple
+
+    @property
+    def keeps_case(self) -> bool:
+        """Whether names in the list are different if their case is."""
+        return bool((self.constraints.extra or {})["keeps_case"])
 
     def problem(self, message: str) -> Problem:
         """Return a problem with this setting, which also says what is allowed."""

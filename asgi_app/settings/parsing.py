@@ -79,7 +79,9 @@ def _parse(field: SettingField, text: str, source: Source) -> Any:
     text = _trimmed(field, text, source)
     if found := control_character(*_stripped_entries(field, text)):
         raise ValueError(f"contains the control character {found}{_escape_hint(source)}")
-    return _parse_choice(text, field.choices) if field.choices else _PARSERS[field.type](text)
+    if field.choices:
+        return _parse_choice(text, field.choices)
+    return _parse_names(text) if field.keeps_case else _PARSERS[field.type](text)
 
 
 def _trimmed(field: SettingField, text: str, source: Source) -> str:
@@ -149,7 +151,11 @@ def _parse_secrets(text: str) -> tuple[Secret, ...]:
 
 
 def _parse_names(text: str) -> tuple[str, ...]:
-    return tuple(name.lower() for _, name in _entries(text))
+    return tuple(name for _, name in _entries(text))
+
+
+def _parse_lower_names(text: str) -> tuple[str, ...]:
+    return tuple(name.lower() for name in _parse_names(text))
 
 
 def _parse_hosts(text: str) -> tuple[ContactPoint, ...]:
@@ -210,5 +216,5 @@ _PARSERS: Mapping[Any, Callable[[str], object]] = {
     Path: Path,
     tuple[ContactPoint, ...]: _parse_hosts,
     tuple[Secret, ...]: _parse_secrets,
-    tuple[str, ...]: _parse_names,
+    tuple[str, ...]: _parse_lower_names,
 }

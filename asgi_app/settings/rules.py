@@ -9,6 +9,7 @@ import importlib.util
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -175,6 +176,49 @@ def _any_origin_and_others(_: Fields, values: Values) -> Iterator[Problem]:
         yield Problem("ASGI_CASSANDRA_CORS_ORIGINS", "combines * with other origins; use * alone, or remove it")
 
 
+def _tables(_: Fields, values: Values) -> Iterator[Problem]:
+    for env in (_TABLES, _WRITABLE):
+        if message := _list_of_tables(values[env.removeprefix("ASGI_CASSANDRA_").lower()]):
+            yield Problem(env, message)
+    paths = Counter(_table(name) for name in set(values["tables"]) if _table(name) != "*")
+    if clash := [name for name, times in paths.items() if times > 1]:
+        yield Problem(_TABLES, f"names the table {clash[0]} of two keyspaces, and both would have one path")
+
+
+def _list_of_tables(names: Sequence[str]) -> str | None:
+    """Return what is wrong with a list of tables by itself."""
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        return f"names {twice[0]} twice"
+    everything = {_keyspace(name) for name in names if _table(name) == "*"}
+    if any(_keyspace(name) in everything and _table(name) != "*" for name in names):
+        return "combines * with names of the same keyspace; use * alone, or remove it"
+    return None
+
+
+def _writable_and_not_served(_: Fields, values: Values) -> Iterator[Problem]:
+    served = values["tables"]
+    for name in values["writable"]:
+        whole = f"{_keyspace(name)}.*".removeprefix(".")
+        if name not in served and whole not in served and not (_table(name) == "*" and _names_of(name, served)):
+            yield Problem(_WRITABLE, f"names {name}, which {_TABLES} does not serve; name it there too")
+
+
+def _names_of(whole: str, served: Sequence[str]) -> bool:
+    """Return whether any of the served tables is in the keyspace of `*` or `shop.*`."""
+    return any(_keyspace(name) == _keyspace(whole) for name in served)
+
+
+def _keyspace(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _table(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+_TABLES, _WRITABLE = "ASGI_CASSANDRA_TABLES", "ASGI_CASSANDRA_WRITABLE"
+
+
 def _otel_not_installed(_: Fields, values: Values) -> Iterator[Problem]:
     if values["otel"] and not _is_installed("opentelemetry", "opentelemetry.trace"):
         yield Problem("ASGI_CASSANDRA_OTEL", "needs OpenTelemetry; install it with pip install 'asgi-cassandra[otel]'")
@@ -197,4 +241,6 @@ _RULES: tuple[Rule, ...] = (
     _repeated_api_secret,
     _any_origin_and_others,
     _otel_not_installed,
+    _tables,
+    _writable_and_not_served,
 )

@@ -24,8 +24,9 @@ from asgi_app.settings.values import (
 )
 
 _KEYSPACE = {"pattern": r"[A-Za-z0-9_]{1,48}", "allowed": "1 to 48 letters, digits or underscores"}
+_TABLE = r"([A-Za-z0-9_]{1,48}\.)?(\*|[A-Za-z0-9_]{1,222})"
 _FILE = {"allowed": "a readable file; a relative path starts at the working directory"}
-_SCOPE = r"(read|write|operate)(\.[a-z][a-z0-9_-]{0,63})?"
+_SCOPE = r"(read|write|operate)(\.[A-Za-z0-9._~-]{1,222})?"
 _API_KEY = rf"[A-Za-z0-9._@-]{{1,64}}:{_SCOPE}(\+{_SCOPE})*:[!-+\--9;-~]{{32,}}"
 _MAX_BYTES = 15 * 1024 * 1024  # a node accepts at most 16 MiB in one message, headers included
 
@@ -57,6 +58,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cassandra_keyspace: Annotated[
         str, setting("CASSANDRA_KEYSPACE", "The keyspace that holds the served tables.", **_KEYSPACE)
     ] = "test_keyspace"
+    tables: Annotated[
+        tuple[str, ...],
+        setting(
+            "ASGI_CASSANDRA_TABLES",
+            "The tables to serve as Cassandra has them, without a declaration, each at a path of its name. Case counts."
+            " Read-only, unless ASGI_CASSANDRA_WRITABLE names them. The built-in tables are not served beside them.",
+            allowed="names of tables, separated by commas; * for all of the keyspace; keyspace.name or keyspace.* for "
+            "another keyspace",
+            keeps_case=True,
+            pattern=_TABLE,
+        ),
+    ] = ()
+    writable: Annotated[
+        tuple[str, ...],
+        setting(
+            "ASGI_CASSANDRA_WRITABLE",
+            "Those of ASGI_CASSANDRA_TABLES whose rows clients may create, replace, change and delete.",
+            allowed="as ASGI_CASSANDRA_TABLES",
+            keeps_case=True,
+            pattern=_TABLE,
+        ),
+    ] = ()
     cassandra_username: Annotated[
         str | None,
         setting(
@@ -464,6 +487,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "in one made by create_app.",
         ),
     ] = None
+    docs: Annotated[
+        bool,
+        setting(
+            "ASGI_CASSANDRA_DOCS",
+            "Whether to serve the OpenAPI document at /openapi.json and its page at /docs.",
+        ),
+    ] = True
     log_level: Annotated[LogLevel, setting("ASGI_CASSANDRA_LOG_LEVEL", "The least severe level that is logged.")] = (
         "info"
     )

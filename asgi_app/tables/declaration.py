@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MemberDescriptorType
 from typing import Any
 
 from asgi_app.tables.column_rules import COLUMN_RULES
 from asgi_app.tables.declared import Declared, parts
 from asgi_app.tables.index_rules import INDEX_RULES
+from asgi_app.tables.live_table import LiveTable
 from asgi_app.tables.option_form import form_problems
-from asgi_app.tables.option_rules import OPTION_RULES
+from asgi_app.tables.option_rules import OPTION_RULES, problems_without_columns
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import column_hints
 from asgi_app.tables.types import CqlType, UserType, type_of_hint
@@ -26,26 +28,32 @@ class ResourceError(TypeError):
         self.problems = tuple(problems)
 
 
-def problems_of(resources: Iterable[Resource], reserved: Collection[str] = ()) -> list[str]:
+def problems_of(resources: Iterable[Resource | LiveTable], reserved: Collection[str] = ()) -> list[str]:
     """Return every mistake in all declarations. `reserved` are the first segments of the service's own paths.
 
-    What depends on an option of a wrong form is not looked at.
+    What depends on an option of a wrong form is not looked at, and neither is what depends on the columns of a table of
+    the live schema.
     """
     problems: list[str] = []
     well_formed: list[Declared] = []
+    names: list[str] = []
     for resource in resources:
         if own := list(form_problems(resource)):
             problems += (f"{resource.table_name}: {problem}" for problem in own)
+            continue
+        names.append(resource.name)
+        if isinstance(resource, LiveTable):
+            problems += (f"{resource.name}: {problem}" for problem in problems_without_columns(resource))
             continue
         declared, own = _declared(resource)
         if declared is not None:
             well_formed.append(declared)
             own += (problem for rule in _RULES for problem in rule(declared))
         problems += (f"{resource.name}: {problem}" for problem in own)
-    return problems + list(_problems_between(well_formed, reserved))
+    return [*problems, *_problems_of_names(names, reserved), *_problems_between(well_formed)]
 
 
-def check_declarations(resources: Iterable[Resource], reserved: Collection[str] = ()) -> None:
+def check_declarations(resources: Iterable[Resource | LiveTable], reserved: Collection[str] = ()) -> None:
     """Raise ResourceError if `problems_of` finds a mistake."""
     if problems := problems_of(resources, reserved):
         raise ResourceError(problems)
@@ -57,8 +65,8 @@ def _declared(resource: Resource) -> tuple[Declared | None, list[str]]:
     types: dict[str, CqlType] = {}
     try:
         hints = column_hints(resource.struct)
-    except NameError as error:
-        return None, [f"an annotation of {resource.struct.__name__} cannot be read: {error}."]
+    except (NameError, AttributeError, SyntaxError, TypeError) as error:  # what an annotation in quotes may raise
+        return None, [f"an annotation of {resource.struct.__name__} cannot be read: {error}.{_hint(error)}"]
     for column, hint in hints.items():
         try:
             types[column] = type_of_hint(hint)
@@ -67,13 +75,23 @@ def _declared(resource: Resource) -> tuple[Declared | None, list[str]]:
     return Declared(resource, hints, types), problems
 
 
-def _problems_between(declarations: Sequence[Declared], reserved: Collection[str]) -> Iterator[str]:
-    """Yield conflicts of resources with the service's own paths and with one another."""
-    for name, times in Counter(declared.resource.name for declared in declarations).items():
+def _hint(error: Exception) -> str:
+    """Return a sentence about a field that hides the module or class of its own name; empty for another mistake."""
+    hidden = isinstance(error, AttributeError) and isinstance(error.obj, MemberDescriptorType)
+    return " A field has the name that stands there: import the type under another name." if hidden else ""
+
+
+def _problems_of_names(names: Iterable[str], reserved: Collection[str]) -> Iterator[str]:
+    """Yield conflicts of names with the service's own paths and with one another."""
+    for name, times in Counter(names).items():
         if name in reserved:
             yield f"{name}: the service has a path of this name of its own. Give another with path=."
         if times > 1:
             yield f"{name}: {times} resources have this path. Give another with path=."
+
+
+def _problems_between(declarations: Sequence[Declared]) -> Iterator[str]:
+    """Yield what two resources of one table, or of one keyspace, say differently."""
     for (_, table), kinds in _kinds_of_writes(declarations).items():
         if kinds >= {"plain", "conditional"}:
             yield f'{table}: one resource writes="plain" and another writes="conditional" cannot share a table.'

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
@@ -79,14 +80,35 @@ def read_schema(keyspace: str, rows: SchemaRows) -> LiveSchema:
     A table whose columns were not read yet (the schema changed in between) is left out.
     """
     user_types = read_user_types(rows.types)
+    parse = cache(partial(parse_type, user_types=user_types))  # a keyspace has few types and many columns
     columns = _grouped([*rows.columns, *rows.virtual_columns])
     indexes = _grouped(rows.indexes)
     tables = {}
     for name, facts in _tables_and_views(rows).items():
         in_cql = _visible(columns[name], facts.flags)
         if any(row["kind"] == "partition_key" for row in in_cql):
-            tables[name] = _table(keyspace, name, facts, in_cql, indexes[name], user_types)
+            tables[name] = _table(keyspace, name, facts, in_cql, indexes[name], parse)
     return LiveSchema(keyspace, tables, user_types)
+
+
+def schema_of_session(session: Any, keyspace: str) -> LiveSchema:
+    """Read a keyspace by a session of the driver; one that does not exist has no tables. Raises the driver's errors."""
+
+    def rows(statement: Statement) -> Sequence[Row]:
+        result = session.execute(session.prepare(statement.cql), (keyspace,))
+        return [dict(zip(result.column_names, row, strict=True)) for row in result]
+
+    has_virtual = keyspace.startswith("system_")  # not every server has these schema tables
+    found = SchemaRows(
+        tables=rows(TABLES),
+        views=rows(VIEWS),
+        columns=rows(COLUMNS),
+        indexes=rows(INDEXES),
+        types=rows(TYPES),
+        virtual_tables=rows(VIRTUAL_TABLES) if has_virtual else (),
+        virtual_columns=rows(VIRTUAL_COLUMNS) if has_virtual else (),
+    )
+    return read_schema(keyspace, found)
 
 
 def read_user_types(rows: Iterable[Row]) -> dict[str, UserType]:
@@ -144,6 +166,12 @@ _KIND_WORDS = MappingProxyType(
 )
 
 
+def other_static(declared: Table, live: Table) -> tuple[str, ...]:
+    """Return the names of the live table's static columns that are not declared."""
+    names = {column.name for column in declared.columns}
+    return tuple(column.name for column in live.static_columns if column.name not in names)
+
+
 @dataclass(frozen=True, slots=True)
 class _Facts:
     """The facts about one table in the rows of `system_schema.tables` and `views`."""
@@ -153,6 +181,11 @@ class _Facts:
     has_default_ttl: bool = False
     is_view: bool = False
     is_virtual: bool = False
+
+    @property
+    def is_compact(self) -> bool:
+        """Whether the table is WITH COMPACT STORAGE: only tables without it are `compound` and nothing else."""
+        return "compound" not in self.flags or not self.flags.isdisjoint(("dense", "super"))
 
 
 def _tables_and_views(rows: SchemaRows) -> dict[str, _Facts]:
@@ -174,7 +207,7 @@ def _table(
     facts: _Facts,
     columns: Sequence[Row],
     indexes: Sequence[Row],
-    user_types: Mapping[str, UserType],
+    parse: Callable[[str], CqlType],
 ) -> Table:
     """Return the table of these rows. Its columns stand as in `SELECT *`: key, static columns, others by name."""
     ordered = sorted(columns, key=_select_order)
@@ -183,7 +216,7 @@ def _table(
     )
     return Table(
         name,
-        tuple(Column(row["column_name"], parse_type(row["type"], user_types), row["kind"]) for row in ordered),
+        tuple(Column(row["column_name"], parse(row["type"]), row["kind"]) for row in ordered),
         partition_key,
         clustering,
         descending=frozenset(row["column_name"] for row in columns if row["clustering_order"] == "desc"),
@@ -192,6 +225,7 @@ def _table(
         is_view=facts.is_view,
         is_virtual=facts.is_virtual,
         has_default_ttl=facts.has_default_ttl,
+        is_compact=facts.is_compact,
         comment=facts.comment,
     )
 

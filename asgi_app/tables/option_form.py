@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from asgi_app.tables.declared import names_of
+from asgi_app.tables.live_table import LiveTable
 from asgi_app.tables.resource import Resource
 
 MAX_TTL = 630_720_000
@@ -32,14 +33,14 @@ COLUMN_OPTIONS = (*_COLUMN_LISTS, *_COLUMN_FUNCTIONS)
 """The options that name columns."""
 
 
-def form_problems(resource: Resource) -> Iterator[str]:
+def form_problems(resource: Resource | LiveTable) -> Iterator[str]:
     """Yield what is wrong with options whatever the others are."""
     for option, is_right, form in _FORMS:
-        value = getattr(resource, option)
-        if not is_right(value):
+        if hasattr(resource, option) and not is_right(value := getattr(resource, option)):
             yield f"{option} must be {form}, not {value!r}."
     for option in (*_COLUMN_LISTS, "consistency"):
-        yield from _list_problems(option, getattr(resource, option))
+        if hasattr(resource, option):
+            yield from _list_problems(option, getattr(resource, option))
 
 
 def _list_problems(option: str, names: Any) -> Iterator[str]:

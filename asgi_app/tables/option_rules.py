@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from asgi_app.tables.declared import COUNTER, Declared, names_of
+from asgi_app.tables.live_table import LiveTable
 from asgi_app.tables.option_form import CONSISTENCY_LEVELS
-from asgi_app.tables.resource import UNIQUE_TYPES
+from asgi_app.tables.resource import OWN_KEYSPACES, UNIQUE_TYPES, Resource
 
-_OPTIONS_OF_WRITES = (
+OPTIONS_OF_WRITES = (
     "generated",
     "require_match",
     "ttl",
@@ -19,6 +20,7 @@ _OPTIONS_OF_WRITES = (
     "patch_creates",
     "check",
 )
+"""The options that say something about writes, beside `writes`."""
 
 
 def _bound_columns(declared: Declared) -> Iterator[str]:
@@ -68,9 +70,7 @@ def _version_column(declared: Declared) -> Iterator[str]:
 def _kind_of_writes(declared: Declared) -> Iterator[str]:
     """Yield options that the kind of writes rules out."""
     resource = declared.resource
-    useless = [option for option in _OPTIONS_OF_WRITES if getattr(resource, option)]
-    if resource.writes == "none" and useless:
-        yield f'writes="none" rules out {names_of(useless)}.'
+    yield from problems_without_columns(resource)
     if resource.writes == "conditional":
         if resource.patch_creates:
             yield 'patch_creates needs writes="plain": a conditional PATCH changes only rows that exist.'
@@ -83,6 +83,15 @@ def _kind_of_writes(declared: Declared) -> Iterator[str]:
             )
     if resource.delete_prefix and not resource.clustering:
         yield "delete_prefix needs clustering columns: without them a partition has one row."
+
+
+def problems_without_columns(resource: Resource | LiveTable) -> Iterator[str]:
+    """Yield what is wrong with the options of writes, whatever the columns of the table are."""
+    useless = [option for option in OPTIONS_OF_WRITES if getattr(resource, option)]
+    if resource.writes == "none" and useless:
+        yield f'writes="none" rules out {names_of(useless)}.'
+    if resource.writes != "none" and resource.keyspace in OWN_KEYSPACES:
+        yield f'{resource.keyspace} is one of Cassandra\'s own keyspaces, which needs writes="none".'
     if unknown := [level for level in resource.consistency if level not in CONSISTENCY_LEVELS]:
         yield f"consistency names {names_of(unknown)}; it can name {names_of(sorted(CONSISTENCY_LEVELS))}."
 

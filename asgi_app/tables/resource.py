@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 import msgspec
 
@@ -14,8 +14,24 @@ from asgi_app.errors import FieldError
 from asgi_app.tables.table import Table
 from asgi_app.tables.types import Native
 
+if TYPE_CHECKING:
+    from asgi_app.tables.live_table import LiveOptions, LiveTable
+
 OPERATORS = ("eq", "gt", "gte", "lt", "lte", "in", "contains", "contains_key")
 """The operators of query parameters: `kind.gte=3`. No column's name may end in one."""
+
+OWN_KEYSPACES = frozenset(
+    (
+        "system",
+        "system_auth",
+        "system_distributed",
+        "system_schema",
+        "system_traces",
+        "system_views",
+        "system_virtual_schema",
+    )
+)
+"""The keyspaces of Cassandra itself. Nobody writes to them through this service."""
 
 UNIQUE_TYPES = (Native("uuid"), Native("timeuuid"))
 """The types of which the server can make a value that no other row has."""
@@ -70,7 +86,19 @@ class Resource:
     def __post_init__(self) -> None:
         """Copy lists to tuples and dicts to read-only mappings, so that nothing can change the declaration."""
         for option in fields(self):
-            object.__setattr__(self, option.name, _unchangeable(getattr(self, option.name)))
+            object.__setattr__(self, option.name, unchangeable(getattr(self, option.name)))
+
+    @staticmethod
+    def from_table(table_name: str, *, keyspace: str | None = None, **options: Unpack[LiveOptions]) -> LiveTable:
+        """Return the declaration of a table that is served as Cassandra has it, without a struct.
+
+        `options` are those of `Resource`, without `static`, which Cassandra says. They are checked as far as possible
+        when the application is made, and against the columns of the table when it was read. Raises TypeError for an
+        option that there is not.
+        """
+        from asgi_app.tables.live_table import LiveTable
+
+        return LiveTable(table_name, keyspace=keyspace, **cast(Any, options))
 
     @cached_property
     def table(self) -> Table:
@@ -112,7 +140,8 @@ class Resource:
         return any(self.table.column(name).type in UNIQUE_TYPES for name in self.generated if name in self.primary_key)
 
 
-def _unchangeable(value: Any) -> Any:
+def unchangeable(value: Any) -> Any:
+    """Return a list or set as a tuple, a mapping as a read-only copy, and anything else as it is."""
     if isinstance(value, list | set | frozenset):
         return tuple(value)
     return MappingProxyType(dict(value)) if isinstance(value, Mapping) else value

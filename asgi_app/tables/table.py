@@ -53,7 +53,8 @@ class Table:
 
     `partition_key` and `clustering_columns` are names of `columns`. Together, in this order, they are the primary key.
     `descending` are the clustering columns whose order is descending. `keyspace` is None for the keyspace of the
-    settings. `has_default_ttl`: rows expire although no statement says so.
+    settings. `has_default_ttl`: rows expire although no statement says so. `is_compact`: it is WITH COMPACT STORAGE.
+    `other_static` names the static columns that Cassandra has beside the declared ones.
     """
 
     name: str
@@ -66,7 +67,9 @@ class Table:
     is_view: bool = False
     is_virtual: bool = False
     has_default_ttl: bool = False
+    is_compact: bool = False
     comment: str = ""
+    other_static: tuple[str, ...] = ()
 
     @classmethod
     def from_struct(

@@ -336,10 +336,10 @@ class CQLType:
     """Overrides a column's CQL type: `Annotated[int, CQLType("bigint")]` is a `bigint`, a plain `int` an `int`.
 
     `name` is any CQL text. A user-defined type in it is one of the structs in the annotation: its name here, or the
-    struct's name in snake_case.
+    struct's name in snake_case. A type that is known already stands for itself.
     """
 
-    name: str
+    name: str | CqlType
 
 
 def type_of_hint(hint: Any) -> CqlType:
@@ -402,8 +402,10 @@ def _type_of_struct(struct: type[msgspec.Struct], name: str, within: tuple[type,
     return UserType(name, tuple(fields))
 
 
-def _overridden(hint: Any, text: str, within: tuple[type, ...]) -> CqlType:
-    """Return the type that `text` names. Of a struct it renames the user type."""
+def _overridden(hint: Any, text: str | CqlType, within: tuple[type, ...]) -> CqlType:
+    """Return the type that `text` names, or is. Of a struct a text renames the user type."""
+    if not isinstance(text, str):
+        return text
     direct = _struct_of(hint)
     if direct is None:
         user_types = dict(_user_types_in(hint, within))

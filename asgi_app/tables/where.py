@@ -71,9 +71,14 @@ class WherePlanner:
     @cached_property
     def usable(self) -> tuple[str, ...]:
         """The parameters that can be used, some only along with others: `("tenant", "tenant.in", "at", "at.gt", …)`."""
+        return tuple(parameter(column.name, operator) for column, operator in self.servable)
+
+    @cached_property
+    def servable(self) -> tuple[tuple[Column, Operator], ...]:
+        """The comparisons that some request can have, in the order of the key and then of the columns."""
         named = [column for column in self.table.columns if column.name not in self._unnamed]
         return tuple(
-            parameter(column.name, operator)
+            (column, operator)
             for column in sorted(named, key=lambda column: self.places[column.name])
             for operator in OPERATORS
             if self._may_serve(column, operator)

@@ -20,6 +20,8 @@ class Thing(msgspec.Struct):
 
 one = Resource(Thing, "things", partition_key=("id",))
 several = [one, Resource(Thing, "others", partition_key=("id",), keyspace="shop")]
+live = Resource.from_table("made_by_cql")
+beside_live = [live, one]
 wrong = (Resource(Thing, "things", partition_key=("ident",), hidden=("nmae",)),)
 nothing = []
 """
@@ -48,6 +50,10 @@ def test_tables_of_resources_come_in_place_of_the_built_in_ones(module: str) -> 
     ]
 
 
+def test_tables_of_the_live_schema_are_not_created(module: str) -> None:
+    assert dry_run(f"{module}:beside_live").output == dry_run(f"{module}:one").output
+
+
 def test_resources_may_be_in_several_keyspaces(module: str) -> None:
     shown = dry_run(f"{module}:several").output
     assert 'CREATE KEYSPACE IF NOT EXISTS "shop" ' in shown
@@ -61,6 +67,7 @@ def test_resources_may_be_in_several_keyspaces(module: str) -> None:
         ("{}", "must be module:name, such as shop.tables:resources, not"),
         (":one", "must be module:name"),
         ("{}:absent", "has no absent."),
+        ("{}:live", "has no Resource with a struct, so it says nothing about tables to create."),
         ("{}:nothing", "must be a Resource, or a list or tuple of them."),
         ("{}:Thing", "must be a Resource, or a list or tuple of them."),
         ("{}_absent:one", "there is no module"),

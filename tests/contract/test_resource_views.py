@@ -9,11 +9,13 @@ import httpx
 import msgspec
 import pytest
 from helpers.cassandra import connected
+from helpers.problems import problem
 from helpers.service import settings_for
 from starlette.applications import Starlette
 
 from asgi_app.local_node import NodeSpec, local_node
 from asgi_app.tables.resource import Resource
+from contract.live_service import live_service, served_as
 from contract.resource_service import keyspace_with, serving_resources
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
@@ -55,6 +57,16 @@ async def service(
     """A running application, and a client of it."""
     async with serving_resources(settings_for(*served), [NOTES, BY_KIND]) as started:
         yield started
+
+
+async def test_view_of_the_live_schema_is_read_only(served: tuple[tuple[str, int], str]) -> None:
+    async with live_service(*served) as (service, client):
+        rows = (await served_as(client, "/by_kind/a", 200)).json()
+        assert rows == [{key: row[key] for key in ("kind", "id", "body")} for row in ROWS if row["kind"] == "a"]
+        assert service.catalog.offer.notes == {"by_kind": "read-only: it is a materialized view"}
+        problem(await client.delete("/by_kind/a/1"), 405, "method_not_allowed")
+        assert (await client.patch("/notes/9", json={"body": "new"})).status_code == 204
+        assert (await client.delete("/notes/9")).status_code == 204
 
 
 async def test_view_is_read_as_a_table_is(client: httpx.AsyncClient) -> None:

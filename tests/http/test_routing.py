@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from asgi_app.errors import MethodNotAllowed, NotFound
-from asgi_app.http.routing import SegmentRoute, SegmentRouter, path, path_where
+from asgi_app.http.routing import RouteIndex, SegmentRoute, SegmentRouter, first_segments, path, path_where, serving
 from asgi_app.runtime.scheduler import Lane
 
 Outcome = tuple[str, dict[str, Any]] | int | str
@@ -412,3 +412,39 @@ def test_any_key_round_trip(genus: str, species: str) -> None:
     expected = {"genus": genus, "species": species}
     clean = {name: text.encode("utf-8", "replace").decode() for name, text in expected.items()}
     assert found == (("0 /animal/{genus}/{species}", clean) if genus else 404)
+
+
+def test_more_routes_are_asked_for_by_the_first_segment() -> None:
+    asked: list[str] = []
+    live = RouteIndex([named("/events"), named("/events/{id}"), named("/events/-/stream")])
+
+    def more(segment: str) -> RouteIndex | None:
+        asked.append(segment)
+        return live if segment == "events" else None
+
+    router = router_of(named("/users"), named("/users/{id}"))
+    assert outcome(router, "/events") == 404
+    with serving(router, more):
+        assert outcome(router, "/users/a%2Fb") == ("0 /users/{id}", {"id": "a/b"})
+        assert asked == []
+        assert outcome(router, "/events/a%2Fb") == ("0 /events/{id}", {"id": "a/b"})
+        assert outcome(router, "/events/-/stream") == ("0 /events/-/stream", {})
+        assert outcome(router, "/events/a/b") == 404
+        assert outcome(router, "/users/a/b") == 404
+        assert outcome(router, "/") == 404
+        assert set(asked) == {"events", "users", ""}
+    assert outcome(router, "/events") == 404
+
+
+def test_routes_that_are_left_out_return() -> None:
+    routes = [named("/users"), named("/users/{id}"), named("/livez")]
+    router = router_of(*routes)
+    assert first_segments(router) == {"users", "livez"}
+    assert first_segments(router, routes[:2]) == {"livez"}
+    with serving(router, lambda _: None, without=routes[:2]):
+        assert outcome(router, "/users") == 404
+        assert outcome(router, "/livez") == ("0 /livez", {})
+        router.routes.append(named("/added"))
+        assert outcome(router, "/added") == ("0 /added", {})
+    assert outcome(router, "/users/1") == ("0 /users/{id}", {"id": "1"})
+    assert outcome(router, "/added") == ("0 /added", {})

@@ -103,6 +103,8 @@ def test_documented_defaults() -> None:
         "CASSANDRA_HOSTS": (ContactPoint("localhost"),),
         "CASSANDRA_PORT": 9042,
         "CASSANDRA_KEYSPACE": "test_keyspace",
+        "ASGI_CASSANDRA_TABLES": (),
+        "ASGI_CASSANDRA_WRITABLE": (),
         "CASSANDRA_USERNAME": None,
         "CASSANDRA_PASSWORD": None,
         "CASSANDRA_LOCAL_DC": None,
@@ -290,6 +292,8 @@ LISTS = {
     "ASGI_CASSANDRA_API_KEYS": f"ci:read:{'k' * 32}",
     "ASGI_CASSANDRA_CORS_ORIGINS": "https://a.example",
     "ASGI_CASSANDRA_TRUSTED_HOSTS": "a.example",
+    "ASGI_CASSANDRA_TABLES": "events",
+    "ASGI_CASSANDRA_WRITABLE": "events",
     "CASSANDRA_HOSTS": "a.example",
 }
 
@@ -301,7 +305,8 @@ def test_every_list_setting_is_tested() -> None:
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize("form", ["{},", ",{}", " , {} ,, "])
 def test_blank_entries_of_a_list_are_ignored(name: str, form: str) -> None:
-    assert load({name: form.format(LISTS[name])}) == load({name: LISTS[name]})
+    beside = {"ASGI_CASSANDRA_TABLES": "events"}  # what is writable must be served
+    assert load(beside | {name: form.format(LISTS[name])}) == load(beside | {name: LISTS[name]})
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -777,6 +782,7 @@ API_KEYS = "ASGI_CASSANDRA_API_KEYS"
         f"ci:read:{SECRET}",
         f"ci@example.org:read+write+operate:{SECRET}",
         f"a.b_c-d:read.users+write.users:{'!' * 32}",
+        f"a:read.Events_2+write._{'t' * 221}:{SECRET}",
     ],
 )
 def test_api_key(key: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from cassandra import InvalidRequest, ReadFailure, WriteFailure
 from cassandra.cluster import Session
+from cassandra.query import ConsistencyLevel, SimpleStatement
 from helpers.cassandra import own_keyspace
 from helpers.encoded_statements import run_encoded
 from helpers.plans import plan_query, plan_search
@@ -381,10 +383,39 @@ def test_small_vector_is_refused_although_cassandra_takes_it(cql: Session, keysp
     key = "tenant, day, at, id, direction"
     run_encoded(cql, f"INSERT INTO {events} ({key}) VALUES ('small', '2026-01-01', 0, {ID}, ?)", [small])
     try:
-        (row,) = cql.execute(f"SELECT tenant FROM {events} ORDER BY direction ANN OF [0, 1, 0] LIMIT 1")
-        assert row.tenant == "small"
+        similarity = "similarity_cosine(direction, [1, 1, 0]) AS similarity"
+        (row,) = cql.execute(f"SELECT tenant, {similarity} FROM {events} ORDER BY direction ANN OF [1, 1, 0] LIMIT 1")
+        assert (row.tenant, row.similarity) == ("small", math.inf)
     finally:
         cql.execute(f"DELETE FROM {events} WHERE tenant = 'small' AND day = '2026-01-01'")
+
+
+def test_nearest_rows_are_read_with_all_static_columns(cql: Session, keyspace_of_events: str) -> None:
+    """Cassandra 5.0.9 fails without them, if the partition has static values and a column has several cells."""
+    events, near = f"{keyspace_of_events}.events", {"near": {"direction": [1, 0, 0]}, "select": ["tags"]}
+    key = f"'static', '2026-01-01', 0, {ID}"
+    cql.execute(f"INSERT INTO {events} (tenant, day, at, id, owner, direction) VALUES ({key}, 'me', [1, 0, 0])")
+    try:
+        with pytest.raises(ReadFailure):
+            cql.execute(f"SELECT tags FROM {events} ORDER BY direction ANN OF [1, 0, 0] LIMIT 10")
+        plan = search(near, keyspace_of_events)
+        assert plan.unshown == ("owner",)
+        (row,) = run_encoded(cql, plan.cql, plan.values, fetch_size=plan.fetch_size, level=plan.consistency)
+        assert (row.tags, row.owner) == (None, "me")
+    finally:
+        cql.execute(f"DELETE FROM {events} WHERE tenant = 'static' AND day = '2026-01-01'")
+
+
+def test_level_above_local_one_is_not_kept_for_the_nearest_rows(cql: Session, keyspace_of_events: str) -> None:
+    """Cassandra reads at LOCAL_ONE and only warns, so the plan says so openly."""
+    assert search({"near": {"direction": [1, 0, 0]}}).consistency == "LOCAL_ONE"
+    statement = SimpleStatement(
+        f"SELECT id FROM {keyspace_of_events}.events ORDER BY direction ANN OF [1, 0, 0] LIMIT 10",
+        consistency_level=ConsistencyLevel.QUORUM,
+    )
+    future = cql.execute_async(statement)
+    future.result()
+    assert any("consistency" in warning.lower() for warning in future.warnings)
 
 
 def test_largest_vector_is_taken_by_both(cql: Session, keyspace_of_events: str) -> None:

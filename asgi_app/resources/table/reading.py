@@ -39,14 +39,19 @@ READS_AT_ONCE = 16
 class TableReads:
     """The handlers of a resource that read."""
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: Resource, served: ServedResource | None = None) -> None:
+        """With `served` the handlers work on that and on no other, whatever becomes of the schema meanwhile."""
         self._name = resource.name
+        self._served = served
+
+    def _of(self, request: Request) -> ServedResource:
+        return self._served or served_of(request, self._name)
 
     async def row(self, request: Request) -> Response:
         """Answer GET of a full key: the row, or 404."""
         # The request that most clients send most often: no call more than it needs.
         service = service_of(request.scope)
-        served: ServedResource = service.resources[self._name]
+        served: ServedResource = self._served or service.resources[self._name]
         if self._name in service.catalog.unfit:
             await live_table(served, request)
         key = served.short_key(request.scope) or key_of_path(served, request)
@@ -71,7 +76,7 @@ class TableReads:
 
     async def row_by_query(self, request: Request) -> Response:
         """Answer GET /-/row: the row of the key in the query, or 404."""
-        served = served_of(request, self._name)
+        served = self._of(request)
         return await read_row(served, request, key_of_query(served, request))
 
     async def rows(self, request: Request) -> ASGIApp:
@@ -84,7 +89,7 @@ class TableReads:
 
     async def stream(self, request: Request) -> RowStream:
         """Answer GET /-/stream: all rows that the filters leave, as a stream."""
-        served = served_of(request, self._name)
+        served = self._of(request)
         plan = await self._plan(served, request, served.bound_values(request), "stream")
         return stream_rows(
             request,
@@ -96,7 +101,7 @@ class TableReads:
 
     async def pages(self, request: Request) -> ASGIApp:
         """Answer GET /-/pages: rows, whether there are more, and the token of the next page."""
-        served = served_of(request, self._name)
+        served = self._of(request)
         bound = served.bound_values(request)
         position, parameters = self._position(served, request, bound)
         plan = await self._plan(served, request, bound, "pages", parameters)
@@ -123,7 +128,7 @@ class TableReads:
 
     async def search(self, request: Request) -> ASGIApp:
         """Answer POST /-/search: the rows that the filters in the body leave, or that are nearest to a vector."""
-        served = served_of(request, self._name)
+        served = self._of(request)
         refuse_parameters(request)
         body = await json_value(request)
         planner = served.planner(await live_table(served, request))
@@ -131,7 +136,7 @@ class TableReads:
         return await self._answer(served, request, bound, planner.search(body, bound), link=False)
 
     async def _list(self, request: Request, kind: Kind) -> ASGIApp:
-        served = served_of(request, self._name)
+        served = self._of(request)
         bound = served.bound_values(request)
         plan = await self._plan(served, request, bound, kind)
         return await self._answer(served, request, bound, plan, link=True)
@@ -153,7 +158,8 @@ class TableReads:
         headers = {}
         if link and page.paging_state is not None:
             headers = next_link(request, PagePosition(page.paging_state, limit), walk)
-        return json_response(b"[%b]" % page.json_rows(), headers=headers)
+        shown = page.json_rows_without(plan.unshown) if plan.unshown else page.json_rows()
+        return json_response(b"[%b]" % shown, headers=headers)
 
     async def _plan(
         self,
@@ -195,9 +201,12 @@ class TableReads:
         return position, [*(item for item in kept if not sizes or item[0] != "fetch_size"), *sizes]
 
     def _walk(self, served: ServedResource, bound: Mapping[str, Encoded]) -> str:
-        """Return what every token of this resource is bound to: the table, and the values bound to the client."""
+        """Return what every token of this resource is bound to: the table, its key, and the values bound to the client.
+
+        A table that was created again with another key would take the position for one of its own.
+        """
         values = " ".join(value.hex() for value in bound.values())
-        return f"{served.keyspace}.{served.table.name} {self._name} {values}"
+        return f"{served.keyspace}.{served.table.name} {self._name} {served.key_types} {values}"
 
 
 def served_of(request: Request, name: str) -> ServedResource:
@@ -208,6 +217,8 @@ def served_of(request: Request, name: str) -> ServedResource:
 
 async def live_table(served: ServedResource, request: Request) -> Table:
     """Return the table as Cassandra has it. Raises SchemaMissing, and what reading the schema raises."""
+    if served.live is not None:
+        return served.live
     return await service_of(request.scope).catalog.table(served.name, deadline_of(request))
 
 
@@ -235,7 +246,7 @@ async def read_row_of(served: ServedResource, request: Request, key: Sequence[En
     if served.resource.version is None:
         return JsonResponse(result.json_rows(), 200, None)
     headers = etag_of(served.resource, result)
-    if headers is not None and has_current(request, headers["ETag"]):
+    if has_current(request, headers["ETag"] if headers else None) and headers is not None:
         return Response(status_code=304, headers={**headers, **NO_STORE})
     return JsonResponse(result.json_rows(), 200, headers)
 

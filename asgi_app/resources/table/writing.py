@@ -43,11 +43,10 @@ from asgi_app.resources.table.headers import (
 )
 from asgi_app.resources.table.reading import key_of_query, live_table, read_row_of, served_of
 from asgi_app.resources.table.served import ServedResource, key_of_path
-from asgi_app.tables.encoding import Encoded, encoded_list, encoder_of, pointer_token
+from asgi_app.tables.encoding import Encoded, encoded_list, encoder_of
+from asgi_app.tables.index_limits import index_errors
 from asgi_app.tables.resource import Resource
-from asgi_app.tables.table import Index
 from asgi_app.tables.types import Native
-from asgi_app.tables.vectors import vector_fault
 from asgi_app.tables.writes import TIMESTAMP, TTL, VERSIONS, Write
 
 MOST_BATCH_ROWS = 100
@@ -69,14 +68,19 @@ class TableWrites:
     be created without an address.
     """
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: Resource, served: ServedResource | None = None) -> None:
+        """With `served` the handlers work on that and on no other, whatever becomes of the schema meanwhile."""
         self._resource = resource
         self._name = resource.name
+        self._served = served
         self._is_conditional = resource.writes == "conditional"
         self.creates = resource.writes != "none" and not resource.table.is_counter
         self.delete = _bind(self._delete, key_of_path)
         self.of_path = tuple(self._of_key(key_of_path))
         self.of_query = tuple(self._of_key(key_of_query))
+
+    def _of(self, request: Request) -> ServedResource:
+        return self._served or served_of(request, self._name)
 
     def _of_key(self, key_of: KeyOf) -> Iterator[tuple[str, str, Handler]]:
         """Yield the handlers of a full key."""
@@ -94,13 +98,13 @@ class TableWrites:
 
     async def create(self, request: Request) -> ASGIApp:
         """Answer POST of the collection: 201 with the row and its address."""
-        served = served_of(request, self._name)
+        served = self._of(request)
         ttl, consistency = self._asked_of_creation(request) if has_own_headers(request) else (None, None)
         errors: list[FieldError] = []
         body = await json_value(request, exact=served.exact)
         row = self._new_row(served, served.bound_values(request), body, "", errors)
-        if errors or served.vectors:
-            await self._check_vectors(served, request, [("", row)], errors)
+        if errors or served.has_limited(row):
+            await self._check_indexed(served, request, [("", row)], errors)
         # Made before the write: once the row is written, nothing may fail.
         headers = {"Location": row_location(served, request, row), **(self._etag(served, row) or {})}
         shown = served.shown(row)
@@ -112,7 +116,7 @@ class TableWrites:
 
     async def batch(self, request: Request) -> ASGIApp:
         """Answer POST /-/batch: all rows or none, or each row by itself, as the resource declares."""
-        served = served_of(request, self._name)
+        served = self._of(request)
         ttl, consistency = self._asked_of_creation(request)
         rows = await self._batch_rows(served, request, await json_value(request, exact=served.exact))
         if self._resource.batch == "logged":
@@ -135,7 +139,7 @@ class TableWrites:
         """Answer DELETE of a partition or of a prefix of its clustering key: 204."""
         refuse_conditions(request)
         refuse_ttl(request)
-        served = served_of(request, self._name)
+        served = self._of(request)
         given = served.prefix_of_path(request)
         write = served.writes.delete_prefix(len(given)).at(asked_consistency(self._resource, request))
         await _execute(request, write, given)
@@ -144,7 +148,7 @@ class TableWrites:
     async def change_partition(self, request: Request) -> Response:
         """Answer PATCH of a partition: change its static columns. 204."""
         refuse_conditions(request)
-        served = served_of(request, self._name)
+        served = self._of(request)
         given: dict[str, Any] = {**served.prefix_of_path(request)}
         errors: list[FieldError] = []
         body = await json_value(request, exact=served.exact)
@@ -157,7 +161,7 @@ class TableWrites:
 
     async def _replace(self, key_of: KeyOf, request: Request) -> ASGIApp:
         """Answer PUT of a full key."""
-        served = served_of(request, self._name)
+        served = self._of(request)
         key = served.full_key(request, key_of(served, request))
         wanted = conditions(self._resource, request, may_be_absent=True)
         expires_as_one = wanted.absent or not served.kept or self._resource.ttl_on_patch
@@ -166,7 +170,7 @@ class TableWrites:
         errors: list[FieldError] = []
         body = await json_value(request, exact=served.exact)
         cells = read_row(served.replaced_body, body, "", errors, check=self._resource.check)
-        await self._check_vectors(served, request, [("", cells)], errors)
+        await self._check_indexed(served, request, [("", cells)], errors)
         made = served.generated_values() if wanted.absent else {}
         row: Cells = {**dict.fromkeys(served.replaced_body), **cells, **made, **key, **self._new_version(served)}
         if not self._is_conditional:
@@ -182,7 +186,7 @@ class TableWrites:
 
     async def _change(self, key_of: KeyOf, request: Request) -> ASGIApp:
         """Answer PATCH of a full key."""
-        served = served_of(request, self._name)
+        served = self._of(request)
         key = served.full_key(request, key_of(served, request))
         await self._refuse_half_rows(served, request)
         wanted = conditions(self._resource, request, may_be_absent=False)
@@ -206,7 +210,7 @@ class TableWrites:
 
     async def _delete(self, key_of: KeyOf, request: Request) -> ASGIApp:
         """Answer DELETE of a full key: 204, whether or not there was a row."""
-        served = served_of(request, self._name)
+        served = self._of(request)
         key = served.full_key(request, key_of(served, request))
         wanted = conditions(self._resource, request, may_be_absent=False)
         refuse_ttl(request)
@@ -316,7 +320,7 @@ class TableWrites:
             key = served.identity(row)
             if None not in key and seen.setdefault(key, at) != at:
                 errors.append(FieldError(f"/{at}", f"has the same key as /{seen[key]}"))
-        await self._check_vectors(served, request, [(f"/{at}", row) for at, row in enumerate(rows)], errors)
+        await self._check_indexed(served, request, [(f"/{at}", row) for at, row in enumerate(rows)], errors)
         return rows
 
     async def _check_change(
@@ -330,22 +334,22 @@ class TableWrites:
         """Raise InvalidInput if `errors` has any, or the resource's `check` or an index refuses the change."""
         if not errors and self._resource.check is not None:
             errors += checked(self._resource.check, body, "")
-        await self._check_vectors(served, request, [("", cells)], errors)
+        await self._check_indexed(served, request, [("", cells)], errors)
 
-    async def _check_vectors(
+    async def _check_indexed(
         self,
         served: ServedResource,
         request: Request,
         rows: Iterable[tuple[str, Mapping[str, Encoded | None]]],
         errors: list[FieldError],
     ) -> None:
-        """Raise InvalidInput if `errors` has any, or a row, given with its JSON pointer, has a vector that no index
+        """Raise InvalidInput if `errors` has any, or a row, given with its JSON pointer, has a value that no index
         takes: Cassandra would answer with a failure of the write."""
-        if served.vectors and not errors:
+        limited = [(pointer, row) for pointer, row in rows if served.has_limited(row)] if not errors else ()
+        if limited:
             live = await live_table(served, request)
-            indexes = [index for index in live.indexes if index.column in served.vectors]
-            for pointer, row in rows:
-                errors += vector_errors(indexes, row, pointer)
+            for pointer, row in limited:
+                errors += index_errors(live, row, pointer)
         if errors:
             raise InvalidInput(errors=tuple(errors))
 
@@ -395,7 +399,7 @@ class TableWrites:
         """Raise MethodNotAllowed where rows expire by the table's default: a change would leave half a row behind."""
         if self._resource.ttl_on_patch or served.table.is_counter:
             return
-        live = await service_of(request.scope).catalog.table(served.name, deadline_of(request))
+        live = await live_table(served, request)
         if live.has_default_ttl:
             hint = "Rows expire here, and a change of some columns would leave half a row behind."
             raise MethodNotAllowed(("DELETE", "GET", "HEAD", "PUT"), hint)
@@ -410,14 +414,6 @@ def creation_time(request: Request) -> int:
     """
     margin = settings_of(request.scope).write_timestamp_margin
     return time.time_ns() // 1000 - int(margin * 1_000_000)
-
-
-def vector_errors(indexes: Iterable[Index], row: Mapping[str, Encoded | None], pointer: str) -> Iterator[FieldError]:
-    """Yield an error for each vector of a row that one of the indexes does not take."""
-    for index in indexes:
-        cell = row.get(index.column)
-        if cell is not None and (fault := vector_fault(index, cell)) is not None:
-            yield FieldError(f"{pointer}/{pointer_token(index.column)}", fault)
 
 
 def _bind(handler: Callable[[KeyOf, Request], Awaitable[ASGIApp]], key_of: KeyOf) -> Handler:
