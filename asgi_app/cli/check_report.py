@@ -88,7 +88,8 @@ def _facts(report: CheckReport) -> Iterator[tuple[str, str]]:
 def _nodes_text(nodes: Sequence[Node]) -> str:
     up = sum(node.is_up is True for node in nodes)
     centres = ", ".join(f"{count} in {name}" for name, count in Counter(node.data_center for node in nodes).items())
-    return f"{up} of {len(nodes)} up: {centres}"
+    not_tried = sum(node.is_up is None for node in nodes)
+    return f"{up} of {len(nodes)} up{f', {not_tried} not tried' if not_tried else ''}: {centres}"
 
 
 def _node_text(node: Node) -> str:

@@ -29,6 +29,8 @@ export function segmentsOf(pointer) {
 	return segments.map((segment) => segment.replaceAll("~1", "/").replaceAll("~0", "~"));
 }
 
+export const compact = (text) => (text.match(TOKEN) ?? []).join("");
+
 // Return JSON with an indented line for each member, and arrays of plain values in one line. It may be cut off.
 export function pretty(text) {
 	const tokens = text.match(TOKEN) ?? [];

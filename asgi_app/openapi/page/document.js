@@ -72,7 +72,7 @@ export class Document {
 		return found;
 	}
 
-	// Return how the key of a security scheme is sent, and the environment variable that snippets read it from.
+	// Return how the key of a security scheme is sent.
 	#way(id) {
 		const { type, scheme, in: place, name, description: title = id } = this.resolve(this.raw.components.securitySchemes[id]);
 		const variable = /admin/i.test(id) ? "ADMIN_TOKEN" : "API_KEY";

@@ -12,7 +12,7 @@ export class Field {
 	constructor({ place, name, shape, type, hint, description, example, required, isList, separator }) {
 		Object.assign(this, { place, name, shape, example, required, isList, separator });
 		const id = `field-${(made += 1)}`;
-		const text = [description, hint].filter(Boolean).join(" ");
+		const text = description && hint ? `${description} (${hint})` : description || hint;
 		this.inBody = !/^(path|query|header)\./.test(place);
 		this.mayBeEmpty = shape.kind === "text" && !isList && !/^(path|header)\./.test(place);
 		this.input = this.#input({

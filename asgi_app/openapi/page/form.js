@@ -60,9 +60,10 @@ export class Form {
 		return errors.filter((error) => !known.includes(error));
 	}
 
-	// Fill in examples: in all of the body, elsewhere only in what is required.
+	// Fill in examples: in what is required, and in all columns of the body.
 	fillExamples() {
-		for (const field of this.fields) if (field.required || field.inBody) field.fill(field.example);
+		const isColumn = ({ name, inBody }) => inBody && (!this.columns.size || this.columns.has(name));
+		for (const field of this.fields) if (field.required || isColumn(field)) field.fill(field.example);
 	}
 
 	fill(values) {
@@ -133,7 +134,7 @@ export class Form {
 
 	#bodyText() {
 		if (!this.contentType) return undefined;
-		if (this.body[0]?.place === "") return this.body[0].text;
+		if (this.body[0]?.place === "") return this.body[0].token;
 		const sent = this.body.filter(({ state }) => state !== "absent");
 		return `{${sent.map(({ name, token }) => `${JSON.stringify(name)}: ${token}`).join(", ")}}`;
 	}
@@ -160,6 +161,7 @@ const encode = (text) => encodeURIComponent(text.toWellFormed?.() ?? text);
 
 function group(name, fields, isFolded = false) {
 	if (!fields.length) return null;
-	const all = el("fieldset", el("legend", name), fields.map(({ element }) => element));
-	return isFolded ? el("details", { class: "group" }, el("summary", `${name} (${fields.length})`), all) : all;
+	const all = fields.map(({ element }) => element);
+	if (isFolded) return el("details", { class: "group" }, el("summary", `${name} (${fields.length})`), all);
+	return el("fieldset", el("legend", name), all);
 }

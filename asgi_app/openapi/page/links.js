@@ -6,7 +6,7 @@ export const operationLink = (id) => `#operation=${encodeURIComponent(id)}`;
 
 export const resourceLink = (name) => `#resource=${encodeURIComponent(name)}`;
 
-// Return what an address within the page shows: "operation" or "resource", and its name; nothing for the first view.
+// Return "operation" or "resource" and its name, as an address has them; nothing for the first view.
 export const partsOf = (hash) => [...new URLSearchParams(hash.slice(1))][0] ?? [];
 
 export const badge = (method) => el("span", { class: `method ${method.toLowerCase()}` }, method);

@@ -19,8 +19,11 @@ const narrow = matchMedia("(max-width: 60rem)");
 let shown = null; // the document, its menu, and the views of operations, which keep what was entered in them
 
 async function load() {
+	const before = shown?.described.access ?? null;
+	shown = null;
+	main.replaceChildren(message("Loading …"));
 	try {
-		const { raw, access } = await fetchDocument();
+		const { raw, access } = await fetchDocument(before);
 		const described = new Document(raw, access);
 		const [first] = described.credentials.values();
 		if (access && first && !keyFor(first.purpose)) setKey(first.purpose, keyFor(access.purpose));
@@ -34,8 +37,7 @@ async function load() {
 }
 
 // Return the document and the credential that it was had with. Asks the user for a key while it needs one.
-async function fetchDocument() {
-	let access = shown?.described.access ?? null;
+async function fetchDocument(access) {
 	let response = await fetchWith(access);
 	while (response.status === 401 || (access && response.status === 403)) {
 		const { detail } = await response.json().catch(() => ({}));

@@ -116,7 +116,7 @@ export class OperationView {
 		if (problem.status === 401 && credential && (await askForKey(credential, problem.detail))) this.#send(request);
 	}
 
-	// Return the buttons below an answer: the next page, and the operations that the document links it to.
+	// Return the buttons below an answer: the next page, and linked operations.
 	#actions({ status, headers }, text) {
 		const query = nextQuery(headers);
 		const next = query && button("Next page", () => this.#send(this.form.request(query)), { class: "small" });

@@ -1,4 +1,4 @@
-// The first view, what the service serves, and the view of one resource: its table and its operations.
+// The first view, and that of one resource: its table and its operations.
 
 import { el, prose } from "./dom.js";
 import { badge, operationLink, resourceLink } from "./links.js";

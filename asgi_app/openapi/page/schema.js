@@ -1,6 +1,6 @@
-// What a form has to know of a schema: how its values are entered, its type and bounds in words, and an example.
+// Schemas: how values are entered, the type and bounds in words, and examples.
 
-import { isNumber } from "./json.js";
+import { compact, isNumber } from "./json.js";
 
 const EXAMPLES = {
 	"date-time": () => new Date().toISOString(),
@@ -66,7 +66,8 @@ export function exampleOf(document, schema, depth = 0) {
 
 // Return what was entered as a member of JSON. What is no number is sent as a text.
 export function tokenOf({ kind, types }, text) {
-	const isRaw = kind === "json" || (kind === "choice" && types.has("boolean"));
+	if (kind === "json") return compact(text);
+	const isRaw = kind === "choice" && types.has("boolean");
 	const isDigits = (types.has("integer") || types.has("number")) && isNumber(text);
 	return isRaw || isDigits ? text : JSON.stringify(text);
 }
