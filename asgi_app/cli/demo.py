@@ -30,6 +30,8 @@ HOST = "127.0.0.1"
 KEYSPACE = "demo"
 APPLICATION = "asgi_app.cli.demo_app:app"
 
+_ABOUT_CASSANDRA = ("CASSANDRA_", "ASTRA_", "ASGI_CASSANDRA_TABLES", "ASGI_CASSANDRA_WRITABLE")
+
 FIRST_SIGHTINGS = 1000
 """The sightings that are written before the demo serves; it writes the others while it serves."""
 
@@ -101,7 +103,7 @@ def _environment(host: str, port: int) -> Mapping[str, str]:
 
     The other variables about Cassandra are empty, which counts as not set and hides those in .env.
     """
-    others = (field.env for field in setting_fields() if field.env.startswith(("CASSANDRA_", "ASTRA_")))
+    others = (field.env for field in setting_fields() if field.env.startswith(_ABOUT_CASSANDRA))
     return {
         **dict.fromkeys(others, ""),
         "CASSANDRA_HOSTS": host,
@@ -153,7 +155,8 @@ def _print_addresses(url: str, shown: Shown, settings: Settings) -> None:
     click.echo(f"serving on {url}")
     if shown.quiet:
         return
-    click.echo("Ctrl-C ends the service and its Cassandra.\n\nTry in another terminal:\n")
+    click.echo(f"in a browser: {url}/docs\n")
+    click.echo("Ctrl-C ends the service and its Cassandra. Try in another terminal:\n")
     for example in (*examples(url, KEYSPACE, shown.users, shown.sightings), *shutdown_example(url, settings)):
         click.echo(f"  {example.command}\n  # {example.answer}\n")
     click.echo(own_table_hint(settings))

@@ -73,7 +73,9 @@ Serve a table of your own from this Cassandra: save shop.py of README.md in this
 
   export CASSANDRA_HOSTS={host}:{settings.cassandra_port} CASSANDRA_KEYSPACE=shop
   {command} schema --resources shop:events
-  {command} serve shop:app --port 8001"""
+  {command} serve shop:app --port 8001
+
+A table that exists needs no code: {command} serve --tables '*' --port 8001"""
 
 
 def _command() -> str:

@@ -71,7 +71,7 @@ def wait_until_serving(program: Program, seconds: float) -> str:
 
     def look() -> re.Match[str] | None:
         assert program.process.poll() is None, f"it ended with {program.process.returncode}: {program.errors}"
-        return re.search(r"^serving on (\S+)$(?s:.*) serve shop:app ", program.output, re.MULTILINE)
+        return re.search(r"^serving on (\S+)$(?s:.*) serve --tables ", program.output, re.MULTILINE)
 
     return wait_until("the demo serves", look, seconds)[1]
 
@@ -82,6 +82,8 @@ def test_demo_twice(checkout: Path, tmp_path: Path) -> None:
     with started(command, checkout, NOT_THIS_CASSANDRA) as demo:
         url = wait_until_serving(demo, INSTALL_AND_BOOT_SECONDS)
         assert httpx.get(f"{url}/readyz").status_code == 200
+        assert f"in a browser: {url}/docs\n" in demo.output
+        assert httpx.get(f"{url}/docs").status_code == 200
         *printed, (shutdown, accepted) = printed_examples(demo.output)
         for example, promised in printed:
             answer = answer_of(example, tmp_path)
