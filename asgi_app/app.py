@@ -20,12 +20,14 @@ from asgi_app.http.auth import ApiKeys, Authorize
 from asgi_app.http.context import started
 from asgi_app.http.middleware import RequestContextMiddleware
 from asgi_app.http.responses import answer_http_exception, answer_service_error
-from asgi_app.http.routing import SegmentRouter, first_segments, serving
+from asgi_app.http.routing import SegmentRouter, first_segments, others, resource_names, serving
+from asgi_app.openapi.serving import OpenApi
 from asgi_app.resources.live import Resources
 from asgi_app.resources.query import Query, check_declarations, check_lists, routes_of_queries
+from asgi_app.resources.start_checks import report_refused, report_unknown_scopes
 from asgi_app.resources.table.operations import operations_of, routes_of
 from asgi_app.resources.table.served import ServedResource
-from asgi_app.routes import EXAMPLES, OPERATIONS, RESERVED
+from asgi_app.routes import EXAMPLES, OPERATIONS, RESERVED, documentation
 from asgi_app.runtime.drain import DRAIN, Drain, end_this_process
 from asgi_app.runtime.gc_tuning import rare_collections
 from asgi_app.runtime.ownership import Claim
@@ -97,6 +99,9 @@ def create_app(
                 wanted = _wanted(chosen, resources, {*RESERVED, *first_segments(router, without)})
                 catalog = Catalog(database, {each.name: served[each.name].table for each in declared}, wanted)
                 tasks.start_soon(catalog.follow, chosen.request_timeout)
+                tasks.start_soon(report_refused, database, queries, chosen.request_timeout)
+                known = {*resource_names(others(router, without)), *wanted.names}
+                tasks.start_soon(report_unknown_scopes, chosen.api_keys, known, catalog, chosen.request_timeout)
                 all_resources = Resources(served, catalog)
                 enabled = diagnostics if chosen.diagnostics is None else chosen.diagnostics
                 with (
@@ -119,7 +124,7 @@ def create_app(
 
     own = [route for each in declared for route in routes_of(operations_of(each))]
     own += routes_of_queries(queries)
-    router = SegmentRouter([*builtin, *own, *routes], lifespan=lifespan)
+    router = SegmentRouter([*builtin, *documentation(OpenApi(queries)), *own, *routes], lifespan=lifespan)
     # Not the imported name: instrumentation replaces the class in its module, perhaps after this module was imported.
     app = applications.Starlette(
         middleware=[Middleware(RequestContextMiddleware, router=router)],

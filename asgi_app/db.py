@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import anyio
@@ -26,6 +27,7 @@ from asgi_app.errors import (
     RejectedByCassandra,
     SchemaMissing,
     ServiceError,
+    StatementRefused,
     TooManyStreams,
 )
 from asgi_app.runtime.deadline import Deadline
@@ -47,6 +49,8 @@ _COLUMNS = Statement(
     idempotent=True,
     writes=False,
 )
+
+_VIRTUAL_COLUMNS = replace(_COLUMNS, cql=_COLUMNS.cql.replace("system_schema", "system_virtual_schema"))
 
 _WAITING_DIAGNOSTICS = 1024
 """How many statements of diagnostics may wait at once: enough for the largest diagnostic and some more."""
@@ -199,8 +203,12 @@ class Database:
 
         Prepares the statement if need be. Raises what the class lists.
         """
-        prepared = self._prepared.ready(statement) or await self._prepared.get(statement, deadline)
-        return tuple(Parameter(column.name, declared_type(column.type)) for column in prepared.column_metadata)
+        prepared = self._prepared.ready(statement) or await self._prepare(statement, deadline)
+        in_partition_key = frozenset(prepared.routing_key_indexes or ())
+        return tuple(
+            Parameter(column.name, declared_type(column.type), place in in_partition_key)
+            for place, column in enumerate(prepared.column_metadata)
+        )
 
     async def ping(self, deadline: Deadline) -> None:
         """Read one row that every node has, from the nearest node. Raises the errors of the class docstring."""
@@ -237,7 +245,7 @@ class Database:
         failure: BaseException | None = None
         try:
             executor = self._connection.executor
-            prepared = self._prepared.ready(statement) or await self._prepared.get(statement, deadline)
+            prepared = self._prepared.ready(statement) or await self._prepare(statement, deadline)
             execution = Execution(executor, prepared, query)
             try:
                 result = await self.dispatcher.run(execution, deadline, lane)
@@ -286,7 +294,7 @@ class Database:
                 execution: Execution | None = None
                 try:
                     executor = self._connection.executor  # read each time: the session may have been replaced
-                    execution = Execution(executor, await self._prepared.get(statement, deadline), query)
+                    execution = Execution(executor, await self._prepare(statement, deadline), query)
                     return await self.dispatcher.run(execution, deadline, lane)
                 except Exception as error:
                     failure = await self._service_error(error, statement, execution, deadline)
@@ -309,13 +317,32 @@ class Database:
         unknown = statement.writes and execution is not None and execution.may_have_run(error)
         translated = translate(error, unknown=unknown)
         may_be_schema = isinstance(translated, RejectedByCassandra | InternalError)  # rejected, or values not bindable
-        if may_be_schema and await self._is_missing(statement.table, deadline):
-            translated = SchemaMissing()
+        if may_be_schema:
+            translated = await self._schema_missing(statement, deadline) or translated
         translated.__cause__ = error
         return translated
 
-    async def _is_missing(self, table: Table | None, deadline: Deadline) -> bool:
-        return table is not None and bool(await self.missing_columns(table, deadline))
+    async def _schema_missing(self, statement: Statement, deadline: Deadline) -> SchemaMissing | None:
+        """Return the error if the schema lacks what a statement needs; None if it lacks nothing."""
+        if statement.table is not None and await self.missing_columns(statement.table, deadline):
+            return SchemaMissing()
+        absent = [".".join(names) for names in statement.needs if not await self._exists(names, deadline)]
+        return SchemaMissing(f"There is no table {', '.join(absent)}.") if absent else None
+
+    async def _exists(self, names: tuple[str, str], deadline: Deadline) -> bool:
+        for schema in (_COLUMNS, _VIRTUAL_COLUMNS) if names[0].startswith("system") else (_COLUMNS,):
+            if (await self.execute(schema, names, deadline=deadline, fetch_size=1)).row_count:
+                return True
+        return False
+
+    async def _prepare(self, statement: Statement, deadline: Deadline) -> Prepared:
+        """Return the prepared statement. Raises SchemaMissing if Cassandra refuses it and a table that it needs."""
+        try:
+            return await self._prepared.get(statement, deadline)
+        except StatementRefused as error:
+            if missing := await self._schema_missing(statement, deadline):
+                raise missing from error.__cause__
+            raise
 
     def _reset_prepared(self) -> None:
         """Start with no prepared statements: those of one session are not valid on another."""
@@ -340,10 +367,12 @@ class Database:
 
 
 class Parameter(NamedTuple):
-    """A parameter of a statement: the name of its marker, or of its column, and its type."""
+    """A parameter of a statement: the name of its marker, or of its column, its type, and whether it is in the key of
+    the partition that the statement is about."""
 
     name: str
     type: CqlType
+    in_partition_key: bool = False
 
 
 class OpenStreams:

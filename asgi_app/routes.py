@@ -9,6 +9,8 @@ from __future__ import annotations
 from functools import partial
 
 from asgi_app.http.routing import SegmentRoute, path, path_where
+from asgi_app.openapi.docs_page import DOCS_PAGE, without_slash
+from asgi_app.openapi.serving import OpenApi, is_documented
 from asgi_app.resources import diagnostics, operations, species, users
 from asgi_app.resources.diagnostics import if_enabled
 from asgi_app.resources.table.reading import TableReads
@@ -69,6 +71,17 @@ DIAGNOSTICS: tuple[SegmentRoute, ...] = (
 
 EXAMPLES: tuple[SegmentRoute, ...] = (*USERS, *SPECIES, *DIAGNOSTICS)
 """The paths of the built-in tables, and of the demonstrations that need them."""
+
+
+def documentation(document: OpenApi) -> tuple[SegmentRoute, ...]:
+    """Return the routes of the description of an application."""
+    return (
+        path_where(is_documented, "/openapi.json", "docs", get=document.answer),
+        path_where(is_documented, "/docs", None, get=DOCS_PAGE.page),
+        path_where(is_documented, "/docs/", None, get=without_slash),
+        path_where(is_documented, "/docs/{file}", None, get=DOCS_PAGE.file),
+    )
+
 
 RESERVED = ("docs", "openapi.json", "console", "-")
 """First segments of paths that the service keeps for itself, beside those of its routes."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from asgi_app.tables.live_choice import served_table
-from asgi_app.tables.live_schema import LiveSchema, described_differences, differences
+from asgi_app.tables.live_schema import LiveSchema, described_differences, differences, other_static
 from asgi_app.tables.live_wanted import Offer, Wanted, offer
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import Table
@@ -72,6 +72,7 @@ def _with_facts(table: Table, live: Table) -> Table:
         has_default_ttl=live.has_default_ttl,
         is_compact=live.is_compact,
         comment=live.comment,
+        other_static=other_static(table, live),
     )
 
 

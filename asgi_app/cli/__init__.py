@@ -16,11 +16,13 @@ import asgi_app
 
 _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
+        "check": "asgi_app.cli.check",
         "demo": "asgi_app.cli.demo",
         "node": "asgi_app.cli.node",
         "schema": "asgi_app.cli.data",
         "seed": "asgi_app.cli.data",
         "serve": "asgi_app.cli.serve",
+        "tables": "asgi_app.cli.tables",
     }
 )
 

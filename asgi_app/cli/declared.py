@@ -16,6 +16,8 @@ from asgi_app.tables.declaration import ResourceError, check_declarations
 from asgi_app.tables.live_table import LiveTable
 from asgi_app.tables.resource import Resource
 
+_KINDS = (Resource, LiveTable)
+
 
 def load_resources(reference: str | None) -> tuple[Resource, ...]:
     """Return the resources that `module:name` refers to; none without a reference.
@@ -23,6 +25,18 @@ def load_resources(reference: str | None) -> tuple[Resource, ...]:
     Those of `Resource.from_table` are left out: their tables exist already. Raises click.BadParameter if there are no
     others, or if the declarations have mistakes (also if `create_app` in the module finds them), and what the module's
     own code raises.
+    """
+    declared = tuple(each for each in load_declarations(reference) if isinstance(each, Resource))
+    if reference is not None and not declared:
+        message = f"{reference} has no Resource with a struct, so it says nothing about tables to create."
+        raise click.BadParameter(message, param_hint="--resources")
+    return declared
+
+
+def load_declarations(reference: str | None) -> tuple[Resource | LiveTable, ...]:
+    """Return the resources, also those of `Resource.from_table`, that `module:name` refers to.
+
+    Raises as `load_resources`.
     """
     if reference is None:
         return ()
@@ -58,18 +72,12 @@ def _refusals(parameter: str, reference: str) -> Iterator[None]:
         raise click.BadParameter(f"{reference} has mistakes:\n{error}", param_hint=parameter) from error
 
 
-def _as_resources(found: object, reference: str) -> tuple[Resource, ...]:
+def _as_resources(found: object, reference: str) -> tuple[Resource | LiveTable, ...]:
     """Return a resource, or several, as a tuple."""
-    members = (found,) if isinstance(found, Resource | LiveTable) else found
-    if (
-        not isinstance(members, list | tuple)
-        or not members
-        or not all(isinstance(one, Resource | LiveTable) for one in members)
-    ):
+    members = (found,) if isinstance(found, _KINDS) else found
+    if not isinstance(members, list | tuple) or not members or not all(isinstance(one, _KINDS) for one in members):
         raise _Refused(f"{reference} must be a Resource, or a list or tuple of them.")
-    if not (declared := tuple(one for one in members if isinstance(one, Resource))):
-        raise _Refused(f"{reference} has no Resource with a struct, so it says nothing about tables to create.")
-    return declared
+    return tuple(members)
 
 
 def _named(reference: str) -> object:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 
+from asgi_app.settings.dangers import is_loopback
+
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
@@ -19,6 +21,11 @@ def plain_address(host: str) -> str:
     except ValueError:
         return host
     return host if mapped is None else str(mapped)
+
+
+def is_this_machine(host: str) -> bool:
+    """Return whether an address to listen on can be reached from this machine alone."""
+    return is_loopback(plain_address(host))
 
 
 def with_mapped_addresses(allowed: str) -> str:

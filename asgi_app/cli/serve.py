@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from asgi_app.cli import server
 from asgi_app.cli.declared import check_application
 from asgi_app.cli.failures import report_failures
 from asgi_app.cli.options import settings_options
-from asgi_app.cli.peers import plain_address
+from asgi_app.cli.peers import is_this_machine
 from asgi_app.cli.session import check_cluster
 from asgi_app.cli.shared_metrics import shared_metrics
 from asgi_app.settings import Settings, check_metrics_directory, setting_fields
@@ -91,16 +90,9 @@ def serve(
 
 def warn_if_unauthenticated(host: str, settings: Settings) -> None:
     """Log a warning if the address is not loopback and no API keys are set."""
-    if not settings.api_keys and not _is_loopback(host):
+    if not settings.api_keys and not is_this_machine(host):
         server.logger.warning(
             "listening on %s without authentication: everyone who can connect may read and write. "
             "Set ASGI_CASSANDRA_API_KEYS, or restrict access to this address.",
             host,
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(plain_address(host)).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -28,6 +28,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from cassandra import cqltypes
 
+from asgi_app.tables.framing import vint_at
+
 Cell = bytes | None
 """One encoded value. None is null; zero bytes are Cassandra's "empty", which most types accept."""
 
@@ -395,18 +397,8 @@ def _in_units(amount: int, units: Iterable[tuple[int, str]]) -> Iterable[str]:
 
 
 def _signed_vint(cell: bytes, at: int) -> tuple[int, int]:
-    folded, end = _vint(cell, at)
+    folded, end = vint_at(cell, at)
     return (folded >> 1) ^ -(folded & 1), end
-
-
-def _vint(cell: bytes, at: int) -> tuple[int, int]:
-    """Return a number of one to nine bytes, and its end. The leading ones of its first byte count the other bytes."""
-    first = cell[at]
-    more = 8 - (first ^ 0xFF).bit_length()
-    end = at + 1 + more
-    if end > len(cell):
-        raise ValueError("a number goes on after the end of its cell")
-    return int.from_bytes(cell[at + 1 : end], "big") | (first & (0xFF >> more)) << 8 * more, end
 
 
 # --- types that contain other types
@@ -530,7 +522,7 @@ def _with_lengths(cell: bytes, count: int, _: int | None) -> list[bytes]:
     """Return the elements of a vector that has a length before each element."""
     elements, at = [], 0
     for _ in range(count):
-        length, start = _vint(cell, at)
+        length, start = vint_at(cell, at)
         at = start + length
         elements.append(cell[start:at])
     if at != len(cell):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
@@ -87,6 +87,13 @@ class ApiKeys:
         if not found.may(action):
             raise Forbidden(f"This API key does not have the scope {action.verb} or {action.verb}.{action.resource}.")
         return found
+
+
+def unknown_scopes(keys: Sequence[Secret], names: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """Return the scopes of API keys for resources that are not in `names`, each with the name of its key."""
+    principals = [_hash_and_principal(key.reveal())[1] for key in keys]
+    of_resources = [(each.name, scope) for each in principals for scope in sorted(each.scopes) if "." in scope]
+    return tuple((name, scope) for name, scope in of_resources if scope.partition(".")[2] not in names)
 
 
 def bearer_token(connection: HTTPConnection) -> str | None:

@@ -35,7 +35,7 @@ from asgi_app.telemetry.request_record import TRACEPARENT, parse_traceparent
 _NO_TIME = Deadline(0.0)
 
 _sane_id = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
-_seconds = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?", re.ASCII)
+_seconds = re.compile(r"[0-9]{1,6}(\.[0-9]{1,30})?", re.ASCII)  # Python writes 0.1 + 0.2 with 17 digits
 
 
 class RequestContextMiddleware:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import isawaitable
 from typing import Any
@@ -198,7 +198,7 @@ def serving(
     router: SegmentRouter, more: Callable[[str], RouteIndex | None], *, without: Sequence[BaseRoute] = ()
 ) -> Iterator[None]:
     """Serve `more` routes by their first segments, and none of `without`, while the context lasts."""
-    kept = _others(router, without)
+    kept = others(router, without)
     removed = [route for route in router.routes if not any(route is other for other in kept)]
     router.routes[:], router.more = kept, more
     try:
@@ -209,10 +209,17 @@ def serving(
 
 def first_segments(router: SegmentRouter, without: Sequence[BaseRoute] = ()) -> set[str]:
     """Return the first segments of the paths of a router's routes, but of those `without`."""
-    return {getattr(route, "path", "").lstrip("/").partition("/")[0] for route in _others(router, without)}
+    return {getattr(route, "path", "").lstrip("/").partition("/")[0] for route in others(router, without)}
 
 
-def _others(router: SegmentRouter, without: Sequence[BaseRoute]) -> list[BaseRoute]:
+def resource_names(routes: Iterable[BaseRoute]) -> set[str]:
+    """Return what the `authorize` hook is called with for these routes."""
+    endpoints = (getattr(route, "endpoint", None) for route in routes)
+    return {name for each in endpoints if isinstance(each, _Methods | _Where) for name in each.resources}
+
+
+def others(router: SegmentRouter, without: Sequence[BaseRoute]) -> list[BaseRoute]:
+    """Return a router's routes, but for those `without`."""
     return [route for route in router.routes if not any(route is other for other in without)]
 
 
@@ -280,6 +287,8 @@ class _Methods:
 
     def __init__(self, methods: dict[str, tuple[Handler, Action | None]]) -> None:
         self._methods = {"HEAD": methods["GET"], **methods} if "GET" in methods else methods
+        self.resources = {action.resource for _, action in methods.values() if action is not None}
+        """What the `authorize` hook is called with."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = self._methods.get(scope["method"])
@@ -338,6 +347,7 @@ class _Where:
     def __init__(self, condition: Callable[[Scope], bool], endpoint: ASGIApp) -> None:
         self._condition = condition
         self._endpoint = endpoint
+        self.resources: set[str] = getattr(endpoint, "resources", set())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._condition(scope):

@@ -34,7 +34,7 @@ async def welcome(request: Request) -> JsonResponse:
         {
             "message": "asgi-cassandra is running",
             "version": asgi_app.__version__,
-            "docs": "docs/http.md",
+            "docs": location(request, "/docs") if settings_of(request.scope).docs else "docs/http.md",
             "health": location(request, "/health"),
         }
     )

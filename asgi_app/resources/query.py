@@ -29,7 +29,7 @@ from asgi_app.resources.table.reading import DEFAULT_FETCH_SIZE
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.stream import stream_rows
 from asgi_app.tables.cql import Statement
-from asgi_app.tables.cql_text import first_word, has_unnamed_markers, marker_names, reserved_markers
+from asgi_app.tables.cql_text import first_word, has_unnamed_markers, marker_names, reserved_markers, table_names
 from asgi_app.tables.declaration import ResourceError, problems_of
 from asgi_app.tables.encoding import Encoded, WrongValue, encoder_of, pointer_token
 from asgi_app.tables.live_table import LiveTable
@@ -71,7 +71,12 @@ class Query:
     @property
     def statement(self) -> Statement:
         """The statement to prepare."""
-        return Statement(self.cql, idempotent=self.idempotent or not self.writes, writes=self.writes)
+        return Statement(
+            self.cql,
+            idempotent=self.idempotent or not self.writes,
+            writes=self.writes,
+            needs=tuple((keyspace, name) for keyspace, name in table_names(self.cql) if keyspace is not None),
+        )
 
     @property
     def path_names(self) -> tuple[str, ...]:
@@ -321,6 +326,8 @@ class QueryHandlers:
         def read(parameter: Parameter) -> Encoded | None:
             if parameter.name not in body:
                 raise WrongValue("", "is required")
+            if body[parameter.name] is None and parameter.in_partition_key:
+                raise WrongValue("", "must not be null: it is in the partition key")
             return encoder_of(parameter.type).from_json(body[parameter.name])
 
         return self._read(request, parameters, read, "/", errors)

@@ -487,6 +487,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "in one made by create_app.",
         ),
     ] = None
+    docs: Annotated[
+        bool,
+        setting(
+            "ASGI_CASSANDRA_DOCS",
+            "Whether to serve the OpenAPI document at /openapi.json and its page at /docs.",
+        ),
+    ] = True
     log_level: Annotated[LogLevel, setting("ASGI_CASSANDRA_LOG_LEVEL", "The least severe level that is logged.")] = (
         "info"
     )

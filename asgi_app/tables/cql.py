@@ -20,7 +20,8 @@ class Statement:
     `idempotent`: running it twice has the same effect as once, so it may be retried and sent to a second node
     speculatively. `writes`: if it fails after it was sent, its outcome is unknown. `table`: the served table that it
     reads or writes; None for CQL that was not built from a `Table`. `consistency` is a level of Cassandra such as
-    `LOCAL_ONE`; None means the configured one.
+    `LOCAL_ONE`; None means the configured one. `needs`: for CQL that was not built from a `Table`, the tables (keyspace
+    and name) whose absence is SchemaMissing, if Cassandra refuses the statement.
     """
 
     cql: str
@@ -28,6 +29,7 @@ class Statement:
     writes: bool
     table: Table | None = None
     consistency: str | None = None
+    needs: tuple[tuple[str, str], ...] = ()
 
 
 class Queries:
@@ -127,6 +129,24 @@ def create_keyspace(keyspace: str, replication: str) -> str:
 def select_row(keyspace: str, table: Table, columns: Sequence[str]) -> str:
     """Return the SELECT of some columns of one row by its primary key."""
     return f"SELECT {_list(columns)} FROM {quoted(keyspace)}.{quoted(table.name)}{where(table.primary_key)}"
+
+
+def read_of_nothing(table: Table) -> str:
+    """Return a SELECT with a null in the partition key, which Cassandra refuses after it has checked permissions.
+
+    The table has its keyspace.
+    """
+    return f"SELECT {_list(table.primary_key)} FROM {_null_partition(table)}"
+
+
+def write_of_nothing(table: Table) -> str:
+    """Return a DELETE with a null in the partition key, as `read_of_nothing` does."""
+    return f"DELETE FROM {_null_partition(table)}"
+
+
+def _null_partition(table: Table) -> str:
+    key = " AND ".join(f"{quoted(name)} = null" for name in table.partition_key)
+    return f"{quoted(table.keyspace or '')}.{quoted(table.name)} WHERE {key}"
 
 
 def insert_into(name: str, columns: Sequence[str]) -> str:

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from asgi_app.tables.cql import Queries, Statement, create_keyspace, create_types
-from asgi_app.tables.live_schema import COLUMNS, TABLES, TYPES, SchemaRows, described_differences, read_schema
+from asgi_app.tables.cql import Queries, create_keyspace, create_types
+from asgi_app.tables.live_schema import described_differences, schema_of_session
 from asgi_app.tables.table import Table
 
 DEFAULT_REPLICATION_FACTOR = 3
@@ -86,17 +86,8 @@ def _queries(keyspace: str, table: Table) -> Queries:
 
 def _differences(session: Any, keyspace: str, table: Table) -> tuple[str, ...]:
     """Return the columns in which the table differs from the declared one, and how each does."""
-    name = table.keyspace or keyspace
-    rows = SchemaRows(
-        tables=_rows(session, TABLES, name), columns=_rows(session, COLUMNS, name), types=_rows(session, TYPES, name)
-    )
-    live = read_schema(name, rows).tables.get(table.name)
+    live = schema_of_session(session, table.keyspace or keyspace).tables.get(table.name)
     return table.column_names if live is None else described_differences(table, live)
-
-
-def _rows(session: Any, statement: Statement, keyspace: str) -> list[dict[str, Any]]:
-    result = session.execute(session.prepare(statement.cql), (keyspace,))
-    return [dict(zip(result.column_names, row, strict=True)) for row in result]
 
 
 def _mismatch(table: str, columns: tuple[str, ...]) -> str:

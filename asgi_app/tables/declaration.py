@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MemberDescriptorType
 from typing import Any
 
 from asgi_app.tables.column_rules import COLUMN_RULES
@@ -64,14 +65,20 @@ def _declared(resource: Resource) -> tuple[Declared | None, list[str]]:
     types: dict[str, CqlType] = {}
     try:
         hints = column_hints(resource.struct)
-    except NameError as error:
-        return None, [f"an annotation of {resource.struct.__name__} cannot be read: {error}."]
+    except (NameError, AttributeError, SyntaxError, TypeError) as error:  # what an annotation in quotes may raise
+        return None, [f"an annotation of {resource.struct.__name__} cannot be read: {error}.{_hint(error)}"]
     for column, hint in hints.items():
         try:
             types[column] = type_of_hint(hint)
         except TypeError as error:
             problems.append(f"{column}: {error}.")
     return Declared(resource, hints, types), problems
+
+
+def _hint(error: Exception) -> str:
+    """Return a sentence about a field that hides the module or class of its own name; empty for another mistake."""
+    hidden = isinstance(error, AttributeError) and isinstance(error.obj, MemberDescriptorType)
+    return " A field has the name that stands there: import the type under another name." if hidden else ""
 
 
 def _problems_of_names(names: Iterable[str], reserved: Collection[str]) -> Iterator[str]:

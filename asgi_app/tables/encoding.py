@@ -12,21 +12,21 @@ import json
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from struct import Struct
 from typing import Any, NoReturn
 
 import msgspec
 
 from asgi_app.errors import FieldError
+from asgi_app.tables.framing import NULL, counted, framed, vector_of_lengths
 from asgi_app.tables.native_encoding import (
     MOST_DIGITS,
     NATIVE_ENCODINGS,
     NativeEncoding,
-    decimal_identity,
     packed_floats,
-    vint,
+    width_of,
     wrong,
 )
+from asgi_app.tables.stored_form import identity_of
 from asgi_app.tables.types import CqlType, ListOf, MapOf, Native, SetOf, TupleOf, UserType, VectorOf, types_inside
 from asgi_app.tables.wrong_value import MOST_ERRORS
 from asgi_app.tables.wrong_value import WrongValue as WrongValue
@@ -49,8 +49,6 @@ class Encoder:
     """Encodes a JSON value. Raises WrongValue, also for null."""
     value_of_text: Callable[[str], Any]
     """Returns the JSON value that a text stands for. Raises WrongValue."""
-    width: int | None = None
-    """The size of each value in bytes, for types that Cassandra packs into a vector without lengths."""
 
     def from_json(self, value: Any) -> Encoded | None:
         """Return the encoding of a value that `decode_json` decoded; None for null. Raises WrongValue."""
@@ -86,7 +84,7 @@ def encoder_of(cql_type: CqlType) -> Encoder:
 
 def encoded_list(values: Sequence[bytes]) -> Encoded:
     """Return the encoding of a list of encoded values, for the marker of `IN ?`."""
-    return Encoded(_counted(len(values), values))
+    return Encoded(counted(len(values), values))
 
 
 # --- JSON
@@ -147,7 +145,7 @@ def _decoded(text: str) -> Any:
 
 
 def _native_encoder(cql_type: Native, native: NativeEncoding) -> Encoder:
-    return Encoder(cql_type, native.write, native.of_text, native.width)
+    return Encoder(cql_type, native.write, native.of_text)
 
 
 def _refuse(_: Any) -> NoReturn:
@@ -155,17 +153,6 @@ def _refuse(_: Any) -> NoReturn:
 
 
 # --- types that contain other types
-
-_length = Struct(">i").pack
-_NULL = _length(-1)
-
-
-def _counted(count: int, parts: Iterable[bytes]) -> bytes:
-    return _length(count) + b"".join([_framed(part) for part in parts])
-
-
-def _framed(part: bytes) -> bytes:
-    return _length(len(part)) + part
 
 
 class _Errors:
@@ -197,7 +184,7 @@ class _Errors:
 def _list(element: Encoder) -> _Write:
     def write(value: Any) -> bytes:
         elements = _array(value)
-        return _counted(len(elements), _elements(element.write, elements))
+        return counted(len(elements), _elements(element.write, elements))
 
     return write
 
@@ -239,7 +226,7 @@ def _fields(fields: Iterable[tuple[str | int, Encoder, Any]], errors: _Errors) -
     parts: list[bytes] = []
     for token, encoder, value in fields:
         try:
-            parts.append(_NULL if value is None else _framed(encoder.write(value)))
+            parts.append(NULL if value is None else framed(encoder.write(value)))
         except WrongValue as error:
             errors.add(token, value, error)
     return b"".join(parts)
@@ -274,7 +261,7 @@ def pointer_token(name: str) -> str:
 
 def _object(key: Encoder, value: Encoder) -> _Write:
     """Return the encoder of a map whose keys are plain: an object, whose names are the texts of the keys."""
-    identity = decimal_identity if key.cql_type == Native("decimal") else _itself
+    identity = identity_of(key.cql_type)
 
     def write(given: Any) -> bytes:
         entries, errors = _Entries(identity), _Errors()
@@ -297,9 +284,10 @@ def _object(key: Encoder, value: Encoder) -> _Write:
 def _pairs(key: Encoder, value: Encoder) -> _Write:
     """Return the encoder of a map whose keys contain other values: an array of pairs."""
     both = (key.write, value.write)
+    identity = identity_of(key.cql_type)
 
     def write(given: Any) -> bytes:
-        entries, errors = _Entries(_itself), _Errors()
+        entries, errors = _Entries(identity), _Errors()
         for index, pair in enumerate(_array(given)):
             try:
                 entries.add(*_pair(both, pair))
@@ -324,10 +312,6 @@ def _pair(both: tuple[_Write, _Write], pair: Any) -> list[bytes]:
     return encoded
 
 
-def _itself(key: bytes) -> Hashable:
-    return key
-
-
 class _Entries:
     """Collects the encoded entries of a map. Two with the same identity are an error: Cassandra would merge them."""
 
@@ -346,12 +330,12 @@ class _Entries:
 
     def encoded(self) -> bytes:
         """Return the encoding of the map."""
-        return _counted(len(self._seen), self._parts)
+        return counted(len(self._seen), self._parts)
 
 
 def _vector_encoder(cql_type: VectorOf, element: Encoder, size: int) -> Encoder:
     message = f"must be an array of {size} elements"
-    join = b"".join if element.width is not None else _with_lengths
+    join = b"".join if width_of(element.cql_type) is not None else vector_of_lengths
     together = packed_floats if element.cql_type == Native("float") else _never
 
     def write(value: Any) -> bytes:
@@ -360,12 +344,8 @@ def _vector_encoder(cql_type: VectorOf, element: Encoder, size: int) -> Encoder:
         encoded = together(value)
         return join(_elements(element.write, value)) if encoded is None else encoded
 
-    return Encoder(cql_type, write, _decoded, None if element.width is None else element.width * size)
+    return Encoder(cql_type, write, _decoded)
 
 
 def _never(_: Sequence[Any]) -> None:
     return None
-
-
-def _with_lengths(parts: Iterable[bytes]) -> bytes:
-    return b"".join([vint(len(part)) + part for part in parts])

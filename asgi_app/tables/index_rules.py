@@ -31,6 +31,9 @@ def _index_problems(declared: Declared, index: Index) -> Iterator[str]:
         yield f"{index.column} needs no index: it is the whole partition key."
     for problem in _type_problems(index, declared.types[index.column]):
         yield f"{index.column}: {problem}"
+    is_vector = isinstance(declared.types[index.column], VectorOf)
+    if is_vector and f"-{index.column}" in declared.resource.clustering:
+        yield f"{index.column} cannot have an index: Cassandra has none on vectors in descending order."
 
 
 def _type_problems(index: Index, cql_type: CqlType) -> Iterator[str]:
@@ -45,6 +48,8 @@ def _type_problems(index: Index, cql_type: CqlType) -> Iterator[str]:
         yield "Cassandra has no indexes on durations."
     elif isinstance(cql_type, VectorOf):
         yield from _vector_problems(index, cql_type)
+    elif Native("blob") in _indexed(cql_type, index.target):
+        yield "Cassandra has no storage-attached indexes on blobs."
     else:
         yield from _target_problems(index, cql_type)
 
@@ -68,6 +73,16 @@ def _target_problems(index: Index, cql_type: CqlType) -> Iterator[str]:
     elif index.target not in (targets := _targets(cql_type)):
         usable = " or ".join(f"target={target!r}" if target else "no target" for target in targets)
         yield f"an index on {cql_type} has {usable}."
+
+
+def _indexed(cql_type: CqlType, target: str) -> tuple[CqlType, ...]:
+    """Return the types of the values in the index: of a collection that is not frozen, those of its members."""
+    if isinstance(cql_type, MapOf) and not cql_type.frozen:
+        members = {"keys": (cql_type.key,), "entries": (cql_type.key, cql_type.value)}
+        return members.get(target, (cql_type.value,))
+    if isinstance(cql_type, ListOf | SetOf) and not cql_type.frozen:
+        return (cql_type.element,)
+    return (cql_type,)
 
 
 def _targets(cql_type: CqlType) -> tuple[str, ...]:

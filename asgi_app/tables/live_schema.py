@@ -91,6 +91,26 @@ def read_schema(keyspace: str, rows: SchemaRows) -> LiveSchema:
     return LiveSchema(keyspace, tables, user_types)
 
 
+def schema_of_session(session: Any, keyspace: str) -> LiveSchema:
+    """Read a keyspace by a session of the driver; one that does not exist has no tables. Raises the driver's errors."""
+
+    def rows(statement: Statement) -> Sequence[Row]:
+        result = session.execute(session.prepare(statement.cql), (keyspace,))
+        return [dict(zip(result.column_names, row, strict=True)) for row in result]
+
+    has_virtual = keyspace.startswith("system_")  # not every server has these schema tables
+    found = SchemaRows(
+        tables=rows(TABLES),
+        views=rows(VIEWS),
+        columns=rows(COLUMNS),
+        indexes=rows(INDEXES),
+        types=rows(TYPES),
+        virtual_tables=rows(VIRTUAL_TABLES) if has_virtual else (),
+        virtual_columns=rows(VIRTUAL_COLUMNS) if has_virtual else (),
+    )
+    return read_schema(keyspace, found)
+
+
 def read_user_types(rows: Iterable[Row]) -> dict[str, UserType]:
     """Return the keyspace's user-defined types by name. Types may contain others, in any order of the rows."""
     rows = list(rows)
@@ -144,6 +164,12 @@ _KIND_WORDS = MappingProxyType(
         "regular": "a regular column",
     }
 )
+
+
+def other_static(declared: Table, live: Table) -> tuple[str, ...]:
+    """Return the names of the live table's static columns that are not declared."""
+    names = {column.name for column in declared.columns}
+    return tuple(column.name for column in live.static_columns if column.name not in names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ from struct import Struct, pack
 from types import MappingProxyType
 from typing import Any
 
+from asgi_app.tables.framing import vint
 from asgi_app.tables.moments import days_of, milliseconds_of, months_days_nanoseconds_of, nanoseconds_of
+from asgi_app.tables.types import CqlType, Native, VectorOf
 from asgi_app.tables.wrong_value import WrongValue
 
 MOST_DIGITS = 4000
@@ -210,14 +212,6 @@ def _unscaled(value: Any) -> tuple[int, int]:
     return int(Decimal((sign, digits, 0))), -int(exponent)
 
 
-def decimal_identity(cell: bytes) -> tuple[str, int]:
-    """Return what two encoded decimals have in common if Cassandra takes them for the same key: 1.0 and 1.00."""
-    scale, unscaled = int.from_bytes(cell[:4], "big", signed=True), int.from_bytes(cell[4:], "big", signed=True)
-    digits = str(Decimal(unscaled))
-    significant = digits.rstrip("0") if unscaled else ""
-    return significant, scale - (len(digits) - len(significant)) if unscaled else 0
-
-
 # --- the other types
 
 
@@ -259,13 +253,6 @@ def _signed_vint(number: int) -> bytes:
     return vint((number << 1) ^ (number >> 63))
 
 
-def vint(number: int) -> bytes:
-    """Return a number of up to 64 bits in one to nine bytes. The leading ones of the first count the other bytes."""
-    more = min(max(number.bit_length() - 1, 0) // 7, 8)
-    leading_ones = (0xFF << (8 - more)) & 0xFF
-    return (leading_ones << 8 * more | number).to_bytes(1 + more, "big")
-
-
 _FOUR_DIGITS = "years outside 0001 to 9999 have a sign"
 
 NATIVE_ENCODINGS: Mapping[str, NativeEncoding] = MappingProxyType(
@@ -305,3 +292,14 @@ NATIVE_ENCODINGS: Mapping[str, NativeEncoding] = MappingProxyType(
 def pack_milliseconds(milliseconds: int) -> bytes:
     """Return the encoding of a `timestamp`. Raises OverflowError beyond 64 bits."""
     return milliseconds.to_bytes(8, "big", signed=True)
+
+
+def width_of(cql_type: CqlType) -> int | None:
+    """Return the bytes of each value if Cassandra packs them into a vector without lengths; else None."""
+    match cql_type:
+        case Native(name):
+            return NATIVE_ENCODINGS[name].width
+        case VectorOf(element, size):
+            width = width_of(element)
+            return None if width is None else width * size
+    return None

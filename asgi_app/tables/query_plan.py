@@ -22,6 +22,7 @@ from asgi_app.tables.relations import OPERATORS, WHOLE, Operator, Relation
 from asgi_app.tables.table import Column, Index, Table
 from asgi_app.tables.vectors import vector_fault
 from asgi_app.tables.where import MOST_KEYS, Where, WherePlanner
+from asgi_app.tables.wrong_value import MOST_ERRORS
 
 Kind = Literal["list", "stream", "pages", "partitions"]
 
@@ -36,7 +37,7 @@ MOST_PER_PARTITION = 2**31 - 1
 SIMILARITY = "$similarity"
 """The name of the similarity in the rows of a search for the nearest vectors."""
 
-_OPTIONS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
+OPTIONS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
     {
         "list": ("limit", "page_state", "order", "per_partition_limit"),
         "stream": ("limit", "fetch_size", "order", "per_partition_limit", "select", "format"),
@@ -44,8 +45,8 @@ _OPTIONS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
         "partitions": ("limit", "page_state"),
     }
 )
-_EVERY_OPTION = frozenset(name for names in _OPTIONS.values() for name in names)
-_SEARCH_MEMBERS = ("where", "near", "select", "limit", "order", "per_partition_limit")
+EVERY_OPTION = frozenset(name for names in OPTIONS.values() for name in names)
+SEARCH_MEMBERS = ("where", "near", "select", "limit", "order", "per_partition_limit")
 _LONGEST_NAME = 100
 """Characters of a name in an error: longer names are cut."""
 
@@ -62,6 +63,7 @@ class Plan:
     and answer the rows in this order. `limit` is the largest number of rows, None for all; only a search for the
     nearest vectors has it in its CQL too. `purpose` identifies the rows and their order: a page token holds only for
     the plan of the same purpose. `consistency` is the level that the statement needs, None for the usual one.
+    `unshown` are columns of the result that are not for the client.
     """
 
     cql: str
@@ -73,6 +75,7 @@ class Plan:
     format: str | None
     purpose: str
     consistency: str | None = None
+    unshown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +198,9 @@ class _Request:
         for name, text in parameters:
             texts.setdefault(name, []).append(text)
         relations, options = list(self._fixed), _Options()
-        self._options = _OPTIONS[kind]
+        self._options = OPTIONS[kind]
         for name, given in texts.items():
-            if name in _EVERY_OPTION:
+            if name in EVERY_OPTION:
                 self._read_option(options, kind, name, given)
             else:
                 relations += self._relations(name, given, Encoder.from_text)
@@ -207,8 +210,8 @@ class _Request:
         if not isinstance(body, dict):
             self._refuse("", "must be a JSON object")
             self._raise()
-        for name in body.keys() - {*_SEARCH_MEMBERS}:
-            self._refuse(self._at(name), "is not a member of a search", _SEARCH_MEMBERS)
+        for name in (name for name in body if name not in SEARCH_MEMBERS):
+            self._refuse(self._at(name), "is not a member of a search", SEARCH_MEMBERS)
         near = self._read_near(body["near"]) if "near" in body else None
         relations = [*self._fixed, *self._read_where(body.get("where", {}))]
         options = _Options(
@@ -230,7 +233,7 @@ class _Request:
         return [Relation(self._table.column(name), "eq", (value,), f"path.{name}") for name, value in given.items()]
 
     def _read_option(self, options: _Options, kind: Kind, name: str, given: list[str]) -> None:
-        if name not in _OPTIONS[kind]:
+        if name not in OPTIONS[kind]:
             self._refuse_option(name, kind)
         elif len(given) > 1:
             self._refuse(self._at(name), "is given more than once")
@@ -243,7 +246,7 @@ class _Request:
 
     def _refuse_option(self, name: str, kind: Kind) -> None:
         column = f"; the column is compared by {name}.eq" if self._named_column(name) else ""
-        self._refuse(self._at(name), f"is not an option of this operation{column}", _OPTIONS[kind])
+        self._refuse(self._at(name), f"is not an option of this operation{column}", OPTIONS[kind])
 
     def _relations(self, name: str, given: Sequence[Any], encode: _Encode) -> list[Relation]:
         """Return the relations of one parameter. `encode` is the method of `Encoder` for the given values."""
@@ -506,7 +509,9 @@ class _Request:
         # DISTINCT needs all columns of the partition key, and clients see no bound ones: then take one row of each.
         distinct = kind == "partitions" and not self._bound
         verb = "SELECT DISTINCT" if distinct else "SELECT"
-        select = self._planner.rows(shown, verb, "" if near is None else near.similarity)
+        unshown = () if near is None else self._static_beside(shown)
+        also = [] if near is None else [near.similarity, *map(quoted, unshown)]
+        select = self._planner.rows(shown, verb, ", ".join(also))
         per_partition = "" if options.per_partition_limit is None else " PER PARTITION LIMIT ?"
         if kind == "partitions" and not distinct:
             per_partition = " PER PARTITION LIMIT 1"
@@ -527,7 +532,17 @@ class _Request:
             options.format,
             _purpose(kind, cql, values),
             None if near is None else "LOCAL_ONE",
+            unshown,
         )
+
+    def _static_beside(self, shown: Collection[str]) -> tuple[str, ...]:
+        """Return the static columns that are not shown. A search for the nearest vectors must read all of them.
+
+        Cassandra 5.0 answers one that reads only some of them, or none beside a column of several cells such as a
+        list, with a ReadFailure, if a row's partition has static values.
+        """
+        static = (*(column.name for column in self._table.static_columns), *self._table.other_static)
+        return tuple(name for name in static if name not in shown)
 
     def _limit(self, kind: Kind, options: _Options) -> int | None:
         if options.limit is None and kind in ("list", "partitions"):
@@ -543,6 +558,8 @@ class _Request:
 
     def _refuse(self, at: str, message: str, usable: tuple[str, ...] = ()) -> None:
         self._errors.append(FieldError(at, message, usable))
+        if len(self._errors) >= MOST_ERRORS:  # a body may have many thousands of names
+            self._raise()
 
     def _raise(self) -> NoReturn:
         """Raise the errors. A list of what can be used is sent once: a hundred long ones would make a huge response."""

@@ -6,13 +6,13 @@ classes in `org.apache.cassandra.db.marshal`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from struct import Struct
 from types import MappingProxyType
 from typing import Any
 
-from asgi_app.tables.encoding import encoded_list, encoder_of
+from asgi_app.tables.framing import EMPTY, counted, members, nullable_parts, vector_elements, vector_of_lengths
+from asgi_app.tables.native_encoding import width_of
 from asgi_app.tables.types import (
     CqlType,
     ListOf,
@@ -29,20 +29,19 @@ Stored = Callable[[bytes], bytes | None]
 """Takes an encoded value and returns it as Cassandra keeps it: None for an empty collection, or a user type without
 values, that it keeps as null."""
 
-_length = Struct(">i")
-
 
 def stored_form_of(cql_type: CqlType) -> Stored | None:
     """Return the function that makes the stored form of a column's values; None if Cassandra keeps them as they are."""
-    inner = _normal(cql_type)
+    if isinstance(cql_type, VectorOf):  # Cassandra orders what is in a vector only if the vector is in a collection
+        return None
+    inner = _normal_set(cql_type.element) if isinstance(cql_type, SetOf) else _normal(cql_type)
     if isinstance(cql_type, UserType) and not cql_type.frozen:
-        return lambda cell: None if all(part is None for part in _nullable_parts(cell)) else cell
+        return lambda cell: None if all(part is None for part in nullable_parts(cell)) else cell
     if is_frozen(cql_type) or not isinstance(cql_type, ListOf | SetOf | MapOf):
         return inner
-    empty = _length.pack(0)
 
     def store(cell: bytes) -> bytes | None:
-        return None if cell == empty else cell if inner is None else inner(cell)
+        return None if cell == EMPTY else cell if inner is None else inner(cell)
 
     return store
 
@@ -53,71 +52,70 @@ _Normal = Callable[[bytes], bytes]
 def _normal(cql_type: CqlType) -> _Normal | None:
     """Return the function that puts the sets and maps within a value in order; None for a type without any.
 
-    Cassandra does not look into tuples, user types and vectors.
+    Cassandra does not look into tuples and user types.
     """
     match cql_type:
         case ListOf(element):
-            return _each(_normal(element))
+            return _each(_normal(element), members, _collection)
         case SetOf(element):
-            return _set(_normal(element) or _same, order_of(element))
+            # Within another collection Cassandra keeps 1.0 beside 1.00: there it compares values as Java does.
+            return _set(_normal(element) or _same, order_of(element), _same)
         case MapOf(key, value):
             return _map(_normal(key) or _same, order_of(key), _normal(value) or _same)
+        case VectorOf(element):  # with lengths: what has no order is packed
+            return _each(_normal(element), lambda cell: vector_elements(cell, None), vector_of_lengths)
     return None
+
+
+def _normal_set(element: CqlType) -> _Normal:
+    """Return the function for a set that is the value of a column."""
+    order = order_of(element)
+    return _set(_normal(element) or _same, order, order)
 
 
 def _same(cell: bytes) -> bytes:
     return cell
 
 
-def _each(normal: _Normal | None) -> _Normal | None:
+def _each(
+    normal: _Normal | None, split: Callable[[bytes], Iterable[bytes]], join: Callable[[Sequence[bytes]], bytes]
+) -> _Normal | None:
     if normal is None:
         return None
-    return lambda cell: encoded_list([normal(element) for element in _members(cell)])
+    return lambda cell: join([normal(element) for element in split(cell)])
 
 
-def _set(normal: _Normal, order: Callable[[bytes], Any]) -> _Normal:
+def _set(normal: _Normal, order: Callable[[bytes], Any], identity: Callable[[bytes], Hashable]) -> _Normal:
     def store(cell: bytes) -> bytes:
-        members: dict[Any, bytes] = {}
-        for member in map(normal, _members(cell)):
-            members.setdefault(order(member), member)
-        return encoded_list([members[rank] for rank in sorted(members)])
+        kept: dict[Hashable, bytes] = {}
+        for member in map(normal, members(cell)):
+            kept.setdefault(identity(member), member)
+        return _collection(sorted(kept.values(), key=order))
 
     return store
 
 
 def _map(normal_key: _Normal, order: Callable[[bytes], Any], normal_value: _Normal) -> _Normal:
     def store(cell: bytes) -> bytes:
-        flat = list(_parts(cell, _length.size))
+        flat = list(members(cell))
         entries = [(normal_key(flat[at]), normal_value(flat[at + 1])) for at in range(0, len(flat), 2)]
         entries.sort(key=lambda entry: order(entry[0]))
-        return _length.pack(len(entries)) + b"".join(map(_framed, (part for entry in entries for part in entry)))
+        return counted(len(entries), (part for entry in entries for part in entry))
 
     return store
 
 
-def _members(cell: bytes) -> Iterator[bytes]:
-    return _parts(cell, _length.size)
-
-
-def _parts(cell: bytes, at: int) -> Iterator[bytes]:
-    for part in _nullable_parts(cell, at):
-        yield part or b""
-
-
-def _nullable_parts(cell: bytes, at: int = 0) -> Iterator[bytes | None]:
-    """Yield values that stand one after another, each with its length."""
-    while at < len(cell):
-        (size,) = _length.unpack_from(cell, at)
-        at += _length.size
-        yield None if size < 0 else cell[at : at + size]
-        at += max(size, 0)
-
-
-def _framed(part: bytes) -> bytes:
-    return _length.pack(len(part)) + part
+def _collection(values: Sequence[bytes]) -> bytes:
+    return counted(len(values), values)
 
 
 # --- the order of values
+
+
+def identity_of(cql_type: CqlType) -> Callable[[bytes], Hashable]:
+    """Return the function whose results are equal for keys of a map that Cassandra takes for the same: 1.0 and 1.00."""
+    normal, order = _normal(cql_type), order_of(cql_type)
+    return order if normal is None else lambda cell: order(normal(cell))
 
 
 def order_of(cql_type: CqlType) -> Callable[[bytes], Any]:
@@ -127,28 +125,23 @@ def order_of(cql_type: CqlType) -> Callable[[bytes], Any]:
             return _ORDERS.get(name, _same)
         case ListOf(element) | SetOf(element):
             order = order_of(element)
-            return lambda cell: tuple(map(order, _members(cell)))
+            return lambda cell: tuple(map(order, members(cell)))
         case MapOf(key, value):
             orders = (order_of(key), order_of(value))
-            return lambda cell: tuple(orders[at % 2](part) for at, part in enumerate(_parts(cell, _length.size)))
+            return lambda cell: tuple(orders[at % 2](part) for at, part in enumerate(members(cell)))
         case TupleOf(elements):
             return _order_of_fields([order_of(element) for element in elements])
         case UserType(_, fields):
             return _order_of_fields([order_of(field) for _, field in fields])
         case VectorOf(element):
-            return _order_of_vector(order_of(element), encoder_of(element).width)
+            order, width = order_of(element), width_of(element)
+            return lambda cell: tuple(map(order, vector_elements(cell, width)))
     return _same
-
-
-def _order_of_vector(order: Callable[[bytes], Any], width: int | None) -> Callable[[bytes], Any]:
-    if width is None:  # elements of different lengths: their order is not known here
-        return _same
-    return lambda cell: tuple(order(cell[at : at + width]) for at in range(0, len(cell), width))
 
 
 def _order_of_fields(orders: Sequence[Callable[[bytes], Any]]) -> Callable[[bytes], Any]:
     def order(cell: bytes) -> Any:
-        parts = zip(orders, _nullable_parts(cell), strict=False)
+        parts = zip(orders, nullable_parts(cell), strict=False)
         return tuple((0,) if part is None else (1, each(part)) for each, part in parts)  # null comes first
 
     return order

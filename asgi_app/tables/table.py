@@ -54,6 +54,7 @@ class Table:
     `partition_key` and `clustering_columns` are names of `columns`. Together, in this order, they are the primary key.
     `descending` are the clustering columns whose order is descending. `keyspace` is None for the keyspace of the
     settings. `has_default_ttl`: rows expire although no statement says so. `is_compact`: it is WITH COMPACT STORAGE.
+    `other_static` names the static columns that Cassandra has beside the declared ones.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Table:
     has_default_ttl: bool = False
     is_compact: bool = False
     comment: str = ""
+    other_static: tuple[str, ...] = ()
 
     @classmethod
     def from_struct(

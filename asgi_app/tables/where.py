@@ -71,9 +71,14 @@ class WherePlanner:
     @cached_property
     def usable(self) -> tuple[str, ...]:
         """The parameters that can be used, some only along with others: `("tenant", "tenant.in", "at", "at.gt", …)`."""
+        return tuple(parameter(column.name, operator) for column, operator in self.servable)
+
+    @cached_property
+    def servable(self) -> tuple[tuple[Column, Operator], ...]:
+        """The comparisons that some request can have, in the order of the key and then of the columns."""
         named = [column for column in self.table.columns if column.name not in self._unnamed]
         return tuple(
-            parameter(column.name, operator)
+            (column, operator)
             for column in sorted(named, key=lambda column: self.places[column.name])
             for operator in OPERATORS
             if self._may_serve(column, operator)
@@ -169,6 +174,8 @@ class _Plan:
         uses_index = self._near or (bool(beside) and any(map(self._index, self._relations)))
         filtered = [relation for relation in beside if relation not in self._by_index]
         self._check_filtered(filtered)
+        if self._near:
+            self._check_static_beside_near()
         if uses_index:
             self._check_partition_beside_index()
             self._check_clustering_beside_index()
@@ -207,16 +214,24 @@ class _Plan:
     def _by_index(self) -> list[Relation]:
         """The relations that indexes serve: any number of storage-attached ones, or one other."""
         serving = [r for r in self._relations if r not in self._by_key and self._index(r) and not self._skips(r)]
-        attached = [r for r in serving if (index := self._index(r)) and index.kind == "sai"]
+        attached = [r for r in serving if self._is_attached(r)]
         return attached if attached or self._near else serving[:1]
 
     def _skips(self, relation: Relation) -> bool:
         """Return whether Cassandra will not use the index on this clustering column.
 
-        It gives up the key's order as soon as one clustering column is out of order: then all need an index.
+        It gives up the key's order as soon as one clustering column is out of order. Then all need an index, and only
+        storage-attached ones can be used together.
         """
         in_order = [r for r in self._by_key if r.column.kind == "clustering"]
-        return relation.column.kind == "clustering" and not all(map(self._index, in_order))
+        if relation.column.kind != "clustering" or not in_order:
+            return False
+        return not all(map(self._is_attached, (relation, *in_order)))
+
+    def _is_attached(self, relation: Relation) -> bool:
+        """Return whether a storage-attached index serves a relation."""
+        index = self._index(relation)
+        return index is not None and index.kind == "sai"
 
     def _index(self, relation: Relation) -> Index | None:
         return self._planner.index(relation.column, relation.operator)
@@ -261,6 +276,13 @@ class _Plan:
                 self._refuse(relation, f"cannot be combined with `near`: {self._lack(relation)}")
             elif not self._planner.is_allowed(relation.column):
                 self._refuse(relation, f"cannot be used so: {self._lack(relation)}")
+
+    def _check_static_beside_near(self) -> None:
+        """Refuse filters by static columns: Cassandra 5.0 finds no rows by their indexes, and does not say so."""
+        for relation in self._by_index:
+            if relation.column.kind == "static":
+                message = "cannot be combined with `near`: Cassandra finds no vectors by a static column"
+                self._refuse(relation, message)
 
     def _check_partition_beside_index(self) -> None:
         for relation in self._partition_lists:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from uvicorn.middleware.proxy_headers import _TrustedHosts
 
-from asgi_app.cli.peers import plain_address, with_mapped_addresses
-from asgi_app.cli.serve import _is_loopback
+from asgi_app.cli.peers import is_this_machine, plain_address, with_mapped_addresses
 
 
 @pytest.mark.parametrize(
@@ -52,4 +51,4 @@ def test_proxy_is_trusted_in_both_forms(allowed: str, trusted: list[str], others
     [("127.0.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("::", False), ("::ffff:0.0.0.0", False)],
 )
 def test_loopback_in_both_forms(host: str, loopback: bool) -> None:
-    assert _is_loopback(host) is loopback
+    assert is_this_machine(host) is loopback

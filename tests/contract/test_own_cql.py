@@ -19,12 +19,13 @@ from cassandra.protocol import SyntaxException
 from helpers.cassandra import own_keyspace
 from helpers.problems import problem
 from helpers.service import client_of, settings_for
+from helpers.waiting import eventually
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import Mount
 
 from asgi_app import Action, Forbidden, Principal, Query, Resource, ResourceError, create_app, lifespan_of
-from asgi_app.tables.cql_text import first_word, has_unnamed_markers, marker_names, reserved_markers
+from asgi_app.tables.cql_text import first_word, has_unnamed_markers, marker_names, reserved_markers, table_names
 from asgi_app.tables.types import RESERVED_WORDS
 
 pytestmark = pytest.mark.anyio
@@ -55,6 +56,7 @@ def queries(keyspace: str) -> list[Query]:
         Query("/every/{tenant}", f"SELECT at FROM {events} {partition}"),
         Query("/between/{tenant}", f"SELECT at FROM {events} {partition} AND at >= :at AND at <= :at"),
         Query("/count/{tenant}", f"SELECT count(*) AS n FROM {events} {partition}", one=True, name="events"),
+        Query("/all", f"SELECT count(*) AS n FROM {events}", one=True),
         Query("/first/{tenant}", f"SELECT at, amount FROM {events} {partition}", one=True),
         Query("/export/{tenant}", f"SELECT at, kind, amount FROM {events} {partition}", stream=True),
         Query("/some/{tenant}/{limit}", f'SELECT at FROM {events} {partition} LIMIT :"limit"'),
@@ -365,6 +367,15 @@ async def test_every_mistake_of_a_body_is_named_and_nothing_is_written(
     assert not cql.execute(f"SELECT id FROM {tables}.notes WHERE id = {absent}").all()
 
 
+async def test_null_in_a_key_is_422(client: httpx.AsyncClient) -> None:
+    """The driver cannot send one in a partition key. Of clustering columns Cassandra says so."""
+    body = {"tenant": "nulls", "day": DAY, "at": text_of(0), "id": ID}
+    for names, fields in ((("tenant",), ["/tenant"]), (("tenant", "day", "at"), ["/tenant", "/day"])):
+        sent = await client.post("/events", json={**body, **dict.fromkeys(names)})
+        problem(sent, 422, "invalid_input", *fields)
+    problem(await client.post("/events", json={**body, "at": None}), 422, "rejected_by_cassandra")
+
+
 async def test_body_must_be_a_json_object(client: httpx.AsyncClient) -> None:
     problem(await client.post("/notes", json=[1]), 422, "invalid_input", "")
     is_json = {"Content-Type": "application/json"}
@@ -415,16 +426,43 @@ async def test_statement_that_cassandra_refuses_is_500_without_its_text(client: 
     assert "refused the statement" in found["detail"]
 
 
-async def test_missing_table_is_500_until_it_is_there(client: httpx.AsyncClient, cql: Session, tables: str) -> None:
-    problem(await client.get("/missing?id=1"), 500, "statement_refused")
-    cql.execute(f"CREATE TABLE {tables}.appears (id int PRIMARY KEY)")
-    assert (await client.get("/missing?id=1")).json() == []
-    cql.execute(f"DROP TABLE {tables}.appears")
+async def test_missing_table_is_503_whenever_it_is_not_there(
+    client: httpx.AsyncClient, cql: Session, tables: str
+) -> None:
+    for _ in range(2):
+        found = problem(await client.get("/missing?id=1"), 503, "schema_missing")
+        assert found["detail"] == f"There is no table {tables}.appears."
+        cql.execute(f"CREATE TABLE {tables}.appears (id int PRIMARY KEY)")
+        assert (await client.get("/missing?id=1")).json() == []
+        cql.execute(f"DROP TABLE {tables}.appears")  # the statement stays prepared
+
+
+async def test_refused_statements_are_told_at_start(
+    node_address: tuple[str, int], tables: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = [query for query in queries(tables) if query.path in ("/notes", "/missing", "/nonsense")]
+    app = create_app(settings_for(node_address, tables), queries=own)
+
+    def lines() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.name == "asgi_app.start"]
+
+    async with app.router.lifespan_context(app):
+        await eventually(lambda: len(lines()) == 2)
+    assert lines()[0] == f"GET /missing is not served: There is no table {tables}.appears."
+    assert lines()[1].startswith("GET /nonsense is not served: Cassandra refuses its statement: ")
 
 
 async def test_deadline_is_that_of_the_request(client: httpx.AsyncClient) -> None:
     sent = await client.get(f"/every/acme?day={DAY}", headers={"X-Request-Timeout": "0.000000001"})
     problem(sent, 504, "deadline_exceeded")
+
+
+async def test_warning_of_cassandra_is_logged_and_not_sent(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = await client.get("/all")
+    assert (found.status_code, found.json()["n"] >= EVENTS) == (200, True)
+    assert "without partition key" in caplog.text
 
 
 # --- authorization and metrics
@@ -532,6 +570,24 @@ def test_sound_declarations_have_no_problems() -> None:
 )
 def test_markers_in_cql(cql: str, names: tuple[str, ...], unnamed: bool) -> None:
     assert (marker_names(cql), has_unnamed_markers(cql)) == (names, unnamed)
+
+
+@pytest.mark.parametrize(
+    ("cql", "names"),
+    [
+        ("SELECT a FROM Shop . Events WHERE b = ':from x.y' -- from x.y", [("shop", "events")]),
+        ('select "from x.y" from "My Shop"."say ""hi""" where a = $$from x.y$$', [("My Shop", 'say "hi"')]),
+        ("SELECT a FROM t", [(None, "t")]),
+        ("UPDATE k.t USING TTL 5 SET a = :a WHERE b = :b", [("k", "t")]),
+        (
+            "BEGIN BATCH INSERT INTO k.a (b) VALUES (:b); DELETE c FROM k.b WHERE d = :d;"
+            "UPDATE k.a SET c = 1 WHERE b = 2; APPLY BATCH",
+            [("k", "a"), ("k", "b")],
+        ),
+    ],
+)
+def test_tables_in_cql(cql: str, names: list[tuple[str | None, str]]) -> None:
+    assert list(table_names(cql)) == names
 
 
 def test_reserved_words_are_those_that_cassandra_refuses(cql: Session) -> None:

@@ -15,6 +15,8 @@ from helpers.faulty_node import BATCH, EXECUTE, faulty_node, write_timeout
 from helpers.problems import problem
 from helpers.service import settings_for
 
+from asgi_app.db import Database
+from asgi_app.resources.table.writing import WRITES_AT_ONCE
 from asgi_app.settings import Settings
 from contract.written import JSON, documents, each, items, longs, notes, scaled, serving_resources, tallies
 
@@ -114,6 +116,28 @@ async def test_batch_of_each_row_by_itself(client: httpx.AsyncClient, cql: Sessi
     response = await client.post("/each/-/batch", json=rows)
     assert (response.status_code, response.json()) == (200, {"results": [{"status": 201}] * 50})
     assert count(cql, f"{keyspace}.items") == before + 50
+
+
+async def test_rows_are_written_some_at_a_time(
+    settings: Settings, cql: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute, running, most = Database.execute, 0, 0
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            return await execute(*args, **options)
+        finally:
+            running -= 1
+
+    async with serving_resources(cql, settings, each) as client:
+        assert (await client.get("/readyz")).status_code == 200
+        monkeypatch.setattr(Database, "execute", counted)
+        response = await client.post("/each/-/batch", json=[item() for _ in range(100)])
+    assert response.json() == {"results": [{"status": 201}] * 100}
+    assert 1 < most <= WRITES_AT_ONCE
 
 
 async def test_conditional_rows_are_created_once(client: httpx.AsyncClient) -> None:

@@ -75,6 +75,7 @@ MINE = replace(
     LOGS, path="mine", bound={"owner": lambda principal: principal.name, "month": lambda _principal: 11}, batch=None
 )
 NOON = replace(LOGS, path="noon", bound={"at": lambda _principal: Decimal(12)}, batch=None)
+ODD = replace(LOGS, path="odd", bound={"owner": lambda principal: 7 if principal.name == "ada" else None}, batch=None)
 FIXED = replace(LOGS, path="fixed", read_only=("plan", "title"), batch=None)
 KINDS = Resource(Kinds, "kinds", partition_key=("id",), clustering=("at",), patch_creates=True, batch="logged")
 
@@ -90,7 +91,7 @@ async def service(
     anyio_backend: Any, settings: Settings, own_keyspace: str
 ) -> AsyncIterator[tuple[Starlette, httpx.AsyncClient]]:
     changed = msgspec.structs.replace(settings, cassandra_keyspace=own_keyspace)
-    async with serving_resources(changed, [LOGS, MINE, NOON, FIXED, KINDS]) as started:
+    async with serving_resources(changed, [LOGS, MINE, NOON, ODD, FIXED, KINDS]) as started:
         yield started
 
 
@@ -175,6 +176,23 @@ async def test_partition_that_is_bound_is_written_at_the_collection(client: http
     assert [row["title"] for row in (await client.get(f"/logs/{ada}/11")).json()] == [None]
     assert (await client.delete("/mine", headers=headers)).status_code == 204
     assert (await hours(client, bob), await hours(client, ada)) == ([], ["3"])
+
+
+@pytest.mark.parametrize(
+    ("user", "reason"),
+    [
+        ("ada", "odd.owner: the function in `bound` returned a value of the type int: must be text"),
+        ("bob", "odd.owner: the function in `bound` returned None"),
+    ],
+)
+async def test_wrong_value_of_a_bound_function_is_logged_with_its_place(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, user: str, reason: str
+) -> None:
+    response = await client.get("/odd/11", headers={"X-User": user})
+    problem(response, 500, "internal_error")
+    assert "odd.owner" not in response.text
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert line.startswith(f"GET /odd/11 failed: TypeError({reason!r})")
 
 
 async def test_no_list_of_partitions_beside_a_bound_clustering_column(client: httpx.AsyncClient, ada: str) -> None:

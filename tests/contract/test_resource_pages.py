@@ -291,6 +291,20 @@ async def test_parameters_that_contradict_the_token_are_named(
         assert found.status_code == 200, found.text
 
 
+async def test_walk_goes_on_after_a_change_of_the_schema(
+    client: httpx.AsyncClient, cql: Session, keyspace: str
+) -> None:
+    """Cassandra continues, whatever has become of the table; an answer has the declared columns."""
+    walks = ("/events/-/pages?fetch_size=4&tenant=acme&day=2026-11-28", "/events/-/pages?fetch_size=4")
+    before = [(await client.get(walk)).json() for walk in walks]
+    for change in ("ADD more text", "DROP more"):
+        cql.execute(f"ALTER TABLE {keyspace}.events {change}")
+        for first in before:
+            page = (await client.get(f"/events/-/pages?page_state={first['page_state']}")).json()
+            assert numbers(page["rows"])
+            assert not {*numbers(page["rows"])} & {*numbers(first["rows"])}
+
+
 async def test_token_used_twice_gives_the_same_page(client: httpx.AsyncClient) -> None:
     token = (await client.get("/events/-/pages?fetch_size=3")).json()["page_state"]
     again = [(await client.get(f"/events/-/pages?page_state={token}")).json()["rows"] for _ in range(2)]

@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 
 from asgi_app.db import Database
 from asgi_app.errors import ReadFailed
+from asgi_app.resources.table.reading import READS_AT_ONCE
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.tables.resource import Resource
 from contract.resource_service import (
@@ -358,6 +359,26 @@ async def test_list_of_keys_has_one_deadline(
     assert len({statement for statement, _ in executed}) == 1
     late = await client.get(f"/points?{keys(*range(60))}", headers={"X-Request-Timeout": "0.001"})
     problem(late, 504, "deadline_exceeded")
+
+
+async def test_list_of_keys_is_read_some_at_a_time(
+    client: httpx.AsyncClient, app: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database: Database = app.state.database
+    execute, running, most = database.execute, 0, 0
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            return await execute(*args, **options)
+        finally:
+            running -= 1
+
+    monkeypatch.setattr(database, "execute", counted)
+    assert len((await client.get(f"/points?{keys(*range(100))}")).json()) == len(VECTORS)
+    assert 1 < most <= READS_AT_ONCE
 
 
 async def test_one_failed_read_fails_the_whole_list(
@@ -733,6 +754,7 @@ async def test_virtual_table_is_read_only(client: httpx.AsyncClient) -> None:
     assert (await client.get("/settings")).json() == everything[:10]
     assert (await client.get("/settings/-/stream?limit=3&fetch_size=2")).json() == everything[:3]
     assert (await client.get("/settings/-/stream?limit=0")).json() == []
+    assert len((await client.get(f"/settings/-/stream?limit={2**53 - 1}")).json()) == len(everything)
     page = (await client.get("/settings/-/pages?limit=3")).json()
     assert page == {"rows": everything[:3], "has_more": False, "page_state": None}
     assert len((await client.get("/settings?name.in=cluster_name&name.in=none")).json()) == 1

@@ -17,6 +17,7 @@ import pytest
 from helpers.exchange import Exchange
 from helpers.problems import problem
 from helpers.service import client_of, serving
+from helpers.waiting import eventually
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
@@ -210,6 +211,23 @@ async def test_api_keys_are_not_logged(keyed: httpx.AsyncClient, caplog: pytest.
     assert " by writer@example.org " in caplog.text
 
 
+def told_at_start(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "asgi_app.start"]
+
+
+async def test_scopes_of_unknown_resources_are_told_at_start(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = (Secret(f"shop:read.user+write.users+read:{'s' * 32}"), Secret(f"ci:read.Metrics:{'c' * 32}"))
+    async with serving(changed(settings, api_keys=keys)):
+        await eventually(lambda: len(told_at_start(caplog)) == 2)
+    known = "animals, diagnostics, docs, health, metrics, plants, service, users"
+    assert told_at_start(caplog) == [
+        f"the API key {key} has the scope {scope}, and there is no such resource; there are: {known}"
+        for key, scope in (("shop", "read.user"), ("ci", "read.Metrics"))
+    ]
+
+
 async def test_api_keys_with_hook_fail_startup(settings: Settings) -> None:
     app = create_app(changed(settings, api_keys=KEYS), authorize=lambda *_: Principal("x"))
     with pytest.raises(SettingsError, match="ASGI_CASSANDRA_API_KEYS"):
@@ -236,6 +254,8 @@ async def test_cors_of_configured_origin(settings: Settings) -> None:
         assert asked.headers["access-control-allow-origin"] == PAGE
         assert "x-request-id" in asked.headers
         assert asked.headers.items() >= CHEAP.items()
+        own = preflight(PAGE, headers="cassandra-consistency, cassandra-ttl, if-match, if-none-match")
+        assert (await client.options("/users", headers=own)).status_code == 200
         answers = [
             await client.get("/users", headers={"Origin": PAGE, "X-API-Key": READER}),
             await client.get("/users", headers={"Origin": PAGE}),
@@ -246,7 +266,7 @@ async def test_cors_of_configured_origin(settings: Settings) -> None:
         for answer in answers:
             assert answer.headers["access-control-allow-origin"] == PAGE
             assert "Origin" in answer.headers["vary"]
-            assert {"Link", "Location", "Retry-After"} <= set(
+            assert {"ETag", "Link", "Location", "Retry-After"} <= set(
                 answer.headers["access-control-expose-headers"].split(", ")
             )
             assert "access-control-allow-credentials" not in answer.headers

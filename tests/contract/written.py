@@ -120,6 +120,7 @@ class Scaled(msgspec.Struct):
 class Found(msgspec.Struct):
     id: str
     word: Annotated[str, Index()] | None = None
+    words: Annotated[dict[str, str], Index(target="entries"), Index(target="keys")] | None = None
     close: Annotated[list[float], CQLType("vector<float, 3>"), Index(similarity="cosine")] | None = None
     far: Annotated[list[float], CQLType("vector<float, 3>"), Index(similarity="euclidean")] | None = None
 
@@ -147,8 +148,15 @@ class Sorted(msgspec.Struct):
     s_maps: Annotated[set[bytes], CQLType("set<frozen<map<int, text>>>")] | None = None
     s_place: set[Place] | None = None
     s_vector: Annotated[set[bytes], CQLType("set<vector<float, 2>>")] | None = None
+    s_short_vector: Annotated[set[bytes], CQLType("set<vector<smallint, 2>>")] | None = None
+    m_words: Annotated[bytes, CQLType("map<vector<text, 2>, int>")] | None = None
+    m_sets: Annotated[bytes, CQLType("map<frozen<set<decimal>>, int>")] | None = None
+    l_vector: Annotated[bytes, CQLType("list<vector<frozen<set<int>>, 2>>")] | None = None
+    v_set: Annotated[bytes, CQLType("vector<frozen<set<int>>, 2>")] | None = None
     m_tuple: dict[tuple[int, str], set[int]] | None = None
     f_set: Annotated[set[int], CQLType("frozen<set<int>>")] | None = None
+    f_decimals: Annotated[set[Decimal], CQLType("frozen<set<decimal>>")] | None = None
+    l_decimals: Annotated[bytes, CQLType("list<frozen<set<decimal>>>")] | None = None
     t_set: tuple[int, set[int]] | None = None
 
 

@@ -1,4 +1,4 @@
-"""The programs and the commands of README.md, docs/tables.md and docs/queries.md run, and print what the pages show."""
+"""The programs and the commands of README.md and of pages in docs/ run, and print what the pages show."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import pytest
 from cassandra.cluster import Session
 from click.testing import CliRunner
@@ -29,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text().partition("## Your own table")[2].partition("\n## ")[0]
 TABLES = (ROOT / "docs" / "tables.md").read_text()
 QUERIES = (ROOT / "docs" / "queries.md").read_text()
+OPENAPI = (ROOT / "docs" / "openapi.md").read_text()
 
 BEFORE_QUERIES = commands(TABLES)[:2]
 """The commands that write the rows of which docs/queries.md reads."""
@@ -126,6 +128,12 @@ async def test_queries(folder: Path, shop: str) -> None:
     shown = commands(QUERIES)
     assert len(shown) >= 15
     await run(whole(module), shown)
+
+
+async def test_openapi(app: Starlette, client: httpx.AsyncClient) -> None:
+    for example in commands(OPENAPI):
+        response = await curl(client, example.command.removeprefix("curl "))
+        assert matches(example, printed(example.command, response)), example.command
 
 
 def test_tables_page_has_every_option_of_a_resource() -> None:

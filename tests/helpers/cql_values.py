@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from decimal import Decimal
 from typing import Any
 
 from cassandra import cqltypes as driver_types
@@ -11,6 +10,7 @@ from cassandra import util
 from hypothesis import strategies as st
 
 from asgi_app.driver.codec import codec_for
+from asgi_app.tables.stored_form import identity_of
 from asgi_app.tables.types import (
     NATIVE_TYPES,
     CqlType,
@@ -140,11 +140,6 @@ def in_vector(element: CqlType, cells: list[bytes]) -> bytes:
     return b"".join(driver_types.uvint_pack(len(cell)) + cell for cell in cells)
 
 
-def identity(key: CqlType, cell: bytes) -> Any:
-    """Return what keys of a map have in common that Cassandra takes for the same: decimals of the same value."""
-    return Decimal(codec_for(driver_type(key)).cell(cell)) if key == Native("decimal") else cell
-
-
 def cells_of(cql_type: CqlType) -> st.SearchStrategy[bytes]:
     match cql_type:
         case Native(name):
@@ -153,7 +148,8 @@ def cells_of(cql_type: CqlType) -> st.SearchStrategy[bytes]:
             return st.lists(cells_of(element), max_size=3).map(counted)
         case MapOf(key, value):
             pairs = st.tuples(cells_of(key), cells_of(value))
-            entries = st.lists(pairs, max_size=3, unique_by=lambda pair: identity(key, pair[0]))
+            identity = identity_of(key)
+            entries = st.lists(pairs, max_size=3, unique_by=lambda pair: identity(pair[0]))
             return entries.map(lambda some: counted([part for entry in some for part in entry], 2))
         case TupleOf(elements):
             return st.tuples(*(st.none() | cells_of(element) for element in elements)).map(list).map(framed)

@@ -17,7 +17,7 @@ from itertools import chain, repeat
 from helpers.scripted_node import ERROR, error, frame
 from helpers.wire import int32, string
 
-EXECUTE, BATCH = 0x0A, 0x0D
+QUERY, EXECUTE, BATCH = 0x07, 0x0A, 0x0D
 
 _VERSION = 4
 _QUORUM = b"\0\x06"
@@ -29,17 +29,18 @@ class FaultyNode:
     def __init__(self, node: tuple[str, int], listener: socket.socket) -> None:
         self._node = node
         self._listener = listener
-        self._faults: dict[int, Iterator[bytes]] = {}
+        self._faults: dict[int, tuple[bytes, Iterator[bytes]]] = {}
         self._sockets: list[socket.socket] = []
         self.port: int = listener.getsockname()[1]
         self.asked: Counter[int] = Counter()
 
-    def fail(self, opcode: int, *faults: bytes, always: bool = False) -> None:
+    def fail(self, opcode: int, *faults: bytes, always: bool = False, about: bytes = b"") -> None:
         """Answer the next requests with this opcode with these bodies of ERROR, in this order, and reset the counts.
 
-        With `always`, the last body also answers all later requests. Without bodies all are forwarded again.
+        Only requests that contain `about`. With `always`, the last body also answers all later requests. Without bodies
+        all are forwarded again.
         """
-        self._faults[opcode] = chain(faults, repeat(faults[-1])) if always else iter(faults)
+        self._faults[opcode] = about, chain(faults, repeat(faults[-1])) if always else iter(faults)
         self.asked.clear()
 
     def accept_all(self) -> None:
@@ -64,7 +65,7 @@ class FaultyNode:
 
     def _from_client(self, client: socket.socket, node: socket.socket, to_client: threading.Lock) -> None:
         for head, body in _frames(client):
-            fault = self._fault(head[4])
+            fault = self._fault(head[4], body)
             if fault is None:
                 node.sendall(head + body)
                 continue
@@ -81,9 +82,10 @@ class FaultyNode:
                     client.sendall(head + body)
             client.shutdown(socket.SHUT_RDWR)
 
-    def _fault(self, opcode: int) -> bytes | None:
+    def _fault(self, opcode: int, body: bytes) -> bytes | None:
         self.asked[opcode] += 1
-        return next(self._faults.get(opcode, iter(())), None)
+        about, faults = self._faults.get(opcode, (b"", iter(())))
+        return next(faults, None) if about in body else None
 
 
 def _frames(stream: socket.socket) -> Iterator[tuple[bytes, bytes]]:

@@ -253,6 +253,10 @@ def test_existing_table_is_neither_altered_nor_given_indexes(cql: Session, keysp
         (False, Annotated[list[float], CQLType("vector<float, 1>"), Index()]),
         (False, Annotated[list[float], CQLType("vector<float, 1>"), Index(similarity="cosine")]),
         (False, Annotated[list[float], CQLType("vector<float, 2>"), Index(target="values")]),
+        (True, Annotated[bytes, Index()]),
+        (False, Annotated[set[bytes], Index()]),
+        (False, Annotated[dict[bytes, int], Index(target="keys")]),
+        (False, Annotated[dict[int, bytes], Index(target="entries")]),
     ],
 )
 def test_what_cassandra_refuses_is_a_mistake_of_the_declaration(
@@ -266,6 +270,25 @@ def test_what_cassandra_refuses_is_a_mistake_of_the_declaration(
 def test_index_on_the_only_partition_key_column_is_refused(cql: Session, shared_keyspace: str) -> None:
     row = msgspec.defstruct("Row", [("id", Annotated[int, Index()])])
     assert_refused(cql, shared_keyspace, Resource(row, "keys", partition_key=("id",)), "only partition key")
+
+
+def test_blobs_within_what_is_indexed_are_taken(cql: Session, shared_keyspace: str) -> None:
+    hints = [
+        Annotated[dict[bytes, int], Index()],
+        Annotated[dict[int, bytes], Index(target="keys")],
+        Annotated[tuple[bytes, int], Index()],
+        Annotated[list[bytes], CQLType("frozen<list<blob>>"), Index(target="full")],
+    ]
+    row = msgspec.defstruct("Row", [("id", int), *((f"x{at}", hint) for at, hint in enumerate(hints))])
+    resource = Resource(row, "blobs", partition_key=("id",))
+    assert problems_of([resource]) == []
+    create_schema(cql, shared_keyspace, None, (), declared=[resource.table])
+
+
+def test_index_on_a_vector_in_descending_order_is_refused(cql: Session, shared_keyspace: str) -> None:
+    row = msgspec.defstruct("Row", [("id", int), ("x", Annotated[list[float], CQLType("vector<float, 2>"), Index()])])
+    resource = Resource(row, "falling", partition_key=("id",), clustering=("-x",))
+    assert_refused(cql, shared_keyspace, resource, "ReversedType")
 
 
 def test_index_on_a_name_of_other_characters_is_refused(cql: Session, shared_keyspace: str) -> None:

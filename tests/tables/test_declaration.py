@@ -298,6 +298,25 @@ def test_annotation_that_cannot_be_read() -> None:
     assert problem == "odd: an annotation of Odd cannot be read: name 'Local' is not defined."
 
 
+def test_field_that_hides_the_module_of_its_annotation() -> None:
+    import uuid as number
+
+    class Odd(msgspec.Struct):
+        number: number.UUID
+
+    (problem,) = problems_of([Resource(Odd, "odd", partition_key=("number",))])
+    assert problem == (
+        "odd: an annotation of Odd cannot be read: 'member_descriptor' object has no attribute 'UUID'. "
+        "A field has the name that stands there: import the type under another name."
+    )
+
+
+@pytest.mark.parametrize("annotation", ["uuid.Uuid", "int |", "int[3]"])
+def test_annotation_in_quotes_that_is_wrong(annotation: str) -> None:
+    (problem,) = problems_of([row(odd=annotation)])
+    assert problem.startswith("rows: an annotation of Row cannot be read: ")
+
+
 def test_every_mistake_of_every_declaration_is_reported_at_once() -> None:
     resources = [event(ttl=-1), event(path="a", hidden=("x",), read_only=("y",), delete_counters=True), hits(ttl=3)]
     with pytest.raises(ResourceError) as raised:

@@ -333,6 +333,12 @@ INT32 = "must be an integer from -2147483648 to 2147483647"
         ("map<decimal, int>", {"1.0": 1, "1.0e0": 2}, [("/1.0e0", "has the same key as an earlier entry")]),
         ("map<decimal, int>", {"-10": 1, "-1E+1": 2}, [("/-1E+1", "has the same key as an earlier entry")]),
         ("map<decimal, int>", {"0": 1, "0.00": 2}, [("/0.00", "has the same key as an earlier entry")]),
+        (
+            "map<frozen<tuple<decimal>>, int>",
+            [[["1.0"], 1], [["1.00"], 2]],
+            [("/1", "has the same key as an earlier entry")],
+        ),
+        ("map<frozen<set<int>>, int>", [[[1, 2], 1], [[2, 1, 2], 2]], [("/1", "has the same key as an earlier entry")]),
         ("map<frozen<list<int>>, int>", {}, [("", "must be an array")]),
         ("map<frozen<list<int>>, int>", [[1], 2], [("/0", PAIR), ("/1", PAIR)]),
         ("map<frozen<list<int>>, int>", [[["x"], None]], [("/0/0/0", INT32), ("/0/1", "must not be null")]),

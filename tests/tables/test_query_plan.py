@@ -15,6 +15,7 @@ from asgi_app.tables.encoding import Encoded, encoder_of
 from asgi_app.tables.query_plan import Kind, Plan, QueryPlanner, Rules
 from asgi_app.tables.table import Column, Index, Table
 from asgi_app.tables.types import UnknownType, parse_type
+from asgi_app.tables.wrong_value import MOST_ERRORS
 
 COLUMNS = (
     Column("tenant", parse_type("text"), "partition_key"),
@@ -343,6 +344,14 @@ def test_search_for_the_nearest_vectors() -> None:
 )
 def test_wrong_member_of_a_search(body: Any, field: str) -> None:
     assert refused_members(body) == [field]
+
+
+@pytest.mark.parametrize("members", ["where", "search"])
+def test_errors_are_bounded(members: str) -> None:
+    wrong = {f"x{number}": 1 for number in range(1000)}
+    found = refused_members({"where": wrong} if members == "where" else wrong)
+    assert len(found) == MOST_ERRORS
+    assert found[0] == ("/where/x0" if members == "where" else "/x0")
 
 
 def test_long_names_are_cut_in_errors() -> None:

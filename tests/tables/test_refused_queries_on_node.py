@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from cassandra import InvalidRequest, ReadFailure, WriteFailure
 from cassandra.cluster import Session
+from cassandra.query import ConsistencyLevel, SimpleStatement
 from helpers.cassandra import own_keyspace
 from helpers.encoded_statements import run_encoded
 from helpers.plans import plan_query, plan_search
@@ -76,11 +78,18 @@ DDL = (
     "CREATE TABLE {}.things (key text PRIMARY KEY, value int)",
     "CREATE TABLE {}.places (p int, c1 int, c2 int, PRIMARY KEY (p, c1, c2))",
     "CREATE CUSTOM INDEX ON {}.places (c2) USING 'StorageAttachedIndex'",
+    "CREATE TABLE {}.mixed (p int, c1 int, c2 int, c3 int, PRIMARY KEY (p, c1, c2, c3))",
+    "CREATE INDEX ON {}.mixed (c1)",
+    "CREATE CUSTOM INDEX ON {}.mixed (c2) USING 'StorageAttachedIndex'",
+    "CREATE CUSTOM INDEX ON {}.mixed (c3) USING 'StorageAttachedIndex'",
     "CREATE TABLE {}.odd (p1 int, p2 int, c1 frozen<set<int>>, c2 int, s int STATIC, "
     "PRIMARY KEY ((p1, p2), c1, c2)) "
     "WITH CLUSTERING ORDER BY (c1 DESC, c2 ASC)",
     "CREATE INDEX ON {}.odd (p1)",
     "INSERT INTO {}.odd (p1, p2, c1, c2, s) VALUES (1, 1, {{1}}, 1, 1)",
+    "CREATE TABLE {}.shared (p int, c int, s text STATIC, n int, v vector<float, 2>, PRIMARY KEY (p, c))",
+    *(f"CREATE CUSTOM INDEX ON {{}}.shared ({name}) USING 'StorageAttachedIndex'" for name in "snv"),
+    *(f"INSERT INTO {{}}.shared (p, c, s, n, v) VALUES (1, {c}, 'me', 1, [1, {c}])" for c in (1, 2)),
 )
 
 
@@ -106,6 +115,13 @@ PLACES = Table(
     indexes=(Index("c2"),),
 )
 
+MIXED = Table(
+    "mixed",
+    (column("p", "int", "partition_key"), *(column(name, "int", "clustering") for name in ("c1", "c2", "c3"))),
+    ("p",),
+    ("c1", "c2", "c3"),
+    indexes=(Index("c1", kind="legacy"), Index("c2"), Index("c3")),
+)
 ODD = Table(
     "odd",
     (
@@ -119,6 +135,20 @@ ODD = Table(
     ("c1", "c2"),
     frozenset(("c1",)),
     (Index("p1", kind="legacy"),),
+)
+
+SHARED = Table(
+    "shared",
+    (
+        column("p", "int", "partition_key"),
+        column("c", "int", "clustering"),
+        column("s", "text", "static"),
+        column("n", "int"),
+        column("v", "vector<float, 2>"),
+    ),
+    ("p",),
+    ("c",),
+    indexes=(Index("s"), Index("n"), Index("v")),
 )
 
 PARTITION = (("tenant", "acme"), ("day", "2026-11-28"))
@@ -167,6 +197,13 @@ REFUSED = {
     ),
     "index on a clustering column out of order": Refused(
         (("p", "1"), ("c1.gt", "1"), ("c2", "1")), "c2", "order", "p = 1 AND c1 > 1 AND c2 = 1", PLACES
+    ),
+    "index on a clustering column beside one of another kind": Refused(
+        (("p", "1"), ("c1", "1"), ("c2.gt", "1"), ("c3", "1")),
+        "c3",
+        "order",
+        "p = 1 AND c1 = 1 AND c2 > 1 AND c3 = 1",
+        MIXED,
     ),
     "order beside an index": Refused(
         (*PARTITION, ("level", "1"), ("order", "at")),
@@ -381,10 +418,54 @@ def test_small_vector_is_refused_although_cassandra_takes_it(cql: Session, keysp
     key = "tenant, day, at, id, direction"
     run_encoded(cql, f"INSERT INTO {events} ({key}) VALUES ('small', '2026-01-01', 0, {ID}, ?)", [small])
     try:
-        (row,) = cql.execute(f"SELECT tenant FROM {events} ORDER BY direction ANN OF [0, 1, 0] LIMIT 1")
-        assert row.tenant == "small"
+        similarity = "similarity_cosine(direction, [1, 1, 0]) AS similarity"
+        (row,) = cql.execute(f"SELECT tenant, {similarity} FROM {events} ORDER BY direction ANN OF [1, 1, 0] LIMIT 1")
+        assert (row.tenant, row.similarity) == ("small", math.inf)
     finally:
         cql.execute(f"DELETE FROM {events} WHERE tenant = 'small' AND day = '2026-01-01'")
+
+
+def test_nearest_rows_are_read_with_all_static_columns(cql: Session, keyspace_of_events: str) -> None:
+    """Cassandra 5.0.9 fails without them, if the partition has static values and a column has several cells."""
+    events, near = f"{keyspace_of_events}.events", {"near": {"direction": [1, 0, 0]}, "select": ["tags"]}
+    key = f"'static', '2026-01-01', 0, {ID}"
+    cql.execute(f"INSERT INTO {events} (tenant, day, at, id, owner, direction) VALUES ({key}, 'me', [1, 0, 0])")
+    try:
+        with pytest.raises(ReadFailure):
+            cql.execute(f"SELECT tags FROM {events} ORDER BY direction ANN OF [1, 0, 0] LIMIT 10")
+        plan = search(near, keyspace_of_events)
+        assert plan.unshown == ("owner",)
+        (row,) = run_encoded(cql, plan.cql, plan.values, fetch_size=plan.fetch_size, level=plan.consistency)
+        assert (row.tags, row.owner) == (None, "me")
+    finally:
+        cql.execute(f"DELETE FROM {events} WHERE tenant = 'static' AND day = '2026-01-01'")
+
+
+def test_static_column_beside_the_nearest_is_refused_although_cassandra_takes_it(
+    cql: Session, keyspace_of_events: str
+) -> None:
+    """It finds nothing then, and says nothing."""
+    events, table = f"{keyspace_of_events}.shared", replace(SHARED, keyspace=keyspace_of_events)
+    assert [row.c for row in cql.execute(f"SELECT c FROM {events} WHERE s = 'me'")] == [1, 2]
+    nearest = f"SELECT c FROM {events} WHERE s = 'me' ORDER BY v ANN OF [1, 0] LIMIT 10"
+    assert cql.execute(nearest).all() == []
+    with pytest.raises(InvalidInput) as refused:
+        plan_search(table, Rules(keyspace=keyspace_of_events), {"near": {"v": [1, 0]}, "where": {"s": "me", "n": 1}})
+    assert [error.field for error in refused.value.errors] == ["/where/s"]
+    plan = plan_query(table, Rules(keyspace=keyspace_of_events), (), [("s", "me"), ("n", "1")], "list")
+    assert [row.c for row in run_encoded(cql, plan.cql, plan.values)] == [1, 2]
+
+
+def test_level_above_local_one_is_not_kept_for_the_nearest_rows(cql: Session, keyspace_of_events: str) -> None:
+    """Cassandra reads at LOCAL_ONE and only warns, so the plan says so openly."""
+    assert search({"near": {"direction": [1, 0, 0]}}).consistency == "LOCAL_ONE"
+    statement = SimpleStatement(
+        f"SELECT id FROM {keyspace_of_events}.events ORDER BY direction ANN OF [1, 0, 0] LIMIT 10",
+        consistency_level=ConsistencyLevel.QUORUM,
+    )
+    future = cql.execute_async(statement)
+    future.result()
+    assert any("consistency" in warning.lower() for warning in future.warnings)
 
 
 def test_largest_vector_is_taken_by_both(cql: Session, keyspace_of_events: str) -> None:

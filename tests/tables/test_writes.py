@@ -314,6 +314,15 @@ def test_null_among_versions_would_apply_to_an_absent_row(things: Things) -> Non
     assert things.row(key).size == 1
 
 
+def test_unset_cannot_be_compared(things: Things) -> None:
+    """So what a condition compares is always bound."""
+    cql = f"UPDATE {things.name} SET size = 1 WHERE owner = ? AND id = ? IF rev IN ?"
+    with pytest.raises(InvalidRequest, match="unset"):
+        run_encoded(things.session, cql, [b"a", INT.from_json(1), msgspec.UNSET])
+    with pytest.raises(InvalidRequest, match="unset"):
+        run_encoded(things.session, cql.replace("IN ?", "= ?"), [b"a", INT.from_json(1), msgspec.UNSET])
+
+
 # --- merging
 
 

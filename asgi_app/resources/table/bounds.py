@@ -30,7 +30,7 @@ def bounds_of(hint: Any, *, of_members: bool = False) -> Bounds | None:
     With `of_members`, it is the check of what is added to a value: without the bounds of a collection's length, and
     without the fields of a user type that a whole value must have.
     """
-    return _bounds(_described(hint), of_members)
+    return _bounds(described_type(hint), of_members)
 
 
 def quick_bounds(hint: Any) -> Callable[[Any], bool] | None:
@@ -38,7 +38,7 @@ def quick_bounds(hint: Any) -> Callable[[Any], bool] | None:
 
     It takes any value, and is several times as fast as the check that explains what is wrong.
     """
-    described = _plain(_described(hint))
+    described = _plain(described_type(hint))
     if isinstance(described, inspect.UnionType):
         members = [member for member in described.types if not isinstance(member, inspect.NoneType)]
         described = _plain(members[0]) if len(members) == 1 else described
@@ -65,7 +65,7 @@ def _accepts_none(described: inspect.Type) -> bool:
     return any(isinstance(member, inspect.NoneType) for member in members)
 
 
-def _described(hint: Any) -> inspect.Type:
+def described_type(hint: Any) -> inspect.Type:
     """Return what msgspec knows about a type. It cannot describe `IPv4Address | IPv6Address`, which has no bounds."""
     try:
         return inspect.type_info(hint)

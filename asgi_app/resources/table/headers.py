@@ -163,10 +163,10 @@ def etag_of(resource: Resource, result: Result) -> Mapping[str, str] | None:
     return etag(value)
 
 
-def has_current(request: Request, tag: str) -> bool:
+def has_current(request: Request, tag: str | None) -> bool:
     """Return whether If-None-Match says that the client has the row with this entity tag (RFC 9110 section 13.1.2).
 
-    Tags are compared weakly. Raises InvalidHeader if the field is malformed.
+    Tags are compared weakly; no tag is that of a row without one. Raises InvalidHeader if the field is malformed.
     """
     sent = list_field(request, "If-None-Match")
     if sent is None:

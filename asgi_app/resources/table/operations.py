@@ -32,9 +32,14 @@ class Operation:
 
     `name` is its id, such as `events_read`. `template` is the path, with a parameter in braces for each key column that
     it has. `resource` and `verb` are what the `authorize` hook gets. `lane` is that of the handler's statements.
+
+    `kind` is what it does, whatever its address: `list`, `create`, `stream`, `pages`, `partitions`, `search`, `batch`,
+    `read`, `replace`, `change`, `delete`, `change_partition`, `delete_prefix`, or `lacks`: 404, because the address has
+    only a part of the partition key.
     """
 
     name: str
+    kind: str
     method: str
     template: str
     handler: Handler
@@ -105,7 +110,8 @@ class _Addresses:
         if self._resource.batch is not None and self._writes.creates:
             yield self._write("batch", "POST", f"{below}/batch", self._writes.batch)
         search = _checked_read(self._reads.search)
-        yield Operation(f"{self._resource.name}_search", "POST", f"{below}/search", search, self._resource.name, "read")
+        name = self._resource.name
+        yield Operation(f"{name}_search", "search", "POST", f"{below}/search", search, name, "read")
 
     def _prefixes(self) -> Iterator[Operation]:
         """Yield what addresses with a part of the key answer."""
@@ -113,38 +119,41 @@ class _Addresses:
             template = self._template(length)
             if length < self._least:
                 missing = ", ".join(self._columns[length : self._least])
-                yield self._read(f"lacks_{length}", template, _too_short(missing))
+                yield self._read("lacks", template, _too_short(missing), suffix=f"_{length}")
                 continue
-            yield self._read(f"list_{length}", template, self._reads.rows)
+            yield self._read("list", template, self._reads.rows, suffix=f"_{length}")
             yield from self._writes_of_prefix(length)
 
     def _writes_of_prefix(self, length: int) -> Iterator[Operation]:
         """Yield what changes the rows, or the partition, at an address with the first columns of the key."""
         template = self._template(length)
         if self._resource.delete_prefix and self._resource.writes != "none":
-            yield self._write(f"delete_{length}", "DELETE", template, self._writes.delete_prefix)
+            yield self._write("delete_prefix", "DELETE", template, self._writes.delete_prefix, suffix=f"_{length}")
         if length == self._least and self._has_static and self._resource.writes == "plain":
             yield self._write("change_partition", "PATCH", template, self._writes.change_partition)
 
     def _row(
         self, suffix: str, template: str, read: Handler, writes: Iterable[tuple[str, str, Handler]]
     ) -> Iterator[Operation]:
-        yield self._read(f"read{suffix}", template, read)
-        for name, method, handler in writes:
-            yield self._write(f"{name}{suffix}", method, template, handler)
+        yield self._read("read", template, read, suffix=suffix)
+        for kind, method, handler in writes:
+            yield self._write(kind, method, template, handler, suffix=suffix)
 
     def _template(self, length: int) -> str:
         return "/".join([self._base, *self._names[:length]])
 
-    def _read(self, name: str, template: str, handler: Handler, lane: Lane = Lane.REQUESTS) -> Operation:
+    def _read(
+        self, kind: str, template: str, handler: Handler, lane: Lane = Lane.REQUESTS, *, suffix: str = ""
+    ) -> Operation:
         resource = self._resource.name
-        return Operation(f"{resource}_{name}", "GET", template, _checked_read(handler), resource, "read", lane)
+        name = f"{resource}_{kind}{suffix}"
+        return Operation(name, kind, "GET", template, _checked_read(handler), resource, "read", lane)
 
-    def _write(self, name: str, method: str, template: str, handler: Handler) -> Operation:
+    def _write(self, kind: str, method: str, template: str, handler: Handler, *, suffix: str = "") -> Operation:
         resource = self._resource.name
-        reads = () if name == "batch" else ("GET", "HEAD")
+        reads = () if kind == "batch" else ("GET", "HEAD")
         checked = _checked_write(resource, handler, reads, has_parameters=template.endswith("/-/row"))
-        return Operation(f"{resource}_{name}", method, template, checked, resource, "write")
+        return Operation(f"{resource}_{kind}{suffix}", kind, method, template, checked, resource, "write")
 
 
 def _checked_read(handler: Handler) -> Handler:

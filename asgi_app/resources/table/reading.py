@@ -158,7 +158,8 @@ class TableReads:
         headers = {}
         if link and page.paging_state is not None:
             headers = next_link(request, PagePosition(page.paging_state, limit), walk)
-        return json_response(b"[%b]" % page.json_rows(), headers=headers)
+        shown = page.json_rows_without(plan.unshown) if plan.unshown else page.json_rows()
+        return json_response(b"[%b]" % shown, headers=headers)
 
     async def _plan(
         self,
@@ -245,7 +246,7 @@ async def read_row_of(served: ServedResource, request: Request, key: Sequence[En
     if served.resource.version is None:
         return JsonResponse(result.json_rows(), 200, None)
     headers = etag_of(served.resource, result)
-    if headers is not None and has_current(request, headers["ETag"]):
+    if has_current(request, headers["ETag"] if headers else None) and headers is not None:
         return Response(status_code=304, headers={**headers, **NO_STORE})
     return JsonResponse(result.json_rows(), 200, headers)
 

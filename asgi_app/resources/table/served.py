@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Scope
 
 from asgi_app.driver.codec import Codec
 from asgi_app.driver.declared_types import DeclaredRows, codec_of_type
-from asgi_app.errors import FieldError, InvalidInput, NotFound, Unauthorized
+from asgi_app.errors import FieldError, InvalidInput, NotFound, ServiceError, Unauthorized
 from asgi_app.http.context import principal_of
 from asgi_app.http.paths import location
 from asgi_app.http.requests import LONGEST_KEY
@@ -22,13 +23,15 @@ from asgi_app.resources.table.bodies import BodyColumn
 from asgi_app.resources.table.bounds import accepts_none, bounds_of, quick_bounds
 from asgi_app.tables.cql import Statement, select_row
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, has_decimals
+from asgi_app.tables.index_limits import LONGEST_OF_ENTRY
+from asgi_app.tables.native_encoding import width_of
 from asgi_app.tables.python_values import json_form
 from asgi_app.tables.query_plan import QueryPlanner, Rules
 from asgi_app.tables.resource import UNIQUE_TYPES, Resource
 from asgi_app.tables.stored_form import Stored, order_of, stored_form_of
 from asgi_app.tables.table import Table, column_hints
-from asgi_app.tables.types import Native, VectorOf, is_frozen
-from asgi_app.tables.writes import WriteStatements
+from asgi_app.tables.types import MapOf, Native, VectorOf, is_frozen
+from asgi_app.tables.writes import WriteStatements, added
 
 VERBS = "-"
 """The segment below which the verbs of a resource stand. A key that begins so has its address at `/-/row`."""
@@ -61,15 +64,15 @@ class ServedResource:
         unseen = {*resource.hidden, *resource.bound}
         self.visible = tuple(name for name in table.column_names if name not in unseen)
         self.encoders: Mapping[str, Encoder] = {column.name: encoder_of(column.type) for column in table.columns}
-        self.vectors = frozenset(c.name for c in table.columns if isinstance(c.type, VectorOf))
-        """The columns that may have a vector index, which does not take every vector."""
+        self._vectors = frozenset(c.name for c in table.columns if isinstance(c.type, VectorOf))
+        self._maps = frozenset(c.name for c in table.columns if isinstance(c.type, MapOf) and not c.type.frozen)
         self.writes = WriteStatements(self.keyspace, resource)
         self.not_found = f"{resource.struct.__name__} not found"
         """The message for a key without a row."""
         self.exact = any(has_decimals(column.type) for column in table.columns)
         """Whether numbers in bodies must keep all their digits."""
         self._uuids = frozenset(column.name for column in table.columns if column.type == Native("uuid"))
-        self.may_be_too_long = any(self.encoders[name].width is None for name in self.key_columns)
+        self.may_be_too_long = any(width_of(table.column(name).type) is None for name in self.key_columns)
         """Whether a key can be wrong as a whole (`key_errors`): only values of a fixed size never are."""
         self._planner: QueryPlanner | None = None
         self._open_encoders = tuple(self.encoders[name] for name in self.open_key)
@@ -146,7 +149,7 @@ class ServedResource:
     def _default(self, column: str, value: Any) -> Encoded | None:
         """Return the encoded default, None for an empty collection that Cassandra stores as null."""
         is_null = value in ([], {}, set(), ()) and not is_frozen(self.table.column(column).type)
-        return None if value is None or is_null else self._encoded(column, value)
+        return None if value is None or is_null else self._encoded(column, value, "the default is")
 
     @cached_property
     def codecs(self) -> Mapping[str, Codec]:
@@ -160,7 +163,8 @@ class ServedResource:
         principal = principal_of(request.scope)
         if principal is None:
             raise Unauthorized("This resource is for authenticated clients.")
-        return {name: self._encoded(name, function(principal)) for name, function in self.resource.bound.items()}
+        bound = self.resource.bound.items()
+        return {name: self._made("bound", name, partial(function, principal)) for name, function in bound}
 
     def planner(self, live: Table) -> QueryPlanner:
         """Return the planner of reads for the table as Cassandra has it."""
@@ -176,7 +180,7 @@ class ServedResource:
 
     def generated_values(self) -> dict[str, Encoded]:
         """Return new values of the columns that the server makes."""
-        return {name: self._encoded(name, function()) for name, function in self.resource.generated.items()}
+        return {name: self._made("generated", name, function) for name, function in self.resource.generated.items()}
 
     def short_key(self, scope: Scope) -> tuple[Encoded, ...] | None:
         """Return the key in the path if it is one column whose JSON is text, and right. None to look closer."""
@@ -239,6 +243,16 @@ class ServedResource:
                 errors.append(FieldError(f"{pointer}{names[-1]}", _TOO_LONG_TOGETHER))
         return errors
 
+    def has_limited(self, row: Mapping[str, Encoded | None]) -> bool:
+        """Return whether a row, or a change of one, may have a value that an index does not take.
+
+        Of maps, an index on their entries takes all but very long keys and values.
+        """
+        if not self._vectors.isdisjoint(row):
+            return True
+        sizes = (len(row.get(key) or b"") for name in self._maps for key in (name, added(name)))
+        return any(size > LONGEST_OF_ENTRY for size in sizes)
+
     def full_key(self, request: Request, open_values: Sequence[Encoded]) -> dict[str, Encoded]:
         """Return the primary key by column, of the values in an address and those bound to the client."""
         given = {**dict(zip(self.open_key, open_values, strict=True)), **self.bound_values(request)}
@@ -290,16 +304,34 @@ class ServedResource:
         """Return a cell as answers have it."""
         return None if cell is None else self.codecs[column].cell(cell)
 
-    def _encoded(self, column: str, value: Any) -> Encoded:
-        """Encode a value that the application made. Raises TypeError if it is no value of the column: that is a bug."""
+    def _made(self, option: str, column: str, function: Callable[[], Any]) -> Encoded:
+        """Return the value that a function of the declaration makes for a column.
+
+        Raises TypeError if the function fails, or if it returns no value of the column: that is a bug. What the
+        function raises for the client passes.
+        """
+        try:
+            value = function()
+        except (ServiceError, HTTPException):
+            raise
+        except Exception as error:
+            raise TypeError(f"{self.name}.{column}: the function in `{option}` raised {error!r}") from error
+        return self._encoded(column, value, f"the function in `{option}` returned")
+
+    def _encoded(self, column: str, value: Any, origin: str) -> Encoded:
+        """Encode a value that the application made.
+
+        Raises TypeError if it is no value of the column: that is a bug. `origin` begins the error's sentence.
+        """
         if type(value) is UUID and column in self._uuids:  # the usual generated key
             return Encoded(value.bytes)
         try:
             encoded = self.encoders[column].from_json(json_form(self.table.column(column).type, value))
-        except WrongValue as error:
-            raise TypeError(f"{self.name}.{column}: the application's value {error.message}") from error
+        except (WrongValue, ValueError) as error:
+            kind = type(value).__name__
+            raise TypeError(f"{self.name}.{column}: {origin} a value of the type {kind}: {error}") from error
         if encoded is None:
-            raise TypeError(f"{self.name}.{column}: the application's value is None")
+            raise TypeError(f"{self.name}.{column}: {origin} None")
         return encoded
 
 

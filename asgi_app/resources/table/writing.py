@@ -43,11 +43,10 @@ from asgi_app.resources.table.headers import (
 )
 from asgi_app.resources.table.reading import key_of_query, live_table, read_row_of, served_of
 from asgi_app.resources.table.served import ServedResource, key_of_path
-from asgi_app.tables.encoding import Encoded, encoded_list, encoder_of, pointer_token
+from asgi_app.tables.encoding import Encoded, encoded_list, encoder_of
+from asgi_app.tables.index_limits import index_errors
 from asgi_app.tables.resource import Resource
-from asgi_app.tables.table import Index
 from asgi_app.tables.types import Native
-from asgi_app.tables.vectors import vector_fault
 from asgi_app.tables.writes import TIMESTAMP, TTL, VERSIONS, Write
 
 MOST_BATCH_ROWS = 100
@@ -104,8 +103,8 @@ class TableWrites:
         errors: list[FieldError] = []
         body = await json_value(request, exact=served.exact)
         row = self._new_row(served, served.bound_values(request), body, "", errors)
-        if errors or served.vectors:
-            await self._check_vectors(served, request, [("", row)], errors)
+        if errors or served.has_limited(row):
+            await self._check_indexed(served, request, [("", row)], errors)
         # Made before the write: once the row is written, nothing may fail.
         headers = {"Location": row_location(served, request, row), **(self._etag(served, row) or {})}
         shown = served.shown(row)
@@ -171,7 +170,7 @@ class TableWrites:
         errors: list[FieldError] = []
         body = await json_value(request, exact=served.exact)
         cells = read_row(served.replaced_body, body, "", errors, check=self._resource.check)
-        await self._check_vectors(served, request, [("", cells)], errors)
+        await self._check_indexed(served, request, [("", cells)], errors)
         made = served.generated_values() if wanted.absent else {}
         row: Cells = {**dict.fromkeys(served.replaced_body), **cells, **made, **key, **self._new_version(served)}
         if not self._is_conditional:
@@ -321,7 +320,7 @@ class TableWrites:
             key = served.identity(row)
             if None not in key and seen.setdefault(key, at) != at:
                 errors.append(FieldError(f"/{at}", f"has the same key as /{seen[key]}"))
-        await self._check_vectors(served, request, [(f"/{at}", row) for at, row in enumerate(rows)], errors)
+        await self._check_indexed(served, request, [(f"/{at}", row) for at, row in enumerate(rows)], errors)
         return rows
 
     async def _check_change(
@@ -335,22 +334,22 @@ class TableWrites:
         """Raise InvalidInput if `errors` has any, or the resource's `check` or an index refuses the change."""
         if not errors and self._resource.check is not None:
             errors += checked(self._resource.check, body, "")
-        await self._check_vectors(served, request, [("", cells)], errors)
+        await self._check_indexed(served, request, [("", cells)], errors)
 
-    async def _check_vectors(
+    async def _check_indexed(
         self,
         served: ServedResource,
         request: Request,
         rows: Iterable[tuple[str, Mapping[str, Encoded | None]]],
         errors: list[FieldError],
     ) -> None:
-        """Raise InvalidInput if `errors` has any, or a row, given with its JSON pointer, has a vector that no index
+        """Raise InvalidInput if `errors` has any, or a row, given with its JSON pointer, has a value that no index
         takes: Cassandra would answer with a failure of the write."""
-        if served.vectors and not errors:
+        limited = [(pointer, row) for pointer, row in rows if served.has_limited(row)] if not errors else ()
+        if limited:
             live = await live_table(served, request)
-            indexes = [index for index in live.indexes if index.column in served.vectors]
-            for pointer, row in rows:
-                errors += vector_errors(indexes, row, pointer)
+            for pointer, row in limited:
+                errors += index_errors(live, row, pointer)
         if errors:
             raise InvalidInput(errors=tuple(errors))
 
@@ -415,14 +414,6 @@ def creation_time(request: Request) -> int:
     """
     margin = settings_of(request.scope).write_timestamp_margin
     return time.time_ns() // 1000 - int(margin * 1_000_000)
-
-
-def vector_errors(indexes: Iterable[Index], row: Mapping[str, Encoded | None], pointer: str) -> Iterator[FieldError]:
-    """Yield an error for each vector of a row that one of the indexes does not take."""
-    for index in indexes:
-        cell = row.get(index.column)
-        if cell is not None and (fault := vector_fault(index, cell)) is not None:
-            yield FieldError(f"{pointer}/{pointer_token(index.column)}", fault)
 
 
 def _bind(handler: Callable[[KeyOf, Request], Awaitable[ASGIApp]], key_of: KeyOf) -> Handler:

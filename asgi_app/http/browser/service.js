@@ -1,0 +1,23 @@
+// The service behind the page: its address, the keys that it asks for, and requests to it.
+
+// The service's own address, which `data-base` of the page leads to from the page's: so any prefix works.
+export const base = new URL(document.documentElement.dataset.base, location.href);
+
+// The keys that the user has entered, by what they are for. They are kept here alone, so a reload forgets them.
+const secrets = new Map();
+
+export const keyFor = (purpose) => secrets.get(purpose) ?? "";
+
+export const setKey = (purpose, secret) => secrets.set(purpose, secret);
+
+// Send a request: `method`, `url`, `headers` as pairs, `body` as text or undefined, and `credential` or null.
+// A credential says what its key is for (`purpose`) and the `header` and `prefix` to send the key with.
+export function send({ method, url, headers = [], body, credential = null }, signal) {
+	const key = credential && keyFor(credential.purpose);
+	const own = key ? [[credential.header, credential.prefix + key]] : [];
+	return fetch(url, { method, headers: [...headers, ...own], body, signal, cache: "no-store" });
+}
+
+export function nextQuery(headers) {
+	return /<[^>]*\?([^>]*)>; rel="next"/.exec(headers.get("link"))?.[1];
+}

@@ -1,0 +1,145 @@
+"""The bounds that `msgspec.Meta` gives to the fields of a struct, as keywords of JSON Schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import inspect
+
+from asgi_app.openapi.components import Schema
+from asgi_app.resources.table.bounds import described_type
+from asgi_app.tables.types import CqlType, ListOf, MapOf, SetOf, TupleOf, VectorOf
+
+_NUMBERS = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+    "multiple_of": "multipleOf",
+}
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a struct's annotation says of a value: `plain` is msgspec's description, without None and metadata.
+
+    `annotations` are keywords that describe: title, description, examples.
+    """
+
+    plain: inspect.Type
+    annotations: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FieldRule:
+    """What a struct says of one of its fields."""
+
+    hint: Described
+    required: bool
+    nullable: bool
+
+
+ANYTHING = Described(inspect.AnyType(), {})
+"""The description of a value of which no annotation says anything."""
+
+
+def described(hint: Any) -> Described:
+    """Return what an annotation says of a value."""
+    return _described(described_type(hint))
+
+
+def _described(found: inspect.Type) -> Described:
+    annotations: dict[str, Any] = {}
+    while True:
+        if isinstance(found, inspect.Metadata):
+            annotations |= {k: v for k, v in (found.extra_json_schema or {}).items() if k not in annotations}
+            found = found.type
+        elif isinstance(found, inspect.UnionType) and len(members := _without_none(found)) == 1:
+            found = members[0]
+        else:
+            return Described(found, annotations)
+
+
+def _without_none(union: inspect.UnionType) -> list[inspect.Type]:
+    return [member for member in union.types if not isinstance(member, inspect.NoneType)]
+
+
+def accepts_null(found: inspect.Type) -> bool:
+    """Return whether a described type includes None."""
+    while isinstance(found, inspect.Metadata):
+        found = found.type
+    return isinstance(found, inspect.UnionType) and any(isinstance(each, inspect.NoneType) for each in found.types)
+
+
+def inner_hints(cql_type: CqlType, hint: Described) -> Sequence[Described]:
+    """Return the descriptions of the types within a container, in their order."""
+    plain = hint.plain
+    match cql_type:
+        case ListOf() | SetOf() | VectorOf():
+            return [_described(item)] if (item := getattr(plain, "item_type", None)) is not None else [ANYTHING]
+        case MapOf():
+            if isinstance(plain, inspect.DictType):
+                return [_described(plain.key_type), _described(plain.value_type)]
+            return [ANYTHING, ANYTHING]
+        case TupleOf(elements):
+            if isinstance(plain, inspect.TupleType) and len(plain.item_types) == len(elements):
+                return [_described(item) for item in plain.item_types]
+            return [ANYTHING] * len(elements)
+    return []
+
+
+def field_rules(hint: Described) -> Mapping[str, FieldRule]:
+    """Return the rules of the fields of a user-defined type, by name; none if no struct describes it."""
+    if not isinstance(hint.plain, inspect.StructType):
+        return {}
+    rules = {}
+    for field in hint.plain.fields:
+        null = accepts_null(field.type)
+        rules[field.encode_name] = FieldRule(_described(field.type), field.required and not null, null)
+    return rules
+
+
+def bounded(schema: Schema, hint: Described) -> Schema:
+    """Return the schema with the bounds and the descriptions of an annotation, or an equal one without any."""
+    keywords = _keywords(hint.plain)
+    if "anyOf" in schema and keywords:  # a number, or a text for one: the bounds are those of the number
+        first, *others = schema["anyOf"]
+        return {"anyOf": [_merged(first, keywords), *others], **hint.annotations}
+    return {**_merged(schema, keywords), **hint.annotations}
+
+
+def _merged(schema: Schema, keywords: Schema) -> Schema:
+    """Return the schema with more keywords. Of two bounds on the same side the narrower stays."""
+    merged = {**schema, **keywords}
+    if "minimum" in schema and "minimum" in keywords:
+        merged["minimum"] = max(schema["minimum"], keywords["minimum"])
+    if "maximum" in schema and "maximum" in keywords:
+        merged["maximum"] = min(schema["maximum"], keywords["maximum"])
+    return merged
+
+
+def _keywords(plain: inspect.Type) -> Schema:
+    match plain:
+        case inspect.StrType():
+            return _present(minLength=plain.min_length, maxLength=plain.max_length, pattern=_ecma(plain.pattern))
+        case inspect.IntType() | inspect.FloatType():
+            return {word: bound for name, word in _NUMBERS.items() if (bound := getattr(plain, name)) is not None}
+        case inspect.BytesType():  # "0x" and two digits a byte
+            least, most = plain.min_length, plain.max_length
+            return _present(minLength=least and 2 + 2 * least, maxLength=most and 2 + 2 * most)
+        case inspect.ListType() | inspect.SetType() | inspect.FrozenSetType():
+            return _present(minItems=plain.min_length, maxItems=plain.max_length)
+        case inspect.DictType():
+            return _present(minProperties=plain.min_length, maxProperties=plain.max_length)
+    return {}
+
+
+def _ecma(pattern: str | None) -> str | None:
+    """Return a regular expression of Python as ECMA-262 writes it: other anchors, and other names of groups."""
+    return None if pattern is None else pattern.replace(r"\A", "^").replace(r"\Z", "$").replace("(?P<", "(?<")
+
+
+def _present(**keywords: Any) -> Schema:
+    return {name: value for name, value in keywords.items() if value is not None}

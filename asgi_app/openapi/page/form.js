@@ -1,0 +1,167 @@
+// The form of an operation: its fields, and the request that they make.
+
+import { el } from "./dom.js";
+import { Field } from "./field.js";
+import { segmentsOf } from "./json.js";
+import { boundsOf, exampleOf, shapeOf, typeName } from "./schema.js";
+import { base } from "./service.js";
+
+const MANY = 6;
+
+export class Form {
+	constructor(document, operation) {
+		Object.assign(this, { document, operation });
+		this.credential = document.credentialOf(operation);
+		this.columns = new Map((document.tableOf(operation)?.columns ?? []).map(({ name, type }) => [name, type]));
+		this.parameters = document.parametersOf(operation).map((parameter) => this.#parameter(parameter));
+		const [, done] = document.answersOf(operation).find(([status]) => status.startsWith("2")) ?? [];
+		const formats = Object.keys(done?.content ?? {});
+		const [content] = Object.entries(document.resolve(operation.raw.requestBody)?.content ?? {});
+		this.contentType = content?.[0];
+		this.body = content ? this.#members(content[1].schema) : [];
+		this.fields = [...this.parameters, ...this.body, ...(formats.length > 1 ? [acceptField(formats)] : [])];
+		this.element = el("div", this.#groups());
+	}
+
+	// Return the request that the form describes. `query` replaces its own, as a link to the next page does.
+	request(query = this.#query()) {
+		const { method, path } = this.operation;
+		const values = this.pathValues;
+		const filled = path.slice(1).replace(/\{([^}]*)\}/g, (_, name) => encode(values[name] ?? ""));
+		const url = base.href + filled + (query && `?${query}`);
+		return { method, url, headers: this.#headers(), body: this.#bodyText(), credential: this.credential };
+	}
+
+	get pathValues() {
+		return Object.fromEntries(this.#sent("path").map(({ name, text }) => [name, text]));
+	}
+
+	clear() {
+		for (const field of this.fields) field.clear();
+	}
+
+	// Show at their fields why values cannot be sent. Returns whether all can be.
+	check() {
+		this.clear();
+		const wrong = this.fields.filter(({ problem }) => problem);
+		for (const field of wrong) field.fail(field.problem);
+		wrong[0]?.show();
+		return !wrong.length;
+	}
+
+	// Show errors of the service at their fields. Returns those that no field stands for.
+	fail(errors) {
+		const known = errors.filter(({ field }) => this.#at(field));
+		for (const { field: place, message } of known) {
+			const field = this.#at(place);
+			field.fail(field.inBody && place !== field.place ? `${place}: ${message}` : message);
+		}
+		this.#at(known[0]?.field ?? "-")?.show();
+		return errors.filter((error) => !known.includes(error));
+	}
+
+	// Fill in examples: in what is required, and in all columns of the body.
+	fillExamples() {
+		const isColumn = ({ name, inBody }) => inBody && (!this.columns.size || this.columns.has(name));
+		for (const field of this.fields) if (field.required || isColumn(field)) field.fill(field.example);
+	}
+
+	fill(values) {
+		for (const field of this.parameters) if (field.name in values) field.fill(values[field.name]);
+	}
+
+	#parameter({ name, in: group, required, description, schema, content, explode }) {
+		const described = schema ?? Object.values(content)[0].schema;
+		const isList = shapeOf(this.document, described).types.has("array") && !content;
+		const separator = explode === false && ",";
+		const column = this.#columnOf(name);
+		return this.#field(`${group}.${name}`, name, described, { required, description, column, isList, separator });
+	}
+
+	// Return the fields of the body: one for each member of an object, else one for all of it.
+	#members(schema) {
+		const { properties, required = [] } = shapeOf(this.document, schema).schema;
+		if (!properties) return [this.#field("", "body", schema, { required: true })];
+		return Object.entries(properties).map(([name, member]) => {
+			const place = `/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+			return this.#field(place, name, member, { required: required.includes(name), column: this.columns.get(name) });
+		});
+	}
+
+	// Return the field of a schema. `column` is the CQL type of its column, if it has one.
+	#field(place, name, schema, { column, ...options }) {
+		const shape = shapeOf(this.document, schema);
+		const unit = options.isList ? "one value in each line" : shape.kind === "json" && "JSON";
+		return new Field({
+			place,
+			name,
+			shape,
+			type: column ?? typeName(this.document, shape),
+			hint: [unit, boundsOf(shape)].filter(Boolean).join(", "),
+			example: exampleOf(this.document, schema),
+			...options,
+			description: options.description ?? shape.schema.description,
+		});
+	}
+
+	#columnOf(name) {
+		return this.columns.get(name) ?? this.columns.get(name.replace(/\.[a-z_]+$/, ""));
+	}
+
+	#groups() {
+		const of = (group) => this.fields.filter(({ place }) => place.startsWith(`${group}.`));
+		const isFilter = ({ name, required }) => !required && this.#columnOf(name);
+		const filters = of("query").filter(isFilter);
+		const headers = of("header");
+		return [
+			group("Path", of("path")),
+			group("Query", of("query").filter((field) => !isFilter(field))),
+			group("Filters", filters, filters.length > MANY),
+			group("Body", this.body),
+			group("Headers", headers, headers.every(({ required }) => !required)),
+		];
+	}
+
+	#query() {
+		const pairs = this.#sent("query").flatMap(({ name, values }) => values.map((value) => [name, value]));
+		return pairs.map((pair) => pair.map(encode).join("=")).join("&");
+	}
+
+	#headers() {
+		const chosen = this.#sent("header").map(({ name, text }) => [name, text]);
+		return this.contentType ? [...chosen, ["Content-Type", this.contentType]] : chosen;
+	}
+
+	#bodyText() {
+		if (!this.contentType) return undefined;
+		if (this.body[0]?.place === "") return this.body[0].token;
+		const sent = this.body.filter(({ state }) => state !== "absent");
+		return `{${sent.map(({ name, token }) => `${JSON.stringify(name)}: ${token}`).join(", ")}}`;
+	}
+
+	#sent(group) {
+		return this.fields.filter(({ place, state }) => place.startsWith(`${group}.`) && state === "value");
+	}
+
+	// Return the field at the place that an error names; for a place within a member of the body, the member's.
+	#at(place) {
+		const inHeader = place.startsWith("header.");
+		const isSame = (field) => field.place === place || (inHeader && field.place.toLowerCase() === place.toLowerCase());
+		const isAround = ({ inBody, name, place: own }) => inBody && (own === "" || name === segmentsOf(place)[0]);
+		return this.fields.find(/^(\/|$)/.test(place) ? isAround : isSame);
+	}
+}
+
+function acceptField(choices) {
+	const shape = { kind: "choice", choices };
+	return new Field({ place: "header.Accept", name: "Accept", shape, type: "media type", hint: `default ${choices[0]}` });
+}
+
+const encode = (text) => encodeURIComponent(text.toWellFormed?.() ?? text);
+
+function group(name, fields, isFolded = false) {
+	if (!fields.length) return null;
+	const all = fields.map(({ element }) => element);
+	if (isFolded) return el("details", { class: "group" }, el("summary", `${name} (${fields.length})`), all);
+	return el("fieldset", el("legend", name), all);
+}

@@ -1,0 +1,40 @@
+// The dialog that asks for a key. Keys stay in the memory of this page.
+
+import { button, el } from "./dom.js";
+import { setKey } from "./service.js";
+
+// Ask for the key of a credential. Returns whether the user has entered one, or nothing in its place.
+export function askForKey({ purpose, title, header, prefix }, message) {
+	const input = el("input", { type: "password", id: "key", autocomplete: "off" });
+	const dialog = el("dialog", { "aria-labelledby": "key-title" });
+	const submit = (event) => {
+		event.preventDefault();
+		dialog.close("use");
+	};
+	dialog.append(
+		el(
+			"form",
+			{ submit },
+			el("h2", { id: "key-title" }, "Key"),
+			el("label", { for: "key" }, title),
+			input,
+			message && el("p", { class: "error" }, message),
+			el("p", { class: "hint" }, "Sent as ", el("code", `${header}: ${prefix}…`), ". Only this page's memory keeps it."),
+			el(
+				"div",
+				{ class: "bar" },
+				el("button", { class: "primary" }, "Use this key"),
+				button("Cancel", () => dialog.close("")),
+			),
+		),
+	);
+	document.body.append(dialog);
+	dialog.showModal();
+	return new Promise((resolve) => {
+		dialog.onclose = () => {
+			if (dialog.returnValue) setKey(purpose, input.value.trim());
+			dialog.remove();
+			resolve(dialog.returnValue !== "");
+		};
+	});
+}
