@@ -48,7 +48,7 @@ class _SecondTry:
         await serve_again(scope, receive if body is None else body.again(), send)
 
     async def _may_succeed(self, error: ServiceError, scope: Scope, before: Table | None) -> bool:
-        """Return whether the table is another one than when the request began, or is gone or there again. Never raises."""
+        """Return whether the table is another one than when the request began, is gone, or is back. Never raises."""
         is_read = scope["method"] in _READS
         context = context_of(scope)
         if error.outcome is not None or not (is_read or isinstance(error, SchemaMissing)) or context is None:
