@@ -163,6 +163,12 @@ class Database:
         return self._connection.session
 
     @property
+    def partitioner(self) -> str | None:
+        """The name of the cluster's partitioner, a Java class. Raises as `session` does."""
+        name: str | None = self.session.cluster.metadata.partitioner
+        return name
+
+    @property
     def open_streams(self) -> int:
         """The number of open streams."""
         return self.streams.count
@@ -176,25 +182,30 @@ class Database:
         fetch_size: int = 100,
         paging_state: bytes | None = None,
         lane: Lane = Lane.REQUESTS,
+        retry_read_timeouts: bool = True,
     ) -> Coroutine[Any, Any, Result]:
         """Run `statement` with `values` bound to its parameters, in order; await it for one page of the result.
 
         The page has at most `fetch_size` rows, and the result's `paging_state` continues after it: pass it to get the
         next page. Pass it only with the same statement and values, because Cassandra does not check that. `lane`
-        decides which slots the call may use. Raises the errors that the class docstring lists.
+        decides which slots the call may use. Without `retry_read_timeouts`, a read that the replicas do not answer in
+        time is not sent again but raises ReadTimeout. Raises the errors that the class docstring lists.
         """
         # Returns the coroutine instead of awaiting it: one frame less for every step of every statement.
-        return self._run(
-            statement, Query(values, fetch_size, paging_state, statement.writes, statement.consistency), deadline, lane
-        )
+        query = Query(values, fetch_size, paging_state, statement.writes, statement.consistency)
+        return self._run(statement, query, deadline, lane, retry_read_timeouts=retry_read_timeouts)
 
-    async def execute_batch(self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline) -> Result:
+    async def execute_batch(
+        self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline, logged: bool = True
+    ) -> Result:
         """Run `statement` once for the values of each of `rows`, as one logged batch: all are applied, or none.
 
-        Raises BatchTooLarge if Cassandra rejects the batch for its size, and the errors that the class docstring lists.
+        If it is not `logged`, that holds only for rows of one partition. Raises BatchTooLarge if Cassandra rejects the
+        batch for its size, and the errors that the class docstring lists.
         """
         try:
-            return await self._run(statement, Batch(rows, statement.consistency), deadline, Lane.REQUESTS, len(rows))
+            batch = Batch(rows, statement.consistency, logged)
+            return await self._run(statement, batch, deadline, Lane.REQUESTS, len(rows))
         except RejectedByCassandra as error:
             raise BatchTooLarge from error
 
@@ -233,7 +244,14 @@ class Database:
         return {column.name for column in table.columns if found.get(column.name) != column.cql_type}
 
     async def _run(
-        self, statement: Statement, query: Query | Batch, deadline: Deadline, lane: Lane, batch_size: int | None = None
+        self,
+        statement: Statement,
+        query: Query | Batch,
+        deadline: Deadline,
+        lane: Lane,
+        batch_size: int | None = None,
+        *,
+        retry_read_timeouts: bool = True,
     ) -> Result:
         """Prepare and execute a statement, retry it if that may help, and report its end to the observer."""
         self.check_caller()  # before any await: on another event loop the answer would never arrive
@@ -250,7 +268,9 @@ class Database:
             try:
                 result = await self.dispatcher.run(execution, deadline, lane)
             except Exception as error:
-                result = await self._retry_or_raise(error, statement, query, execution, deadline, lane)
+                result = await self._retry_or_raise(
+                    error, statement, query, execution, deadline, lane, retry_read_timeouts
+                )
             rows = result.row_count
             return result
         except BaseException as error:
@@ -271,6 +291,7 @@ class Database:
         execution: Execution,
         deadline: Deadline,
         lane: Lane,
+        read_timeouts: bool,
     ) -> Result:
         """Retry a statement whose `execution` failed with `error` if it is idempotent; raise the failure otherwise."""
         failure = await self._service_error(error, statement, execution, deadline)
@@ -278,15 +299,21 @@ class Database:
             if not (statement.idempotent and execution.sent and lane is not Lane.PROBES):
                 raise failure from failure.__cause__
             execution.answered_at = None  # so that its time at the driver includes the retries
-            return await self._retry(failure, statement, query, deadline, lane)
+            return await self._retry(failure, statement, query, deadline, lane, read_timeouts)
         finally:
             del failure  # the traceback refers to this frame: a cycle, which only the garbage collector would free
 
     async def _retry(
-        self, failure: ServiceError, statement: Statement, query: Query | Batch, deadline: Deadline, lane: Lane
+        self,
+        failure: ServiceError,
+        statement: Statement,
+        query: Query | Batch,
+        deadline: Deadline,
+        lane: Lane,
+        read_timeouts: bool,
     ) -> Result:
         """Execute an idempotent statement again until it succeeds or its failure is final; see `Retries`."""
-        retries = Retries(deadline)
+        retries = Retries(deadline, after_read_timeouts=read_timeouts)
         try:
             while reason := retries.reason(failure):
                 await anyio.sleep(retries.pause)

@@ -18,7 +18,8 @@
     │   ├── UriTooLong              414
     │   ├── UnsupportedMediaType    415
     │   ├── InvalidInput            422
-    │   │   └── InvalidPageState    422
+    │   │   ├── InvalidPageState    422
+    │   │   └── PartitionerUnsupported 422
     │   ├── RejectedByCassandra     422
     │   ├── PreconditionRequired    428
     │   └── HeadersTooLarge         431
@@ -317,6 +318,18 @@ class InvalidPageState(InvalidInput):
 
     def __init__(self) -> None:
         errors = (FieldError("query.page_state", "not a page_state for this request, or expired"),)
+        super().__init__(errors=errors, detail=self.default_detail)
+
+
+class PartitionerUnsupported(InvalidInput):
+    """A slice was asked for, and the cluster's partitioner is not Murmur3."""
+
+    code = "partitioner_unsupported"
+    title = "Partitioner not supported"
+    default_detail = "Slices need a cluster whose partitioner is Murmur3Partitioner, and this one has another."
+
+    def __init__(self) -> None:
+        errors = (FieldError("query.slice", "needs the Murmur3 partitioner, and this cluster has another"),)
         super().__init__(errors=errors, detail=self.default_detail)
 
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import msgspec
@@ -158,6 +158,12 @@ class PageReader:
         self._values = values
         self._fetch_size = fetch_size
         self._left = limit
+        self._paging_state: bytes | None = None
+        self._ended = False
+
+    def has_more(self) -> bool:
+        """Return whether another page follows those that were read."""
+        return not self._ended and self._left != 0
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[AsyncGenerator[tuple[Result, bool], None]]:
@@ -170,22 +176,26 @@ class PageReader:
 
         Raises what `Database.execute` raises. Cancelling `tasks` ends the request in flight.
         """
-        if self._left == 0:
+        if not self.has_more():
             return
         self.is_open = True
         try:
-            result = await self._fetch(None, self.times.first)
-            while self._has_more(result):
+            result = await self.first_page()
+            while self.has_more():
                 following = _NextPage()
-                tasks.start_soon(following.fetch, self, result.paging_state)
+                tasks.start_soon(following.fetch, self)
                 yield result, True
                 result = await following.result()
             yield result, False
         finally:
             self.is_open = False
 
-    async def next_page(self, paging_state: bytes | None) -> Result:
-        """Return the page after the one that gave `paging_state`. Retry transient failures until the page's deadline.
+    async def first_page(self) -> Result:
+        """Return the first page. Raises what `Database.execute` raises."""
+        return await self._page(self.times.first)
+
+    async def next_page(self) -> Result:
+        """Return the page after the last one. Retry transient failures until the page's deadline.
 
         Other nodes notice the death of a node only after some time, and a node that restarts takes time as well.
         Rows that were sent cannot be sent again, so the only way to save the stream is to keep asking.
@@ -194,25 +204,38 @@ class PageReader:
         pause = FIRST_PAUSE
         while True:
             try:
-                return await self._fetch(paging_state, deadline)
+                return await self._page(deadline)
             except _TRANSIENT:
                 if not self.statement.idempotent or deadline.left() <= pause:
                     raise
             await anyio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _fetch(self, paging_state: bytes | None, deadline: Deadline) -> Result:
-        at_most = self._fetch_size if self._left is None else min(self._fetch_size, self._left)
-        rows = self._sizes.page_rows(self.statement, at_most, beside=self.database.dispatcher.slots.throttles_pages)
+    async def _page(self, deadline: Deadline) -> Result:
+        """Return the page at the position, and move the position behind it."""
         result = await _fetch_page(
-            self.database, self._sizes, self.statement, self._values, rows, paging_state, deadline, Lane.PAGES
+            self.database,
+            self._sizes,
+            self.statement,
+            self._values,
+            self._rows(),
+            self._paging_state,
+            deadline,
+            Lane.PAGES,
         )
-        if self._left is not None:
-            self._left -= result.row_count
+        self._paging_state = result.paging_state
+        self._ended = result.paging_state is None
+        self._count(result)
         return result
 
-    def _has_more(self, result: Result) -> bool:
-        return result.paging_state is not None and (self._left is None or self._left > 0)
+    def _rows(self) -> int:
+        """Return how many rows the next page should have."""
+        at_most = self._fetch_size if self._left is None else min(self._fetch_size, self._left)
+        return self._sizes.page_rows(self.statement, at_most, beside=self.database.dispatcher.slots.throttles_pages)
+
+    def _count(self, result: Result) -> None:
+        if self._left is not None:
+            self._left -= result.row_count
 
 
 async def _fetch_page(
@@ -233,6 +256,17 @@ async def _fetch_page(
     return result
 
 
+class RowReader(Protocol):
+    """Reads the pages of a result: a `PageReader`, or several of them."""
+
+    database: Database
+    statement: Statement
+    times: PageTimes
+
+    def pages(self, tasks: TaskGroup) -> AsyncGenerator[tuple[Result, bool], None]:
+        """Yield each page, with whether another one follows. `tasks` runs requests that are made ahead."""
+
+
 class _NextPage:
     """The next page, fetched by a background task. A failure is kept until the page is needed."""
 
@@ -241,9 +275,9 @@ class _NextPage:
         self._result: Result | None = None
         self._error: Exception | None = None
 
-    async def fetch(self, reader: PageReader, paging_state: bytes | None) -> None:
+    async def fetch(self, reader: PageReader) -> None:
         try:
-            self._result = await reader.next_page(paging_state)
+            self._result = await reader.next_page()
         except Exception as error:
             self._error = error
         finally:

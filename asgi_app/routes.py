@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from asgi_app.http.formats import FORMATS
 from asgi_app.http.routing import SegmentRoute, path, path_where
 from asgi_app.openapi.docs_page import DOCS_PAGE, without_slash
 from asgi_app.openapi.serving import OpenApi, is_documented
@@ -36,6 +37,7 @@ USERS: tuple[SegmentRoute, ...] = (
     path("/users/batch", "users", lane=Lane.REQUESTS, post=users.create_users),
     path("/users/stream", "users", lane=Lane.PAGES, get=users.stream_users),
     path("/users/stream/pages", "users", lane=Lane.REQUESTS, get=users.page_users),
+    *(path(f"/users/export.{form}", "users", lane=Lane.PAGES, get=users.export_users(form)) for form in FORMATS),
     path(
         "/users/{user_id}",
         "users",

@@ -33,11 +33,13 @@ from asgi_app.http.formats import FORMATS, MEDIA_TYPES, Gzip, RowFormat, named
 from asgi_app.http.headers import RAW_NO_STORE
 from asgi_app.http.requests import list_field, preferred
 from asgi_app.http.responses import problem_body
-from asgi_app.paging import PageReader, PageTimes
+from asgi_app.paging import PageTimes, RowReader
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
 from asgi_app.runtime.tasks import background_tasks
+from asgi_app.scan import Extent, reader_of
 from asgi_app.tables.cql import Statement
+from asgi_app.tables.slices import RingSelect
 from asgi_app.telemetry.metrics import CLIENT_TOO_SLOW
 from asgi_app.telemetry.request_record import current_record, log_fields, note_failure
 
@@ -82,21 +84,41 @@ def stream_rows(
     None for all. The format is that of `?format=`, or the one that `Accept` prefers. Raises InvalidInput for an unknown
     `?format=`, and NotAcceptable if `Accept` excludes every format.
     """
+    return stream_select(request, RingSelect(statement, None, tuple(values)), Extent(fetch_size, limit))
+
+
+def stream_select(request: Request, select: RingSelect, extent: Extent, export: Export | None = None) -> RowStream:
+    """Return the response that streams the rows of `select`, or of a slice of them, for `export` as a file.
+
+    Raises what `stream_rows` raises, and PartitionerUnsupported for a slice if the cluster's tokens are not Murmur3's.
+    """
     settings = settings_of(request.scope)
     times = PageTimes(deadline_of(request), settings.request_timeout, Deadline.after(settings.stream_timeout))
-    reader = PageReader(
-        database_of(request), row_sizes_of(request), statement, values, times, fetch_size=fetch_size, limit=limit
-    )
+    reader = reader_of(database_of(request), row_sizes_of(request), select, times, extent)
     gzip = Gzip() if settings.gzip and accepts_gzip(list_field(request, "accept-encoding") or "") else None
-    vary = "Accept, Accept-Encoding" if settings.gzip else "Accept"
+    vary = ["Accept"] * (export is None) + ["Accept-Encoding"] * settings.gzip
     return RowStream(
         reader,
-        chosen_format(request),
+        chosen_format(request) if export is None else FORMATS[export.format](),
         gzip,
         drain_of(request.scope),
-        vary=vary,
+        vary=", ".join(vary),
         send_timeout=settings.send_timeout,
+        headers=() if export is None else export.headers(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A stream that clients save as a file: the name of its format, one of `FORMATS`, and the file's without ending."""
+
+    format: str
+    name: str
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the fields that make a client save the body, and not ask for a part of it."""
+        disposition = f'attachment; filename="{self.name}.{self.format}"'
+        return [(b"content-disposition", disposition.encode()), (b"accept-ranges", b"none")]
 
 
 def chosen_format(request: Request) -> RowFormat:
@@ -139,13 +161,14 @@ class RowStream:
 
     def __init__(
         self,
-        reader: PageReader,
+        reader: RowReader,
         form: RowFormat,
         gzip: Gzip | None,
         drain: Drain,
         *,
         vary: str,
         send_timeout: float,
+        headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         self._reader = reader
         self._form = form
@@ -155,8 +178,10 @@ class RowStream:
         self._headers = [
             (b"content-type", f"{form.media_type}{form.parameters}".encode()),
             RAW_NO_STORE,
-            (b"vary", vary.encode()),
+            *headers,
         ]
+        if vary:
+            self._headers.append((b"vary", vary.encode()))
         if gzip is not None:
             self._headers.append((b"content-encoding", b"gzip"))
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from asgi_app.cli.failures import report_failures
 from asgi_app.cli.options import quiet_option
 from asgi_app.cli.session import open_session
 from asgi_app.cli.sightings import SIGHTINGS, write_sightings
+from asgi_app.cli.signals import sigterm_as_interrupt
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
 from asgi_app.settings import Settings, check_metrics_directory, setting_fields
 from asgi_app.tables.builtin import TABLES
@@ -74,7 +74,7 @@ def demo(port: int, users: int, sightings: int, data: Path, heap: str, quiet: bo
     check_metrics_directory()
     server.listen(HOST, port, settings.send_timeout).close()  # and a port in use too
     with ExitStack() as stack:
-        stack.enter_context(_sigterm_as_interrupt())
+        stack.enter_context(sigterm_as_interrupt())
         with node_progress(quiet=quiet) as show:
             node = stack.enter_context(local_node(NodeSpec(data=data, heap=heap), progress=show))
         environment = _environment(node.host, node.port)
@@ -86,16 +86,6 @@ def demo(port: int, users: int, sightings: int, data: Path, heap: str, quiet: bo
         _serve(settings, port, Shown(users, sightings, quiet), node)
         if not quiet:
             say("stopping Cassandra")
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM unwind the command as Ctrl-C does, so that the node is stopped here and not by its supervisor."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _environment(host: str, port: int) -> Mapping[str, str]:

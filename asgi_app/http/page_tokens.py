@@ -41,7 +41,8 @@ class PagePosition(msgspec.Struct, array_like=True, frozen=True):
     `paging_state` is Cassandra's, for the next page; `fetch_size` is the number of rows per page. `limit` is the
     largest number of rows of the whole walk and `rows_left` the rest of it, both None without a limit. `minimum` is the
     smallest value of the filtered column, None without a filter. `parameters` are those of the walk's first request,
-    and `plan` is what they mean, both for walks that any filter may restrict.
+    and `plan` is what they mean, both for walks that any filter may restrict. `slice` is the text of the slice that is
+    walked, empty for all rows.
     """
 
     paging_state: bytes
@@ -51,6 +52,7 @@ class PagePosition(msgspec.Struct, array_like=True, frozen=True):
     minimum: int | None = None
     parameters: tuple[tuple[str, str], ...] = ()
     plan: str = ""
+    slice: str = ""
 
 
 class _Issued(msgspec.Struct, array_like=True, frozen=True):

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from asgi_app.http.formats import FORMATS
 from asgi_app.openapi.common import query_parameter
 from asgi_app.openapi.components import Schema
 from asgi_app.openapi.tables import Shared, TableDocument, created_schema, page_schema
@@ -112,13 +113,21 @@ class _Users:
         minimum = query_parameter("age_filter", "Only users of at least this age.", age)
         options = [*self._options("Limit", "FetchSize"), self._common.parameter("users_age_filter", minimum)]
         stream = {"200": self._common.stream("The users.", self._row), **self._invalid}
-        parameters = [*options, *self._options("Format")]
+        parameters = [*options, *self._options("Format", "Slice", "Parallel")]
         self._add("get", "/users/stream", "stream", "Stream all users", parameters=parameters, responses=stream)
+        for form in FORMATS:
+            self._export(form, [*options, *self._options("Slice", "Parallel")])
         page = self._users.answer("page", page_schema("users", self._row))
         pages = {"200": self._common.json("A page of users.", page), **self._invalid}
-        parameters = [*options, *self._options("PageState")]
+        parameters = [*options, *self._options("PageState", "Slice")]
         summary = "Read users page by page"
         self._add("get", "/users/stream/pages", "pages", summary, parameters=parameters, responses=pages)
+
+    def _export(self, form: str, parameters: list[Schema]) -> None:
+        rows = {"200": self._common.file("The users, as a file.", self._row, form), **self._invalid}
+        parts = {"parameters": parameters, "responses": rows, **_purpose(self._table, "export")}
+        summary = f"Export all users as {form.upper()}"
+        self._users.add("get", f"/users/export.{form}", f"export_{form}", summary, **parts)
 
     def _batch(self) -> None:
         created = self._users.answer("created", created_schema("users", self._row))

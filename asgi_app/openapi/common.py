@@ -16,6 +16,7 @@ from asgi_app.tables.query_plan import (
     MOST_ROWS,
     MOST_STREAMED,
 )
+from asgi_app.tables.slices import MOST_PARALLEL
 
 _STATUSES = {
     "BadRequest": "400",
@@ -121,8 +122,7 @@ class Common:
 
     def headers(self, *names: str) -> Schema:
         """Return the header fields of a response: these, and those of every response."""
-        fields = {"ETag": "ETag", "Link": "Link", "Location": "Location", "RetryAfter": "Retry-After"}
-        parts = {fields[name]: self._header(name) for name in names}
+        parts = {_FIELDS[name]: self._header(name) for name in names}
         return {**parts, "X-Request-ID": self._header("RequestId")}
 
     def _header(self, name: str) -> Schema:
@@ -133,6 +133,11 @@ class Common:
         content: Schema = {"application/json": {"schema": {"type": "array", "items": row}}}
         content |= {form.media_type: {"schema": {}} for form in FORMATS.values() if form.media_type not in content}
         return self.answer(description, content)
+
+    def file(self, description: str, row: Schema, form: str) -> Schema:
+        """Return the response of an export of rows in one of `FORMATS`."""
+        schema: Schema = {"type": "array", "items": row} if form == "json" else {}
+        return self.answer(description, {FORMATS[form].media_type: {"schema": schema}}, "ContentDisposition")
 
     # --- parameters
 
@@ -229,7 +234,17 @@ _BATCH_RESULTS: Schema = {
     },
 }
 
+_FIELDS: Mapping[str, str] = {
+    "ContentDisposition": "Content-Disposition",
+    "ETag": "ETag",
+    "Link": "Link",
+    "Location": "Location",
+    "RetryAfter": "Retry-After",
+}
+"""The names of header fields, by those of their components."""
+
 _HEADERS: Mapping[str, Schema] = {
+    "ContentDisposition": {"description": "`attachment`, with the name of a file.", "schema": {"type": "string"}},
     "ETag": {"description": "The version of the row.", "schema": {"type": "string"}},
     "Link": {"description": 'The next page, if there is one: `<…>; rel="next"`.', "schema": {"type": "string"}},
     "Location": {"description": "The address of the row.", "schema": {"type": "string"}},
@@ -279,6 +294,16 @@ _OPTIONS: Mapping[str, Schema] = {
     ),
     "PageState": query_parameter(
         "page_state", "Where the page begins: from the link or the answer of the page before.", {"type": "string"}
+    ),
+    "Parallel": query_parameter(
+        "parallel",
+        "How many slices are read at once; with more than one, rows come in no order.",
+        {"type": "integer", "minimum": 1, "maximum": MOST_PARALLEL},
+    ),
+    "Slice": query_parameter(
+        "slice",
+        "A part of all partitions, such as `3/64`: the third of 64 ranges of the tokens of their keys.",
+        {"type": "string", "pattern": "^[1-9][0-9]{0,4}/[1-9][0-9]{0,4}$", "examples": ["1/1"]},
     ),
     "PerPartitionLimit": query_parameter(
         "per_partition_limit",

@@ -34,6 +34,7 @@ def _readable(cql: str) -> str:
 
 
 _READS: Mapping[str, Callable[[ServedResource, QueryPlanner, Sequence[str]], str]] = {
+    "export": lambda _served, planner, _prefix: planner.rows(planner.columns),
     "list": lambda _served, planner, prefix: planner.rows(planner.columns) + where(prefix),
     "pages": lambda _served, planner, _prefix: planner.rows(planner.columns),
     "partitions": lambda _served, planner, _: planner.rows(planner.table.partition_key, "SELECT DISTINCT"),

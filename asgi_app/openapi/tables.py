@@ -38,6 +38,7 @@ _SUMMARIES: Mapping[str, str] = {
     "create": "Create a row",
     "delete": "Delete a row",
     "delete_prefix": "Delete many rows of a partition",
+    "export": "Export all rows",
     "list": "List rows",
     "pages": "Read page by page",
     "partitions": "List the partition keys",
@@ -190,6 +191,7 @@ class TableDocument:
             "create": self._create,
             "delete": self._delete,
             "delete_prefix": self._delete_prefix,
+            "export": self._export,
             "list": self._list,
             "pages": self._pages,
             "partitions": self._partitions,
@@ -221,7 +223,8 @@ class TableDocument:
             whole = len(columns) == len(self._served.open_partition_key)
             return "List the rows of a partition" if whole else "List the rows below a part of the key"
         by_query = ", by its key in the query" if operation.template.endswith(_BY_QUERY) else ""
-        return _SUMMARIES[operation.kind] + by_query
+        form = f" as {operation.template.rpartition('.')[2].upper()}" if operation.kind == "export" else ""
+        return _SUMMARIES[operation.kind] + by_query + form
 
     # --- reads
 
@@ -241,37 +244,35 @@ class TableDocument:
         }
 
     def _stream(self, _operation: Operation, _columns: Sequence[str]) -> Schema:
-        options = ("Limit", "FetchSize", "PerPartitionLimit", "Format")
-        return {
-            "parameters": [
-                *self._filters.parameters(),
-                *self._options(*options),
-                *self._order(),
-                *self._select(),
-                *self._consistency(),
-            ],
-            "responses": {
-                "200": self._common.stream("The rows.", self._some_columns()),
-                **self._common.problems("InvalidInput"),
-            },
-        }
+        return self._whole(
+            self._common.stream("The rows.", self._some_columns()), "Format", *self._slices(), "Parallel"
+        )
+
+    def _export(self, operation: Operation, _columns: Sequence[str]) -> Schema:
+        form = operation.template.rpartition(".")[2]
+        rows = self._common.file("The rows, as a file.", self._some_columns(), form)
+        return self._whole(rows, *self._slices(), "Parallel")
 
     def _pages(self, _operation: Operation, _columns: Sequence[str]) -> Schema:
-        options = ("Limit", "FetchSize", "PageState", "PerPartitionLimit")
         page = self._schema("page", lambda: page_schema("rows", self._some_columns()))
+        return self._whole(self._common.json("A page of rows.", page), "PageState", *self._slices())
+
+    def _whole(self, answer: Schema, *options: str) -> Schema:
+        """Return the description of a read that may give all rows, in one answer or in several."""
         return {
             "parameters": [
                 *self._filters.parameters(),
-                *self._options(*options),
+                *self._options("Limit", "FetchSize", *options, "PerPartitionLimit"),
                 *self._order(),
                 *self._select(),
                 *self._consistency(),
             ],
-            "responses": {
-                "200": self._common.json("A page of rows.", page),
-                **self._common.problems("InvalidInput"),
-            },
+            "responses": {"200": answer, **self._common.problems("InvalidInput")},
         }
+
+    def _slices(self) -> tuple[str, ...]:
+        """Return the option that selects a slice, unless the table is virtual."""
+        return () if self._table.is_virtual else ("Slice",)
 
     def _partitions(self, _operation: Operation, _columns: Sequence[str]) -> Schema:
         shown = [name for name in self._table.partition_key if name in self._planner.columns]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -30,12 +30,15 @@ from asgi_app.http.requests import json_body, path_uuid
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.http.validation import ArrayDecoder, BodyDecoder, QueryValues, nul_errors
 from asgi_app.resources.pages import gathered
-from asgi_app.resources.table.reading import read_row_of, served_of
+from asgi_app.resources.table.reading import EXPORT_PARALLEL, export_name, read_row_of, served_of
 from asgi_app.resources.table.writing import creation_time
-from asgi_app.stream import RowStream, stream_rows
+from asgi_app.scan import Extent, check_partitioner
+from asgi_app.stream import Export, RowStream, stream_select
 from asgi_app.tables.builtin import USER_RESOURCE, USERS
-from asgi_app.tables.cql import Queries, Statement
+from asgi_app.tables.cql import Queries
 from asgi_app.tables.encoding import Encoded
+from asgi_app.tables.slices import MOST_PARALLEL, WHOLE_RING, RingSelect, Slice
+from asgi_app.tables.wrong_value import WrongValue
 
 MAX_BATCH_USERS = 100
 
@@ -171,20 +174,40 @@ async def list_users(request: Request) -> ASGIApp:
 
 
 async def stream_users(request: Request) -> RowStream:
-    """Answer GET /users/stream?limit&fetch_size&age_filter&format with a stream of users, one chunk per page."""
-    limit, fetch_size, minimum = _stream_parameters(QueryValues(request.query_params))
-    statement, values = _scan(request, minimum)
-    return stream_rows(request, statement, values, fetch_size=fetch_size or DEFAULT_FETCH_SIZE, limit=limit)
+    """Answer GET /users/stream?limit&fetch_size&age_filter&slice&parallel&format with a stream of users."""
+    return _stream(request, 1)
+
+
+def export_users(form: str) -> Callable[[Request], Awaitable[RowStream]]:
+    """Return the handler of GET /users/export.{form}: what /users/stream streams, as a file in one of `FORMATS`."""
+
+    async def answer(request: Request) -> RowStream:
+        return _stream(request, EXPORT_PARALLEL, form)
+
+    return answer
+
+
+def _stream(request: Request, parallel: int, form: str | None = None) -> RowStream:
+    """Return the stream. `parallel`: how many slices are read at once if the client does not say."""
+    query = QueryValues(request.query_params)
+    parallel = query.integer("parallel", 1, MOST_PARALLEL) or parallel
+    limit, fetch_size, minimum, part = _stream_parameters(query)
+    extent = Extent(fetch_size or DEFAULT_FETCH_SIZE, limit, part, parallel)
+    export = None if form is None else Export(form, export_name("users", part))
+    return stream_select(request, _scan(request, minimum), extent, export)
 
 
 async def page_users(request: Request) -> ASGIApp:
     """Answer GET /users/stream/pages?limit&fetch_size&age_filter&page_state with one page and the next `page_state`."""
     position = _position(request)
+    if position.slice:
+        check_partitioner(database_of(request))
     if request.method == "HEAD":
         return HeadersOnly()
     if position.rows_left == 0:
         return json_response(_page_body(b"", None))
-    statement, values = _scan(request, position.minimum)
+    tokens = Slice.parse(position.slice).bounds if position.slice else WHOLE_RING
+    statement, values = _scan(request, position.minimum).within(tokens)
     size = position.fetch_size if position.rows_left is None else min(position.fetch_size, position.rows_left)
     page = await gathered(request, statement, values, size, position.paging_state or None, exactly=False)
     left = None if position.rows_left is None else position.rows_left - page.row_count
@@ -229,20 +252,31 @@ async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) 
         raise
 
 
-def _stream_parameters(query: QueryValues) -> tuple[int | None, int | None, int | None]:
-    """Return `limit`, `fetch_size` and `age_filter`, each None if absent. Raises InvalidInput if one is wrong."""
+def _stream_parameters(query: QueryValues) -> tuple[int | None, int | None, int | None, Slice | None]:
+    """Return `limit`, `fetch_size`, `age_filter` and `slice`, each None if absent. Raises InvalidInput."""
     limit = query.integer("limit", 0, MAX_STREAM_LIMIT)
     fetch_size = query.integer("fetch_size", 1, MAX_FETCH_SIZE)
     minimum = query.integer("age_filter", 0, MAX_AGE)
+    part = _slice(query)
     query.check()
-    return limit, fetch_size, minimum
+    return limit, fetch_size, minimum, part
 
 
-def _scan(request: Request, minimum: int | None) -> tuple[Statement, tuple[int, ...]]:
-    """Return the statement and values that read all users, or only those whose age is at least `minimum`."""
+def _slice(query: QueryValues) -> Slice | None:
+    text = query.text("slice")
+    try:
+        return None if text is None else Slice.parse(text)
+    except WrongValue as error:
+        query.wrong("slice", error.message)
+        return None
+
+
+def _scan(request: Request, minimum: int | None) -> RingSelect:
+    """Return the SELECT of all users, or only of those whose age is at least `minimum`."""
+    queries = _queries(request)
     if minimum is None:
-        return _queries(request).every_row, ()
-    return _queries(request).rows_at_least("age"), (minimum,)
+        return RingSelect(queries.every_row, queries.rows_in_range)
+    return RingSelect(queries.rows_at_least("age"), queries.rows_at_least("age", in_a_range=True), (minimum,))
 
 
 def _pages_walk(request: Request) -> str:
@@ -256,12 +290,18 @@ def _position(request: Request) -> PagePosition:
     Raises InvalidInput if another parameter contradicts the `page_state`.
     """
     query = QueryValues(request.query_params)
-    limit, fetch_size, minimum = _stream_parameters(query)
+    limit, fetch_size, minimum, part = _stream_parameters(query)
+    text = None if part is None else str(part)
     token = query.text("page_state")
     if token is None:
-        return PagePosition(b"", fetch_size or DEFAULT_FETCH_SIZE, limit, limit, minimum)
+        return PagePosition(b"", fetch_size or DEFAULT_FETCH_SIZE, limit, limit, minimum, slice=text or "")
     position = page_tokens_of(request).read(token, _pages_walk(request))
-    for name, sent, kept in (("limit", limit, position.limit), ("age_filter", minimum, position.minimum)):
+    given = (
+        ("limit", limit, position.limit),
+        ("age_filter", minimum, position.minimum),
+        ("slice", text, position.slice),
+    )
+    for name, sent, kept in given:
         if sent is not None and sent != kept:
             query.wrong(name, "contradicts the page_state; leave it out, or start again without one")
     query.check()

@@ -50,10 +50,14 @@ _NO_ANSWER = (Overloaded, ShuttingDown, DeadlineExceeded)
 
 
 class Retries:
-    """The retries of one idempotent statement whose first execution was sent to a node and failed."""
+    """The retries of one idempotent statement whose first execution was sent to a node and failed.
 
-    def __init__(self, deadline: Deadline) -> None:
+    Without `after_read_timeouts`, a read timeout is final.
+    """
+
+    def __init__(self, deadline: Deadline, *, after_read_timeouts: bool = True) -> None:
         self._deadline = deadline
+        self._after_read_timeouts = after_read_timeouts
         self._count = 0
         self._refusals = 0
         self._unknown = False
@@ -64,6 +68,8 @@ class Retries:
         self._unknown = self._unknown or failure.outcome == "unknown"
         self._refusals += isinstance(failure, _REFUSALS)
         reason = REASONS.get(type(failure))
+        if isinstance(failure, ReadTimeout) and not self._after_read_timeouts:
+            return None
         exhausted = self._count == MAX_RETRIES or self._refusals == MAX_REFUSALS
         if reason is None or exhausted or self._deadline.left() <= self.pause:
             return None

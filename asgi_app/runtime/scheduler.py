@@ -153,6 +153,16 @@ class SlotScheduler:
         """Whether requests are active, or were within the last `REQUEST_IDLE_SECONDS`."""
         return self._requests.in_flight > 0 or self._clock() - self._last_request <= REQUEST_IDLE_SECONDS
 
+    @property
+    def page_slots(self) -> int:
+        """How many pages may be in flight while no requests are active."""
+        return self._pages.slots
+
+    @property
+    def pages_at_once(self) -> int:
+        """How many pages may be in flight: fewer while requests are active."""
+        return self._pages.throttled_slots if self.throttles_pages else self._pages.slots
+
     def in_flight_of(self, lane: Lane) -> int:
         """Return how many calls of `lane` hold a slot."""
         return self._lanes[lane].in_flight

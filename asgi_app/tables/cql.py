@@ -57,12 +57,19 @@ class Queries:
         """The SELECT of all rows."""
         return self._read(self._rows)
 
-    def rows_at_least(self, column: str) -> Statement:
+    @cached_property
+    def rows_in_range(self) -> Statement:
+        """The SELECT of the rows whose partitions have their token in a range; see `in_range`."""
+        return self._read(f"{self._rows} WHERE {in_range(self.table.partition_key)}")
+
+    def rows_at_least(self, column: str, *, in_a_range: bool = False) -> Statement:
         """Return a statement that selects the rows whose `column` is at least a bound value.
 
-        Without an index on the column, Cassandra reads and filters all rows.
+        With `in_a_range`, only those of `rows_in_range`, whose bounds are then its first values. Without an index on
+        the column, Cassandra reads and filters all rows.
         """
-        return self._read(f"{self._rows} WHERE {quoted(column)} >= ? ALLOW FILTERING")
+        rows = f"{self.rows_in_range.cql} AND" if in_a_range else f"{self._rows} WHERE"
+        return self._read(f"{rows} {quoted(column)} >= ? ALLOW FILTERING")
 
     @cached_property
     def insert(self) -> Statement:
@@ -167,6 +174,12 @@ def _list(names: Sequence[str]) -> str:
 def where(columns: Sequence[str]) -> str:
     """Return a WHERE clause that binds each of `columns`, or nothing if there are none."""
     return " WHERE " + " AND ".join(f"{quoted(column)} = ?" for column in columns) if columns else ""
+
+
+def in_range(partition_key: Sequence[str]) -> str:
+    """Return the condition that a row's partition has its token above one marker's and not above another's."""
+    token = f"token({_list(partition_key)})"
+    return f"{token} > ? AND {token} <= ?"
 
 
 def create_types(keyspace: str, tables: Iterable[Table]) -> list[str]:

@@ -16,15 +16,16 @@ from types import MappingProxyType
 from typing import Any, Literal, NoReturn
 
 from asgi_app.errors import FieldError, InvalidInput
-from asgi_app.tables.cql import quoted
+from asgi_app.tables.cql import in_range, quoted
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of
 from asgi_app.tables.relations import OPERATORS, WHOLE, Operator, Relation
+from asgi_app.tables.slices import MOST_PARALLEL, Slice
 from asgi_app.tables.table import Column, Index, Table
 from asgi_app.tables.vectors import vector_fault
 from asgi_app.tables.where import MOST_KEYS, Where, WherePlanner
 from asgi_app.tables.wrong_value import MOST_ERRORS
 
-Kind = Literal["list", "stream", "pages", "partitions"]
+Kind = Literal["list", "stream", "export", "pages", "partitions"]
 
 DEFAULT_LIMIT = 10
 MOST_ROWS = 100
@@ -40,8 +41,9 @@ SIMILARITY = "$similarity"
 OPTIONS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
     {
         "list": ("limit", "page_state", "order", "per_partition_limit"),
-        "stream": ("limit", "fetch_size", "order", "per_partition_limit", "select", "format"),
-        "pages": ("limit", "fetch_size", "page_state", "order", "per_partition_limit", "select"),
+        "stream": ("limit", "fetch_size", "order", "per_partition_limit", "select", "format", "slice", "parallel"),
+        "export": ("limit", "fetch_size", "order", "per_partition_limit", "select", "slice", "parallel"),
+        "pages": ("limit", "fetch_size", "page_state", "order", "per_partition_limit", "select", "slice"),
         "partitions": ("limit", "page_state"),
     }
 )
@@ -60,8 +62,10 @@ class Plan:
     """A SELECT to run, and how.
 
     `values` are those of its markers. With `per_row_reads`, run the statement once with each of these values instead,
-    and answer the rows in this order. `limit` is the largest number of rows, None for all; only a search for the
-    nearest vectors has it in its CQL too. `purpose` identifies the rows and their order: a page token holds only for
+    and answer the rows in this order. `ring_cql`, for rows of all partitions, is the statement with the condition of
+    `in_range` before all others; `slice` is the part of the ring that the client asked for, and `parallel` how many
+    parts may be read at once. `limit` is the largest number of rows, None for all; only a search for the nearest
+    vectors has it in its CQL too. `purpose` identifies the rows and their order: a page token holds only for
     the plan of the same purpose. `consistency` is the level that the statement needs, None for the usual one.
     `unshown` are columns of the result that are not for the client.
     """
@@ -76,6 +80,9 @@ class Plan:
     purpose: str
     consistency: str | None = None
     unshown: tuple[str, ...] = ()
+    ring_cql: str | None = None
+    slice: Slice | None = None
+    parallel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +159,8 @@ class _Options:
     order: str | None = None
     per_partition_limit: int | None = None
     select: Sequence[str] | None = None
+    slice: Slice | None = None
+    parallel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +248,8 @@ class _Request:
             self._refuse(self._at(name), "is given more than once")
         elif name == "select":
             options.select = given[0].split(",")
+        elif name == "slice":
+            options.slice = self._slice(given[0])
         elif name in ("page_state", "format", "order"):
             setattr(options, name, given[0])
         else:
@@ -364,6 +375,13 @@ class _Request:
 
     # Values of options
 
+    def _slice(self, text: str) -> Slice | None:
+        try:
+            return Slice.parse(text)
+        except WrongValue as error:
+            self._refuse(self._at("slice"), error.message)
+            return None
+
     def _integer_of_text(self, name: str, text: str, at_least: int, at_most: int) -> int | None:
         value = int(text) if _INTEGER.fullmatch(text) else None
         return self._within(name, value, at_least, at_most)
@@ -414,6 +432,7 @@ class _Request:
             self._raise()
         where = self._where.plan(relations, self._errors, near=near is not None)
         order = self._order(options.order, relations, where)
+        self._check_slice(options.slice, where)
         keys = self._whole_keys(kind, relations, options, near)
         if keys is not None and (options.limit is not None if has_limit is None else has_limit):
             self._refuse(self._at("limit"), "cannot be combined with `.in` of whole keys, which answers all their rows")
@@ -453,6 +472,12 @@ class _Request:
         if "static" in kinds and kinds <= {"partition_key", "static"}:
             message = f"must have a column of the rows too, because {of_rows[0]} is given: static ones have no rows"
             self._refuse(self._at("select"), message)
+
+    def _check_slice(self, part: Slice | None, where: Where) -> None:
+        if part is not None and where.by_key:
+            self._refuse(self._at("slice"), "cannot be used where the partition key is given: it is a part of all keys")
+        elif part is not None and self._table.is_virtual:
+            self._refuse(self._at("slice"), "cannot be used: this table is virtual, and its keys have no tokens")
 
     def _check_partitions(self, relations: Iterable[Relation]) -> None:
         for relation in relations:
@@ -520,7 +545,9 @@ class _Request:
         has_limit = near is not None or bool(self._table.is_virtual and limit)
         ordered, limited = order if near is None else near.order, " LIMIT ?" if has_limit else ""
         filtering = " ALLOW FILTERING" if where.filters else ""
-        cql = f"{select}{where.cql}{ordered}{per_partition}{limited}{filtering}"
+        rest = f"{ordered}{per_partition}{limited}{filtering}"
+        cql = f"{select}{where.cql}{rest}"
+        has_ring = near is None and not where.by_key and not self._table.is_virtual
         values = _values(where, options, near, limit if has_limit else None)
         return Plan(
             cql,
@@ -530,9 +557,12 @@ class _Request:
             options.fetch_size if near is None else limit,
             options.page_state,
             options.format,
-            _purpose(kind, cql, values),
+            _purpose(f"{kind} {options.slice}", cql, values),
             None if near is None else "LOCAL_ONE",
             unshown,
+            f"{select}{where.within(in_range(self._table.partition_key))}{rest}" if has_ring else None,
+            options.slice,
+            options.parallel,
         )
 
     def _static_beside(self, shown: Collection[str]) -> tuple[str, ...]:
@@ -574,7 +604,9 @@ class _Request:
 def _bounds(kind: Kind, option: str) -> tuple[int, int]:
     """Return the bounds of an integer option."""
     if option == "limit":
-        return (0, MOST_STREAMED) if kind in ("stream", "pages") else (1, MOST_ROWS)
+        return (1, MOST_ROWS) if kind in ("list", "partitions") else (0, MOST_STREAMED)
+    if option == "parallel":
+        return 1, MOST_PARALLEL
     return 1, MOST_FETCHED if option == "fetch_size" else MOST_PER_PARTITION
 
 

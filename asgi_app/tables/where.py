@@ -44,7 +44,8 @@ class Where:
     """A WHERE clause that Cassandra can answer.
 
     `cql` is empty without conditions. `filters`: whether it needs ALLOW FILTERING. `uses_index`: whether Cassandra
-    will use an index. `one_partition`: whether the partition key is given by equality.
+    will use an index. `one_partition`: whether the partition key is given by equality. `by_key`: whether it is given,
+    by equality or by lists.
     """
 
     cql: str
@@ -52,6 +53,11 @@ class Where:
     filters: bool
     uses_index: bool
     one_partition: bool
+    by_key: bool = False
+
+    def within(self, condition: str) -> str:
+        """Return the clause with another condition before all others."""
+        return f" WHERE {condition}{self.cql.replace(' WHERE ', ' AND ', 1)}"
 
 
 class WherePlanner:
@@ -134,7 +140,7 @@ class WherePlanner:
             return None
         values = tuple([relation.values[0] for relation in relations])
         conditions = " AND ".join([relation.cql for relation in relations])
-        return Where(f" WHERE {conditions}", values, filters=False, uses_index=False, one_partition=True)
+        return Where(f" WHERE {conditions}", values, filters=False, uses_index=False, one_partition=True, by_key=True)
 
     def is_allowed(self, column: Column) -> bool:
         """Return whether a column may be filtered by reading everything."""
@@ -186,6 +192,7 @@ class _Plan:
             bool(filtered),
             uses_index,
             self._has_partition and not self._partition_lists,
+            self._has_partition,
         )
 
     # What serves each relation

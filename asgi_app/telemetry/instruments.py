@@ -170,6 +170,11 @@ class Instruments(Collector):
         self.broken_streams = self._counter(
             "broken_streams_total", "Streams that broke off after their first byte, by the error's code.", "code"
         )
+        self.narrowed_pages = self._counter(
+            "narrowed_pages_total",
+            "Pages of streams that timed out, or that a replica refused, and that were asked for in smaller pieces. "
+            "Many of them mean many deleted rows.",
+        )
 
         self.loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late a timer of the event loop fires, measured four times a second."

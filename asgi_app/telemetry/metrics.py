@@ -157,6 +157,10 @@ class Metrics:
         """Count a statement that was sent to a second node because the first was slow. Callable from any thread."""
         self._instruments.speculative_executions.inc()
 
+    def page_narrowed(self) -> None:
+        """Count a page that failed and is asked for in smaller pieces."""
+        self._instruments.narrowed_pages.inc()
+
     def stream_ended(self, rows: int, size: int) -> None:
         """Count the rows and bytes (`size`) sent in a stream's body, whether it was complete or not."""
         self._instruments.streamed_rows.inc(rows)

@@ -121,6 +121,11 @@ def read_timeout() -> bytes:
     return _error(0x1200, _QUORUM + int32(1) + int32(2) + b"\0")
 
 
+def read_failure() -> bytes:
+    """Return the error of a coordinator with a replica that failed, as one does that meets too many deleted rows."""
+    return _error(0x1300, _QUORUM + int32(1) + int32(2) + int32(1) + b"\0")
+
+
 def unavailable() -> bytes:
     """Return the error of a coordinator that knows of too few live replicas."""
     return _error(0x1000, _QUORUM + int32(2) + int32(1))

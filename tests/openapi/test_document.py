@@ -253,7 +253,7 @@ def test_read_only_tables_have_no_writes() -> None:
     assert found["x-cassandra-tables"]["events"]["writes"] == "none"
 
 
-READS = ("list", "stream", "pages", "partitions", "read", "search")
+READS = ("list", "stream", "export", "pages", "partitions", "read", "search")
 
 
 def test_no_patch_where_rows_expire_by_the_table() -> None:
@@ -335,6 +335,18 @@ def test_queries() -> None:
     assert "404" in operation(document, "one_by_tenant")["responses"]
     assert "application/x-ndjson" in operation(document, "all")["responses"]["200"]["content"]
     assert body_of(document, "recent_by_tenant_write")["properties"] == {"n": {}}  # its type is not known yet
+
+
+def test_partition_keys_of_statements() -> None:
+    read = Query("/one", "SELECT * FROM shop.events WHERE tenant = :tenant", one=True)
+    write = replace(QUERIES[3], path="/set")
+    tenant = Parameter("tenant", Native("text"), in_partition_key=True)
+    known = {read: (tenant,), write: (Parameter("n", Native("int")), tenant)}
+    document = document_of(queries=(read, write), parameters=known)
+    assert parameters(document, "one")["tenant"]["schema"] == {"type": "string", "minLength": 1}
+    body = body_of(document, "set_write")["properties"]
+    assert body["tenant"] == {"type": "string"}
+    assert body["n"]["anyOf"][1] == {"type": "null"}
 
 
 def test_security() -> None:

@@ -22,14 +22,18 @@ from helpers.service import settings_for
 from helpers.waiting import wait_until
 
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
+from asgi_app.local_node import server as local_server
 from asgi_app.tables.builtin import TABLES
 from asgi_app.tables.ddl import create_schema, network_replication
+from asgi_app.tables.slices import Slice, slices
 from streams.stored import stored_users, write_users
 from streams.tcp import Threaded, threaded
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+FOURTH = "127.0.0.4"
+"""The address of a node that joins the cluster at the end."""
 ROWS = 3_000
 NAME = "x" * 3000
 """Rows large enough that no kernel buffers all of them before a node is killed."""
@@ -42,9 +46,10 @@ BOOT = 300.0
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[LocalNode]]:
-    """Run a cluster of three nodes."""
-    data, port, storage_port = tmp_path_factory.mktemp("nodes"), free_port(*HOSTS), free_port(*HOSTS)
+def spec_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], NodeSpec]:
+    """Return a function that describes the node at an address."""
+    data, every = tmp_path_factory.mktemp("nodes"), (*HOSTS, FOURTH)
+    port, storage_port = free_port(*every), free_port(*every)
 
     def spec(host: str) -> NodeSpec:
         return NodeSpec(
@@ -57,9 +62,15 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[LocalNode]]
             boot_timeout=BOOT,
         )
 
+    return spec
+
+
+@pytest.fixture(scope="module")
+def nodes(spec_of: Callable[[str], NodeSpec]) -> Iterator[list[LocalNode]]:
+    """Run a cluster of three nodes."""
     with ExitStack() as running:
-        first = running.enter_context(local_node(spec(HOSTS[0])))
-        others = [local_node(spec(host)) for host in HOSTS[1:]]
+        first = running.enter_context(local_node(spec_of(HOSTS[0])))
+        others = [local_node(spec_of(host)) for host in HOSTS[1:]]
         with ThreadPoolExecutor() as booting:
             yield [first, *booting.map(running.enter_context, others)]
 
@@ -120,14 +131,80 @@ def test_no_client_notices_a_failing_node(
     assert_stored_whole(cql, users, load_)
 
 
-def streamed_while(client: httpx.Client, fail: Callable[[], None]) -> list[str]:
-    """Call `fail` after the first bytes of a stream; return the ids of the complete stream."""
-    with client.stream("GET", "/users/stream?fetch_size=20&format=ndjson") as answer:
+@pytest.mark.parametrize("query", ["parallel=8", "parallel=4&slice=1/1", "parallel=1&slice=1/1"])
+def test_a_node_that_dies_in_an_export_loses_no_row(
+    query: str, server: Threaded, nodes: list[LocalNode], cql: Session, users: str
+) -> None:
+    ids = sorted(user["id"] for user in stored_users(cql, users) if user["name"] == NAME)
+    wait_until("every replica answers", lambda: every_replica_answers(cql, users), 120)
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        found = streamed_while(client, nodes[-1].kill, f"/users/export.ndjson?fetch_size=20&{query}")
+    nodes[-1].restart()
+    assert sorted(found) == ids
+    wait_until("every replica answers", lambda: every_replica_answers(cql, users), 120)
+
+
+def test_a_node_that_joins_in_a_scan_moves_no_row_to_another_slice(
+    server: Threaded, nodes: list[LocalNode], cql: Session, users: str, spec_of: Callable[[str], NodeSpec]
+) -> None:
+    """Half of the slices are read before the node joins, the others after it; exports run all the time.
+
+    The node fetches the rows of its ranges from the others, as a new one of a real cluster does. This test comes last,
+    because the cluster stays without its fourth node.
+    """
+    ids = [user["id"] for user in stored_users(cql, users) if user["name"] == NAME]
+    joined = threading.Event()
+
+    def slice_of(client: httpx.Client, part: Slice) -> list[str]:
+        answer = client.get("/users/stream", params={"slice": str(part), "format": "ndjson"})
+        assert answer.status_code == 200, answer.text
+        return named(answer.content)
+
+    def exports() -> list[list[str]]:
+        found = []
+        with httpx.Client(base_url=server.url, timeout=120) as client:
+            while not found or not joined.is_set():
+                found.append(sorted(streamed_while(client, lambda: None, "/users/export.ndjson?fetch_size=20")))
+        return found
+
+    usual = local_server.cassandra_yaml
+    with pytest.MonkeyPatch.context() as patch, httpx.Client(base_url=server.url, timeout=60) as client:
+        patch.setattr(local_server, "cassandra_yaml", lambda spec, ports: usual(spec, ports) | {"auto_bootstrap": True})
+        before, after = list(slices(64))[:32], list(slices(64))[32:]
+        found = [each for part in before for each in slice_of(client, part)]
+        with ThreadPoolExecutor() as pool:
+            exporting = pool.submit(exports)
+            try:
+                with local_node(spec_of(FOURTH)):
+                    wait_until("the service knows four nodes", lambda: len(nodes_of(cql)) == len(HOSTS) + 1, 120)
+                    joined.set()
+                    found += [each for part in after for each in slice_of(client, part)]
+                    assert found == ids
+                    assert all(each == sorted(ids) for each in exporting.result(120))
+            finally:
+                joined.set()
+
+
+def nodes_of(session: Session) -> list[str]:
+    """Return the addresses of the nodes that the first one knows, and its own."""
+    return [row.peer for row in session.execute("SELECT peer FROM system.peers")] + [HOSTS[0]]
+
+
+def streamed_while(
+    client: httpx.Client, fail: Callable[[], None], address: str = "/users/stream?fetch_size=20&format=ndjson"
+) -> list[str]:
+    """Call `fail` after the first bytes of a stream of NDJSON; return the ids of the complete stream."""
+    with client.stream("GET", address) as answer:
         pieces = answer.iter_bytes()
         body = bytearray(next(pieces))
         fail()
         for piece in pieces:
             body += piece
+    return named(body)
+
+
+def named(body: bytes | bytearray) -> list[str]:
+    """Return the ids of the users, in NDJSON, who were there before all tests."""
     lines = [json.loads(line) for line in body.splitlines()]
     return [line["id"] for line in lines if line["name"] == NAME]
 

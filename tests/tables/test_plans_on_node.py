@@ -21,6 +21,7 @@ from asgi_app.tables.cql import Queries, quoted
 from asgi_app.tables.encoding import Encoded, encoder_of
 from asgi_app.tables.query_plan import Kind, Plan, Rules
 from asgi_app.tables.relations import OPERATORS, Operator, operand_type, parameter
+from asgi_app.tables.slices import slices
 from asgi_app.tables.table import Column, Index, Table
 from asgi_app.tables.types import CqlType, parse_type
 from asgi_app.tables.where import WherePlanner
@@ -184,6 +185,13 @@ def run(session: Session, plan: Plan) -> list[Any]:
     return run_encoded(session, plan.cql, plan.values, fetch_size=plan.fetch_size or plan.limit, level=plan.consistency)
 
 
+def run_slices(session: Session, plan: Plan, count: int) -> list[Any]:
+    """Run the plan of a stream slice by slice."""
+    assert plan.ring_cql is not None
+    bounds = [part.bounds.cells() for part in slices(count)]
+    return [row for cells in bounds for row in run_encoded(session, plan.ring_cql, (*cells, *plan.values))]
+
+
 Condition = tuple[str, Column, str, list[str]]
 """The name of a parameter, its column and operator, and the texts of its values."""
 
@@ -193,7 +201,7 @@ Request = tuple[list[Condition], list[tuple[str, str]], list[tuple[Column, str]]
 
 @st.composite
 def requests(draw: st.DrawFn, table: Table) -> Request:
-    kind: Kind = draw(st.sampled_from(("list", "stream", "pages", "partitions")))
+    kind: Kind = draw(st.sampled_from(("list", "stream", "stream", "pages", "partitions")))
     conditions: list[Condition] = []
     length = draw(st.sampled_from((0, 0, len(table.partition_key), len(table.primary_key))))
     key = [table.column(name) for name in table.primary_key[:length]]
@@ -258,6 +266,9 @@ def test_cassandra_answers_every_plan(served: Served, data: st.DataObject) -> No
         event("refused")
         return
     found = run(served.session, plan)
+    if plan.ring_cql is not None:
+        event("sliced")
+        assert str(run_slices(served.session, plan, 3)) == str(found)
     comparable = [(c, o, t) for _, c, o, t in conditions if o == "eq" or str(c.type) in NATIVE_TEXTS]
     if kind == "partitions" or len(comparable) < len(conditions) or "PER PARTITION" in plan.cql:
         event("answered")

@@ -252,7 +252,7 @@ def test_usable_names_what_would_work() -> None:
 def test_unknown_name_is_answered_with_columns_and_options() -> None:
     (error,) = refusals([("limti", "5")], "stream")
     assert {"tenant", "at.gt"} <= {*error.usable}
-    assert error.usable[-4:] == ("order", "per_partition_limit", "select", "format")
+    assert error.usable[-4:] == ("select", "format", "slice", "parallel")
     assert len({*error.usable}) == len(error.usable)
 
 
@@ -275,6 +275,35 @@ def test_purpose_is_that_of_the_rows_and_their_order() -> None:
         plan(PARTITION, rules=replace(RULES, keyspace="other")),
     ]
     assert len({base.purpose, *(other.purpose for other in others)}) == 7
+
+
+def test_a_slice_is_a_condition_on_the_token_before_all_others() -> None:
+    found = plan([("kind", "a"), ("slice", "2/3"), ("parallel", "64"), ("per_partition_limit", "2")], "stream")
+    assert (str(found.slice), found.parallel) == ("2/3", 64)
+    token = 'token("tenant", "day")'
+    conditions = f'{token} > ? AND {token} <= ? AND "kind" = ?'
+    assert found.ring_cql == f"SELECT {EVERY_COLUMN} FROM {FROM} WHERE {conditions} PER PARTITION LIMIT ?"
+    assert found.values == (b"a", b"\0\0\0\2")
+    assert plan(kind="stream").ring_cql == f"SELECT {EVERY_COLUMN} FROM {FROM} WHERE {token} > ? AND {token} <= ?"
+    assert plan([("slice", "2/3")], "pages").purpose != plan([("slice", "1/3")], "pages").purpose
+
+
+@pytest.mark.parametrize("kind", ["stream", "export", "pages"])
+def test_a_slice_is_not_for_given_partitions(kind: Kind) -> None:
+    for partition in (PARTITION, [*PARTITION, ("at", "1")], [PARTITION[0], ("day.in", "2026-11-28")]):
+        assert plan(partition, kind).ring_cql is None
+        assert refused_fields([*partition, ("slice", "1/2")], kind) == ["query.slice"]
+    assert refused_fields([("slice", "1/2"), ("slice", "2/2")], kind) == ["query.slice"]
+    virtual = replace(EVENTS, is_virtual=True)
+    assert plan_query(virtual, RULES, (), (), kind).ring_cql is None
+    with pytest.raises(InvalidInput, match="virtual"):
+        plan_query(virtual, RULES, (), [("slice", "1/2")], kind)
+
+
+def test_slices_are_options_of_whole_reads_only() -> None:
+    assert refused_fields([("slice", "1/2"), ("parallel", "2")]) == ["query.slice", "query.parallel"]
+    assert refused_fields([("parallel", "2")], "pages") == ["query.parallel"]
+    assert refused_fields([("format", "csv")], "export") == ["query.format"]
 
 
 def test_values_are_never_in_the_cql() -> None:

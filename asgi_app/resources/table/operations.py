@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from asgi_app.errors import MethodNotAllowed, NotFound
 from asgi_app.http.auth import Verb
 from asgi_app.http.context import service_of
+from asgi_app.http.formats import FORMATS
 from asgi_app.http.routing import Handler, SegmentRoute, path
 from asgi_app.resources.table.changed_schema import with_second_try
 from asgi_app.resources.table.headers import refuse_headers_of_writes
@@ -33,9 +34,9 @@ class Operation:
     `name` is its id, such as `events_read`. `template` is the path, with a parameter in braces for each key column that
     it has. `resource` and `verb` are what the `authorize` hook gets. `lane` is that of the handler's statements.
 
-    `kind` is what it does, whatever its address: `list`, `create`, `stream`, `pages`, `partitions`, `search`, `batch`,
-    `read`, `replace`, `change`, `delete`, `change_partition`, `delete_prefix`, or `lacks`: 404, because the address has
-    only a part of the partition key.
+    `kind` is what it does, whatever its address: `list`, `create`, `stream`, `export`, `pages`, `partitions`, `search`,
+    `batch`, `read`, `replace`, `change`, `delete`, `change_partition`, `delete_prefix`, or `lacks`: 404, because the
+    address has only a part of the partition key.
     """
 
     name: str
@@ -103,6 +104,9 @@ class _Addresses:
     def _verbs(self) -> Iterator[Operation]:
         below = f"{self._base}/-"
         yield self._read("stream", f"{below}/stream", self._reads.stream, Lane.PAGES)
+        for form in FORMATS:
+            export = self._reads.export(form)
+            yield self._read("export", f"{below}/export.{form}", export, Lane.PAGES, suffix=f"_{form}")
         yield self._read("pages", f"{below}/pages", self._reads.pages)
         if self._least and not self._has_bound_clustering:
             yield self._read("partitions", f"{below}/partitions", self._reads.partitions)

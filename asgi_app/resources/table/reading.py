@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 import anyio
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from asgi_app.errors import FieldError, InvalidInput, InvalidPageState, NotFound
-from asgi_app.http.context import deadline_of, page_tokens_of, service_of
+from asgi_app.http.context import database_of, deadline_of, page_tokens_of, service_of
 from asgi_app.http.headers import NO_STORE
 from asgi_app.http.page_tokens import PagePosition
 from asgi_app.http.requests import query_items
@@ -22,15 +22,20 @@ from asgi_app.resources.pages import gathered, next_link
 from asgi_app.resources.table.bodies import json_value
 from asgi_app.resources.table.headers import OWN_HEADERS, asked_consistency, etag_of, has_current, only_consistency
 from asgi_app.resources.table.served import ServedResource, key_of_path
-from asgi_app.stream import RowStream, stream_rows
+from asgi_app.scan import Extent, check_partitioner
+from asgi_app.stream import Export, RowStream, stream_select
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.encoding import Encoded
 from asgi_app.tables.query_plan import DEFAULT_LIMIT, Kind, Plan
 from asgi_app.tables.resource import Resource
+from asgi_app.tables.slices import WHOLE_RING, RingSelect, Slice
 from asgi_app.tables.table import Table
 
 DEFAULT_FETCH_SIZE = 1000
 """Rows of a page of a walk or of a stream."""
+
+EXPORT_PARALLEL = 8
+"""Slices of an export that are read at once, if the client does not say."""
 
 READS_AT_ONCE = 16
 """Point reads of one request that run at the same time."""
@@ -89,15 +94,23 @@ class TableReads:
 
     async def stream(self, request: Request) -> RowStream:
         """Answer GET /-/stream: all rows that the filters leave, as a stream."""
+        return await self._stream(request, "stream", 1, None)
+
+    def export(self, form: str) -> Callable[[Request], Awaitable[RowStream]]:
+        """Return the handler that answers GET /-/export.{form}: the rows of a stream, as a file in one of `FORMATS`."""
+
+        async def answer(request: Request) -> RowStream:
+            return await self._stream(request, "export", EXPORT_PARALLEL, form)
+
+        return answer
+
+    async def _stream(self, request: Request, kind: Kind, parallel: int, form: str | None) -> RowStream:
+        """Return the stream. `parallel`: how many slices are read at once if the client does not say."""
         served = self._of(request)
-        plan = await self._plan(served, request, served.bound_values(request), "stream")
-        return stream_rows(
-            request,
-            self._statement(served, request, plan),
-            plan.values,
-            fetch_size=plan.fetch_size or DEFAULT_FETCH_SIZE,
-            limit=plan.limit,
-        )
+        plan = await self._plan(served, request, served.bound_values(request), kind)
+        extent = Extent(plan.fetch_size or DEFAULT_FETCH_SIZE, plan.limit, plan.slice, plan.parallel or parallel)
+        export = None if form is None else Export(form, export_name(served.resource.segment, plan.slice))
+        return stream_select(request, self._select(served, request, plan), extent, export)
 
     async def pages(self, request: Request) -> ASGIApp:
         """Answer GET /-/pages: rows, whether there are more, and the token of the next page."""
@@ -115,8 +128,11 @@ class TableReads:
             return json_response(pages_body(b"", None))
         wanted = size if left is None else min(size, left)
         paging_state = None if position is None else position.paging_state
-        statement = self._statement(served, request, plan)
-        page = await gathered(request, statement, plan.values, wanted, paging_state, exactly=False)
+        select = self._select(served, request, plan)
+        if plan.slice is not None:
+            check_partitioner(database_of(request))
+        statement, values = select.within(WHOLE_RING if plan.slice is None else plan.slice.bounds)
+        page = await gathered(request, statement, values, wanted, paging_state, exactly=False)
         left = None if left is None else left - page.row_count
         token = None
         if page.paging_state is not None and left != 0:
@@ -180,6 +196,11 @@ class TableReads:
             consistency = only_consistency(consistency, plan.consistency)
         return Statement(plan.cql, idempotent=True, writes=False, table=served.table, consistency=consistency)
 
+    def _select(self, served: ServedResource, request: Request, plan: Plan) -> RingSelect:
+        statement = self._statement(served, request, plan)
+        part = None if plan.ring_cql is None else replace(statement, cql=plan.ring_cql)
+        return RingSelect(statement, part, plan.values)
+
     def _position(
         self, served: ServedResource, request: Request, bound: Mapping[str, Encoded]
     ) -> tuple[PagePosition | None, list[tuple[str, str]]]:
@@ -207,6 +228,11 @@ class TableReads:
         """
         values = " ".join(value.hex() for value in bound.values())
         return f"{served.keyspace}.{served.table.name} {self._name} {served.key_types} {values}"
+
+
+def export_name(segment: str, part: Slice | None) -> str:
+    """Return the name of a file, without its ending, with the rows of a resource or of a slice of it."""
+    return segment if part is None else f"{segment}-{part.index}-of-{part.count}"
 
 
 def served_of(request: Request, name: str) -> ServedResource:
