@@ -106,7 +106,7 @@ class Documents:
         What it does not answer stays unknown: the document is made without it, and again when it is known.
         """
         self._asked_at = time.monotonic()
-        deadline = Deadline.after(min(deadline.remaining(), ANSWER_SECONDS))
+        deadline = deadline.at_most(ANSWER_SECONDS)
         with suppress(ServiceError):
             await self.service.catalog.ensure_read(deadline)
         for query in self._queries:
