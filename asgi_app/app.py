@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any
 
@@ -94,18 +94,9 @@ def create_app(
                 drain = Drain(chosen.shutdown_grace, chosen.drain_delay, end_this_process)
                 tasks.start_soon(drain.run)
                 has_examples = bool(examples) or (may_have_examples and not chosen.tables)
-                served = {
-                    each.name: ServedResource(each, chosen.keyspace)
-                    for each in (*(RESOURCES if has_examples else ()), *declared)
-                }
-                without = () if has_examples else EXAMPLES
-                wanted = Wanted.of_settings(
-                    chosen.keyspace,
-                    [each for each in resources if isinstance(each, LiveTable)],
-                    chosen.tables,
-                    chosen.writable,
-                    {*RESERVED, *first_segments(router, without)},
-                )
+                examples_served, without = (RESOURCES, ()) if has_examples else ((), EXAMPLES)
+                served = {each.name: ServedResource(each, chosen.keyspace) for each in (*examples_served, *declared)}
+                wanted = _wanted(chosen, resources, {*RESERVED, *first_segments(router, without)})
                 catalog = Catalog(database, {each.name: served[each.name].table for each in declared}, wanted)
                 tasks.start_soon(catalog.follow, chosen.request_timeout)
                 tasks.start_soon(report_refused, database, queries, chosen.request_timeout)
@@ -141,6 +132,12 @@ def create_app(
     )
     app.router = router
     return app
+
+
+def _wanted(settings: Settings, resources: Sequence[Resource | LiveTable], reserved: Collection[str]) -> Wanted:
+    """Return the tables to serve from the live schema. `reserved` are the first segments of paths that are taken."""
+    declared = [each for each in resources if isinstance(each, LiveTable)]
+    return Wanted.of_settings(settings.keyspace, declared, settings.tables, settings.writable, reserved)
 
 
 def choose_hook(settings: Settings, authorize: Authorize | None) -> Authorize | None:

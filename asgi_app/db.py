@@ -195,13 +195,17 @@ class Database:
         query = Query(values, fetch_size, paging_state, statement.writes, statement.consistency)
         return self._run(statement, query, deadline, lane, retry_read_timeouts=retry_read_timeouts)
 
-    async def execute_batch(self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline) -> Result:
+    async def execute_batch(
+        self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline, logged: bool = True
+    ) -> Result:
         """Run `statement` once for the values of each of `rows`, as one logged batch: all are applied, or none.
 
-        Raises BatchTooLarge if Cassandra rejects the batch for its size, and the errors that the class docstring lists.
+        If it is not `logged`, that holds only for rows of one partition. Raises BatchTooLarge if Cassandra rejects the
+        batch for its size, and the errors that the class docstring lists.
         """
         try:
-            return await self._run(statement, Batch(rows, statement.consistency), deadline, Lane.REQUESTS, len(rows))
+            batch = Batch(rows, statement.consistency, logged)
+            return await self._run(statement, batch, deadline, Lane.REQUESTS, len(rows))
         except RejectedByCassandra as error:
             raise BatchTooLarge from error
 

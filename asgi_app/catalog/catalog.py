@@ -130,14 +130,14 @@ class Catalog:
     async def read_again(self, deadline: Deadline) -> None:
         """Read the schema after a statement failed that may have met a change of it.
 
-        Does nothing if that was done less than a second ago and nothing had changed. Raises what `Database.execute`
-        raises.
+        Does nothing if another task has found a change meanwhile, or if a read less than a second ago was in vain.
+        Raises what `Database.execute` raises.
         """
-        failed = time.monotonic()
+        failed, version = time.monotonic(), self.version
         async with self._turn(deadline):
-            if self._began >= failed or failed - self._in_vain < RECHECK_SECONDS:
+            is_done = version != self.version or self._began >= failed
+            if is_done or failed - self._in_vain < RECHECK_SECONDS:
                 return
-            version = self.version
             await self._read(deadline)
             if version == self.version:
                 self._in_vain = time.monotonic()

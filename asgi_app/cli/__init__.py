@@ -18,6 +18,8 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "check": "asgi_app.cli.check",
         "demo": "asgi_app.cli.demo",
+        "export": "asgi_app.cli.export",
+        "import": "asgi_app.cli.import_table:import_table",
         "node": "asgi_app.cli.node",
         "schema": "asgi_app.cli.data",
         "seed": "asgi_app.cli.data",
@@ -28,7 +30,10 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
 
 
 class _LazyGroup(click.Group):
-    """A group that imports each command from its module in `_COMMANDS`, where it is defined under its own name."""
+    """A group that imports each command from its module in `_COMMANDS`.
+
+    There it is defined under its own name, or under the one after the colon.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
@@ -36,7 +41,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name or cmd_name)
         return command
 
 
@@ -46,5 +52,5 @@ def main() -> None:
     """Apache Cassandra, Astra DB or ScyllaDB behind HTTP.
 
     Exit codes: 0 success, or Ctrl-C or SIGTERM while serving; 1 failure (Cassandra does not answer, a port is in use,
-    ...) or interrupted before the end; 2 wrong command line or settings.
+    ...) or interrupted before the end; 2 wrong command line or settings. Some commands have more; see their --help.
     """

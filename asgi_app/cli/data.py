@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -11,7 +12,7 @@ from asgi_app.cli import sample_data
 from asgi_app.cli.console import row_progress
 from asgi_app.cli.declared import load_resources
 from asgi_app.cli.failures import Failure, report_failures
-from asgi_app.cli.options import connection_fields, settings_options
+from asgi_app.cli.options import connection_fields, json_option, quiet_option, settings_options
 from asgi_app.cli.session import open_session
 from asgi_app.settings import Settings
 from asgi_app.tables import ddl
@@ -99,14 +100,21 @@ def schema(
 
 @click.command()
 @click.option("--users", type=click.IntRange(min=0), default=100, show_default=True, help="Users to generate.")
+@quiet_option
+@json_option
 @settings_options(connection_fields())
 @report_failures
-def seed(users: int, overrides: Mapping[str, str]) -> None:
+def seed(users: int, quiet: bool, as_json: bool, overrides: Mapping[str, str]) -> None:
     """Write sample animals, plants and users. You may run it again: it keeps later changes of these rows."""
     settings = Settings.load(overrides=overrides)
-    with open_session(settings) as session, row_progress(sample_data.row_count(users)) as show:
+    with open_session(settings) as session, row_progress(sample_data.row_count(users), quiet=quiet) as show:
         report = sample_data.seed(session, settings.keyspace, users, show)
-    click.echo(f"Seeded {report.rows} rows in {report.seconds:.1f} s, {report.rows_per_second:.0f} rows/s.")
+    click.echo(_report_as_json(report) if as_json else f"Seeded {report.sentence}.")
+
+
+def _report_as_json(report: sample_data.SeedReport) -> str:
+    figures = {"rows": report.rows, "seconds": report.seconds, "rows_per_second": report.rows_per_second}
+    return json.dumps({name: round(value, 3) for name, value in figures.items()})
 
 
 @contextmanager

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from asgi_app.cli import sample_data, server
+from asgi_app.cli.background_rows import BackgroundRows
 from asgi_app.cli.console import node_progress, row_progress, say
-from asgi_app.cli.examples import examples, shutdown_example
+from asgi_app.cli.examples import examples, own_table_hint, shutdown_example
 from asgi_app.cli.failures import report_failures
+from asgi_app.cli.options import quiet_option
 from asgi_app.cli.session import open_session
+from asgi_app.cli.sightings import SIGHTINGS, write_sightings
+from asgi_app.cli.signals import sigterm_as_interrupt
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
 from asgi_app.settings import Settings, check_metrics_directory, setting_fields
 from asgi_app.tables.builtin import TABLES
@@ -23,11 +28,32 @@ from asgi_app.tables.ddl import create_schema, network_replication
 
 HOST = "127.0.0.1"
 KEYSPACE = "demo"
+APPLICATION = "asgi_app.cli.demo_app:app"
+
+_ABOUT_CASSANDRA = ("CASSANDRA_", "ASTRA_", "ASGI_CASSANDRA_TABLES", "ASGI_CASSANDRA_WRITABLE")
+
+FIRST_SIGHTINGS = 1000
+"""The sightings that are written before the demo serves; it writes the others while it serves."""
+
+
+class Shown(NamedTuple):
+    """What the demo prints about: the rows that it has, and whether it prints examples at all."""
+
+    users: int
+    sightings: int
+    quiet: bool
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free port.")
 @click.option("--users", type=click.IntRange(min=0), default=1000, show_default=True, help="Users to generate.")
+@click.option(
+    "--sightings",
+    type=click.IntRange(min=0),
+    default=100_000,
+    show_default=True,
+    help="Rows of the large table `sightings`; most of them are written while the demo serves.",
+)
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -36,8 +62,9 @@ KEYSPACE = "demo"
     help="The data folder of the demo's Cassandra; kept for the next run. Delete it to start from scratch.",
 )
 @click.option("--heap", default="512m", show_default=True, help="The maximum heap of Cassandra's Java.")
+@quiet_option
 @report_failures
-def demo(port: int, users: int, data: Path, heap: str) -> None:
+def demo(port: int, users: int, sightings: int, data: Path, heap: str, quiet: bool) -> None:
     """Start a local Cassandra, create the tables, write sample rows, serve, and print what to try.
 
     Ctrl-C, SIGTERM or POST /shutdown ends everything. The first run downloads Cassandra (70 MB); rows are kept between
@@ -47,27 +74,18 @@ def demo(port: int, users: int, data: Path, heap: str) -> None:
     check_metrics_directory()
     server.listen(HOST, port, settings.send_timeout).close()  # and a port in use too
     with ExitStack() as stack:
-        stack.enter_context(_sigterm_as_interrupt())
-        with node_progress() as show:
+        stack.enter_context(sigterm_as_interrupt())
+        with node_progress(quiet=quiet) as show:
             node = stack.enter_context(local_node(NodeSpec(data=data, heap=heap), progress=show))
         environment = _environment(node.host, node.port)
         settings = Settings.load(overrides=environment)
         os.environ.update(environment)
         if not settings.page_keys:
             os.environ[server.PAGE_KEYS] = server.new_page_key()
-        _fill(settings, users)
-        _serve(settings, port, users, node)
-        say("stopping Cassandra")
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM unwind the command as Ctrl-C does, so that the node is stopped here and not by its supervisor."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        _fill(settings, users, sightings, quiet)
+        _serve(settings, port, Shown(users, sightings, quiet), node)
+        if not quiet:
+            say("stopping Cassandra")
 
 
 def _environment(host: str, port: int) -> Mapping[str, str]:
@@ -75,7 +93,7 @@ def _environment(host: str, port: int) -> Mapping[str, str]:
 
     The other variables about Cassandra are empty, which counts as not set and hides those in .env.
     """
-    others = (field.env for field in setting_fields() if field.env.startswith(("CASSANDRA_", "ASTRA_")))
+    others = (field.env for field in setting_fields() if field.env.startswith(_ABOUT_CASSANDRA))
     return {
         **dict.fromkeys(others, ""),
         "CASSANDRA_HOSTS": host,
@@ -85,19 +103,29 @@ def _environment(host: str, port: int) -> Mapping[str, str]:
     }
 
 
-def _fill(settings: Settings, users: int) -> None:
+def _fill(settings: Settings, users: int, sightings: int, quiet: bool) -> None:
     with open_session(settings) as session:
-        create_schema(session, settings.keyspace, network_replication(1), TABLES)
-        with row_progress(sample_data.row_count(users)) as show:
+        create_schema(session, settings.keyspace, network_replication(1), TABLES, declared=[SIGHTINGS.table])
+        with row_progress(sample_data.row_count(users), quiet=quiet) as show:
             report = sample_data.seed(session, settings.keyspace, users, show)
-    say(f"seeded {report.rows} rows in {report.seconds:.1f} s, {report.rows_per_second:.0f} rows/s")
+        write_sightings(session, settings.keyspace, min(sightings, FIRST_SIGHTINGS), threading.Event())
+    if not quiet:
+        say(f"seeded {report.sentence}")
 
 
-def _serve(settings: Settings, port: int, users: int, node: LocalNode) -> None:
-    with server.listen(HOST, port, settings.send_timeout) as listener:
+def _serve(settings: Settings, port: int, shown: Shown, node: LocalNode) -> None:
+    with (
+        server.listen(HOST, port, settings.send_timeout) as listener,
+        BackgroundRows(settings, shown.sightings) as rows,
+    ):
         url = server.address(listener)
-        config = server.configuration(settings, every_second=_watch(node))
-        server.run_here(config, listener, lambda: _print_examples(url, users, settings))
+        config = server.configuration(settings, application=APPLICATION, every_second=_watch(node))
+
+        def started() -> None:
+            _print_addresses(url, shown, settings)
+            rows.start()
+
+        server.run_here(config, listener, started)
 
 
 def _watch(node: LocalNode) -> Callable[[], Awaitable[None]]:
@@ -113,8 +141,12 @@ def _watch(node: LocalNode) -> Callable[[], Awaitable[None]]:
     return check
 
 
-def _print_examples(url: str, users: int, settings: Settings) -> None:
-    click.echo(f"serving on {url} - in another terminal, try:\n")
-    for example in (*examples(url, KEYSPACE, users), *shutdown_example(url, settings)):
+def _print_addresses(url: str, shown: Shown, settings: Settings) -> None:
+    click.echo(f"serving on {url}")
+    if shown.quiet:
+        return
+    click.echo(f"in a browser: {url}/docs\n")
+    click.echo("Ctrl-C ends the service and its Cassandra. Try in another terminal:\n")
+    for example in (*examples(url, KEYSPACE, shown.users, shown.sightings), *shutdown_example(url, settings)):
         click.echo(f"  {example.command}\n  # {example.answer}\n")
-    click.echo("Ctrl-C ends the service and its Cassandra.")
+    click.echo(own_table_hint(settings))

@@ -34,7 +34,11 @@ def report_failures(command: Callable[..., None]) -> Callable[..., None]:
             logging.getLogger("cassandra").addHandler(logging.NullHandler())
         try:
             command(*args, **kwargs)
-        except (click.ClickException, click.exceptions.Exit):
+        except click.ClickException as error:
+            if verbose and error.__cause__ is not None:
+                traceback.print_exception(error.__cause__, file=sys.stderr)
+            raise
+        except click.exceptions.Exit:
             raise
         except Exception as error:
             if verbose:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 import click
 
-from asgi_app.cli.console import node_progress
+from asgi_app.cli.console import node_progress, say
 from asgi_app.cli.failures import Failure, report_failures
+from asgi_app.cli.options import json_option, quiet_option
 from asgi_app.local_node import (
     NodeSpec,
     NodeStatus,
@@ -41,32 +44,40 @@ def node() -> None:
     "--port", type=click.IntRange(1, 65535), help="The CQL port.  [default: 9042, or a free port if that is in use]"
 )
 @click.option("--heap", default="512m", show_default=True, help="Java's maximum heap.")
+@quiet_option
+@json_option
 @report_failures
-def start(data: Path, port: int | None, heap: str) -> None:
+def start(data: Path, port: int | None, heap: str, quiet: bool, as_json: bool) -> None:
     """Start the node, unless it runs already, and return when it answers. The first start downloads Cassandra."""
-    with node_progress() as show:
+    with node_progress(quiet=quiet) as show:
         status = _start(data, port, heap, show)
-    click.echo(_description(status))
+    click.echo(_as_json(status) if as_json else _description(status))
+    if status.port != CQL_PORT and not (quiet or as_json):
+        say(f"To use it: export CASSANDRA_PORT={status.port}")
 
 
 @node.command()
 @_data_option
+@json_option
 @report_failures
-def stop(data: Path) -> None:
+def stop(data: Path, as_json: bool) -> None:
     """Stop the node and return when its process has ended."""
-    click.echo("Stopped." if stop_detached(data) else f"No node runs on {data}.")
+    stopped = stop_detached(data)
+    sentence = "Stopped." if stopped else f"No node runs on {data}."
+    click.echo(json.dumps({"stopped": stopped}) if as_json else sentence)
 
 
 @node.command()
 @_data_option
+@json_option
 @report_failures
-def status(data: Path) -> None:
+def status(data: Path, as_json: bool) -> None:
     """Print the address and process of the node. Exit code 3 if no node runs on this folder."""
     found = detached_status(data)
     if found is None:
-        click.echo(f"No node runs on {data}.")
+        click.echo(json.dumps({"running": False}) if as_json else f"No node runs on {data}.")
         raise click.exceptions.Exit(NOT_RUNNING)
-    click.echo(_description(found))
+    click.echo(_as_json(found) if as_json else _description(found))
 
 
 def _start(data: Path, port: int | None, heap: str, show: ProgressCallback) -> NodeStatus:
@@ -79,6 +90,10 @@ def _start(data: Path, port: int | None, heap: str, show: ProgressCallback) -> N
         if port:
             raise
     return start_detached(NodeSpec(data=data, heap=heap), show)
+
+
+def _as_json(status: NodeStatus) -> str:
+    return json.dumps({"running": True, **dataclasses.asdict(status)}, default=str)
 
 
 def _description(status: NodeStatus) -> str:

@@ -11,6 +11,10 @@ import click
 
 from asgi_app.settings import SettingField, setting_fields
 
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Show no progress, only results and errors.")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
+
 _ALSO_FOR_CONNECTING = ("protocol_version", "ssl_check_hostname", "request_timeout")
 
 

@@ -1,4 +1,4 @@
-"""Write sample rows: three animals, 88 oaks, and the requested number of users; the same rows every time.
+"""Write sample rows: five animals, 88 plantains, and the requested number of users; the same rows every time.
 
 All rows have the same write timestamp, which lies in the past. Later changes are newer and win, so a second run changes
 nothing: changed rows stay changed, and deleted rows stay deleted for as long as Cassandra keeps their tombstones
@@ -24,7 +24,8 @@ from asgi_app.tables.table import Table
 Row = tuple[Any, ...]
 
 WRITTEN_AT = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
-_WRITE_TIMESTAMP = int(WRITTEN_AT.timestamp()) * 1_000_000
+WRITE_TIMESTAMP = int(WRITTEN_AT.timestamp()) * 1_000_000
+"""The same time as Cassandra's write timestamp, in microseconds."""
 
 SAMPLE_ANIMALS = (
     Animal(
@@ -44,27 +45,45 @@ SAMPLE_ANIMALS = (
         taxonomy=["Animalia", "Chordata", "Mammalia", "Carnivora", "Felidae"],
     ),
     Animal(
+        genus="Saitis",
+        species="barbipes",
+        image_url="https://example.org/images/saitis-barbipes.jpg",
+        size_cm=0.6,
+        sightings=4,
+        taxonomy=["Animalia", "Arthropoda", "Arachnida", "Araneae", "Salticidae"],
+    ),
+    Animal(
         genus="Vanessa",
         species="atalanta",
         image_url="https://example.org/images/vanessa-atalanta.jpg",
+        size_cm=4.8,
+        sightings=43,
+        taxonomy=["Animalia", "Arthropoda", "Insecta", "Lepidoptera", "Nymphalidae"],
+    ),
+    Animal(
+        genus="Vanessa",
+        species="cardui",
+        image_url="https://example.org/images/vanessa-cardui.jpg",
         size_cm=5.5,
-        sightings=1830,
+        sightings=12,
         taxonomy=["Animalia", "Arthropoda", "Insecta", "Lepidoptera", "Nymphalidae"],
     ),
 )
 
-_OAKS = (
-    "acuta acutissima agrifolia alba aliena alnifolia aquifolioides arizonica arkansana austrina bicolor boyntonii "
-    "brantii buckleyi canariensis castaneifolia cerris chapmanii chrysolepis coccifera coccinea copeyensis "
-    "costaricensis crassifolia crassipes dentata douglasii dumosa durata ellipsoidalis emoryi engelmannii faginea "
-    "falcata frainetto fusiformis gambelii garryana geminata georgiana gilva glauca grisea hemisphaerica humboldtii "
-    "hypoleucoides ilex ilicifolia imbricaria incana infectoria ithaburensis kelloggii laceyi laevis laurifolia "
-    "lobata lusitanica lyrata macranthera macrocarpa margarettae marilandica michauxii minima mongolica montana "
-    "muehlenbergii myrsinifolia nigra oglethorpensis pagoda palustris petraea phellos pubescens pumila pyrenaica "
-    "robur rubra rugosa serrata shumardii stellata suber variabilis velutina virginiana"
+_PLANTAINS = (
+    "afra albicans algarbiensis alpina altissima amplexicaulis arborescens arenaria argentea aristata asiatica "
+    "atrata aucklandica australis barbata bellardii bigelovii camtschatica canescens coronopus crassifolia cretica "
+    "crypsoides cynops debilis depressa elongata erecta eriopoda erosa euphratica fernandezia firma gentianoides "
+    "glabrifolia glacialis grayana hakusanensis hawaiensis helleri heterophylla hispida holosteum hookeriana indica "
+    "krajinae lagopus lanceolata lanigera leiopetala limensis linearis loeflingii longissima macrocarpa maderensis "
+    "major maritima media melanochrous moorei myosuros nivalis notata nubicola obconica ovata pachyphylla palmata "
+    "patagonica princeps pusilla raoulii rapensis reniformis rhodosperma rigida robusta rugelii sempervirens "
+    "serraria sparsiflora spathulata subnuda tenuiflora tomentosa triandra virginica"
 )
 
-SAMPLE_PLANTS = tuple(Plant("Quercus", species, 3 + place * 37 % 500) for place, species in enumerate(_OAKS.split()))
+SAMPLE_PLANTS = tuple(
+    Plant("Plantago", species, 3 + place * 37 % 500) for place, species in enumerate(_PLANTAINS.split())
+)
 
 _FIRST_NAMES = (
     "Ada Amal Bruno Chiara Dmitri Elif Fatima Grace Hiroshi Ines Jonas Kavya Lena Malik Noor Olga Pedro Quinn Rosa "
@@ -93,6 +112,11 @@ class SeedReport:
     def rows_per_second(self) -> float:
         """The average over the whole run."""
         return self.rows / self.seconds if self.seconds else 0.0
+
+    @property
+    def sentence(self) -> str:
+        """The report for people: `1,093 rows in 0.1 s, 9,301 rows/s`."""
+        return f"{self.rows:,} rows in {self.seconds:.1f} s, {self.rows_per_second:,.0f} rows/s"
 
 
 def row_count(users: int) -> int:
@@ -148,7 +172,7 @@ def _plants_and_users(users: int) -> Iterator[tuple[Table, Iterator[Row]]]:
 
 def _insertable(row: Animal | Plant | User) -> Row:
     """Return the values of an `insert_at` statement: those of the row, then the write timestamp."""
-    return (*msgspec.structs.astuple(row), _WRITE_TIMESTAMP)
+    return (*msgspec.structs.astuple(row), WRITE_TIMESTAMP)
 
 
 def _counting_from(start: int, on_progress: Callable[[int], None]) -> Callable[[int], None]:

@@ -15,16 +15,24 @@ ROWS_PER_BATCH = 10
 BATCHES_IN_FLIGHT = 20
 
 
-def write_rows(session: Any, cql: str, rows: Iterable[Sequence[Any]], on_progress: Callable[[int], None]) -> int:
+def write_rows(
+    session: Any,
+    cql: str,
+    rows: Iterable[Sequence[Any]],
+    on_progress: Callable[[int], None],
+    *,
+    in_flight: int = BATCHES_IN_FLIGHT,
+) -> int:
     """Run an idempotent statement once for each of `rows`, the values of its parameters, and return their number.
 
-    Blocks. Calls `on_progress` with the number of rows sent so far. Memory does not grow with the number of rows.
+    Blocks. At most `in_flight` batches are under way at once. Calls `on_progress` with the number of rows sent so far.
+    Memory does not grow with the number of rows.
     Raises the driver's errors after the first failed write; the rows written before it stay.
     """
     # Keep the statement until all is written: if a node has forgotten it, the driver prepares it again, and the driver
     # itself holds only a weak reference.
     prepared = session.prepare(cql)
-    window = _WriteWindow(session, BATCHES_IN_FLIGHT)
+    window = _WriteWindow(session, in_flight)
     count, remaining = 0, iter(rows)
     while chunk := list(islice(remaining, ROWS_PER_BATCH)):
         window.write(_batch(prepared, chunk))

@@ -51,11 +51,11 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, OperationTimedOut):
         return "Cassandra did not answer in time; run the command again. Nothing is written twice."
     if isinstance(error, Unauthorized):
-        return f"Cassandra does not permit this to the configured role ({_server_message(error)})."
+        return f"Cassandra does not permit this to the configured role ({server_message(error)})."
     if isinstance(error, InvalidRequest):
-        return _refused_sentence(_server_message(error))
+        return _refused_sentence(server_message(error))
     if isinstance(error, (RequestExecutionException, DriverException)):
-        return f"Cassandra could not do this ({_server_message(error)})."
+        return f"Cassandra could not do this ({server_message(error)})."
     return None
 
 
@@ -94,7 +94,7 @@ def _refused_sentence(message: str) -> str:
     return f"Cassandra refuses this ({message})."
 
 
-def _server_message(error: Exception) -> str:
+def server_message(error: Exception) -> str:
     """Return the server's message, without the dump of fields that the driver puts around it."""
     text = str(error)
     _, quote, message = text.partition('message="')

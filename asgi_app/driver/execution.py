@@ -44,10 +44,15 @@ class Query(msgspec.Struct, frozen=True, gc=False):
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """A logged batch: the statement once for each of `rows`. `consistency` as in `Query`."""
+    """A batch: the statement once for each of `rows`. `consistency` as in `Query`.
+
+    `logged`: whether all rows are written or none. It costs a write of the whole batch to two other nodes. Rows of one
+    partition are written together without it.
+    """
 
     rows: Sequence[Sequence[Any]]
     consistency: str | None = None
+    logged: bool = True
 
 
 class Executor(Protocol):
@@ -159,7 +164,7 @@ def _key_too_long() -> InvalidRequest:
 
 
 def _batch(prepared: PreparedStatement, query: Batch) -> BatchStatement:
-    batch = BatchStatement(BatchType.LOGGED)
+    batch = BatchStatement(BatchType.LOGGED if query.logged else BatchType.UNLOGGED)
     if query.consistency is not None:
         batch.consistency_level = _level_of[query.consistency]
     batch.is_idempotent = prepared.is_idempotent

@@ -25,6 +25,7 @@ class QueryDocument:
     def __init__(self, query: Query, parameters: Sequence[Parameter] | None, shared: Shared) -> None:
         self._query = query
         self._types = None if parameters is None else {each.name: each.type for each in parameters}
+        self._key = [each.name for each in parameters or () if each.in_partition_key]
         self._shared = shared
         self._common = shared.common
         self._id = shared.operation_ids.new(_wanted_id(query))
@@ -62,13 +63,16 @@ class QueryDocument:
 
     def _parameter(self, name: str, place: str) -> Schema:
         value = self._shared.values.parameter(self._type(name))
-        if place == "path" and value.get("schema") == {"type": "string"}:
-            value = {"schema": {"type": "string", "minLength": 1}}
+        if self._type(name) in (Native("text"), Native("ascii")) and (place == "path" or self._key == [name]):
+            value = {"schema": {**value["schema"], "minLength": 1}}  # Cassandra has no empty partition key
         return {"name": name, "in": place, "required": True, **value}
 
     def _body(self, names: Sequence[str]) -> Schema:
         def value(name: str) -> Schema:
-            return {} if self._types is None else nullable(self._shared.values.body(self._type(name)))
+            if self._types is None:
+                return {}
+            schema = self._shared.values.body(self._type(name))
+            return schema if name in self._key else nullable(schema)
 
         def make() -> Schema:
             required = {"required": list(names)} if names else {}

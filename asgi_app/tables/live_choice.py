@@ -72,18 +72,23 @@ def choose(
     left_out: list[LeftOut] = []
     notes: dict[str, str] = {}
     for name in sorted(schema.tables) if ALL in tables else dict.fromkeys(tables):
-        table = schema.tables.get(name)
-        reason = f"the keyspace {schema.keyspace} has no such table" if table is None else None
-        reason = reason or (f"the application has a path /{name} of its own" if name in reserved else None)
-        reason = reason or (why_not_served(table) if table is not None else None)
-        if table is None or reason:
-            left_out.append(LeftOut(name, reason or ""))
+        if reason := _why_left_out(schema, name, reserved):
+            left_out.append(LeftOut(name, reason))
             continue
-        asked = ALL in writable or name in writable
+        table, asked = schema.tables[name], ALL in writable or name in writable
         served.append(make(table, table_of_settings(name, schema.keyspace, writable=asked)))
         if note := note_of(table, writable=asked):
             notes[name] = note
     return Choice(tuple(served), tuple(left_out), notes)
+
+
+def _why_left_out(schema: LiveSchema, name: str, reserved: Collection[str]) -> str | None:
+    """Return why a name of a table is not served; None if it is."""
+    if name not in schema.tables:
+        return f"the keyspace {schema.keyspace} has no such table"
+    if name in reserved:
+        return f"the application has a path /{name} of its own"
+    return why_not_served(schema.tables[name])
 
 
 def resource_of(live: Table, declaration: LiveTable) -> Resource:

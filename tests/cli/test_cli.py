@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +19,17 @@ from click.testing import CliRunner, Result
 
 import asgi_app
 from asgi_app.cli import main
-from asgi_app.cli.console import node_progress, row_progress
+from asgi_app.cli.console import node_progress, pace, row_progress
 from asgi_app.cli.examples import examples
 from asgi_app.cli.failures import failure_of
 from asgi_app.cli.serve import warn_if_unauthenticated
 from asgi_app.cli.server import listen, log_config
+from asgi_app.cli.sightings import LAST_AT, STATIONS, sample_sighting
 from asgi_app.driver.cluster import ClusterConfigError, ClusterUnreachableError
 from asgi_app.local_node import LocalNodeError, Progress, Stage
 from asgi_app.settings import Problem, SettingField, Settings, SettingsError, setting_fields
+
+COMMAND = str(Path(sys.executable).with_name("asgi-cassandra"))
 
 
 @pytest.fixture(autouse=True)
@@ -185,8 +192,77 @@ def test_progress_without_a_terminal_is_plain_lines(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "downloading Cassandra (0 of 100)\nbooting Cassandra\n"
 
 
-def test_examples_without_users() -> None:
-    assert len(list(examples("http://x", "ks", 1))) == len(list(examples("http://x", "ks", 0))) + 1
+def test_quiet_shows_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    with node_progress(quiet=True) as show:
+        show(Progress(Stage.BOOT, "booting Cassandra", seconds=9))
+    with row_progress(10, quiet=True) as rows:
+        rows(5)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "seconds", "unit", "text"),
+    [
+        (0, 100, 3, "", "0 of 100"),
+        (25, 100, 3, "", "25 of 100, 9 s left"),
+        (1000, 100_000, 2, "rows", "1,000 of 100,000 rows, 500 rows/s, 3 min 18 s left"),
+        (1, 10_000, 1, "rows", "1 of 10,000 rows, 1 rows/s, 2 h 46 min left"),
+        (10, 10, 2, "rows", "10 of 10 rows, 5 rows/s"),
+    ],
+)
+def test_pace(done: int, total: int, seconds: float, unit: str, text: str) -> None:
+    assert pace(done, total, seconds, unit) == text
+
+
+SHOWS_ROWS = """
+from asgi_app.cli.console import row_progress
+with row_progress(400) as show:
+    show(100)
+"""
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_progress_on_a_terminal(no_color: str) -> None:
+    shown = on_terminal([sys.executable, "-c", SHOWS_ROWS], {"NO_COLOR": no_color})
+    assert re.search(r"writing rows.*100 of 400 rows, [\d,]+ rows/s, 1 s left", shown)
+    assert bool(re.search("\x1b\\[[39][0-9]m", shown)) == (not no_color)
+
+
+def on_terminal(command: list[str], environment: Mapping[str, str]) -> str:
+    """Run a command on a terminal of its own, and return what it shows there."""
+    terminal, end = os.openpty()
+    size = {"COLUMNS": "120", "LINES": "40", "TERM": "xterm"}
+    with subprocess.Popen(command, stdout=end, stderr=end, env={**os.environ, **size, **environment}) as process:
+        os.close(end)
+        shown = b""
+        with suppress(OSError):  # Linux reports the end of a terminal as an error
+            while chunk := os.read(terminal, 4096):
+                shown += chunk
+    os.close(terminal)
+    assert process.returncode == 0
+    return shown.decode()
+
+
+def test_examples_without_rows() -> None:
+    def number(users: int, sightings: int) -> int:
+        return len(list(examples("http://x", "ks", users, sightings)))
+
+    assert number(1, 1) > number(1, 0) > number(0, 0)
+
+
+def test_sightings_are_distinct_and_deterministic() -> None:
+    rows = [sample_sighting(index) for index in range(3000)]
+    assert len({(row.station, row.at, row.id) for row in rows}) == 3000
+    assert {row.station for row in rows} == set(STATIONS)
+    assert rows == [sample_sighting(index) for index in range(3000)]
+    assert max(row.at for row in rows) == rows[0].at == LAST_AT
+
+
+def test_shells_complete_commands_and_options() -> None:
+    for words, found in (("asgi-cassandra no", "node"), ("asgi-cassandra seed --qu", "--quiet")):
+        asked = {"_ASGI_CASSANDRA_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        ended = subprocess.run([COMMAND], env={**os.environ, **asked}, capture_output=True, text=True, check=True)
+        assert ended.stdout == f"plain,{found}\n"
 
 
 def test_version_imports_no_heavy_modules() -> None:

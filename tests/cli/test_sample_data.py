@@ -26,10 +26,10 @@ from asgi_app.tables.builtin import TABLES
 
 
 def test_sample_animals_and_plants() -> None:
-    assert len({(animal.genus, animal.species) for animal in SAMPLE_ANIMALS}) == 3
+    assert len({(animal.genus, animal.species) for animal in SAMPLE_ANIMALS}) == 5
     assert len({plant.species for plant in SAMPLE_PLANTS}) == 88
-    assert {plant.genus for plant in SAMPLE_PLANTS} == {"Quercus"}
-    assert row_count(9) == 100
+    assert {plant.genus for plant in SAMPLE_PLANTS} == {"Plantago"}
+    assert row_count(7) == 100
 
 
 def test_samples_are_valid_request_bodies() -> None:
@@ -92,7 +92,7 @@ def without_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_progress_counts_every_row() -> None:
     seen: list[int] = []
     report = seed(Session(), "ks", 25, seen.append)
-    assert report.rows == seen[-1] == 3 + 88 + 25
+    assert report.rows == seen[-1] == 5 + 88 + 25
     assert seen == sorted(seen)
 
 

@@ -100,8 +100,7 @@ async def test_readme(folder: Path, shop: str) -> None:
     source = program(README)
     assert len([line for line in source.splitlines() if line.strip()]) < 15
     module = load(folder, source, shop)
-    assert "`asgi-cassandra schema --resources shop:events`" in README
-    assert "`asgi-cassandra serve shop:app`" in README
+    assert "\n    asgi-cassandra schema --resources shop:events\n    asgi-cassandra serve shop:app\n" in README
     create_tables(module)
     shown = commands(README)
     assert len(shown) >= 3
@@ -149,3 +148,5 @@ def test_matches_finds_a_difference() -> None:
     assert not matches(shown, 'HTTP/1.1 200 OK\ncontent-type: x\n\n{"a":1}')
     assert not matches(Shown("curl x", "[1]\n"), "[2]")
     assert not matches(Shown("curl x", "[1]\n"), "[1]\n[2]")
+    assert matches(Shown("x", "…\nend\n"), "1\n2\nend")
+    assert not matches(Shown("x", "…\nend\n"), "1\nend\n2")

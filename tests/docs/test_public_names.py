@@ -16,7 +16,7 @@ import pytest
 import asgi_app
 
 ROOT = Path(__file__).parents[2]
-TAUGHT = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*.py"))]
+TAUGHT = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").glob("*.py"))]
 
 _import = re.compile(r"^\s*from (asgi_app[\w.]*) import (.+)$", re.MULTILINE)
 

@@ -15,14 +15,14 @@ from asgi_app.cli.examples import examples
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 
 EXAMPLES = [path for path in sorted((ROOT / "examples").iterdir()) if path.is_file()]
 
 
 def test_readme_shows_commands_of_the_demo() -> None:
     shown = commands((ROOT / "README.md").read_text().partition("## Your own table")[0])
-    printed = {tuple(example) for example in examples("http://127.0.0.1:8000", "demo", 1000)}
+    printed = {tuple(example) for example in examples("http://127.0.0.1:8000", "demo", 1000, 1000)}
     assert len(shown) >= 2
     assert {(command, output.rstrip()) for command, output in shown} <= printed
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import httpx
 
-_block = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_block = re.compile(r"^```(\w+).*?\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 class Shown(NamedTuple):
@@ -42,12 +42,21 @@ def printed(command: str, response: httpx.Response) -> str:
 
 
 def matches(shown: Shown, text: str) -> bool:
-    """Return whether `text` is the output that a page shows. With `-i` a page may leave header fields out."""
+    """Return whether `text` is the output that a page shows.
+
+    With `-i` a page may leave header fields out. A line that is only `…` stands for any lines.
+    """
     wanted, got = shown.output.rstrip("\n").splitlines(), text.rstrip("\n").splitlines()
     if " -i " in shown.command:
-        got = [line for line in got if ": " not in line.partition("{")[0] or any(_like(want, line) for want in wanted)]
-    return len(wanted) == len(got) and all(map(_like, wanted, got))
+        got = [line for line in got if ": " not in line.partition("{")[0] or any(like(want, line) for want in wanted)]
+    pattern = "".join("(?:.*\n)*" if line == "…" else f"{_pattern(line)}\n" for line in wanted)
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in got)) is not None
 
 
-def _like(wanted: str, line: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, wanted.split("…"))), line) is not None
+def like(wanted: str, line: str) -> bool:
+    """Return whether a line is as a page shows it; `…` stands for any text."""
+    return re.fullmatch(_pattern(wanted), line) is not None
+
+
+def _pattern(wanted: str) -> str:
+    return ".*".join(map(re.escape, wanted.split("…")))

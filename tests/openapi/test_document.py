@@ -337,6 +337,18 @@ def test_queries() -> None:
     assert body_of(document, "recent_by_tenant_write")["properties"] == {"n": {}}  # its type is not known yet
 
 
+def test_partition_keys_of_statements() -> None:
+    read = Query("/one", "SELECT * FROM shop.events WHERE tenant = :tenant", one=True)
+    write = replace(QUERIES[3], path="/set")
+    tenant = Parameter("tenant", Native("text"), in_partition_key=True)
+    known = {read: (tenant,), write: (Parameter("n", Native("int")), tenant)}
+    document = document_of(queries=(read, write), parameters=known)
+    assert parameters(document, "one")["tenant"]["schema"] == {"type": "string", "minLength": 1}
+    body = body_of(document, "set_write")["properties"]
+    assert body["tenant"] == {"type": "string"}
+    assert body["n"]["anyOf"][1] == {"type": "null"}
+
+
 def test_security() -> None:
     open_to_all = document_of(EVENTS)
     assert open_to_all["security"] == []

@@ -43,7 +43,7 @@ def wheel_of(sources: Path, folder: Path, environment: Mapping[str, str]) -> Pat
 
 def compiled_parts(wheel: Path) -> list[str]:
     names = zipfile.ZipFile(wheel).namelist()
-    assert "asgi_app/py.typed" in names
+    assert {"asgi_app/py.typed", "asgi_app/openapi/page/index.html", "asgi_app/http/browser/style.css"} <= set(names)
     assert not [name for name in names if name.endswith(".cpp")]
     return [name for name in names if name.startswith("asgi_app/driver/_transcoder.") and not name.endswith(".pyi")]
 

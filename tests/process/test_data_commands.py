@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -112,8 +113,9 @@ def test_schema_without_keyspace(command: Commands, cql: Session, fresh_keyspace
 
 def test_seed_twice_changes_nothing(command: Commands, cql: Session, fresh_keyspace: str) -> None:
     command.succeed("schema")
-    assert re.fullmatch(r"Seeded 121 rows in \d+\.\d s, \d+ rows/s\.\n", command.succeed("seed", "--users", "30"))
-    assert [count(cql, f"{fresh_keyspace}.{table}") for table in TABLES] == [3, 88, 30]
+    assert re.fullmatch(r"Seeded 123 rows in \d+\.\d s, [\d,]+ rows/s\.\n", command.succeed("seed", "--users", "30"))
+    assert [count(cql, f"{fresh_keyspace}.{table}") for table in TABLES] == [5, 88, 30]
+    assert json.loads(command.succeed("seed", "--users", "30", "--json", "--quiet"))["rows"] == 123
     port = free_port()
     with started([COMMAND, "serve", "--port", str(port)], command.folder, command.settings) as service:
         service.answers(f"http://127.0.0.1:{port}/readyz")
@@ -180,3 +182,7 @@ def test_node_status_and_stop_without_node(tmp_path: Path) -> None:
     assert (status.returncode, status.stdout) == (3, "No node runs on .cassandra.\n")
     stop = run([COMMAND, "node", "stop"], tmp_path, {})
     assert (stop.returncode, stop.stdout) == (0, "No node runs on .cassandra.\n")
+    status = run([COMMAND, "node", "status", "--json"], tmp_path, {})
+    assert (status.returncode, json.loads(status.stdout)) == (3, {"running": False})
+    stop = run([COMMAND, "node", "stop", "--json"], tmp_path, {})
+    assert (stop.returncode, json.loads(stop.stdout)) == (0, {"stopped": False})

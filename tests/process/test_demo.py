@@ -6,7 +6,6 @@ In a fresh copy it installs everything, which needs the package registries; in t
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -14,12 +13,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from helpers.pages import program
 from helpers.ports import free_port
 from helpers.waiting import wait_until
 
 from process.running import Program, alive, started
 
 ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 COPIED = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "asgi_app", "scripts")
 NOT_THIS_CASSANDRA = {"CASSANDRA_HOSTS": "192.0.2.1", "CASSANDRA_USERNAME": "nobody"}
 """Incomplete settings of another cluster, which the demo must ignore."""
@@ -48,18 +49,16 @@ def printed_examples(output: str) -> list[tuple[str, str]]:
     return re.findall(r"^  (curl .*)\n  # (.*)$", output, re.MULTILINE)
 
 
-def answer_of(command: str) -> str:
-    """Return what a curl command prints; use curl itself if it is installed."""
-    if shutil.which("curl"):
-        return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
-    _, *words = shlex.split(command)
-    (url,) = (word for word in words if word.startswith("http"))
-    words.remove(url)
-    options = dict(zip(words[::2], words[1::2], strict=True))
-    name, _, value = options.get("-H", "Accept: */*").partition(": ")
-    body = options.get("-d")
-    method = options.get("-X", "POST" if body else "GET")
-    return httpx.request(method, url, headers={name: value}, content=body).text
+def own_table(output: str, folder: Path) -> str:
+    """Return the commands that the demo printed in `folder` for a table of the reader's own, but for the last one."""
+    commands = re.findall(r"^  (export .*|\S*asgi-cassandra schema .*)$", output, re.MULTILINE)
+    assert len(commands) == 2
+    return "\n".join(commands).replace(".venv/", f"{folder}/.venv/")
+
+
+def answer_of(command: str, folder: Path) -> str:
+    """Run a command of a shell in `folder`, and return what it prints."""
+    return subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
 def matches(promised: str, answer: str) -> bool:
@@ -72,7 +71,7 @@ def wait_until_serving(program: Program, seconds: float) -> str:
 
     def look() -> re.Match[str] | None:
         assert program.process.poll() is None, f"it ended with {program.process.returncode}: {program.errors}"
-        return re.search(r"^serving on (\S+) (?s:.*)^Ctrl-C", program.output, re.MULTILINE)
+        return re.search(r"^serving on (\S+)$(?s:.*) serve --tables ", program.output, re.MULTILINE)
 
     return wait_until("the demo serves", look, seconds)[1]
 
@@ -83,16 +82,23 @@ def test_demo_twice(checkout: Path, tmp_path: Path) -> None:
     with started(command, checkout, NOT_THIS_CASSANDRA) as demo:
         url = wait_until_serving(demo, INSTALL_AND_BOOT_SECONDS)
         assert httpx.get(f"{url}/readyz").status_code == 200
+        assert f"in a browser: {url}/docs\n" in demo.output
+        assert httpx.get(f"{url}/docs").status_code == 200
         *printed, (shutdown, accepted) = printed_examples(demo.output)
         for example, promised in printed:
-            assert matches(promised, answer_of(example)), f"{example}\n{answer_of(example)}"
-        assert len(printed) >= 6
+            answer = answer_of(example, tmp_path)
+            assert matches(promised, answer), f"{example}\n{answer}"
+        assert len(printed) >= 8
+        assert (tmp_path / "sightings.csv").stat().st_size > 100_000
+        (tmp_path / "shop.py").write_text(program(README.read_text()))
+        assert "Keyspace shop has the tables events." in answer_of(own_table(demo.output, checkout), tmp_path)
         kept = httpx.post(f"{url}/users", json={"name": "Kept", "email": "kept@example.org", "age": 1}).json()
         family = demo.family()
         assert any("java" in process.name() for process in family)
-        assert matches(accepted, answer_of(shutdown))
+        assert matches(accepted, answer_of(shutdown, tmp_path))
         assert demo.process.wait(60) == 0
         assert not alive(family)
+        assert "sightings" in demo.errors
         assert "Traceback" not in demo.errors
 
     with started(command, checkout, NOT_THIS_CASSANDRA) as demo:

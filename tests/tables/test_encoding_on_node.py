@@ -10,6 +10,7 @@ import pytest
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Session
 from helpers.cassandra import connected, own_keyspace
 from helpers.cql_values import ANY_TYPE, cells_of, counted, driver_type
+from helpers.every_type import CREATE_USER_TYPES, TEXTS, TYPES, USER_TYPES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,6 @@ from asgi_app.driver.codec import codec_for
 from asgi_app.driver.protocol import RawProtocolHandler, keep_page
 from asgi_app.tables.encoding import WrongValue, decode_json, encoder_of
 from asgi_app.tables.types import (
-    NATIVE_TYPES,
     CqlType,
     ListOf,
     MapOf,
@@ -30,43 +30,6 @@ from asgi_app.tables.types import (
     parse_type,
     types_inside,
 )
-
-POINT = UserType("point", (("x", Native("int")), ("y", Native("text"))))
-HOME = UserType("home", (("street", Native("text")), ("Flat", parse_type("frozen<point>", {"point": POINT}))))
-USER_TYPES = {"point": POINT, "home": HOME}
-
-TEXTS = [
-    *sorted(NATIVE_TYPES - {"counter"}),
-    "list<int>",
-    "frozen<list<duration>>",
-    "set<text>",
-    "frozen<set<int>>",
-    "map<text, double>",
-    "map<int, text>",
-    "map<boolean, blob>",
-    "map<decimal, int>",
-    "map<timestamp, varint>",
-    "map<float, inet>",
-    "frozen<map<date, time>>",
-    "map<uuid, frozen<set<text>>>",
-    "map<frozen<tuple<int, text>>, int>",
-    "map<frozen<point>, frozen<list<int>>>",
-    "map<vector<int, 2>, text>",
-    "frozen<tuple<int, text, frozen<set<bigint>>, duration>>",
-    "home",
-    "frozen<home>",
-    "list<frozen<map<text, frozen<list<frozen<tuple<int, frozen<point>>>>>>>>",
-    "vector<float, 3>",
-    "vector<tinyint, 2>",
-    "vector<boolean, 2>",
-    "vector<date, 2>",
-    "vector<decimal, 2>",
-    "vector<text, 2>",
-    "vector<frozen<point>, 2>",
-    "vector<vector<smallint, 2>, 2>",
-    "vector<list<text>, 1>",
-]
-TYPES = {f"c{at}": parse_type(text, USER_TYPES) for at, text in enumerate(TEXTS)}
 
 
 def canonical(cql_type: CqlType, value: Any) -> Any:
@@ -102,8 +65,8 @@ def stored(cql_type: CqlType, value: Any) -> Any:
 def session(node_address: tuple[str, int]) -> Iterator[Session]:
     with connected(*node_address) as session, own_keyspace(session, ()) as keyspace:
         session.set_keyspace(keyspace)
-        session.execute("CREATE TYPE point (x int, y text)")
-        session.execute('CREATE TYPE home (street text, "Flat" frozen<point>)')
+        for statement in CREATE_USER_TYPES:
+            session.execute(statement)
         create_table(session, "everything", TYPES)
         session.client_protocol_handler = RawProtocolHandler
         yield session

@@ -56,10 +56,11 @@ class _SecondTry:
         if scope.get(_IS_SECOND):
             return False
         catalog = service_of(scope).catalog
-        try:
-            await catalog.read_again(context.deadline)
-        except ServiceError:
-            return False
+        if catalog.current.get(self._name) is before:
+            try:
+                await catalog.read_again(context.deadline)
+            except ServiceError:
+                return False
         return catalog.current.get(self._name) is not before
 
 

@@ -1,0 +1,154 @@
+"""Run an export or import: connect, show its progress, let a signal end it well, and give its end an exit code."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from typing import Any, TypeVar
+
+import anyio
+import click
+from anyio import CancelScope, to_thread
+
+from asgi_app.cli.failures import Failure, WrongSettings
+from asgi_app.cli.session import open_session
+from asgi_app.cli.signals import sigterm_as_interrupt
+from asgi_app.cli.transfer_view import View
+from asgi_app.db import Database
+from asgi_app.errors import NotConnected, ServiceError
+from asgi_app.settings import Settings
+from asgi_app.transfer.outcomes import Partial, Refused, RowsRejected, TransferError
+
+T = TypeVar("T")
+
+CONNECTING_SECONDS = 0.1
+"""Seconds between two looks whether the database is connected, after the first attempt failed and another succeeded."""
+
+
+class PartialTransfer(Failure):
+    """A part is done: exit code 3."""
+
+    exit_code = 3
+
+
+class RejectedRows(Failure):
+    """Rows were rejected: exit code 4."""
+
+    exit_code = 4
+
+
+def run_transfer(settings: Settings, work: Callable[[Database], Awaitable[T]], view: View, *, resumable: bool) -> T:
+    """Run `work` with a connected database on an event loop of its own, and return its result.
+
+    Ctrl-C and SIGTERM cancel it. Raises a `click.ClickException` with the exit code for how it ended; with `resumable`,
+    its text has the command that does the rest.
+    """
+    logging.getLogger("asgi_app").addHandler(logging.NullHandler())  # what matters is said in the error
+    options = {"use_uvloop": True} if find_spec("uvloop") is not None else {}
+    with sigterm_as_interrupt():
+        try:
+            return anyio.run(_run, settings, work, view, backend_options=options)
+        except (TransferError, ServiceError) as error:
+            view.end(_outcome(error), str(error))
+            raise _failure(error, resumable) from error
+
+
+async def _run(settings: Settings, work: Callable[[Database], Awaitable[T]], view: View) -> T:
+    async with _interruptible() as interrupted, _connected(settings) as database, view.refreshed():
+        return await work(database)
+    raise Partial("Interrupted.") if interrupted() else AssertionError("the block was cancelled without a signal")
+
+
+@asynccontextmanager
+async def _interruptible() -> AsyncIterator[Callable[[], bool]]:
+    """Cancel the block at the first SIGINT or SIGTERM. Yields a function that says whether that happened."""
+    if sys.platform == "win32":  # Ctrl-C raises KeyboardInterrupt there
+        yield lambda: False
+        return
+    received: list[int] = []
+
+    async def watch(scope: CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                received.append(number)
+                scope.cancel()
+
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch, tasks.cancel_scope)
+        try:
+            yield lambda: bool(received)
+        except Exception as error:  # a task group would wrap it
+            failure = error
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[Database]:
+    """Open a connected database. Raises the driver's error, which `report_failures` explains, if it cannot connect."""
+    async with Database.open(settings) as database:
+        while not _has_session(database):
+            await to_thread.run_sync(_try_to_connect, settings)
+            await anyio.sleep(CONNECTING_SECONDS)
+        yield database
+
+
+def _has_session(database: Database) -> bool:
+    try:
+        return database.session is not None
+    except NotConnected:
+        return False
+
+
+def _try_to_connect(settings: Settings) -> None:
+    with open_session(settings):
+        pass
+
+
+def _outcome(error: Exception) -> str:
+    """Return how `--json` names the end of a command."""
+    if isinstance(error, Partial):
+        return "partial"
+    return "rejected" if isinstance(error, RowsRejected) else "failed"
+
+
+def _failure(error: Exception, resumable: bool) -> click.ClickException:
+    if isinstance(error, Refused):
+        return WrongSettings(str(error))
+    if isinstance(error, RowsRejected):
+        return RejectedRows(str(error))
+    if isinstance(error, Partial) and resumable:
+        return PartialTransfer(f"{error} To do the rest:\n  {resume_command()}")
+    return Failure(str(error))
+
+
+def resume_command() -> str:
+    """Return this process's command line, with `--resume`."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    return shlex.join(["asgi-cassandra", *arguments, "--resume"])
+
+
+def comma_separated(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """Return the names in an option's text; the callback of an option."""
+    return tuple(filter(None, (name.strip() for name in (text or "").split(","))))
+
+
+def need_extra(module: str, extra: str) -> None:
+    """Raise a usage error if a module of an extra is not installed."""
+    if find_spec(module) is None:
+        raise WrongSettings(f"This needs the extra {extra}: pip install 'asgi-cassandra[{extra}]'.")
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--json` and `--quiet` to a command."""
+    command = click.option("--quiet", is_flag=True, help="Print nothing but errors.")(command)
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print progress and the end as JSON, an object a line, for programs."
+    )(command)

@@ -1,0 +1,248 @@
+"""Export a table: read its slices, several at once, and write each row once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+from anyio import CancelScope, CapacityLimiter, to_thread
+
+from asgi_app.db import Database
+from asgi_app.errors import SchemaMissing, ServiceError
+from asgi_app.scan import has_murmur3
+from asgi_app.tables.slices import Slice, slices
+from asgi_app.transfer import manifest as manifests
+from asgi_app.transfer.export_plan import SLICES, Exported, ExportOptions, begin, keep
+from asgi_app.transfer.files import locked
+from asgi_app.transfer.manifest import Manifest
+from asgi_app.transfer.outcomes import Failed, Partial, Refused, TransferError, reason_of
+from asgi_app.transfer.part_files import damage, part_file
+from asgi_app.transfer.progress import Progress, Say
+from asgi_app.transfer.row_writers import TextFormat
+from asgi_app.transfer.scanning import Scan
+from asgi_app.transfer.table_lookup import chosen_columns, find_table, id_of
+
+SAVE_SECONDS = 1.0
+"""Seconds between two manifests: a run that is killed loses at most the parts of that time."""
+
+FINAL_SECONDS = 1.0
+"""Seconds within which the reader of a text must take the line that says that it is not whole."""
+
+THREADS = 8
+"""Pages that are written at once: compiled code writes them, and lets other threads run meanwhile."""
+
+Send = Callable[[bytes], Awaitable[None]]
+
+
+async def export_to_folder(
+    database: Database, name: str, folder: Path, options: ExportOptions, progress: Progress, say: Say
+) -> Manifest:
+    """Export the table of this name into a folder, and return the manifest when all of it is there.
+
+    Raises Refused before anything is written, Partial if a run with `resume` can do the rest, and Failed otherwise.
+    After a cancellation, whole parts are kept and the manifest names them.
+    """
+    exported = await _exported(database, name, options.select)
+    try:
+        await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            consistency = database.settings.cassandra_consistency
+            manifest = await to_thread.run_sync(begin, folder, exported, options, consistency)
+            if options.resume:
+                manifest = await _kept(folder, manifest, say)
+            return await _FolderExport(database, exported, manifest, folder, progress).run(options.parallel)
+    except OSError as error:
+        raise Failed(f"{folder} cannot be used: {error.strerror}.") from error
+
+
+async def export_to_stream(
+    database: Database, name: str, send: Send, options: ExportOptions, progress: Progress
+) -> None:
+    """Export the table of this name as one text. Raises Refused before anything is sent, and Failed.
+
+    `send` is awaited with a whole page of rows, one at a time; it raises OSError if it cannot. The format is NDJSON or
+    CSV. NDJSON that is not whole, also after a cancellation, ends with a line that `import` knows.
+    """
+    exported = await _exported(database, name, options.select)
+    form = TextFormat(options.format or "ndjson", exported.columns)
+    consistency = options.consistency or database.settings.cassandra_consistency
+    progress.total = options.slices or SLICES
+    stream = _StreamExport(Scan(database, exported.table, exported.columns, consistency), form, send, progress)
+    is_whole = False
+    try:
+        await send(form.header)
+        await _each(slices(progress.total), options.parallel, stream, progress)
+        await _check_same_table(database, exported)
+        is_whole = True
+    except (ServiceError, OSError) as error:
+        raise Failed(_reason(await _cause(database, exported, error), exported)) from error
+    finally:
+        if not is_whole:
+            with CancelScope(shield=True), anyio.move_on_after(FINAL_SECONDS), suppress(OSError):
+                await send(form.broken_off)
+
+
+async def _exported(database: Database, name: str, select: Sequence[str]) -> Exported:
+    """Return the table of this name, and its columns to export. Raises Refused if that is not possible."""
+    table = await find_table(database, name)
+    if not has_murmur3(database):
+        raise Refused("The cluster does not use the partitioner Murmur3, whose tokens the slices are made of.")
+    return Exported(table, await id_of(database, table), chosen_columns(table, select))
+
+
+async def _kept(folder: Path, manifest: Manifest, say: Say) -> Manifest:
+    """Return the manifest with the parts whose files are whole. Reads them one by one, so that it can be cancelled."""
+    whole = [part for part in manifest.parts if await to_thread.run_sync(damage, folder, part) is None]
+    return await to_thread.run_sync(keep, folder, manifest, whole, say)
+
+
+class _Export(Protocol):
+    async def slice(self, each: Slice) -> None:
+        """Export the rows of one slice."""
+
+
+async def _each(todo: Iterator[Slice], parallel: int, export: _Export, progress: Progress) -> None:
+    """Export slices, `parallel` at once. Raises the first failure after it has ended the others."""
+    failures: list[Exception] = []
+
+    async def work(scope: CancelScope) -> None:
+        try:
+            for each in todo:
+                await export.slice(each)
+                progress.done += 1
+        except Exception as error:
+            failures.append(error)
+            scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(parallel):
+            tasks.start_soon(work, tasks.cancel_scope)
+    if failures:
+        raise failures[0]
+
+
+class _FolderExport:
+    """The export of the slices that a manifest lacks, into its folder."""
+
+    def __init__(
+        self, database: Database, exported: Exported, manifest: Manifest, folder: Path, progress: Progress
+    ) -> None:
+        self._database = database
+        self._exported = exported
+        self._columns = [exported.table.column(name) for name in manifest.column_names]
+        self._scan = Scan(database, exported.table, self._columns, manifest.consistency)
+        self._manifest = manifest
+        self._folder = folder
+        self._progress = progress
+        self._parts = list(manifest.parts)
+        self._threads = CapacityLimiter(THREADS)
+        self._saving = anyio.Lock()
+        self._saved, self._saved_at = len(self._parts), time.monotonic()
+
+    async def run(self, parallel: int) -> Manifest:
+        """Export what is missing, and return the finished manifest. Does nothing if it was finished before."""
+        missing = self._manifest.missing()
+        self._progress.total = self._manifest.slices
+        self._progress.done = self._progress.kept = self._manifest.slices - len(missing)
+        if self._manifest.finished_at is not None:
+            return self._manifest
+        try:
+            await _each(iter(missing), parallel, self, self._progress)
+            await _check_same_table(self._database, self._exported)
+            return await self._save(finished=True)
+        except (ServiceError, OSError) as error:
+            raise await self._outcome(error) from error
+        finally:
+            with CancelScope(shield=True), suppress(OSError):  # a full disk keeps the manifest before
+                await self._save_rest()
+
+    async def slice(self, each: Slice) -> None:
+        """Export one slice to its file."""
+        with part_file(self._folder, self._manifest, each, self._columns) as file:
+            async with self._scan.pages(each) as pages:
+                async for page in pages:
+                    before = file.bytes
+                    await to_thread.run_sync(file.add, page, limiter=self._threads)
+                    self._progress.rows += page.row_count
+                    self._progress.bytes += file.bytes - before
+            self._parts.append(await to_thread.run_sync(file.commit, limiter=self._threads))
+        if time.monotonic() - self._saved_at > SAVE_SECONDS:
+            await self._save()
+
+    async def _save(self, *, finished: bool = False) -> Manifest:
+        """Write the manifest with the parts so far."""
+        async with self._saving:
+            now = self._manifest.with_parts(self._parts, finished=finished)
+            await to_thread.run_sync(manifests.save, self._folder, now)
+            self._saved, self._saved_at = len(now.parts), time.monotonic()
+            return now
+
+    async def _save_rest(self) -> None:
+        """Write the manifest if it lacks a part."""
+        if self._saved < len(self._parts):
+            await self._save()
+
+    async def _outcome(self, error: ServiceError | OSError) -> TransferError:
+        cause = await _cause(self._database, self._exported, error)
+        reason = _reason(cause, self._exported)
+        if isinstance(cause, SchemaMissing):
+            return Failed(reason)
+        return Partial(f"{reason} {len(self._parts)} of {self._manifest.slices} parts are whole.")
+
+
+class _StreamExport:
+    """The export of slices as one text."""
+
+    def __init__(self, scan: Scan, form: TextFormat, send: Send, progress: Progress) -> None:
+        self._scan = scan
+        self._form = form
+        self._send = send
+        self._progress = progress
+        self._turn = anyio.Lock()
+
+    async def slice(self, each: Slice) -> None:
+        """Send the rows of one slice."""
+        async with self._scan.pages(each) as pages:
+            async for page in pages:
+                rows = await to_thread.run_sync(self._form.rows, page)
+                async with self._turn:
+                    await self._send(rows)
+                self._progress.rows += page.row_count
+                self._progress.bytes += len(rows)
+
+
+# --- what went wrong
+
+
+async def _check_same_table(database: Database, exported: Exported) -> None:
+    """Raise SchemaMissing if the table is no longer the one whose export began."""
+    if await id_of(database, exported.table) != exported.table_id:
+        raise SchemaMissing
+
+
+async def _cause(database: Database, exported: Exported, error: ServiceError | OSError) -> ServiceError | OSError:
+    """Return SchemaMissing if the table is gone, whatever error that caused; else the error."""
+    if isinstance(error, OSError):
+        return error
+    try:
+        await _check_same_table(database, exported)
+    except SchemaMissing as missing:
+        return missing
+    except ServiceError:
+        return error
+    return error
+
+
+def _reason(error: ServiceError | OSError, exported: Exported) -> str:
+    """Return the sentence of a failure."""
+    if isinstance(error, BrokenPipeError):
+        return "What reads standard output has closed it before the end."
+    if isinstance(error, OSError):
+        return f"A file could not be written: {error.strerror}."
+    if isinstance(error, SchemaMissing):
+        return f"{exported.name} was dropped or altered while it was exported."
+    return reason_of(error)

@@ -1,0 +1,130 @@
+"""Files that are there whole or not at all, and that survive the loss of power once they are there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from asgi_app.transfer.outcomes import Refused
+
+TEMPORARY = ".tmp"
+"""The ending of a file that is being written."""
+
+_CHUNK = 1024 * 1024
+
+
+class FileFacts(NamedTuple):
+    """The size and the SHA-256 of a file."""
+
+    bytes: int
+    sha256: str
+
+
+class WholeFile:
+    """A file that gets its name when it is whole and on the disk. Until then it is `<name>.tmp`.
+
+    It has the methods that pyarrow asks of a file. Use it in one thread at a time. All methods raise OSError, such as
+    for a full disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path.with_name(path.name + TEMPORARY)
+        self._file = self._temporary.open("wb")
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self.closed = False
+
+    def write(self, data: bytes) -> int:
+        """Append bytes, and return their number."""
+        count = self._file.write(data)
+        self._digest.update(data)
+        self._size += count
+        return count
+
+    def tell(self) -> int:
+        """Return the number of bytes so far."""
+        return self._size
+
+    def flush(self) -> None:
+        """Do nothing: `commit` flushes."""
+
+    def close(self) -> None:
+        """Do nothing: `commit` or `abort` closes."""
+
+    def commit(self) -> FileFacts:
+        """Write everything to the disk and give the file its name, which `sync_folder` writes to the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        os.replace(self._temporary, self._path)
+        return FileFacts(self._size, self._digest.hexdigest())
+
+    def abort(self) -> None:
+        """Remove the file. Never raises, and does nothing after `commit`."""
+        with suppress(OSError):  # closing flushes, which fails again on a full disk
+            self._file.close()
+        with suppress(OSError):
+            self._temporary.unlink()
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file so that its name always has the old content or the new. Raises OSError."""
+    file = WholeFile(path)
+    try:
+        file.write(data)
+        file.commit()
+        sync_folder(path.parent)
+    except BaseException:
+        file.abort()
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Write a folder's list of files to the disk. Raises OSError."""
+    if sys.platform == "win32":
+        return  # folders cannot be opened there
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def facts_of(path: Path) -> FileFacts:
+    """Read a whole file, and return its size and SHA-256. Raises OSError."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return FileFacts(size, digest.hexdigest())
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder for the duration of the block. Raises Refused if one is there.
+
+    The lock ends with the process, however that ends. Windows and file systems without locks have none.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(f"Another process is at work in {folder}; wait for its end.") from None
+        except OSError:  # the file system has no locks
+            pass
+        yield
+    finally:
+        os.close(descriptor)

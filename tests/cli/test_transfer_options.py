@@ -1,0 +1,57 @@
+"""What the command lines of `export` and `import` refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from asgi_app.cli import main
+
+
+def refused(*arguments: str) -> str:
+    ended: Result = CliRunner().invoke(main, arguments)
+    assert ended.exit_code == 2, ended.output
+    return " ".join(ended.output.replace("│", "").split())
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["-", "--format", "parquet"], "Parquet cannot be written to standard output; name a folder."),
+        (["-", "--resume"], "An export to standard output cannot be resumed; name a folder."),
+        (["-", "--gzip"], "use `| gzip`"),
+        (["out", "--gzip", "--format", "parquet"], "Parquet files are compressed by themselves"),
+        (["out", "--slices", "0"], "--slices"),
+        (["out", "--slices", "65537"], "--slices"),
+        (["out", "--consistency", "MOST"], "--consistency"),
+        (["out", "--cassandra-port", "no"], "CASSANDRA_PORT"),
+    ],
+)
+def test_export(options: list[str], sentence: str) -> None:
+    assert sentence in refused("export", "users", *options)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--resume"], "Only the import of a folder can be resumed"),
+        (["--timestamp", "soon"], "must be now, export, or microseconds since 1970"),
+        (["--ttl", "-1"], "--ttl"),
+        (["--batch", "0"], "--batch"),
+    ],
+)
+def test_import(options: list[str], sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").touch()
+    assert sentence in refused("import", "users", str(tmp_path / "rows.csv"), *options)
+
+
+def test_import_of_nothing(tmp_path: Path) -> None:
+    assert "does not exist" in refused("import", "users", str(tmp_path / "none"))
+
+
+def test_parquet_without_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asgi_app.cli.transfers.find_spec", lambda _: None)
+    sentence = "This needs the extra parquet: pip install 'asgi-cassandra[parquet]'."
+    assert sentence in refused("export", "users", "out", "--format", "parquet")

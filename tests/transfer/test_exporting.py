@@ -1,0 +1,190 @@
+"""An export is whole, or says what is missing; it is resumed from whole parts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from helpers.transfers import cql, exported, rows_of
+
+from asgi_app.db import Database
+from asgi_app.tables.builtin import PLANTS
+from asgi_app.transfer import manifest as manifests
+from asgi_app.transfer.export_plan import ExportOptions
+from asgi_app.transfer.exporting import export_to_stream
+from asgi_app.transfer.files import locked
+from asgi_app.transfer.outcomes import Failed, Partial, Refused
+from asgi_app.transfer.progress import Progress
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+async def filled(database: Database, keyspace: str) -> str:
+    """The name of a table with some rows."""
+    name = f"{keyspace}.{PLANTS.name}"
+    for number in range(50):
+        await cql(
+            database, f"INSERT INTO {name} (genus, species, sightings) VALUES (?, ?, ?)", [f"g{number}", "s", number]
+        )
+    return name
+
+
+def lines(folder: Path) -> list[bytes]:
+    return sorted(line for path in folder.glob("part-*") for line in path.read_bytes().splitlines())
+
+
+async def test_the_manifest_says_what_there_is(database: Database, filled: str, tmp_path: Path) -> None:
+    manifest = await exported(database, filled, tmp_path, slices=7, consistency="LOCAL_ONE")
+    written = msgspec.json.decode((tmp_path / "manifest.json").read_bytes())
+    keyspace, table = filled.split(".")
+    assert {name: written[name] for name in ("version", "keyspace", "table", "format", "slices", "rows")} == {
+        "version": 1,
+        "keyspace": keyspace,
+        "table": table,
+        "format": "ndjson",
+        "slices": 7,
+        "rows": 50,
+    }
+    assert written["columns"][0] == {"name": "genus", "type": "text", "kind": "partition_key"}
+    assert (
+        written["create_table"] == f'CREATE TABLE IF NOT EXISTS "{keyspace}"."{table}" ("genus" text, "species" text, '
+        '"sightings" int, PRIMARY KEY (("genus"), "species"))'
+    )
+    assert [part["slice"] for part in written["parts"]] == [f"{number}/7" for number in range(1, 8)]
+    assert written["started_at"] < written["finished_at"]
+    assert manifests.load(tmp_path) == msgspec.structs.replace(manifest, digest=written["digest"])
+    assert lines(tmp_path) == await rows_of(database, filled)
+
+
+async def test_resume_makes_only_what_is_missing_or_damaged(database: Database, filled: str, tmp_path: Path) -> None:
+    manifest = await exported(database, filled, tmp_path, slices=5)
+    written = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("part-*")}
+    gone, cut, changed, *_ = (tmp_path / part.file for part in manifest.parts)
+    gone.unlink()
+    cut.write_bytes(cut.read_bytes()[:-1])
+    changed.write_bytes(changed.read_bytes().replace(b"g", b"h"))
+    (tmp_path / "part-0005-of-0005.ndjson.tmp").write_bytes(b"left by a kill")
+    said: list[str] = []
+    resumed = await exported(database, filled, tmp_path, said, resume=True)
+    assert said == [
+        f"{tmp_path}: 2 of 5 parts are whole and kept, 3 are to be made, 3 of them because their files are missing or "
+        "damaged."
+    ]
+    assert resumed.parts == manifest.parts
+    assert lines(tmp_path) == await rows_of(database, filled)
+    kept = {path.name for path in tmp_path.iterdir() if written.get(path.name) == path.stat().st_mtime_ns}
+    assert kept == {part.file for part in manifest.parts[3:]}
+    assert not list(tmp_path.glob("*.tmp"))
+    assert (await exported(database, filled, tmp_path, resume=True)).finished_at == resumed.finished_at
+
+
+async def test_a_folder_with_an_export_is_refused(database: Database, filled: str, tmp_path: Path) -> None:
+    await exported(database, filled, tmp_path, slices=2)
+    before = (tmp_path / "manifest.json").read_bytes()
+    with pytest.raises(Refused, match=r"has an export of \S+ already. Resume it with --resume"):
+        await exported(database, filled, tmp_path)
+    with pytest.raises(Refused, match=r"has an export of \S+, not of \S+users"):
+        await exported(database, "users", tmp_path, resume=True)
+    for option, value in {"slices": 3, "format": "csv", "gzip": True, "consistency": "ONE"}.items():
+        with pytest.raises(Refused, match=rf"began with {option} .*Leave --{option} out"):
+            await exported(database, filled, tmp_path, resume=True, **{option: value})
+    with pytest.raises(Refused, match="Leave --select out"):
+        await exported(database, filled, tmp_path, resume=True, select=["genus"])
+    with locked(tmp_path), pytest.raises(Refused, match="Another process is at work"):
+        await exported(database, filled, tmp_path, resume=True)
+    assert (tmp_path / "manifest.json").read_bytes() == before
+
+
+CHANGES: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda data: data[: len(data) // 2],
+    "empty": lambda data: b"",
+    "another number of rows": lambda data: data.replace(b'"rows": 50', b'"rows": 51'),
+    "a path elsewhere": lambda data: data.replace(b"part-0001-of-0002.ndjson", b"../../../../etc/passwd"),
+    "another version": lambda data: data.replace(b'"version": 1', b'"version": 2'),
+    "unknown members": lambda data: data.replace(b'"version": 1', b'"version": 1, "more": 2'),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+async def test_a_manifest_that_was_changed(
+    database: Database, filled: str, tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
+    await exported(database, filled, tmp_path, slices=2)
+    path = tmp_path / "manifest.json"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(Failed, match=r"manifest\.json (is not the manifest|was changed)"):
+        await exported(database, filled, tmp_path, resume=True)
+
+
+async def test_a_table_that_changed_or_was_created_again(database: Database, keyspace: str, tmp_path: Path) -> None:
+    name = f"{keyspace}.changing"
+    await cql(database, f"CREATE TABLE {name} (id int PRIMARY KEY, a int, b int)")
+    await exported(database, name, tmp_path, slices=2)
+    await cql(database, f"ALTER TABLE {name} DROP b")
+    with pytest.raises(Refused, match=r"has changed since the export in .* began: see the columns b"):
+        await exported(database, name, tmp_path, resume=True)
+    await cql(database, f"DROP TABLE {name}")
+    with pytest.raises(Refused, match="There is no table changing in the keyspace"):
+        await exported(database, name, tmp_path, resume=True)
+    await cql(database, f"CREATE TABLE {name} (id int PRIMARY KEY, a int, b int)")
+    with pytest.raises(Refused, match="was dropped and created again"):
+        await exported(database, name, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["dropped", "created again"])
+async def test_a_table_that_is_dropped_meanwhile(database: Database, keyspace: str, again: bool) -> None:
+    name = f"{keyspace}.vanishing_{again}".lower()
+    await cql(database, f"CREATE TABLE {name} (id int PRIMARY KEY)")
+    await cql(database, f"INSERT INTO {name} (id) VALUES (1)")
+    sent: list[bytes] = []
+
+    async def drop(data: bytes) -> None:
+        if not sent:
+            await cql(database, f"DROP TABLE {name}")
+            if again:
+                await cql(database, f"CREATE TABLE {name} (id int PRIMARY KEY)")
+        sent.append(data)
+
+    with pytest.raises(Failed, match="was dropped or altered while it was exported"):
+        await export_to_stream(database, name, drop, ExportOptions(slices=20, parallel=1), Progress())
+    assert sent[-1] == b'{"error":{"detail":"The export broke off."}}\n'
+
+
+async def test_what_cannot_be_exported(database: Database, keyspace: str, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    for name, options, sentence in (
+        ("nothing", {}, "There is no table nothing in the keyspace"),
+        ("nowhere.users", {}, "Cassandra has no keyspace nowhere"),
+        ("system.local", {}, "system belongs to Cassandra"),
+        ("users", {"select": ["id", "nick"]}, "has no column nick. It has id, age,"),
+    ):
+        with pytest.raises(Refused, match=sentence):
+            await exported(database, name, folder, **options)
+    assert not folder.exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(Failed, match="file cannot be used: File exists"):
+        await exported(database, "users", tmp_path / "file")
+
+
+async def test_chosen_columns(database: Database, filled: str, tmp_path: Path) -> None:
+    manifest = await exported(database, filled, tmp_path, slices=1, select=["sightings", "genus"], format="csv")
+    header, *records = (tmp_path / manifest.parts[0].file).read_bytes().splitlines()
+    assert header == b"sightings,genus"
+    assert sorted(records) == sorted(f"{number},g{number}".encode() for number in range(50))
+
+
+async def test_a_failure_of_a_file_keeps_the_whole_parts(database: Database, filled: str, tmp_path: Path) -> None:
+    blocked = tmp_path / "part-0003-of-0004.ndjson.tmp"
+    blocked.mkdir()
+    with pytest.raises(Partial, match=r"A file could not be written: Is a directory. 2 of 4 parts are whole"):
+        await exported(database, filled, tmp_path, slices=4, parallel=1)
+    manifest = manifests.load(tmp_path)
+    assert manifest is not None
+    assert [part.slice for part in manifest.parts] == ["1/4", "2/4"]
+    assert manifest.finished_at is None
+    blocked.rmdir()
+    await exported(database, filled, tmp_path, resume=True)
+    assert lines(tmp_path) == await rows_of(database, filled)

@@ -1,0 +1,291 @@
+"""An import writes every row that is one, says what is wrong with the others, and can be repeated."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from helpers.transfers import cql, exported, imported, rows_of
+from pyarrow import parquet
+
+from asgi_app.db import Database
+from asgi_app.transfer.outcomes import Failed, Partial, Refused, RowsRejected
+
+pytestmark = pytest.mark.anyio
+
+
+COLUMNS = "p int, c int, s text STATIC, v text, l list<int>, d date, PRIMARY KEY (p, c)"
+
+
+@pytest.fixture
+async def table(database: Database, keyspace: str, request: pytest.FixtureRequest) -> str:
+    """The name of an empty table."""
+    name = f"{keyspace}.{request.node.name[:40]}"
+    await cql(database, f"CREATE TABLE {name} ({COLUMNS})")
+    return name
+
+
+async def copied(database: Database, table: str) -> str:
+    """Return the name of another table with the same columns."""
+    await cql(database, f"CREATE TABLE {table}2 ({COLUMNS})")
+    return f"{table}2"
+
+
+def written(folder: Path, name: str, *lines: Any) -> Path:
+    path = folder / name
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    path.write_text("".join(f"{text}\n" for text in texts))
+    return path
+
+
+async def selected(database: Database, table: str, columns: str) -> list[tuple[Any, ...]]:
+    result = await cql(database, f"SELECT {columns} FROM {table}")
+    return sorted(result.page.tuples(), key=repr)
+
+
+def rejected(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+async def test_rows_that_are_none_are_rejected_each_with_its_errors(
+    database: Database, table: str, tmp_path: Path
+) -> None:
+    lines = (
+        {"p": 1, "c": 1, "v": "good"},
+        {"p": "one", "c": 2, "v": 3, "x": None},
+        {"p": 1},
+        {"p": 1, "s": "shared", "v": "no row"},
+        {"p": 2, "s": "only static"},
+        "",
+        '{"p": 1, "c": 3',
+        "[1]",
+        {"p": 1, "c": 4, "l": [1, None, "a"]},
+    )
+    progress, rejects = await imported(database, table, written(tmp_path, "rows.ndjson", *lines))
+    assert (progress.rows, rejects.count) == (2, 6)
+    found = rejected(tmp_path / "rejected.ndjson")
+    assert {row["file"] for row in found} == {"rows.ndjson"}
+    assert [(row["line"], [(error["field"], error["message"]) for error in row["errors"]]) for row in found] == [
+        (
+            2,
+            [
+                ("/p", "must be an integer from -2147483648 to 2147483647"),
+                ("/v", "must be text"),
+                ("/x", "is not a column that may be written here"),
+            ],
+        ),
+        (3, [("/c", "is required")]),
+        (4, [("/c", "is required")]),
+        (7, [("", "is not JSON")]),
+        (8, [("", "must be a JSON object")]),
+        (9, [("/l/1", "must not be null"), ("/l/2", "must be an integer from -2147483648 to 2147483647")]),
+    ]
+    assert [row["row"] for row in found[1:4]] == [{"p": 1}, {"p": 1, "s": "shared", "v": "no row"}, '{"p": 1, "c": 3']
+    assert await selected(database, table, "p, c, s, v") == [(1, 1, None, "good"), (2, None, "only static", None)]
+
+
+async def test_csv_rejects(database: Database, table: str, tmp_path: Path) -> None:
+    path = written(
+        tmp_path, "rows.csv", "v,c,p", ",1,1", '"",2,1', '"two\nlines",3,1', "x,y,1", "1,2", 'a"b,4,1', "z,,1"
+    )
+    progress, _ = await imported(database, table, path)
+    assert progress.rows == 3
+    assert await selected(database, table, "p, c, v") == [(1, 1, None), (1, 2, ""), (1, 3, "two\nlines")]
+    assert [
+        (row["line"], row["errors"][0]["field"], row["errors"][0]["message"])
+        for row in rejected(tmp_path / "rejected.ndjson")
+    ] == [
+        (6, "/c", "must be an integer from -2147483648 to 2147483647"),
+        (7, "", "must have 3 fields, as the header has, and has 2"),
+        (8, "", "is not CSV: a quote within a field that does not begin with one"),
+        (9, "/c", "is required"),
+    ]
+
+
+async def test_cassandra_refuses_a_row_of_20_mb_and_takes_its_neighbours(
+    database: Database, table: str, tmp_path: Path
+) -> None:
+    rows = [{"p": 1, "c": 1}, {"p": 1, "c": 2, "v": "x" * 20_000_000}, {"p": 1, "c": 3}]
+    progress, _ = await imported(database, table, written(tmp_path, "rows.ndjson", *rows))
+    assert progress.rows == 2
+    assert await selected(database, table, "c") == [(1,), (3,)]
+    (found,) = rejected(tmp_path / "rejected.ndjson")
+    assert (found["line"], found.get("row")) == (2, None)
+    assert found["errors"][0]["message"].startswith("was refused by Cassandra: Request is too big")
+
+
+async def test_it_stops_when_more_rows_are_rejected_than_allowed(
+    database: Database, table: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path, "rows.ndjson", *({"p": number} for number in range(9)))
+    with pytest.raises(RowsRejected, match=r"more than 4 rows were rejected; see \S+rejected.ndjson"):
+        await imported(database, table, path, max_rejects=4)
+    assert len(rejected(tmp_path / "rejected.ndjson")) == 5
+    _, rejects = await imported(database, table, written(tmp_path, "rows.ndjson", {"p": 1, "c": 1}))
+    assert (rejects.count, rejects.path.exists()) == (0, False)
+
+
+async def test_a_key_that_is_there_twice_has_the_last_row(database: Database, table: str, tmp_path: Path) -> None:
+    rows = [{"p": 1, "c": number % 3, "v": f"{9 - number}", "d": "2024-01-01"} for number in range(9)]
+    await imported(database, table, written(tmp_path, "rows.ndjson", *rows), parallel=1)
+    assert await selected(database, table, "c, v") == [(0, "3"), (1, "2"), (2, "1")]
+
+
+async def test_nulls_ttl_and_timestamp(database: Database, table: str, tmp_path: Path) -> None:
+    await cql(database, f"INSERT INTO {table} (p, c, v, d) VALUES (1, 1, 'before', '2024-01-01') USING TIMESTAMP 1000")
+    path = written(tmp_path, "rows.csv", "p,c,v", "1,1,", "1,2,new")
+    await imported(database, table, path, ttl=1000, format="csv", batch=1)
+    assert await selected(database, table, "c, v") == [(1, "before"), (2, "new")]
+    ((left,),) = (await selected(database, table, "ttl(v)"))[:1]
+    assert 0 < left <= 1000
+    await imported(database, table, path, nulls="delete")
+    assert await selected(database, table, "c, v") == [(1, None), (2, "new")]
+    with pytest.raises(Refused, match="has lists, which double if they are written twice with one timestamp"):
+        await imported(database, table, path, timestamp=1000)
+    with pytest.raises(Refused, match="has lists"):
+        await imported(database, table, path, timestamp="export")
+
+
+async def test_the_time_of_the_export_never_hides_later_writes(database: Database, table: str, tmp_path: Path) -> None:
+    await cql(database, f"INSERT INTO {table} (p, c, v, l) VALUES (1, 1, 'exported', [1, 2])")
+    await cql(database, f"INSERT INTO {table} (p, c, v) VALUES (1, 2, 'exported')")
+    await exported(database, table, tmp_path, slices=1)
+    await cql(database, f"UPDATE {table} SET v = 'later' WHERE p = 1 AND c = 1")
+    await cql(database, f"DELETE FROM {table} WHERE p = 1 AND c = 2")
+    for _ in range(3):
+        await imported(database, table, tmp_path, timestamp="export")
+    assert await selected(database, table, "c, v, l") == [(1, "later", [1, 2])]
+
+
+async def test_resume_skips_what_is_done_and_forgets_no_rejected_row(
+    database: Database, table: str, tmp_path: Path
+) -> None:
+    for number in range(40):
+        await cql(database, f"INSERT INTO {table} (p, c, v) VALUES (?, 1, 'x')", [number])
+    manifest = await exported(database, table, tmp_path, slices=4)
+    state = tmp_path / f"import-{table}.json"
+    await imported(database, table, tmp_path, resume=True)  # there is nothing to resume: it begins
+    remembered = json.loads(state.read_bytes())
+    assert sorted(remembered["files"]) == [part.file for part in manifest.parts]
+    done = manifest.parts[1]
+    state.write_text(json.dumps({**remembered, "files": [done.file]}))
+    entries = [{"file": part.file, "line": 1, "errors": []} for part in manifest.parts]
+    written(tmp_path, "rejected.ndjson", *entries, '{"file": "cut by a ki')
+    progress, rejects = await imported(database, table, tmp_path, resume=True)
+    assert progress.rows == 40 - done.rows
+    assert [row["file"] for row in rejected(rejects.path)] == [done.file]
+    assert json.loads(state.read_bytes())["runs"] == 2
+    with pytest.raises(Refused, match="is about an import into"):
+        await imported(database, await copied(database, table), tmp_path, resume=True, state=state)
+    state.write_text("{")
+    with pytest.raises(Failed, match="is not the state of an import"):
+        await imported(database, table, tmp_path)
+
+
+async def test_chosen_columns(database: Database, table: str, tmp_path: Path) -> None:
+    rows = written(tmp_path, "rows.ndjson", {"p": 1, "c": 1, "v": "no", "d": "2024-01-01", "x": 1})
+    await imported(database, table, rows, select=["c", "d", "p"])
+    records = written(tmp_path, "rows.csv", "x,d,c,v,p", "1,2024-01-02,2,no,1")
+    await imported(database, table, records, select=["c", "d", "p"])
+    assert await selected(database, table, "c, v, d") == [(1, None, "2024-01-01"), (2, None, "2024-01-02")]
+
+
+async def test_a_dry_run_writes_nothing(database: Database, table: str, tmp_path: Path) -> None:
+    path = written(tmp_path, "rows.ndjson", {"p": 1, "c": 1}, {"p": 1})
+    progress, rejects = await imported(database, table, path, dry_run=True)
+    assert (progress.rows, rejects.count) == (1, 1)
+    assert await rows_of(database, table) == []
+
+
+async def test_parts_that_are_damaged(database: Database, table: str, tmp_path: Path) -> None:
+    for number in range(20):
+        await cql(database, f"INSERT INTO {table} (p, c) VALUES (?, 1)", [number])
+    manifest = await exported(database, table, tmp_path, slices=2, gzip=True)
+    part = tmp_path / manifest.parts[1].file
+    whole = part.read_bytes()
+    await cql(database, f"TRUNCATE {table}")
+    for data, sentence in (
+        (whole[:-5], "it was cut or changed"),
+        (b"\0" * len(whole), "it was changed"),
+        (None, "missing"),
+    ):
+        part.unlink() if data is None else part.write_bytes(data)
+        with pytest.raises(Failed, match=sentence):
+            await imported(database, table, tmp_path)
+    assert len(await rows_of(database, table)) in (0, manifest.parts[0].rows)
+
+
+async def test_files_that_are_damaged(database: Database, table: str, tmp_path: Path) -> None:
+    packed = gzip.compress(b'{"p": 1, "c": 1}\n' * 1000)
+    files = {
+        "cut.ndjson.gz": (packed[:-20], "compressed data is cut or damaged"),
+        "nothing.csv.gz": (b"", "compressed data is cut or damaged"),
+        "stream.ndjson": (
+            b'{"p": 1, "c": 1}\n{"error": {"status": 503}}\n',
+            "the stream that it was read from broke off",
+        ),
+        "open.csv": (b'p,c,v\n1,1,"x\n', "begins with a quote in line 2 does not end"),
+        "twice.csv": (b"p,c,p\n", "names a column twice"),
+        "empty.csv": (b"", "The file is empty"),
+        "cut.parquet": (b"PAR1 and no more", "not a whole Parquet file"),
+    }
+    for name, (data, sentence) in files.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(Failed, match=rf"{name}.*{sentence}"):
+            await imported(database, table, tmp_path / name)
+
+
+async def test_what_cannot_be_imported(database: Database, keyspace: str, table: str, tmp_path: Path) -> None:
+    await cql(database, f"CREATE TABLE {keyspace}.counts (p int PRIMARY KEY, n counter)")
+    await cql(database, f"CREATE TABLE {keyspace}.other (p text, c int, v text, x text, PRIMARY KEY (p, c))")
+    await exported(database, f"{keyspace}.other", tmp_path / "out", slices=1)
+    plain = written(tmp_path, "rows.csv", "p,v", "1,x")
+
+    async def refused(target: str, path: Path, **options: Any) -> str:
+        with pytest.raises(Refused) as caught:
+            await imported(database, target, path, **options)
+        return str(caught.value)
+
+    assert "has counters, which can only be added to" in await refused(f"{keyspace}.counts", plain)
+    assert await refused(table, plain) == f"The key of {table} has c, of which there are no values."
+    assert "has no column x, of which the files have values" in await refused(table, tmp_path / "out")
+    assert "has other types than the files: see p (is int, exported as text)" in await refused(
+        table, tmp_path / "out", select=["p", "c", "v"]
+    )
+    assert "The files have no column d." in await refused(table, tmp_path / "out", select=["p", "c", "d"])
+    assert "has no manifest.json: it is not an export" in await refused(table, tmp_path)
+    assert "add --format" in await refused(table, written(tmp_path, "rows.txt"))
+    manifest = tmp_path / "out" / "manifest.json"
+    manifest.unlink()
+    with pytest.raises(Partial):
+        (tmp_path / "out" / "part-0001-of-0001.ndjson.tmp").mkdir()
+        await exported(database, f"{keyspace}.other", tmp_path / "out", slices=1)
+    assert "is not finished: 1 of 1 parts are missing. Resume it first" in await refused(table, tmp_path / "out")
+
+
+async def test_parquet_of_others(database: Database, table: str, tmp_path: Path) -> None:
+    """Files that other programs write have wider types, and dictionaries."""
+    columns: dict[str, Sequence[Any]] = {"p": [1, 2, 3], "c": [1, 1, None], "v": ["a", None, "b"]}
+    values = {
+        "p": pa.array(columns["p"], pa.int64()),
+        "c": pa.array(columns["c"], pa.int32()),
+        "v": pa.array(columns["v"], pa.large_string()).dictionary_encode(),
+        "d": pa.array([19000, None, 1], pa.date32()),
+    }
+    parquet.write_table(pa.table(values), tmp_path / "rows.parquet")
+    progress, _ = await imported(database, table, tmp_path / "rows.parquet")
+    assert progress.rows == 2
+    assert await selected(database, table, "p, v, d") == [(1, "a", "2022-01-08"), (2, None, None)]
+    assert rejected(tmp_path / "rejected.ndjson") == [
+        {
+            "file": "rows.parquet",
+            "line": 3,
+            "errors": [{"field": "/c", "message": "is required"}],
+            "row": {"p": 3, "c": None, "v": "b", "d": "1970-01-02"},
+        }
+    ]
