@@ -249,13 +249,15 @@ async def test_declared_live_table_has_its_options(node_address: tuple[str, int]
         "events", path="mine", bound={"tenant": lambda _: "me"}, hidden=("kind",), allow_filtering=("owner",)
     )
     compact = Resource.from_table("compact", keyspace=keyspace, batch="per_row", patch_creates=True)
-    options = {"resources": [mine, compact]}
+    options = {"resources": [mine, compact, Resource.from_table("strange_key")]}
     async with live_service(node_address, keyspace, tables=(), writable=(), options=options) as (service, client):
         await served_as(client, "/compact", 200)
         problem(await client.get("/mine"), 401, "unauthorized")
         assert service.resources["mine"].visible == ("day", "at", "owner")
         problem(await client.post("/compact/-/batch", json=[]), 404, "not_found")
         problem(await client.get("/events"), 404, "not_found")
+        assert len((await client.get("/strange_key")).json()) == 1
+        problem(await client.post("/strange_key", json={}), 405, "method_not_allowed")
 
 
 async def test_options_that_do_not_fit_the_table_are_trouble_of_that_resource_alone(
