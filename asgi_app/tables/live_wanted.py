@@ -117,7 +117,8 @@ class _Offering:
     def _named(self, keyspace: str, names: tuple[str, ...]) -> None:
         """Add the tables of a keyspace that settings name."""
         writable = self._wanted.writable.get(keyspace, ())
-        taken = {*self._wanted.reserved, *self._resources, *self._trouble}
+        others = {name: f"{each.keyspace}.{each.table_name}" for name, each in self._resources.items()}
+        taken = {*self._wanted.reserved, *others, *self._trouble}
         schema = self._schemas[keyspace]
         choice = choose(schema, names, writable, taken, make=self._made)
         for resource in choice.served:
@@ -125,7 +126,9 @@ class _Offering:
             is_writable = ALL in writable or table.name in writable
             self._add(resource, table, table_of_settings(table.name, keyspace, writable=is_writable))
         for each in choice.left_out:
-            if each.name in names and each.name not in taken:
+            if each.name in others:
+                self._left_out.append(LeftOut(each.name, f"/{each.name} serves {others[each.name]}"))
+            elif each.name in names and each.name not in taken:
                 self._trouble[each.name] = each.reason
             else:
                 self._left_out.append(each)
