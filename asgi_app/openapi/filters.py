@@ -141,6 +141,6 @@ class Filters:
         """Return the member `near`, if there is a column for it."""
         if not self.vector_columns:
             return {}
-        vectors = {column.name: self._values.body(column.type) for column in self.vector_columns}
+        vectors = {column.name: self._values.indexed_vector(column.type) for column in self.vector_columns}
         one = {"type": "object", "additionalProperties": False, "minProperties": 1, "maxProperties": 1}
         return {"near": {**one, "properties": vectors}}

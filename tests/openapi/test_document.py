@@ -291,6 +291,10 @@ def test_vectors_in_searches() -> None:
     near = body["properties"]["near"]
     assert (near["minProperties"], near["maxProperties"], set(near["properties"])) == (1, 1, {"close", "far"})
     assert near["properties"]["close"]["minItems"] == 3
+    number = {"type": "number", "format": "float", "minimum": -1e17, "maximum": 1e17}  # no NaN: an index refuses it
+    for name in ("founds_create", "founds_replace"):
+        close = body_of(document_of(written.founds), name)["properties"]["close"]
+        assert near["properties"]["close"]["items"] == close["anyOf"][0]["items"] == number
     assert body["properties"]["limit"]["maximum"] == 1000
 
 
