@@ -132,6 +132,9 @@ class _Offering:
                 self._trouble[each.name] = each.reason
             else:
                 self._left_out.append(each)
+        if ALL in names:  # else the settings are refused if a writable table is not served
+            absent = f"it is to be writable, and the keyspace {keyspace} has no such table"
+            self._left_out += [LeftOut(name, absent) for name in writable if name not in {ALL, *schema.tables}]
 
     def _made(self, table: Table, declaration: LiveTable) -> Resource:
         """Return the resource that was made of this table and declaration before, else a new one."""
