@@ -240,6 +240,24 @@ def _lacking() -> list[str]:
     return ["query.day", "query.at", "query.id"]
 
 
+MISSING_VERBS = [
+    ("POST", "/mine/-/batch", "Batches are off for this table. The option `batch`"),
+    ("PUT", "/mine/-/batch", "Batches are off"),
+    ("POST", "/strict/-/batch", "Batches are off"),
+    ("POST", "/shut/-/batch", "this table is only read"),
+    ("POST", "/edges/-/nothing", "There is no such verb. The row with the key '-' is at /edges/-/row."),
+    ("GET", "/strict/-/nothing", "There is no such verb."),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "reason"), MISSING_VERBS)
+async def test_verb_that_a_resource_lacks_says_why(
+    client: httpx.AsyncClient, method: str, path: str, reason: str
+) -> None:
+    answer = await client.request(method, path, json=[])
+    assert reason in problem(answer, 404, "not_found")["detail"]
+
+
 async def test_resource_without_writes(client: httpx.AsyncClient) -> None:
     address = new_item()[0].replace("/items", "/shut")
     for method in ("PUT", "PATCH", "DELETE"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
@@ -363,6 +363,11 @@ def key_of_path(served: ServedResource, request: Request) -> tuple[Encoded, ...]
     names: list[str] = request.scope["route"].names
     texts: Mapping[str, str] = request.scope["path_params"]  # also those of an application that mounts this one
     if names and texts[names[0]] == VERBS:
-        row = location(request, f"/{served.resource.segment}/{VERBS}/row")
-        raise NotFound(f"There is no such verb. The row with the key '{VERBS}' is at {row}.")
+        refuse_verb(request, served.resource.segment)
     return served.key_of_texts(names, texts, "path")
+
+
+def refuse_verb(request: Request, segment: str) -> NoReturn:
+    """Raise NotFound for an address below `/-/` that is no verb. `segment` is the first one of the resource."""
+    row = location(request, f"/{segment}/{VERBS}/row")
+    raise NotFound(f"There is no such verb. The row with the key '{VERBS}' is at {row}.")
