@@ -83,4 +83,5 @@ def _driver_failure(error: Exception) -> Failure | None:
 
 
 def _unexpected(error: Exception) -> Failure:
-    return Failure(f"Unexpected: {type(error).__name__}: {error}. Use --verbose for the traceback.")
+    text = str(error).rstrip(".")
+    return Failure(f"Unexpected: {type(error).__name__}: {text}. Use --verbose for the traceback.")
