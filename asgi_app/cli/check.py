@@ -38,8 +38,8 @@ from asgi_app.tables.cql import read_of_nothing, write_of_nothing
 @click.option(
     "--resources",
     metavar="MODULE:NAME",
-    help="Compare these resources with the schema, in place of the built-in tables: a Resource, or a list or tuple of "
-    "them. The module is looked for in the working directory too.",
+    help="Compare these resources with the schema, in place of the built-in tables: a Resource, a list or tuple of "
+    "them, or an application that has them. The module is looked for in the working directory too.",
 )
 @settings_options(setting_fields())
 @report_failures
