@@ -34,14 +34,14 @@ def load_resources(reference: str | None) -> tuple[Resource, ...]:
     return declared
 
 
-def load_declarations(reference: str | None) -> tuple[Resource | LiveTable, ...]:
+def load_declarations(reference: str | None, parameter: str = "--resources") -> tuple[Resource | LiveTable, ...]:
     """Return the resources, also those of `Resource.from_table`, that `module:name` refers to.
 
-    Raises as `load_resources`.
+    They may be those of an application. Raises as `load_resources`; `parameter` is where the reference was given.
     """
     if reference is None:
         return ()
-    with _refusals("--resources", reference):
+    with _refusals(parameter, reference):
         resources = _as_resources(_named(reference), reference)
         check_declarations(resources)
     return resources
