@@ -22,6 +22,7 @@ ALL = "*"
 
 _operator = re.compile(rf"\.({'|'.join(OPERATORS)})$")
 _word = re.compile(r"\w+", re.ASCII)
+_unnameable = re.compile(r"[\x00-\x1f\"\\]")  # a field of a struct cannot have such a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,8 @@ def why_column_left_out(column: Column) -> str | None:
     """Return why a column cannot be served; None if it can."""
     if found := _operator.search(column.name):
         return f"its name ends in {found[0]}, which is an operator in queries"
+    if _unnameable.search(column.name):
+        return "its name has a quotation mark, a backslash or a control character"
     if column.name == SIMILARITY:
         return "searches give its name to the similarity of a vector"
     return None

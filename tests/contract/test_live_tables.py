@@ -35,7 +35,7 @@ SCHEMA = (
     "CREATE TABLE {ks}.health (id int PRIMARY KEY)",
     "CREATE TABLE {ks}.docs (id int PRIMARY KEY)",
     "CREATE TABLE {ks}.users (id int PRIMARY KEY)",
-    'CREATE TABLE {ks}.operators (id int PRIMARY KEY, x int, "x.gt" int, "$similarity" float)',
+    'CREATE TABLE {ks}.operators (id int PRIMARY KEY, x int, "x.gt" int, "$similarity" float, "q""\n" int)',
     'CREATE TABLE {ks}.operator_in_key (id int, "x.in" int, PRIMARY KEY (id, "x.in"))',
     'CREATE TABLE {ks}.hyphen_in_key (id int, "-at" int, PRIMARY KEY (id, "-at"))',
     'CREATE TABLE {ks}.parameters (id int, "limit" int, "{}" int, PRIMARY KEY (id, "{}"))',
@@ -59,6 +59,7 @@ LEFT_OUT = {
 COMPACT = "it is WITH COMPACT STORAGE, where a row without values is not stored"
 NOTES = {
     "operators": "without the column $similarity: searches give its name to the similarity of a vector; "
+    'without the column q"\n: its name has a quotation mark, a backslash or a control character; '
     "without the column x.gt: its name ends in .gt, which is an operator in queries",
     "strange": f"the column odd is read-only: this service does not know the type {STRANGE}",
     "strange_key": "read-only: odd is in its key, and has a type that this service does not know",
