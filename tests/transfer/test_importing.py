@@ -330,3 +330,18 @@ async def test_parquet_of_others(database: Database, table: str, tmp_path: Path)
             "row": {"p": 3, "c": None, "v": "b", "d": "1970-01-02"},
         }
     ]
+
+
+async def test_parquet_with_integers_as_floats(database: Database, table: str, tmp_path: Path) -> None:
+    """This is how pandas writes integers if one of them is missing."""
+    values = pa.table({"p": [1, 2, 3], "c": pa.array([1.0, 1.5, float("inf")], pa.float64())})
+    parquet.write_table(values, tmp_path / "rows.parquet")
+    _, rejects = await imported(database, table, tmp_path / "rows.parquet")
+    assert await selected(database, table, "p, c") == [(1, 1)]
+    assert [row["row"]["c"] for row in rejected(rejects.path)] == [1.5, "Infinity"]
+
+
+async def test_a_column_without_a_name(database: Database, table: str, tmp_path: Path) -> None:
+    path = written(tmp_path, "rows.csv", ",p,c", "0,1,1")
+    with pytest.raises(Refused, match=r"has no column \(without a name\), of which the files have values"):
+        await imported(database, table, path)
