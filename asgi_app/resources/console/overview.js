@@ -98,9 +98,9 @@ export class OverviewView {
 		this.note.replaceChildren();
 		this.#add(reading);
 		this.#know(reading);
-		const rows = [...reading.nodes].map(([node, { up, version, datacenter, connections, connections_in_use: used }]) => {
+		const rows = [...reading.nodes].map(([node, { up, version, datacenter: center, connections, connections_in_use: used }]) => {
 			const [name, word] = STATES[up] ?? ["quiet", "not known"];
-			return [el("code", node), el("span", { class: name }, word), version, datacenter, connections, used];
+			return [el("code", node), el("span", { class: name }, word), version, center, connections, used];
 		});
 		const heads = ["Node", "State", "Version", "Data centre", "Connections", "In use"];
 		this.nodes.replaceChildren(rows.length ? scrolling("Nodes", heads, rows) : "No node is known: the service has not connected yet.");
