@@ -15,6 +15,8 @@ export function cell(name, value, most = MOST_CHARACTERS) {
 	return button(short(value, most), open, { class: "cut", title: "Show all of it" });
 }
 
+export const block = (label, text) => el("pre", { tabindex: 0, role: "region", "aria-label": label }, text);
+
 export const isNothing = (value) => value == null || value === "";
 
 // Return a value as text, cut if it is long.
@@ -25,9 +27,8 @@ export function short(value, most = MOST_CHARACTERS) {
 }
 
 function showText(title, text) {
-	const body = el("pre", { tabindex: 0, role: "region", "aria-label": title }, text);
 	const note = `${text.length.toLocaleString("en")} characters`;
-	showDialog(title, el("p", { class: "quiet" }, note), body, [copyButton("Copy", () => text)]);
+	showDialog(title, el("p", { class: "quiet" }, note), block(title, text), [copyButton("Copy", () => text)]);
 }
 
 // Show a dialog with a text below its title, a body, and buttons beside the one that closes it.
@@ -63,6 +64,5 @@ export function headings({ columns }, names) {
 }
 
 export function facts(values) {
-	const pairs = Object.entries(values).filter(([, value]) => value != null);
-	return el("dl", { class: "facts" }, pairs.map(([name, value]) => el("div", el("dt", name), el("dd", value))));
+	return el("dl", { class: "facts" }, Object.entries(values).map(([name, value]) => el("div", el("dt", name), el("dd", value))));
 }

@@ -19,8 +19,7 @@ export function createTable({ keyspace, table, partition_key, clustering, column
 
 function createIndex(table, { name, column, target, kind }) {
 	const place = target ? `${target.toUpperCase()}(${quote(column)})` : quote(column);
-	const using = kind === "sai" ? " USING 'sai'" : "";
-	return `CREATE INDEX ${name ? `${quote(name)} ` : ""}ON ${table} (${place})${using};${kind === "sai" || !kind ? "" : `  -- ${kind}`}`;
+	return `CREATE INDEX ${name ? `${quote(name)} ` : ""}ON ${table} (${place})${kind === "sai" ? " USING 'sai'" : ""};`;
 }
 
 // Return a statement with the filters that are set, as `column`, `operator`.

@@ -32,7 +32,7 @@ class EditView {
 				"aria-label": title,
 				submit: (event) => this.#submit(event),
 				input: () => this.texts.refresh(),
-				keydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.#submit(event),
+				keydown: (event) => event.key === "Enter" && event.ctrlKey && this.#submit(event),
 			},
 			this.form.element,
 			this.wrong,
@@ -112,7 +112,8 @@ export class ChangeView extends EditView {
 
 	#fill(row, etag) {
 		const { operation, pairs } = this.edit;
-		this.show(operation, "Edit row", link("row", this.table.name, [...this.key]), el("span", { class: "hint" }, this.isPart ? "Only what you change is sent." : "All columns of the form are written."));
+		const hint = this.isPart ? "Only what you change is sent." : "All columns of the form are written.";
+		this.show(operation, "Edit row", link("row", this.table.name, [...this.key]), el("span", { class: "hint" }, hint));
 		this.form.fill({ ...Object.fromEntries(pairs), ...(etag && { "If-Match": etag }) });
 		for (const field of this.form.parameters) if (field.required && field.text) field.input.readOnly = true;
 		const counters = this.table.facts.columns.filter(({ type }) => type === "counter").map(({ name }) => name);

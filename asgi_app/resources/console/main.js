@@ -34,8 +34,7 @@ async function load() {
 		document.getElementById("title").textContent = `${described.raw.info.title} console`;
 		show();
 	} catch (error) {
-		const again = button("Try again", load, { class: "primary" });
-		replace({ element: message("No description", `${error.message} `, el("div", { class: "bar" }, again)) });
+		replace({ element: message("No description", error.message, button("Try again", load, { class: "primary" })) });
 	}
 }
 
@@ -52,7 +51,7 @@ function show() {
 
 function viewOf(kind, name, table, pairs) {
 	if (!kind) return new OverviewView(shown.described, [...shown.tables.values()]);
-	if (table && VIEWS[kind]) return new VIEWS[kind](table, pairs);
+	if (table && VIEWS[kind] && (kind !== "stream" || table.stream)) return new VIEWS[kind](table, pairs);
 	return { element: message("Not found", `This service serves nothing of the name ${name || kind}.`) };
 }
 

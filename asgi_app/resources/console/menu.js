@@ -19,13 +19,11 @@ export class Menu {
 		this.#look();
 	}
 
-	// Mark the table that is shown.
 	mark(name) {
 		this.shown = name;
-		for (const each of [...this.element[0].querySelectorAll("a"), ...this.list.querySelectorAll("a")]) {
+		for (const each of [...this.element, this.list].flatMap((part) => [...part.querySelectorAll("a")])) {
 			const isShown = each.hash === "#/" ? !name : each.textContent === name;
-			if (isShown) each.setAttribute("aria-current", "page");
-			else each.removeAttribute("aria-current");
+			each.ariaCurrent = isShown ? "page" : null;
 		}
 	}
 

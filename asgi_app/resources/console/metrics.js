@@ -3,7 +3,7 @@
 const LINE = /^(\w+)(?:\{(.*)\})? (\S+)$/;
 const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
 
-// Requests that are no work: those of this page, and of whoever watches the service.
+// Requests of this page, and of whoever watches the service.
 const WATCHING = ["/metrics", "/readyz", "/livez", "/health"];
 
 const HISTOGRAMS = ["http_request_seconds_bucket", "event_loop_lag_seconds_bucket"];

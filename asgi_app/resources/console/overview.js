@@ -20,12 +20,12 @@ const number = (value) => value.toLocaleString("en", { maximumFractionDigits: va
 const milliseconds = (value) => `${number(value * 1000)} ms`;
 
 const CHARTS = [
-	["Requests/s", "without probes and this page's own", number, (old, now) => [rate(old, now, "http_requests_total")]],
-	["Latency p50 / p99", "of requests, streams included", milliseconds, (old, now) => [quantile(old, now, REQUESTS, 0.5), quantile(old, now, REQUESTS, 0.99)]],
-	["In flight", "requests being answered", number, (_, now) => [Math.max(0, now.sum("http_requests_in_flight") - 1)]],
-	["Refused/s", "to protect the service", number, (old, now) => [rate(old, now, "shed_requests_total")]],
-	["Rows/s", "sent in streams", number, (old, now) => [rate(old, now, "streamed_rows_total")]],
-	["Event loop lag p99", "how late timers fire", milliseconds, (old, now) => [quantile(old, now, LAG, 0.99)]],
+	["Requests/s", "without probes and this page's own", number, (old, now) => rate(old, now, "http_requests_total")],
+	["Latency p50 / p99", "of requests, streams included", milliseconds, (old, now) => quantile(old, now, REQUESTS, 0.5), (old, now) => quantile(old, now, REQUESTS, 0.99)],
+	["In flight", "requests being answered", number, (_, now) => Math.max(0, now.sum("http_requests_in_flight") - 1)],
+	["Refused/s", "to protect the service", number, (old, now) => rate(old, now, "shed_requests_total")],
+	["Rows/s", "sent in streams", number, (old, now) => rate(old, now, "streamed_rows_total")],
+	["Event loop lag p99", "how late timers fire", milliseconds, (old, now) => quantile(old, now, LAG, 0.99)],
 ];
 
 export class OverviewView {
@@ -35,7 +35,7 @@ export class OverviewView {
 		this.state = el("p", { class: "status quiet", role: "status" }, "Asking the service …");
 		this.facts = el("div");
 		this.note = el("div");
-		this.charts = CHARTS.map(([title, hint, format, read]) => ({ read, chart: new Sparkline(title, hint, format, title.includes("/ p99") ? 2 : 1) }));
+		this.charts = CHARTS.map(([title, hint, format, ...reads]) => ({ reads, chart: new Sparkline(title, hint, format, reads.length) }));
 		this.nodes = el("div", el("p", { class: "quiet" }, "Not known yet."));
 		const { info } = document.raw;
 		this.element = el(
@@ -110,7 +110,8 @@ export class OverviewView {
 	#add(reading) {
 		const before = this.before;
 		this.before = reading;
-		for (const { chart, read } of this.charts) if (before || !reading) chart.add(reading && before ? read(before, reading) : [null, null].slice(0, chart.paths.length));
+		if (!before && reading) return; // a rate needs two
+		for (const { chart, reads } of this.charts) chart.add(reads.map((read) => reading && read(before, reading)));
 	}
 
 	#know(reading) {
@@ -120,8 +121,8 @@ export class OverviewView {
 			facts({
 				Version: info.version,
 				Address: el("code", base.href),
-				"Running since": started ? new Date(started * 1000).toLocaleString("en-GB") : null,
-				"Open streams": reading ? `${number(reading.sum("open_streams"))} of ${number(reading.sum("open_streams_limit"))}` : null,
+				"Running since": started ? new Date(started * 1000).toLocaleString("en-GB") : "–",
+				"Open streams": reading ? `${number(reading.sum("open_streams"))} of ${number(reading.sum("open_streams_limit"))}` : "–",
 			}),
 		);
 	}

@@ -1,7 +1,7 @@
 // The view of one row: all of its values, and what may be done with it.
 
 import { ask, problemOf } from "./ask.js";
-import { cell, scrolling, showDialog } from "./cells.js";
+import { cell, headings, scrolling, showDialog } from "./cells.js";
 import { button, el } from "./dom.js";
 import { attempt, failure, head } from "./head.js";
 import { parseExact } from "./json.js";
@@ -33,11 +33,9 @@ export class RowView {
 
 	#show(row, request, etag) {
 		const { table, key } = this;
-		const known = new Map(table.facts.columns.map((column) => [column.name, column]));
-		const rows = Object.entries(row).map(([name, value]) => {
-			const { type = "", kind = "" } = known.get(name) ?? {};
-			return [el("code", name), el("span", { class: "type" }, `${type}${kind === "regular" ? "" : ` · ${kind.replace("_", " ")}`}`), el("div", { class: "whole" }, cell(name, value, 500))];
-		});
+		const names = Object.keys(row);
+		const columns = headings(table.facts, names);
+		const rows = names.map((name, index) => [columns[index], el("div", { class: "whole" }, cell(name, row[name], 500))]);
 		const edit = editOf(table, key);
 		const actions = [
 			edit && el("a", { class: "way", href: link("edit", table.name, [...key]) }, "Edit"),
@@ -45,10 +43,9 @@ export class RowView {
 		];
 		return [
 			el("div", { class: "bar" }, el("h2", "Row"), el("code", [...key.values()].join(" · ")), actions),
-			scrolling("Values", ["Column", "CQL type", "Value"], rows),
-			etag && el("p", { class: "quiet" }, "Version ", el("code", etag)),
+			scrolling("Values", ["Column", "Value"], rows),
 			asRequest("This row as a request", () => request, cqlOf(table.ofRow("read", key).operation)),
-		].filter(Boolean);
+		];
 	}
 }
 

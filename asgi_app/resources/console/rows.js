@@ -44,7 +44,6 @@ export class RowsView {
 		this.#load();
 	}
 
-	// The request of the page that is shown.
 	get request() {
 		const { operation, pairs, table } = this;
 		const size = { pages: "fetch_size", list: "limit" }[operation.raw["x-cassandra"].operation];
@@ -60,7 +59,8 @@ export class RowsView {
 		const request = ([, operation]) => table.request(operation, filters.pairs);
 		const links = files.map((file) => el("a", { href: request(file).url, download: `${table.name}.${file[0]}` }, file[0].toUpperCase()));
 		const isOpen = files.every((file) => !request(file).credential);
-		const commands = asText("All of these rows as a file", Object.fromEntries(files.map((file) => [`${file[0].toUpperCase()} by curl`, () => curl(request(file), { stream: true })])));
+		const texts = files.map((file) => [`${file[0].toUpperCase()} by curl`, () => curl(request(file), { stream: true })]);
+		const commands = asText("All of these rows as a file", Object.fromEntries(texts));
 		return [isOpen && el("p", { class: "bar" }, "Download all of these rows:", links), commands];
 	}
 

@@ -1,5 +1,6 @@
 // Requests as text that a person can run: a choice of languages, the text, and a button that copies it.
 
+import { block } from "./cells.js";
 import { copyButton, el } from "./dom.js";
 import { curl, httpx } from "./snippets.js";
 
@@ -8,7 +9,7 @@ let made = 0;
 // Return a folded section. `texts` has a function that makes the text for each language.
 export function asText(title, texts) {
 	const group = `snippet-${(made += 1)}`;
-	const shown = el("pre", { tabindex: 0, role: "region", "aria-label": title });
+	const shown = block(title);
 	let language = Object.keys(texts)[0];
 	const refresh = () => (shown.textContent = texts[language]());
 	const choice = (name) => {

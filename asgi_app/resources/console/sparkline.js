@@ -26,7 +26,7 @@ export class Sparkline {
 		this.#draw();
 	}
 
-	// Add the values of a reading. null is one that is not known.
+	// Add the values of a reading; null is not known.
 	add(values) {
 		this.readings = [...this.readings, values].slice(-POINTS);
 		this.#draw();
@@ -34,11 +34,11 @@ export class Sparkline {
 
 	#draw() {
 		const latest = this.readings.at(-1) ?? [null];
-		const text = latest.every((each) => each === null) ? "–" : latest.map((each) => (each === null ? "–" : this.format(each))).join(" / ");
+		const text = latest.map((each) => (each === null ? "–" : this.format(each))).join(" / ");
 		const most = Math.max(0, ...this.readings.flat().filter((each) => each !== null));
 		this.value.textContent = text;
 		this.most.textContent = most ? `most ${this.format(most)}` : "";
-		this.image.setAttribute("aria-label", `${this.title}: ${text}${most ? `, at most ${this.format(most)} in the last three minutes` : ""}`);
+		this.image.setAttribute("aria-label", `${this.title}: ${text} ${this.most.textContent}`);
 		this.paths.forEach((path, index) => path.setAttribute("d", this.#line(index, most || 1)));
 	}
 

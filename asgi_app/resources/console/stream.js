@@ -16,7 +16,7 @@ const DRAW_EVERY = 250; // milliseconds: four times a second
 const ASK_EVERY = 1000;
 const MOST_AT_ONCE = 12; // milliseconds of work before the tab may do something else
 
-const FACTS = ["Rows", "Rows/s", "Bytes", "Bytes/s", "First byte", "Time", "open_streams"];
+const FACTS = ["Rows", "Rows/s", "Bytes", "Bytes/s", "First byte", "Seconds", "open_streams"];
 
 export class StreamView {
 	constructor(table, pairs) {
@@ -80,18 +80,17 @@ export class StreamView {
 		for (;;) {
 			const { done, value } = await reader.read();
 			if (done) break;
-			if (this.first === null) this.#begin();
+			if (!this.tail.bytes) this.#begin();
 			this.tail.add(value);
 			if (performance.now() - since < MOST_AT_ONCE) continue;
 			await pause();
 			since = performance.now();
 		}
-		if (this.first === null) this.#begin();
 		this.#say("ok", "Complete: all rows have come");
 	}
 
 	#begin() {
-		this.first = performance.now() - this.begun;
+		this.first ??= performance.now() - this.begun;
 		this.#say("quiet", "Streaming …");
 	}
 
@@ -119,7 +118,7 @@ export class StreamView {
 			Bytes: size(bytes),
 			"Bytes/s": size(bytes / seconds),
 			"First byte": this.first === null ? "–" : `${Math.round(this.first)} ms`,
-			Time: `${seconds.toFixed(1)} s`,
+			Seconds: seconds.toFixed(1),
 		});
 		this.rows.draw(this.tail.lines(SHOWN));
 	}

@@ -92,7 +92,7 @@ export const namesIn = ({ path }) => [...path.matchAll(/\{([^}]*)\}/g)].map(([, 
 // Return a value as a parameter has it: a text as it is, anything else as JSON.
 export const textOf = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
-// Return the primary key as in CQL, with the order of each clustering column that is not ascending.
+// Return the primary key as in CQL.
 export function primaryKey({ partition_key: partition, clustering }, quote = (name) => name) {
 	const names = partition.map(quote);
 	const first = partition.length > 1 ? `(${names.join(", ")})` : names.join();
