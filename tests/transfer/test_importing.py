@@ -291,7 +291,6 @@ async def test_what_cannot_be_imported(database: Database, keyspace: str, table:
     assert "The files have no column d." in await refused(table, tmp_path / "out", select=["p", "c", "d"])
     assert "has no manifest.json: it is not an export" in await refused(table, tmp_path)
     assert "add --format" in await refused(table, written(tmp_path, "rows.txt"))
-    manifest = tmp_path / "out" / "manifest.json"
     for path in (tmp_path / "out").iterdir():
         path.unlink()
     with pytest.raises(Partial):
