@@ -38,12 +38,12 @@ class WholeFile:
         self._file = self._temporary.open("wb")
         self._digest = hashlib.sha256()
         self._size = 0
-        self._aborted = False
+        self._is_aborted = False
         self.closed = False
 
     def write(self, data: bytes) -> int:
-        """Append bytes, and return their number. Does nothing after `abort`: pyarrow's writers end a file later."""
-        if self._aborted:
+        """Append bytes, and return their number. After `abort` they go nowhere: pyarrow writes to the very end."""
+        if self._is_aborted:
             return len(data)
         count = self._file.write(data)
         self._digest.update(data)
@@ -70,7 +70,7 @@ class WholeFile:
 
     def abort(self) -> None:
         """Remove the file. Never raises, and does nothing after `commit`."""
-        self._aborted = True
+        self._is_aborted = True
         with suppress(OSError):  # closing flushes, which fails again on a full disk
             self._file.close()
         with suppress(OSError):

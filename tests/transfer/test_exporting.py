@@ -202,3 +202,14 @@ async def test_a_failure_of_a_file_keeps_the_whole_parts(database: Database, fil
     blocked.rmdir()
     await exported(database, filled, tmp_path, resume=True)
     assert lines(tmp_path) == await rows_of(database, filled)
+
+
+async def test_a_value_that_parquet_cannot_have(database: Database, keyspace: str, tmp_path: Path) -> None:
+    name = f"{keyspace}.odd"
+    await cql(database, f"CREATE TABLE {name} (id int PRIMARY KEY, t time)")
+    await cql(database, f"INSERT INTO {name} (id, t) VALUES (1, blob_as_time(0x7fffffffffffffff))")
+    with pytest.raises(Failed, match=r"The column t has a value that is no time, .*; NDJSON and CSV can"):
+        await exported(database, name, tmp_path / "parquet", format="parquet", slices=1)
+    assert [path.name for path in (tmp_path / "parquet").iterdir()] == ["manifest.json"]
+    await exported(database, name, tmp_path / "ndjson", slices=1)
+    assert lines(tmp_path / "ndjson") == [b'{"id":1,"t":"2562047:47:16.854775807"}']
