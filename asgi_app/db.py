@@ -12,7 +12,12 @@ import anyio
 from anyio.abc import TaskGroup
 
 from asgi_app.driver.declared_types import declared_type
-from asgi_app.driver.errors import prepare_may_succeed_elsewhere, translate, translate_prepare
+from asgi_app.driver.errors import (
+    names_what_is_absent,
+    prepare_may_succeed_elsewhere,
+    translate,
+    translate_prepare,
+)
 from asgi_app.driver.execution import Batch, Execution, Query
 from asgi_app.driver.prepared import Prepared, PreparedStatements
 from asgi_app.driver.result import Result
@@ -346,6 +351,8 @@ class Database:
         may_be_schema = isinstance(translated, RejectedByCassandra | InternalError)  # rejected, or values not bindable
         if may_be_schema:
             translated = await self._schema_missing(statement, deadline) or translated
+        if names_what_is_absent(error) and not isinstance(translated, SchemaMissing):  # it is there again
+            translated = SchemaMissing()
         translated.__cause__ = error
         return translated
 

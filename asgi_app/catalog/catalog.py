@@ -127,16 +127,16 @@ class Catalog:
         if not self.was_read:
             await self._refresh(deadline)
 
-    async def read_again(self, deadline: Deadline) -> None:
-        """Read the schema after a statement failed that may have met a change of it.
+    async def read_again(self, deadline: Deadline, *, is_certain: bool = False) -> None:
+        """Read the schema after a statement failed that may have met a change of it, or has if that `is_certain`.
 
-        Does nothing if another task has found a change meanwhile, or if a read less than a second ago was in vain.
-        Raises what `Database.execute` raises.
+        Does nothing if another task has found a change meanwhile, or if a read less than a second ago was in vain and
+        there may be no change. Raises what `Database.execute` raises.
         """
         failed, version = time.monotonic(), self.version
         async with self._turn(deadline):
             is_done = version != self.version or self._began >= failed
-            if is_done or failed - self._in_vain < RECHECK_SECONDS:
+            if is_done or (not is_certain and failed - self._in_vain < RECHECK_SECONDS):
                 return
             await self._read(deadline)
             if version == self.version:

@@ -7,6 +7,7 @@ decides. A test walks through the driver and fails on a class without a translat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -133,6 +134,17 @@ def prepare_may_succeed_elsewhere(error: Exception) -> bool:
     if isinstance(error, cluster.NoHostAvailable):  # the driver has already tried every node
         return False
     return isinstance(error, AttributeError) or translation(error) in (CassandraUnavailable, DeadlineExceeded)
+
+
+_absent = re.compile(r'message="(Undefined (column )?name |unconfigured table |(table|keyspace) \S+ does not exist")')
+
+
+def names_what_is_absent(error: Exception) -> bool:
+    """Return whether Cassandra refused a statement because it has no such keyspace, table or column.
+
+    No code tells this from other refusals, and no bound value stands in these messages.
+    """
+    return translation(error) is RejectedByCassandra and _absent.search(str(error)) is not None
 
 
 def translate(error: Exception, *, unknown: bool) -> ServiceError:

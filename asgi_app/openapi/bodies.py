@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,8 @@ from asgi_app.resources.table.bodies import BodyColumn
 from asgi_app.tables.python_values import json_form
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import Column, Table, column_hints
-from asgi_app.tables.types import Native
+from asgi_app.tables.types import Native, VectorOf
+from asgi_app.tables.vectors import index_on_vector
 
 
 def row_schema(resource: Resource, table: Table, columns: Mapping[str, BodyColumn], values: Values) -> Schema:
@@ -22,7 +23,8 @@ def row_schema(resource: Resource, table: Table, columns: Mapping[str, BodyColum
     hints, defaults = column_hints(resource.struct), _defaults(resource, table)
     properties = {}
     for name, column in _writable(table, columns).items():
-        schema = _not_empty(table, table.column(name), values.body(table.column(name).type, described(hints[name])))
+        schema = _value(table, table.column(name), hints[name], values, values.body)
+        schema = _not_empty(table, table.column(name), schema)
         schema = _seen(resource, name, nullable(schema) if column.nullable else schema)
         properties[name] = {**schema, "default": defaults[name]} if name in defaults else schema
     required = [name for name in properties if columns[name].required]
@@ -34,11 +36,18 @@ def change_schema(resource: Resource, table: Table, columns: Mapping[str, BodyCo
     hints = column_hints(resource.struct)
     properties = {}
     for name, column in _writable(table, columns).items():
-        schema = values.change(table.column(name).type, described(hints[name]))
+        schema = _value(table, table.column(name), hints[name], values, values.change)
         is_counter = table.column(name).type == Native("counter")
         schema = nullable(schema) if column.nullable and not is_counter else schema
         properties[name] = _seen(resource, name, schema)
     return _closed(properties, minProperties=1)
+
+
+def _value(table: Table, column: Column, hint: Any, values: Values, make: Callable[..., Schema]) -> Schema:
+    """Return what `make` makes of a column's type, or the schema of a vector whose index takes fewer."""
+    if isinstance(column.type, VectorOf) and index_on_vector(table, column) is not None:
+        return values.indexed_vector(column.type, described(hint))
+    return make(column.type, described(hint))
 
 
 def _writable(table: Table, columns: Mapping[str, BodyColumn]) -> Mapping[str, BodyColumn]:

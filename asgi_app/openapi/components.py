@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 Schema = dict[str, Any]
@@ -35,6 +35,18 @@ class Names:
     @staticmethod
     def _folded(name: str) -> str:
         return name.replace("_", "").lower()
+
+
+def enumeration(members: Sequence[str]) -> Schema:
+    """Return the schema of one of these texts. A hyphen at the beginning means descending order.
+
+    Generators make constants of the texts. If two would be alike, such as `name` and `Name`, all get distinct names.
+    """
+    wanted = [f"desc_{each[1:]}" if each.startswith("-") else each for each in members]
+    distinct = Names()
+    names = [distinct.new(each) for each in wanted]
+    are_alike = any(name != Names().new(each) for name, each in zip(names, wanted, strict=True))
+    return {"type": "string", "enum": list(members), **({"x-enum-varnames": names} if are_alike else {})}
 
 
 class Components:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from asgi_app.openapi.common import query_parameter
-from asgi_app.openapi.components import Components, Schema
+from asgi_app.openapi.components import Components, Schema, enumeration
 from asgi_app.openapi.values import Values
 from asgi_app.tables.query_plan import (
     DEFAULT_LIMIT,
@@ -101,7 +101,7 @@ class Filters:
     def _enum(self, name: str, members: list[str]) -> Schema:
         """Return a reference to an enumeration of this resource."""
         key, wanted = ("enum", self._name, name), f"{self._name}_{name}"
-        return self._components.refer("schemas", key, wanted, lambda: {"type": "string", "enum": members})
+        return self._components.refer("schemas", key, wanted, lambda: enumeration(members))
 
     def _orders(self) -> list[str]:
         clustering = [name for name in self._planner.table.clustering_columns if name in self._planner.columns]
@@ -141,6 +141,6 @@ class Filters:
         """Return the member `near`, if there is a column for it."""
         if not self.vector_columns:
             return {}
-        vectors = {column.name: self._values.body(column.type) for column in self.vector_columns}
+        vectors = {column.name: self._values.indexed_vector(column.type) for column in self.vector_columns}
         one = {"type": "object", "additionalProperties": False, "minProperties": 1, "maxProperties": 1}
         return {"near": {**one, "properties": vectors}}

@@ -29,6 +29,9 @@ MEDIA_TYPE = "application/json"
 ASK_SECONDS = 5.0
 """Seconds between two questions to Cassandra for what is not known yet."""
 
+ANSWER_SECONDS = 2.0
+"""Seconds that the document waits for these answers, at most."""
+
 _REVALIDATE = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
 """A client may keep the document, and must ask each time whether it has changed."""
 
@@ -103,6 +106,7 @@ class Documents:
         What it does not answer stays unknown: the document is made without it, and again when it is known.
         """
         self._asked_at = time.monotonic()
+        deadline = deadline.at_most(ANSWER_SECONDS)
         with suppress(ServiceError):
             await self.service.catalog.ensure_read(deadline)
         for query in self._queries:

@@ -18,7 +18,7 @@ from asgi_app.resources.table.operations import Operation
 from asgi_app.resources.table.served import ServedResource
 from asgi_app.resources.table.writing import MOST_BATCH_ROWS
 from asgi_app.tables.table import Column, Table
-from asgi_app.tables.types import Native
+from asgi_app.tables.types import Native, is_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,8 @@ class TableDocument:
     def _is_described(self, operation: Operation) -> bool:
         if operation.kind == "lacks" or (operation.verb == "write" and self._writes == "none"):
             return False
+        if not all(is_known(self._table.column(name).type) for name in self._key_of(operation)):
+            return False  # no client can write such a key
         expires = self._table.has_default_ttl and not self._resource.ttl_on_patch and not self._table.is_counter
         return not (operation.kind == "change" and expires)
 
@@ -127,6 +129,11 @@ class TableDocument:
     def _columns_of(self, operation: Operation) -> tuple[str, ...]:
         """Return the key columns that the path has."""
         return self._served.open_key[: operation.template.count("{")]
+
+    def _key_of(self, operation: Operation) -> tuple[str, ...]:
+        """Return the key columns that the address has, in its path or its query."""
+        by_query = operation.template.endswith(_BY_QUERY)
+        return self._served.open_key if by_query else self._columns_of(operation)
 
     def _template(self, operation: Operation, columns: Iterable[str]) -> str:
         base = operation.template.split("/{")[0]

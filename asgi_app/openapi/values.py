@@ -44,6 +44,9 @@ LARGEST_FLOAT = 3.4028234663852886e38
 """The largest finite value of CQL's 32-bit float (IEEE 754 binary32)."""
 
 
+LARGEST_INDEXED = 1e17
+"""The largest component of a vector in an indexed column."""
+
 _NOT_FINITE: Schema = {"$ref": "#/components/schemas/NotFinite"}
 
 
@@ -206,6 +209,11 @@ class Values:
                 hints = inner_hints(cql_type, hint)
                 inner = iter(hints)
                 return bounded(_container(cql_type, lambda each: self.body(each, next(inner)), self.key), hint)
+
+    def indexed_vector(self, vector: CqlType, hint: Described = ANYTHING) -> Schema:
+        """Return the schema of a vector in a body, of floats that an index takes: numbers, and not the largest."""
+        number = {"type": "number", "format": "float", "minimum": -LARGEST_INDEXED, "maximum": LARGEST_INDEXED}
+        return bounded(_container(vector, lambda _: bounded(number, inner_hints(vector, hint)[0])), hint)
 
     def _user_type(self, user_type: UserType, hint: Described) -> Schema:
         key = ("body", replace(user_type, frozen=False), getattr(hint.plain, "cls", None))

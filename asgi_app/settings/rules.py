@@ -177,12 +177,19 @@ def _any_origin_and_others(_: Fields, values: Values) -> Iterator[Problem]:
 
 
 def _tables(_: Fields, values: Values) -> Iterator[Problem]:
-    for env in (_TABLES, _WRITABLE):
-        if message := _list_of_tables(values[env.removeprefix("ASGI_CASSANDRA_").lower()]):
+    for env, setting in ((_TABLES, "tables"), (_WRITABLE, "writable")):
+        if message := _list_of_tables(_short_names(setting, values)):
             yield Problem(env, message)
-    paths = Counter(_table(name) for name in set(values["tables"]) if _table(name) != "*")
+    paths = Counter(_table(name) for name in set(_short_names("tables", values)) if _table(name) != "*")
     if clash := [name for name, times in paths.items() if times > 1]:
         yield Problem(_TABLES, f"names the table {clash[0]} of two keyspaces, and both would have one path")
+
+
+def _short_names(setting: str, values: Values) -> list[str]:
+    """Return the names of tables in a setting, those of the service's own keyspace without the keyspace."""
+    is_astra = values["astra_db_secure_bundle_path"] and values["astra_db_keyspace"]
+    keyspace = values["astra_db_keyspace" if is_astra else "cassandra_keyspace"]
+    return [name.removeprefix(f"{keyspace}.") for name in values[setting]]
 
 
 def _list_of_tables(names: Sequence[str]) -> str | None:
@@ -196,8 +203,8 @@ def _list_of_tables(names: Sequence[str]) -> str | None:
 
 
 def _writable_and_not_served(_: Fields, values: Values) -> Iterator[Problem]:
-    served = values["tables"]
-    for name in values["writable"]:
+    served = _short_names("tables", values)
+    for name in _short_names("writable", values):
         whole = f"{_keyspace(name)}.*".removeprefix(".")
         if name not in served and whole not in served and not (_table(name) == "*" and _names_of(name, served)):
             yield Problem(_WRITABLE, f"names {name}, which {_TABLES} does not serve; name it there too")

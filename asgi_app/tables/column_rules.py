@@ -105,6 +105,8 @@ def _key_columns(declared: Declared) -> Iterator[str]:
     for name in dict.fromkeys(resource.primary_key):
         if name in declared.types:
             yield from _key_problems(name, declared.hints[name], declared.types[name])
+            if resource.writes != "none" and not is_known(declared.types[name]):
+                yield f"{name} is in the key, but this service does not know the type {declared.types[name]}."
 
 
 def _key_problems(name: str, hint: Any, cql_type: CqlType) -> Iterator[str]:
@@ -117,8 +119,6 @@ def _key_problems(name: str, hint: Any, cql_type: CqlType) -> Iterator[str]:
         yield f"{name} is in the key, so it cannot be a counter."
     if _orders_durations(cql_type):
         yield f"{name} is in the key, so it cannot hold a duration: durations have no order."
-    if not is_known(cql_type):
-        yield f"{name} is in the key, but this service does not know the type {cql_type}."
 
 
 def _is_optional(hint: Any) -> bool:

@@ -22,6 +22,8 @@ ALL = "*"
 
 _operator = re.compile(rf"\.({'|'.join(OPERATORS)})$")
 _word = re.compile(r"\w+", re.ASCII)
+_not_in_field = re.compile(r'["\\\x00-\x1f]')
+"""The characters that msgspec allows in no name of a field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def why_not_served(table: Table) -> str | None:
         return "its name has other characters than letters, digits and underscores"
     for name in table.primary_key:
         if reason := why_column_left_out(table.column(name)):
-            return f"{name} is in its key, and {reason}"
+            return f"{printable(name)} is in its key, and {reason}"
     for name in table.clustering_columns:
         if name.startswith("-"):
             return f"{name} is in its key, and a name that begins with a hyphen means descending order"
@@ -142,7 +144,14 @@ def why_column_left_out(column: Column) -> str | None:
         return f"its name ends in {found[0]}, which is an operator in queries"
     if column.name == SIMILARITY:
         return "searches give its name to the similarity of a vector"
+    if _not_in_field.search(column.name):
+        return "its name has a quotation mark, a backslash or a control character"
     return None
+
+
+def printable(name: str) -> str:
+    """Return a name for logs and terminals: control characters are written as escapes."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
 
 
 def why_read_only(table: Table) -> str | None:
@@ -173,7 +182,7 @@ def _notes(table: Table, *, writable: bool) -> Iterator[str]:
         if column.name in table.primary_key:
             continue
         if left_out := why_column_left_out(column):
-            yield f"without the column {column.name}: {left_out}"
+            yield f"without the column {printable(column.name)}: {left_out}"
         elif not is_known(column.type):
             yield f"the column {column.name} is read-only: this service does not know the type {column.type}"
 

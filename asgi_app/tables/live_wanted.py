@@ -117,7 +117,8 @@ class _Offering:
     def _named(self, keyspace: str, names: tuple[str, ...]) -> None:
         """Add the tables of a keyspace that settings name."""
         writable = self._wanted.writable.get(keyspace, ())
-        taken = {*self._wanted.reserved, *self._resources, *self._trouble}
+        others = {name: f"{each.keyspace}.{each.table_name}" for name, each in self._resources.items()}
+        taken = {*self._wanted.reserved, *others, *self._trouble}
         schema = self._schemas[keyspace]
         choice = choose(schema, names, writable, taken, make=self._made)
         for resource in choice.served:
@@ -125,10 +126,15 @@ class _Offering:
             is_writable = ALL in writable or table.name in writable
             self._add(resource, table, table_of_settings(table.name, keyspace, writable=is_writable))
         for each in choice.left_out:
-            if each.name in names and each.name not in taken:
+            if each.name in others:
+                self._left_out.append(LeftOut(each.name, f"/{each.name} serves {others[each.name]}"))
+            elif each.name in names and each.name not in taken:
                 self._trouble[each.name] = each.reason
             else:
                 self._left_out.append(each)
+        if ALL in names:  # else the settings are refused if a writable table is not served
+            absent = f"it is to be writable, and the keyspace {keyspace} has no such table"
+            self._left_out += [LeftOut(name, absent) for name in writable if name not in {ALL, *schema.tables}]
 
     def _made(self, table: Table, declaration: LiveTable) -> Resource:
         """Return the resource that was made of this table and declaration before, else a new one."""

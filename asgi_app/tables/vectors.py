@@ -6,11 +6,19 @@ from array import array
 from math import fsum, isfinite
 from struct import unpack_from
 
-from asgi_app.tables.table import Index
+from asgi_app.tables.table import Column, Index, Table
+from asgi_app.tables.types import Native, VectorOf
 
 LARGEST_COMPONENT = unpack_from(">f", b"\x5b\xb1\xa2\xbc")[0]
 """The largest 32-bit float of at most 1e17. Cassandra 5.0 answers a write or a search with a larger component, or with
 NaN, by a WriteFailure or a ReadFailure."""
+
+
+def index_on_vector(table: Table, column: Column) -> Index | None:
+    """Return the index that finds the nearest vectors of a column, or None."""
+    found = (index for index in table.indexes if index.column == column.name and index.kind == "sai")
+    is_float = isinstance(column.type, VectorOf) and column.type.element == Native("float")
+    return next(found, None) if is_float else None
 
 
 def vector_fault(index: Index, vector: bytes) -> str | None:

@@ -29,7 +29,8 @@ from asgi_app.tables.relations import (
     type_refusal,
 )
 from asgi_app.tables.table import Column, Index, Table
-from asgi_app.tables.types import CqlType, Native, VectorOf
+from asgi_app.tables.types import CqlType, VectorOf
+from asgi_app.tables.vectors import index_on_vector
 
 MOST_KEYS = 100
 """The limit of members of `.in`, and of the combinations of several: each may be a partition to read."""
@@ -113,9 +114,7 @@ class WherePlanner:
 
     def index_on_vector(self, column: Column) -> Index | None:
         """Return the index that finds the nearest vectors of a column, or None."""
-        found = (index for index in self.table.indexes if index.column == column.name and index.kind == "sai")
-        is_float = isinstance(column.type, VectorOf) and column.type.element == Native("float")
-        return next(found, None) if is_float else None
+        return index_on_vector(self.table, column)
 
     def plan(self, relations: Sequence[Relation], errors: list[FieldError], *, near: bool = False) -> Where:
         """Return the WHERE clause of these relations, and add what is wrong with them to `errors`.

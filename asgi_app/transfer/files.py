@@ -38,10 +38,13 @@ class WholeFile:
         self._file = self._temporary.open("wb")
         self._digest = hashlib.sha256()
         self._size = 0
+        self._is_aborted = False
         self.closed = False
 
     def write(self, data: bytes) -> int:
-        """Append bytes, and return their number."""
+        """Append bytes, and return their number. After `abort` they go nowhere: pyarrow writes to the very end."""
+        if self._is_aborted:
+            return len(data)
         count = self._file.write(data)
         self._digest.update(data)
         self._size += count
@@ -67,6 +70,7 @@ class WholeFile:
 
     def abort(self) -> None:
         """Remove the file. Never raises, and does nothing after `commit`."""
+        self._is_aborted = True
         with suppress(OSError):  # closing flushes, which fails again on a full disk
             self._file.close()
         with suppress(OSError):

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 import anyio
 
 from asgi_app.db import Database
-from asgi_app.errors import BatchTooLarge, DeadlineExceeded, RejectedByCassandra, SchemaMissing, Unavailable
+from asgi_app.errors import (
+    BatchTooLarge,
+    DeadlineExceeded,
+    NotPermitted,
+    RejectedByCassandra,
+    SchemaMissing,
+    Unavailable,
+)
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.transfer.inserts import Inserts
 from asgi_app.transfer.row_encoding import Row
@@ -21,6 +28,10 @@ LONGEST_PAUSE = 2.0
 
 SHIFTS_OF_A_RUN = 1000
 """More than the repetitions of one write within a run: see `Inserts`."""
+
+
+_FINAL = (NotPermitted, SchemaMissing)
+"""Failures that no wait ends."""
 
 
 class RowSink:
@@ -46,7 +57,7 @@ class RowSink:
                 await self._send(rows, shift)
                 return
             except (Unavailable, DeadlineExceeded) as error:
-                if isinstance(error, SchemaMissing) or time.monotonic() - began > PATIENCE:
+                if isinstance(error, _FINAL) or time.monotonic() - began > PATIENCE:
                     raise
             await anyio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from asgi_app.catalog.reader import SchemaReader
 from asgi_app.db import Database
 from asgi_app.runtime.deadline import Deadline
-from asgi_app.tables import live_schema
 from asgi_app.tables.cql import Statement
-from asgi_app.tables.live_schema import SchemaRows, read_schema
 from asgi_app.tables.table import Column, Table
 from asgi_app.transfer.outcomes import Refused
-
-_ROWS = 5000
-"""Rows of one page of the schema."""
 
 _OF_EACH_NODE = frozenset({"system", "system_schema", "system_views", "system_virtual_schema"})
 """The keyspaces whose tables each node has for itself."""
 
-
-_ID = Statement(
+_TABLE_ID = Statement(
     "SELECT id FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?", idempotent=True, writes=False
+)
+_VIEW_ID = Statement(
+    "SELECT id FROM system_schema.views WHERE keyspace_name = ? AND view_name = ?", idempotent=True, writes=False
 )
 
 
@@ -36,19 +33,21 @@ async def find_table(database: Database, name: str) -> Table:
         raise Refused(
             f"{keyspace} belongs to Cassandra: each node has other rows in it, and there is no whole of them."
         )
-    tables = await _live_tables(database, keyspace)
+    schemas = await SchemaReader(database).read({keyspace}, Deadline.after(database.settings.request_timeout))
+    tables = schemas[keyspace].tables
     if table not in tables:
         raise Refused(_no_table(keyspace, table, sorted(tables)))
     return tables[table]
 
 
 async def id_of(database: Database, table: Table) -> str | None:
-    """Return the id that Cassandra gave the table when it was created; None for a view, and if it was dropped.
+    """Return the id that Cassandra gave the table or view when it was created; None if it was dropped.
 
     Raises what `Database.execute` raises.
     """
     deadline = Deadline.after(database.settings.request_timeout)
-    result = await database.execute(_ID, (table.keyspace, table.name), deadline=deadline)
+    statement = _VIEW_ID if table.is_view else _TABLE_ID
+    result = await database.execute(statement, (table.keyspace, table.name), deadline=deadline)
     return next((row["id"] for row in result.dicts()), None)
 
 
@@ -65,25 +64,3 @@ def _no_table(keyspace: str, table: str, others: Sequence[str]) -> str:
     if not others:
         return f"There is no table {table}: Cassandra has no keyspace {keyspace}, or no table in it."
     return f"There is no table {table} in the keyspace {keyspace}. It has {', '.join(others)}."
-
-
-async def _live_tables(database: Database, keyspace: str) -> Mapping[str, Table]:
-    deadline = Deadline.after(database.settings.request_timeout)
-    rows = SchemaRows(
-        tables=await _rows(database, live_schema.TABLES, keyspace, deadline),
-        views=await _rows(database, live_schema.VIEWS, keyspace, deadline),
-        columns=await _rows(database, live_schema.COLUMNS, keyspace, deadline),
-        types=await _rows(database, live_schema.TYPES, keyspace, deadline),
-    )
-    return read_schema(keyspace, rows).tables
-
-
-async def _rows(database: Database, statement: Statement, keyspace: str, deadline: Deadline) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    state: bytes | None = None
-    while True:
-        result = await database.execute(statement, (keyspace,), deadline=deadline, fetch_size=_ROWS, paging_state=state)
-        rows += result.dicts()
-        state = result.paging_state
-        if state is None:
-            return rows

@@ -38,6 +38,8 @@ SCHEMA = (
     'CREATE TABLE {ks}.operators (id int PRIMARY KEY, x int, "x.gt" int, "$similarity" float)',
     'CREATE TABLE {ks}.operator_in_key (id int, "x.in" int, PRIMARY KEY (id, "x.in"))',
     'CREATE TABLE {ks}.hyphen_in_key (id int, "-at" int, PRIMARY KEY (id, "-at"))',
+    'CREATE TABLE {ks}.unusual (id int PRIMARY KEY, "a\\b" int, "say ""hello""" int, "two\nlines" int, x int)',
+    'CREATE TABLE {ks}.unusual_in_key ("a\\b" int PRIMARY KEY)',
     'CREATE TABLE {ks}.parameters (id int, "limit" int, "{}" int, PRIMARY KEY (id, "{}"))',
     f"CREATE TABLE {{ks}}.strange (id int PRIMARY KEY, n int, odd {STRANGE})",
     f"CREATE TABLE {{ks}}.strange_key (odd {STRANGE} PRIMARY KEY, n int)",
@@ -55,11 +57,16 @@ LEFT_OUT = {
     "docs": "the application has a path /docs of its own",
     "operator_in_key": "x.in is in its key, and its name ends in .in, which is an operator in queries",
     "hyphen_in_key": "-at is in its key, and a name that begins with a hyphen means descending order",
+    "unusual_in_key": r"a\b is in its key, and its name has a quotation mark, a backslash or a control character",
 }
 COMPACT = "it is WITH COMPACT STORAGE, where a row without values is not stored"
 NOTES = {
     "operators": "without the column $similarity: searches give its name to the similarity of a vector; "
     "without the column x.gt: its name ends in .gt, which is an operator in queries",
+    "unusual": "; ".join(
+        f"without the column {name}: its name has a quotation mark, a backslash or a control character"
+        for name in ("a\\b", 'say "hello"', r"two\nlines")
+    ),
     "strange": f"the column odd is read-only: this service does not know the type {STRANGE}",
     "strange_key": "read-only: odd is in its key, and has a type that this service does not know",
     "compact": f"read-only: {COMPACT}",
@@ -97,7 +104,7 @@ async def test_each_table_is_served_or_left_out_with_its_reason(started: tuple[S
     for name in service.resources:
         answer = await client.get(f"/{name}")
         assert answer.status_code == 200, answer.text
-    for name in ("operator_in_key", "hyphen_in_key", "nothing"):
+    for name in ("operator_in_key", "hyphen_in_key", "unusual_in_key", "nothing"):
         problem(await client.get(f"/{name}"), 404, "not_found")
 
 
@@ -242,13 +249,15 @@ async def test_declared_live_table_has_its_options(node_address: tuple[str, int]
         "events", path="mine", bound={"tenant": lambda _: "me"}, hidden=("kind",), allow_filtering=("owner",)
     )
     compact = Resource.from_table("compact", keyspace=keyspace, batch="per_row", patch_creates=True)
-    options = {"resources": [mine, compact]}
+    options = {"resources": [mine, compact, Resource.from_table("strange_key")]}
     async with live_service(node_address, keyspace, tables=(), writable=(), options=options) as (service, client):
         await served_as(client, "/compact", 200)
         problem(await client.get("/mine"), 401, "unauthorized")
         assert service.resources["mine"].visible == ("day", "at", "owner")
         problem(await client.post("/compact/-/batch", json=[]), 404, "not_found")
         problem(await client.get("/events"), 404, "not_found")
+        assert len((await client.get("/strange_key")).json()) == 1
+        problem(await client.post("/strange_key", json={}), 405, "method_not_allowed")
 
 
 async def test_options_that_do_not_fit_the_table_are_trouble_of_that_resource_alone(

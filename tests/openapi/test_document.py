@@ -291,6 +291,10 @@ def test_vectors_in_searches() -> None:
     near = body["properties"]["near"]
     assert (near["minProperties"], near["maxProperties"], set(near["properties"])) == (1, 1, {"close", "far"})
     assert near["properties"]["close"]["minItems"] == 3
+    number = {"type": "number", "format": "float", "minimum": -1e17, "maximum": 1e17}  # no NaN: an index refuses it
+    for name in ("founds_create", "founds_replace"):
+        close = body_of(document_of(written.founds), name)["properties"]["close"]
+        assert near["properties"]["close"]["items"] == close["anyOf"][0]["items"] == number
     assert body["properties"]["limit"]["maximum"] == 1000
 
 
@@ -308,6 +312,26 @@ def test_a_column_of_an_unknown_type_is_only_shown() -> None:
     document = document_of(live=live, current={"odd": table})
     assert set(body_of(document, "odd_create")["properties"]) == {"id"}
     assert document["components"]["schemas"]["odd_columns"]["properties"]["odd"] == {}
+
+
+def test_rows_whose_key_no_client_can_write_have_no_address() -> None:
+    key = Column("odd", parse_type("'org.example.Odd'"), "clustering")
+    table = Table("odd", (Column("id", Native("int"), "partition_key"), key), ("id",), ("odd",), keyspace=KEYSPACE)
+    live = {"odd": resource_of(table, table_of_settings("odd", KEYSPACE, writable=True))}
+    document = document_of(live=live, current={"odd": table})
+    assert {"/odd", "/odd/{id}", "/odd/-/stream"} <= set(document["paths"])
+    assert not {"/odd/{id}/{odd}", "/odd/-/row"} & set(document["paths"])
+
+
+def test_constants_of_generated_clients_are_distinct() -> None:
+    names = ("id", "name", "Name", "NAME")
+    kinds = ("partition_key", "regular", "regular", "regular")
+    columns = tuple(Column(name, Native("int"), kind) for name, kind in zip(names, kinds, strict=True))
+    table = Table("things", columns, ("id",), keyspace=KEYSPACE)
+    live = {"things": resource_of(table, table_of_settings("things", KEYSPACE, writable=False))}
+    column = document_of(live=live, current={"things": table})["components"]["schemas"]["things_column"]
+    assert column["enum"] == list(names)
+    assert column["x-enum-varnames"] == ["id", "name", "Name_n2", "NAME_n3"]
 
 
 class Counted(msgspec.Struct):

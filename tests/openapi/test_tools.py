@@ -57,7 +57,8 @@ def client_package(shop_url: str, tmp_path_factory: pytest.TempPathFactory) -> I
     """The name of a package that openapi-python-client made; it can be imported."""
     folder = tmp_path_factory.mktemp("client")
     (folder / "openapi.json").write_bytes(httpx.get(f"{shop_url}/openapi.json").content)
-    (folder / "config.yaml").write_text("package_name_override: shop_client\n")
+    page = (FOLDER.parents[1] / "docs" / "openapi.md").read_text()
+    (folder / "config.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0])
     options = ["--path", "openapi.json", "--output-path", "shop_client", "--meta", "none", "--config", "config.yaml"]
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     done = run([str(BIN / "openapi-python-client"), "generate", *options], folder, PATH=path)

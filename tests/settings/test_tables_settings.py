@@ -45,6 +45,8 @@ def test_what_is_no_name_is_refused(text: str) -> None:
         ("events,events", "names events twice"),
         ("*,events", "combines * with names of the same keyspace; use * alone, or remove it"),
         ("shop.*,shop.events", "combines * with names of the same keyspace; use * alone, or remove it"),
+        ("events,test_keyspace.events", "names events twice"),
+        ("test_keyspace.*,events", "combines * with names of the same keyspace; use * alone, or remove it"),
         ("events,shop.events", "names the table events of two keyspaces, and both would have one path"),
     ],
 )
@@ -54,7 +56,16 @@ def test_contradictions(text: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("tables", "writable"),
-    [("events,users", "users"), ("events,users", "*"), ("*", "users"), ("*", "*"), ("shop.*", "shop.events")],
+    [
+        ("events,users", "users"),
+        ("events,users", "*"),
+        ("*", "users"),
+        ("*", "*"),
+        ("shop.*", "shop.events"),
+        ("events", "test_keyspace.events"),
+        ("test_keyspace.events", "events"),
+        ("*", "test_keyspace.*"),
+    ],
 )
 def test_what_is_served_may_be_writable(tables: str, writable: str) -> None:
     assert load(tables, writable).writable == (writable,)

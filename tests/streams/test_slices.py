@@ -71,7 +71,7 @@ async def test_a_token_of_a_slice_is_for_that_slice(crowded_service: tuple[Starl
     assert (other.status_code, other.json()["errors"][0]["field"]) == (422, "query.slice")
 
 
-@pytest.mark.parametrize("query", ["parallel=8", "parallel=64&fetch_size=100", "parallel=2&slice=3/7", "parallel=3"])
+@pytest.mark.parametrize("query", ["parallel=8", "parallel=64&fetch_size=200", "parallel=2&slice=3/7"])
 async def test_slices_that_are_read_at_once_have_each_row_once(
     crowded_service: tuple[Starlette, httpx.AsyncClient], crowd: list[User], query: str
 ) -> None:
@@ -233,7 +233,7 @@ async def points_client(
         yield client
 
 
-@pytest.mark.parametrize("count", [1, 3, 64, 300])
+@pytest.mark.parametrize("count", [1, 3, 64, 256])
 async def test_each_key_is_in_one_slice_wherever_it_lies(
     points_client: httpx.AsyncClient, points: str, cql: Session, count: int
 ) -> None:

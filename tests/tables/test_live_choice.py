@@ -140,6 +140,20 @@ def test_offer_of_names_says_what_is_wrong_with_each() -> None:
     assert [each.name for each in found.left_out] == ["health"]
 
 
+def test_offer_of_two_keyspaces_says_which_table_has_the_path() -> None:
+    wanted = Wanted.of_settings("shop", [], ["*", "other.*"], [], [])
+    found = offer(wanted, {"shop": schema(EVENTS), "other": LiveSchema("other", {"events": EVENTS}, {})}, Offer())
+    assert found.resources.keys() == {"events"}
+    assert found.left_out == (LeftOut("events", "/events serves shop.events"),)
+
+
+def test_offer_of_all_tables_says_which_writable_one_is_absent() -> None:
+    wanted = Wanted.of_settings("shop", [], ["*"], ["event", "events"], [])
+    found = offer(wanted, {"shop": schema(EVENTS)}, Offer())
+    assert found.resources["events"].writes == "plain"
+    assert found.left_out == (LeftOut("event", "it is to be writable, and the keyspace shop has no such table"),)
+
+
 def test_from_table_has_the_options_of_a_resource() -> None:
     declaration = Resource.from_table("events", keyspace="shop", path="/x", hidden=["owner"])
     assert declaration == LiveTable("events", keyspace="shop", path="/x", hidden=("owner",))

@@ -48,7 +48,7 @@ class _SecondTry:
         await serve_again(scope, receive if body is None else body.again(), send)
 
     async def _may_succeed(self, error: ServiceError, scope: Scope, before: Table | None) -> bool:
-        """Return whether the table is another one than when the request began, or is gone. Never raises."""
+        """Return whether the table is another one than when the request began, is gone, or is back. Never raises."""
         is_read = scope["method"] in _READS
         context = context_of(scope)
         if error.outcome is not None or not (is_read or isinstance(error, SchemaMissing)) or context is None:
@@ -56,12 +56,13 @@ class _SecondTry:
         if scope.get(_IS_SECOND):
             return False
         catalog = service_of(scope).catalog
+        is_certain = before is not None and isinstance(error, SchemaMissing)
         if catalog.current.get(self._name) is before:
             try:
-                await catalog.read_again(context.deadline)
+                await catalog.read_again(context.deadline, is_certain=is_certain)
             except ServiceError:
                 return False
-        return catalog.current.get(self._name) is not before
+        return is_certain or catalog.current.get(self._name) is not before
 
 
 class _Replayed:
