@@ -160,6 +160,15 @@ class Instruments(Collector):
         self.node_connections_in_use = self._gauge(
             "cassandra_node_connections_in_use", "Open connections to a node with a request in flight.", "node"
         )
+        self.node_info = self._gauge(
+            "cassandra_node_info",
+            "1 for each node that the driver knows; the labels are its address, its version of Cassandra, its data "
+            "centre.",
+            "node",
+            "version",
+            "datacenter",
+            mode="livemax",
+        )
 
         self.open_streams = self._gauge("open_streams", "Streams that are open.")
         self.open_streams_limit = self._gauge(
