@@ -17,7 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 from browser.tab import chromium
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-SIZE = {"width": 1200, "height": 760}
+OVERVIEW, ROWS = {"width": 1200, "height": 690}, {"width": 1200, "height": 520}
 SECONDS = 60
 """How long the sparklines are filled."""
 
@@ -38,11 +38,12 @@ def main(address: str) -> None:
     ended = Event()
     with ThreadPoolExecutor() as pool, sync_playwright() as playwright, chromium(playwright) as browser:
         busy = pool.submit(work, address, ended)
-        page = browser.new_page(viewport=SIZE)  # type: ignore[arg-type]
+        page = browser.new_page(viewport=OVERVIEW)  # type: ignore[arg-type]
         page.goto(f"{address}/console/")
         page.wait_for_timeout(SECONDS * 1000)
         page.screenshot(path=IMAGES / "console-overview.png")
         page.goto(f"{address}/console/#/rows/users?age_filter=30")
+        page.set_viewport_size(ROWS)  # type: ignore[arg-type]
         expect(page.get_by_role("region", name="Rows", exact=True)).to_be_visible()
         page.screenshot(path=IMAGES / "console-rows.png")
         ended.set()

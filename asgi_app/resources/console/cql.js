@@ -1,4 +1,4 @@
-// What a table, and what a query of rows, is in CQL.
+// Tables and queries in CQL.
 
 import { primaryKey } from "./tables.js";
 

@@ -1,4 +1,4 @@
-// The end of a stream of lines of JSON: counts all lines and bytes, and keeps only the last of them.
+// Counts the lines of a stream, and keeps the last of them.
 
 const NEWLINE = 10;
 const MOST_BYTES = 256 << 10;
@@ -16,10 +16,14 @@ export class Tail {
 		this.bytes += chunk.length;
 		this.chunks.push(chunk);
 		this.kept += chunk.length;
-		while (this.kept - this.chunks[0].length > MOST_BYTES) this.kept -= this.chunks.shift().length;
+		while (this.kept - this.chunks[0].length > MOST_BYTES) {
+			const old = this.chunks.shift();
+			this.kept -= old.length;
+			old.buffer.transfer?.(0); // frees it at once
+		}
 	}
 
-	// Return the last complete lines, at most `count` of them, as text.
+	// Return the last complete lines, at most `count`.
 	lines(count) {
 		const text = new TextDecoder().decode(joined(this.chunks, this.kept).subarray(-MOST_BYTES));
 		const lines = text.split("\n").slice(0, -1); // what follows the last end of a line is not complete
