@@ -44,8 +44,8 @@ export class Filters {
 	#choice() {
 		const columns = [...new Set(this.all.map(({ column }) => column))];
 		this.column = el("select", { "aria-label": "Column", change: () => this.#fill() }, columns.map((name) => el("option", name)));
-		this.operator = el("select", { "aria-label": "Comparison" });
-		this.value = el("input", { "aria-label": "Value", placeholder: "value", autocomplete: "off", spellcheck: "false" });
+		this.operator = el("select", { "aria-label": "Comparison", change: () => this.#hint() });
+		this.value = el("input", { "aria-label": "Value", autocomplete: "off", spellcheck: "false" });
 		this.#fill();
 		return [this.column, this.operator, this.value];
 	}
@@ -54,6 +54,11 @@ export class Filters {
 	#fill() {
 		const own = this.all.filter(({ column }) => column === this.column.value);
 		this.operator.replaceChildren(...own.map(({ name, operator }) => el("option", { value: name }, WORDS[operator] ?? operator)));
+		this.#hint();
+	}
+
+	#hint() {
+		this.value.placeholder = this.all.find(({ name }) => name === this.operator.value).description ?? "";
 	}
 
 	#chips() {

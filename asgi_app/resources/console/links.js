@@ -1,4 +1,4 @@
-// Addresses within the console, such as `#/rows/users?age.gte=30`. All of a view is in its address.
+// Addresses within the console, such as `#/rows/users?age.gte=30`.
 
 import { encode } from "./form.js";
 

@@ -1,4 +1,4 @@
-// The list of all tables, and the search in it.
+// The list of tables.
 
 import { el } from "./dom.js";
 import { link } from "./links.js";

@@ -1,4 +1,4 @@
-// Requests as text that a person can run: a choice of languages, the text, and a button that copies it.
+// Requests as text that a person can run.
 
 import { block } from "./cells.js";
 import { copyButton, el } from "./dom.js";

@@ -80,18 +80,14 @@ export class StreamView {
 		for (;;) {
 			const { done, value } = await reader.read();
 			if (done) break;
-			if (!this.tail.bytes) this.#begin();
+			if (this.first === null) this.#say("quiet", "Streaming …");
+			this.first ??= performance.now() - this.begun;
 			this.tail.add(value);
 			if (performance.now() - since < MOST_AT_ONCE) continue;
 			await pause();
 			since = performance.now();
 		}
 		this.#say("ok", "Complete: all rows have come");
-	}
-
-	#begin() {
-		this.first ??= performance.now() - this.begun;
-		this.#say("quiet", "Streaming …");
 	}
 
 	#fail(problem) {

@@ -55,10 +55,10 @@ export class Table {
 		return { operation, pairs: values.map((value, index) => [names[index] ?? this.keys[index], value]) };
 	}
 
-	// Return the filters of an operation, and what else chooses and orders rows: `name`, `column`, `operator`, `isColumn`.
+	// Return the filters of an operation, and what else chooses and orders rows.
 	filtersOf(operation) {
 		const chosen = this.document.parametersOf(operation).filter(({ in: place, name }) => place === "query" && !OTHERS.includes(name));
-		return chosen.map(({ name }) => ({ name, ...this.#columnOf(name) }));
+		return chosen.map(({ name, description }) => ({ name, description, ...this.#columnOf(name) }));
 	}
 
 	// Return a request. Pairs that the path names go there, the others into the query.
@@ -82,7 +82,7 @@ export class Table {
 	#columnOf(name) {
 		const columns = this.facts.columns.filter((each) => name === each.name || name.startsWith(`${each.name}.`));
 		const [{ name: column } = { name }] = columns.sort((one, other) => other.name.length - one.name.length);
-		return { column, operator: name.slice(column.length + 1), isColumn: columns.length > 0 };
+		return { column, operator: columns.length ? name.slice(column.length + 1) : "=", isColumn: columns.length > 0 };
 	}
 }
 
