@@ -13,6 +13,7 @@ from asgi_app.http.routing import SegmentRoute, path, path_where
 from asgi_app.openapi.docs_page import DOCS_PAGE, without_slash
 from asgi_app.openapi.serving import OpenApi, is_documented
 from asgi_app.resources import diagnostics, operations, species, users
+from asgi_app.resources.console_page import CONSOLE_PAGE, has_console, with_slash
 from asgi_app.resources.diagnostics import if_enabled
 from asgi_app.resources.table.reading import TableReads
 from asgi_app.resources.table.writing import TableWrites
@@ -76,12 +77,15 @@ EXAMPLES: tuple[SegmentRoute, ...] = (*USERS, *SPECIES, *DIAGNOSTICS)
 
 
 def documentation(document: OpenApi) -> tuple[SegmentRoute, ...]:
-    """Return the routes of the description of an application."""
+    """Return the routes of the description of an application, and of the pages that are made from it."""
     return (
         path_where(is_documented, "/openapi.json", "docs", get=document.answer),
         path_where(is_documented, "/docs", None, get=DOCS_PAGE.page),
         path_where(is_documented, "/docs/", None, get=without_slash),
         path_where(is_documented, "/docs/{file}", None, get=DOCS_PAGE.file),
+        path_where(has_console, "/console", None, get=with_slash),
+        path_where(has_console, "/console/", None, get=CONSOLE_PAGE.page),
+        path_where(has_console, "/console/{file}", None, get=CONSOLE_PAGE.file),
     )
 
 

@@ -25,6 +25,9 @@ from asgi_app.transfer.sources import STDIN
 MOST_SECONDS = 630_720_000
 """The longest TTL that Cassandra takes: 20 years."""
 
+MOST_MICROSECONDS = 2**62
+"""The timestamp furthest from 1970: far within what Cassandra takes, so that repetitions may have later ones."""
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -32,9 +35,12 @@ def _timestamp(_: click.Context, __: click.Parameter, text: str) -> int | str:
     if text in ("now", "export"):
         return text
     try:
-        return int(text)
+        microseconds = int(text)
     except ValueError:
         raise click.BadParameter("must be now, export, or microseconds since 1970.") from None
+    if abs(microseconds) > MOST_MICROSECONDS:
+        raise click.BadParameter(f"must be from -{MOST_MICROSECONDS} to {MOST_MICROSECONDS} microseconds since 1970.")
+    return microseconds
 
 
 @click.command("import")

@@ -126,7 +126,7 @@ _LOGGED_BY_US = ("Error preparing query:", "Control connection failed to connect
 
 
 class _AlreadyLogged(logging.Filter):
-    """Drops tracebacks of errors that the application logs in one line: a failed connect or prepare, a stream."""
+    """Drops tracebacks of errors that are logged in one line: failed connects and prepares, broken streams."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name == "cassandra.cluster":

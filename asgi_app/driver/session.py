@@ -246,10 +246,11 @@ class Connection:
 
 def _state_of(node: Any, pool: dict[str, Any] | None) -> NodeState:
     """Return the state of a node; `pool` is the state of its connections, None if it has none."""
+    version, data_center = node.release_version or "", node.datacenter or ""
     if pool is None:
-        return NodeState(node.is_up, 0)
+        return NodeState(node.is_up, 0, version=version, data_center=data_center)
     in_use = sum(in_flight > 0 for in_flight in pool["in_flights"])
-    return NodeState(node.is_up, pool["open_count"], min(in_use, pool["open_count"]))
+    return NodeState(node.is_up, pool["open_count"], min(in_use, pool["open_count"]), version, data_center)
 
 
 def own_connection_class() -> type[Any] | None:

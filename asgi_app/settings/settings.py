@@ -494,6 +494,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Whether to serve the OpenAPI document at /openapi.json and its page at /docs.",
         ),
     ] = True
+    console: Annotated[
+        bool,
+        setting(
+            "ASGI_CASSANDRA_CONSOLE",
+            "Whether to serve the console at /console/. It is made from the OpenAPI document, so it needs "
+            "ASGI_CASSANDRA_DOCS too.",
+        ),
+    ] = True
     log_level: Annotated[LogLevel, setting("ASGI_CASSANDRA_LOG_LEVEL", "The least severe level that is logged.")] = (
         "info"
     )

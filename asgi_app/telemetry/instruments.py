@@ -31,8 +31,8 @@ GONE = math.nan
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _STREAM_SECONDS = (*_SECONDS, 60, 300)
 
-Mode = Literal["livesum", "livemin"]
-"""How the values of a gauge are combined over the living workers: their sum or their minimum."""
+Mode = Literal["livesum", "livemin", "livemax"]
+"""How the values of a gauge are combined over the living workers: their sum, minimum or maximum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +159,15 @@ class Instruments(Collector):
         self.node_connections = self._gauge("cassandra_node_connections", "Open connections to a node.", "node")
         self.node_connections_in_use = self._gauge(
             "cassandra_node_connections_in_use", "Open connections to a node with a request in flight.", "node"
+        )
+        self.node_info = self._gauge(
+            "cassandra_node_info",
+            "1 for each node that the driver knows; the labels are its address, its version of Cassandra, its data "
+            "centre.",
+            "node",
+            "version",
+            "datacenter",
+            mode="livemax",
         )
 
         self.open_streams = self._gauge("open_streams", "Streams that are open.")

@@ -69,11 +69,16 @@ _METHODS = frozenset(HTTPMethod)
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """A node as the driver sees it, and its numbers of connections. `up` is None while the driver does not know."""
+    """A node as the driver sees it, and its numbers of connections. `up` is None while the driver does not know.
+
+    `version` and `data_center` are empty as long as the driver does not know them.
+    """
 
     up: bool | None
     connections: int
     connections_in_use: int = 0
+    version: str = ""
+    data_center: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,7 @@ class Metrics:
         self._driver_seconds = Distribution(self._instruments.driver_seconds)
         self._requests_in_flight = 0
         self._nodes: set[str] = set()
+        self._infos: dict[str, tuple[str, str] | None] = {}
         self._statements = 0
         self._counts = deque([(time.monotonic(), 0)], maxlen=WINDOW + 1)
         self._instruments.started.set(time.time())
@@ -278,11 +284,22 @@ class Metrics:
             self._instruments.node_up.labels(address).set(GONE)
             self._instruments.node_connections.labels(address).set(GONE)
             self._instruments.node_connections_in_use.labels(address).set(GONE)
+            self._publish_info(address, None)
         for address, node in nodes.items():
             self._instruments.node_up.labels(address).set(GONE if node.up is None else node.up)
             self._instruments.node_connections.labels(address).set(node.connections)
             self._instruments.node_connections_in_use.labels(address).set(node.connections_in_use)
+            self._publish_info(address, (node.version, node.data_center))
         self._nodes.update(nodes)
+
+    def _publish_info(self, address: str, known: tuple[str, str] | None) -> None:
+        """Publish what is known of a node: its version and data centre, or None if it has left."""
+        before = self._infos.get(address)
+        if before not in (None, known):
+            self._instruments.node_info.labels(address, *before).set(GONE)
+        if known is not None:
+            self._instruments.node_info.labels(address, *known).set(1)
+        self._infos[address] = known
 
 
 class _Answers:

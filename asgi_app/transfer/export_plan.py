@@ -35,7 +35,7 @@ class ExportOptions:
 
 
 class Exported(NamedTuple):
-    """What is exported: columns of a table, which has its keyspace. `table_id` is None for a view."""
+    """What is exported: columns of a table, which has its keyspace."""
 
     table: Table
     table_id: str | None
@@ -55,6 +55,7 @@ def begin(folder: Path, exported: Exported, options: ExportOptions, consistency:
     """
     found = manifests.load(folder)
     if found is None:
+        _check_no_parts(folder)
         manifest = _new(exported, options, consistency)
         manifests.save(folder, manifest)
         return manifest
@@ -67,6 +68,16 @@ def begin(folder: Path, exported: Exported, options: ExportOptions, consistency:
     _check_columns(found, exported, folder)
     _check_options(found, exported, options, folder)
     return found
+
+
+def _check_no_parts(folder: Path) -> None:
+    """Raise Refused if the folder has parts without a manifest: what reads all of its files would read both exports."""
+    part = next((path for path in folder.glob("part-*-of-*") if path.suffix != TEMPORARY), None)
+    if part is not None:
+        raise Refused(
+            f"{folder} has no {manifests.NAME}, but files of another export, such as {part.name}. Remove them, or name "
+            "another folder."
+        )
 
 
 def _new(exported: Exported, options: ExportOptions, consistency: str) -> Manifest:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,11 +17,13 @@ from msgspec import UNSET
 from asgi_app.db import Database
 from asgi_app.driver.connecting import server_message
 from asgi_app.errors import FieldError, RejectedByCassandra, SchemaMissing, ServiceError
+from asgi_app.tables.encoding import Encoded
 from asgi_app.tables.table import Column, Table
 from asgi_app.transfer.batches import NEIGHBOURS, batches_of
+from asgi_app.transfer.files import locked
 from asgi_app.transfer.import_plan import ImportOptions, columns_to_write, timestamp_of_writes
 from asgi_app.transfer.inserts import Inserts
-from asgi_app.transfer.journal import Journal
+from asgi_app.transfer.journal import Journal, paths_of
 from asgi_app.transfer.outcomes import Failed, Partial, RowsRejected, TransferError, reason_of
 from asgi_app.transfer.progress import Progress, Say
 from asgi_app.transfer.rejects import Rejects
@@ -59,9 +61,14 @@ async def import_from(
         columns = columns_to_write(table, source, options.select)
         timestamp = timestamp_of_writes(table, source, options)
         table_id = await id_of(database, table) or ""
-        journal = await to_thread.run_sync(Journal.begin, table, table_id, source, path, options, say)
-        run = _Import(database, table, columns, source, timestamp, options, journal, progress)
-        await run.run()
+        with ExitStack() as locks:
+            for folder in {
+                each.parent.resolve() for each in paths_of(table, path, options) if source.digest is not None
+            }:
+                locks.enter_context(locked(folder))
+            journal = await to_thread.run_sync(Journal.begin, table, table_id, source, path, options, say)
+            run = _Import(database, table, columns, source, timestamp, options, journal, progress)
+            await run.run()
         if (await id_of(database, table) or "") != table_id:
             raise Failed(f"{table.keyspace}.{table.name} was dropped and created again while rows were written to it.")
     except OSError as error:
@@ -109,6 +116,7 @@ class _Import:
         self._database = database
         self._table = table
         self._columns = columns
+        self._static = [place for place, column in enumerate(columns) if column.kind == "static"]
         nulls = UNSET if options.nulls == "keep" else None
         self._encoder = RowEncoder(table, columns, nulls=nulls, strict=not options.select)
         inserts = Inserts(table, columns, options.ttl, timestamp, options.consistency)
@@ -211,10 +219,17 @@ class _Import:
             self._progress.rows += len(rows)
         except RejectedByCassandra as error:
             if len(rows) == 1:
+                await self._write_static_values(rows[0])
                 self._reject(file, _refused(rows[0], error))
                 return
             for row in rows:
                 await self._write_or_reject(file, [row])
+
+    async def _write_static_values(self, refused: Row) -> None:
+        """Write the static values of a refused row: the rows after it, of the same partition, came without them."""
+        if not refused.is_static and any(type(refused.cells[place]) is Encoded for place in self._static):
+            with suppress(RejectedByCassandra):
+                await self._sink.write([replace(refused, is_static=True)])
 
     def _reject(self, file: _File, rejected: Rejected) -> None:
         """Count and keep a rejected row. Raises RowsRejected if they are too many."""

@@ -14,10 +14,20 @@ from asgi_app.transfer.import_plan import ImportOptions
 from asgi_app.transfer.import_state import ImportState
 from asgi_app.transfer.progress import Say
 from asgi_app.transfer.rejects import Rejects
-from asgi_app.transfer.sources import Source, SourceFile
+from asgi_app.transfer.sources import STDIN, Source, SourceFile
 
 SAVE_SECONDS = 1.0
 """Seconds between two writes of the state: a run that is killed repeats at most what it did in that time."""
+
+
+def paths_of(table: Table, path: Path, options: ImportOptions) -> tuple[Path, Path]:
+    """Return the paths of the state and of the rejected rows of an import from `path`.
+
+    Each file has its own rejected rows, so that the import of one never removes those of another beside it.
+    """
+    beside = path if path.is_dir() else path.parent
+    name = rejects.NAME if path.is_dir() or path == STDIN else f"{path.name}.{rejects.NAME}"
+    return options.state or beside / f"import-{table.keyspace}.{table.name}.json", options.rejects or beside / name
 
 
 class Journal:
@@ -35,8 +45,7 @@ class Journal:
     ) -> Journal:
         """Return the journal of a new import, or of the one that is resumed, after it was written."""
         keyspace = table.keyspace or ""
-        beside = path if path.is_dir() else path.parent
-        state_path = options.state or beside / f"import-{keyspace}.{table.name}.json"
+        state_path, rejects_path = paths_of(table, path, options)
         state = None
         if source.digest is not None and not options.dry_run:
             state = ImportState(keyspace=keyspace, table=table.name, table_id=table_id, digest=source.digest)
@@ -44,7 +53,7 @@ class Journal:
             if options.resume:
                 say(f"{len(state.files)} of {len(source.files)} files are imported already.")
             import_state.save(state_path, state)
-        rejected = Rejects(options.rejects or beside / rejects.NAME, state.files if state else ())
+        rejected = Rejects(rejects_path, state.files if state else ())
         return cls(state, state_path, rejected)
 
     def is_done(self, file: SourceFile) -> bool:

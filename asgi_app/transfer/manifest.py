@@ -48,7 +48,7 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An export, planned or done. `finished_at` is None until it is whole.
 
-    `table_id` is the one that Cassandra gave the table when it was created; None for a view. `digest` is the SHA-256 of
+    `table_id` is the one that Cassandra gave the table or view when it was created. `digest` is the SHA-256 of
     the manifest without it, to find changes by accident.
     """
 
@@ -148,10 +148,24 @@ def load(folder: Path) -> Manifest | None:
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if _is_newer(data):
+            raise Failed(f"{path} was written by a newer version of asgi-cassandra: use that one.") from error
         raise Failed(f"{path} is not the manifest of an export: {error}.") from error
     if manifest.digest != _digest(manifest) or not _is_consistent(manifest):
         raise Failed(f"{path} was changed after it was written: it no longer says what the parts contain.")
     return manifest
+
+
+class _Versioned(msgspec.Struct):
+    version: int = 0
+
+
+def _is_newer(data: bytes) -> bool:
+    """Return whether this is a manifest of a version that is not known yet."""
+    try:
+        return msgspec.json.decode(data, type=_Versioned).version > VERSION
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
 
 
 def _digest(manifest: Manifest) -> str:

@@ -74,10 +74,14 @@ class RowEncoder:
         self._partition = [names.index(name) for name in table.partition_key]
         self._clustering = [names.index(name) for name in table.clustering_columns]
         self._static = [place for place, column in enumerate(columns) if column.kind == "static"]
+        self._lacks_static = not {column.name for column in table.static_columns} <= self._names
         self._regular = [place for place, column in enumerate(columns) if column.kind == "regular"]
 
-    def of_members(self, line: int, value: Any, source: Any) -> Row:
-        """Return the row that a decoded JSON object describes. An absent member is left alone. Raises RowErrors."""
+    def of_members(self, line: int, value: Any, source: Any) -> Row | None:
+        """Return the row that a decoded JSON object describes. An absent member is left alone. Raises RowErrors.
+
+        None stands for a partition that has nothing but static values, none of which are among the columns.
+        """
         if not isinstance(value, dict):
             raise RowErrors([FieldError("", "must be a JSON object")])
         try:
@@ -88,8 +92,11 @@ class RowEncoder:
             raise RowErrors(self._unknown(value))
         return self._row(line, cells, source)
 
-    def of_texts(self, line: int, texts: Sequence[str | None], source: Any) -> Row:
-        """Return the row whose values these texts stand for, in the order of the columns. Raises RowErrors."""
+    def of_texts(self, line: int, texts: Sequence[str | None], source: Any) -> Row | None:
+        """Return the row whose values these texts stand for, in the order of the columns; None as `of_members`.
+
+        Raises RowErrors.
+        """
         if len(texts) != len(self._writers):
             message = f"must have {len(self._writers)} fields, as the header has, and has {len(texts)}"
             raise RowErrors([FieldError("", message)])
@@ -128,11 +135,15 @@ class RowEncoder:
             for name in islice(unknown, MOST_ERRORS)
         ]
 
-    def _row(self, line: int, cells: list[Cell], source: Any) -> Row:
+    def _row(self, line: int, cells: list[Cell], source: Any) -> Row | None:
         partition = tuple([cells[place] for place in self._partition])
         key = tuple([cells[place] for place in self._clustering])
         missing = [place for place in (*self._partition, *self._clustering) if type(cells[place]) is not Encoded]
-        is_static = bool(missing) and self._has_only_static_values(cells, missing)
+        is_static = bool(missing) and self._is_without_row(cells, missing)
+        if is_static and not any(type(cells[place]) is Encoded for place in self._static):
+            if self._lacks_static:
+                return None
+            is_static = False
         if missing and not is_static:
             raise RowErrors(
                 [FieldError(f"/{pointer_token(self.columns[place].name)}", "is required") for place in missing]
@@ -140,10 +151,9 @@ class RowEncoder:
         size = sum([len(cell) for cell in cells if type(cell) is Encoded])
         return Row(line, cells, partition, key, size, source, is_static)
 
-    def _has_only_static_values(self, cells: Sequence[Cell], missing: Sequence[int]) -> bool:
+    def _is_without_row(self, cells: Sequence[Cell], missing: Sequence[int]) -> bool:
         """Return whether this is how a partition without rows is written: nothing but its key and static values."""
-        absent = missing == self._clustering and all(type(cells[place]) is not Encoded for place in self._regular)
-        return absent and any(type(cells[place]) is Encoded for place in self._static)
+        return missing == self._clustering and all(type(cells[place]) is not Encoded for place in self._regular)
 
 
 def _writer(column: Column) -> _Writer:

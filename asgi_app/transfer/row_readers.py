@@ -29,14 +29,18 @@ class Rejected:
 
 
 Rows = Iterator[Row | Rejected]
+_Found = Iterator[Row | Rejected | None]
 
 
 def rows_of(source: SourceFile, file: BinaryIO, encoder: RowEncoder) -> Rows:
-    """Yield the rows of an opened file. Raises Failed if the file itself is wrong, and what `file` raises."""
-    return _READERS[source.format](file, encoder)
+    """Yield the rows of an opened file. Raises Failed if the file itself is wrong, and what `file` raises.
+
+    Partitions of which there is nothing to write, see `RowEncoder`, are left out.
+    """
+    return (row for row in _READERS[source.format](file, encoder) if row is not None)
 
 
-def _ndjson(file: BinaryIO, encoder: RowEncoder) -> Rows:
+def _ndjson(file: BinaryIO, encoder: RowEncoder) -> _Found:
     exact = encoder.needs_exact_numbers
     for number, line in enumerate(lines_of(file), 1):
         if line.isspace():
@@ -56,7 +60,7 @@ def _check_not_broken_off(value: Any, encoder: RowEncoder) -> None:
         raise Failed("The file ends with an error in place of a row: the stream that it was read from broke off.")
 
 
-def _csv(file: BinaryIO, encoder: RowEncoder) -> Rows:
+def _csv(file: BinaryIO, encoder: RowEncoder) -> _Found:
     names = header_of(file)
     file.seek(0)
     places = {name: place for place, name in enumerate(names)}
@@ -76,19 +80,21 @@ def _csv(file: BinaryIO, encoder: RowEncoder) -> Rows:
         yield _checked(encoder.of_texts, number, texts, record)
 
 
-def _parquet(file: BinaryIO, encoder: RowEncoder) -> Rows:
+def _parquet(file: BinaryIO, encoder: RowEncoder) -> _Found:
     from asgi_app.transfer.parquet_reader import members_of
 
     for number, members in enumerate(members_of(file, encoder.columns), 1):
         yield _checked(encoder.of_members, number, members, members)
 
 
-_READERS: Mapping[Format, Callable[[BinaryIO, RowEncoder], Rows]] = MappingProxyType(
+_READERS: Mapping[Format, Callable[[BinaryIO, RowEncoder], _Found]] = MappingProxyType(
     {"ndjson": _ndjson, "csv": _csv, "parquet": _parquet}
 )
 
 
-def _checked(encode: Callable[[int, Any, Any], Row], line: int, value: Any, source: Any) -> Row | Rejected:
+def _checked(
+    encode: Callable[[int, Any, Any], Row | None], line: int, value: Any, source: Any
+) -> Row | Rejected | None:
     try:
         return encode(line, value, source)
     except RowErrors as error:

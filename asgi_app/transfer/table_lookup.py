@@ -14,8 +14,11 @@ from asgi_app.transfer.outcomes import Refused
 _OF_EACH_NODE = frozenset({"system", "system_schema", "system_views", "system_virtual_schema"})
 """The keyspaces whose tables each node has for itself."""
 
-_ID = Statement(
+_TABLE_ID = Statement(
     "SELECT id FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?", idempotent=True, writes=False
+)
+_VIEW_ID = Statement(
+    "SELECT id FROM system_schema.views WHERE keyspace_name = ? AND view_name = ?", idempotent=True, writes=False
 )
 
 
@@ -38,12 +41,13 @@ async def find_table(database: Database, name: str) -> Table:
 
 
 async def id_of(database: Database, table: Table) -> str | None:
-    """Return the id that Cassandra gave the table when it was created; None for a view, and if it was dropped.
+    """Return the id that Cassandra gave the table or view when it was created; None if it was dropped.
 
     Raises what `Database.execute` raises.
     """
     deadline = Deadline.after(database.settings.request_timeout)
-    result = await database.execute(_ID, (table.keyspace, table.name), deadline=deadline)
+    statement = _VIEW_ID if table.is_view else _TABLE_ID
+    result = await database.execute(statement, (table.keyspace, table.name), deadline=deadline)
     return next((row["id"] for row in result.dicts()), None)
 
 
@@ -58,5 +62,10 @@ def chosen_columns(table: Table, names: Sequence[str]) -> tuple[Column, ...]:
 
 def _no_table(keyspace: str, table: str, others: Sequence[str]) -> str:
     if not others:
-        return f"There is no table {table}: Cassandra has no keyspace {keyspace}, or no table in it."
-    return f"There is no table {table} in the keyspace {keyspace}. It has {', '.join(others)}."
+        found = f"There is no table {table}: Cassandra has no keyspace {keyspace}, or no table in it."
+    else:
+        found = f"There is no table {table} in the keyspace {keyspace}. It has {', '.join(others)}."
+    return (
+        f"{found} For another keyspace set CASSANDRA_KEYSPACE, or write KEYSPACE.{table}. Neither export nor import "
+        "creates a table: for an import, create it first, by CQL or by `asgi-cassandra schema --resources`."
+    )

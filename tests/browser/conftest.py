@@ -19,6 +19,8 @@ from browser.tab import Tab, chromium
 
 TESTS = Path(__file__).parents[1]
 USERS = 3000
+READER, WRITER, NO_DOCS = "R" * 40, "W" * 40, "N" * 40
+ADMIN = "A" * 40
 
 OpenTab = Callable[..., Tab]
 """Opens a tab for the service at an address. Options are those of Playwright's contexts, such as `color_scheme`."""
@@ -61,6 +63,19 @@ def live(variables: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory)
     with started(command, tmp_path_factory.mktemp("live"), variables) as program:
         program.answers(f"http://127.0.0.1:{port}/readyz")
         yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def guarded(variables: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run the service with API keys and an admin token; yield its address."""
+    keys = f"reader:read:{READER},writer:read+write:{WRITER},other:read.users:{NO_DOCS}"
+    port = free_port()
+    address = f"http://127.0.0.1:{port}/"
+    settings = {**variables, "ASGI_CASSANDRA_API_KEYS": keys, "ASGI_CASSANDRA_ADMIN_TOKEN": ADMIN}
+    command = [COMMAND, "serve", "--port", str(port)]
+    with started(command, tmp_path_factory.mktemp("guarded"), settings) as program:
+        program.answers(f"{address}readyz")
+        yield address
 
 
 @pytest.fixture

@@ -1,13 +1,19 @@
 """The service at three addresses of one server: `/`, mounted below `/db`, and below `/cut` behind what cuts that off.
 
+Below `/million` it is the service too, but its stream of users has a million rows, more than a test can write first.
+
 uvicorn browser.site:parent
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from contract.written import documents, everything, founds, items, tallies
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_app import create_app, lifespan_of
@@ -28,8 +34,28 @@ def as_a_proxy_cuts(prefix: str, served: ASGIApp) -> ASGIApp:
     return answer
 
 
+MILLION = 1_000_000
+ROWS_AT_ONCE = 500
+
+
+async def million_users(_: Request) -> StreamingResponse:
+    """Answer with a million rows as NDJSON, as fast as the client reads them."""
+    row = '{"id":"a5b74f63-ee69-5ad7-b859-%012d","name":"Ann","email":"ann@example.org","age":36,"created_at":null}\n'
+
+    async def parts() -> AsyncIterator[str]:
+        for first in range(0, MILLION, ROWS_AT_ONCE):
+            yield "".join(row % number for number in range(first, first + ROWS_AT_ONCE))
+
+    return StreamingResponse(parts(), media_type="application/x-ndjson")
+
+
 parent = Starlette(
-    routes=[Mount("/db", app), Mount("/cut", as_a_proxy_cuts("/cut", app))],
+    routes=[
+        Mount("/db", app),
+        Mount("/cut", as_a_proxy_cuts("/cut", app)),
+        Route("/million/users/stream", million_users),
+        Mount("/million", app),
+    ],
     lifespan=lifespan_of(app),
 )
 parent.router.default = app  # not a Mount, which matches no path with the end of a line in it

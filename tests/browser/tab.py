@@ -116,6 +116,12 @@ class Tab:
     def _text(element: Locator, selector: str) -> str:
         return element.locator(selector).first.text_content() or ""
 
+    def enter_key(self, key: str) -> None:
+        """Enter a key in the dialog that asks for one."""
+        dialog = self.page.get_by_role("dialog")
+        dialog.locator("input").fill(key)
+        dialog.get_by_role("button", name="Use this key").click()
+
     def snippet(self, language: str) -> str:
         """Return the request as text in a language: `curl`, `Python httpx`."""
         self.page.get_by_role("radio", name=language).check()

@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 import pytest
-from helpers.ports import free_port
 from playwright.sync_api import expect
-from process.running import COMMAND, started
 
-from browser.conftest import OpenTab
+from browser.conftest import NO_DOCS, READER, WRITER, OpenTab
 from browser.tab import Tab
 
 pytestmark = pytest.mark.long
-
-READER, WRITER, NO_DOCS = "R" * 40, "W" * 40, "N" * 40
-ADMIN = "A" * 40
-
-
-@pytest.fixture(scope="module")
-def guarded(variables: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run the service with API keys and an admin token; yield its address."""
-    keys = f"reader:read:{READER},writer:read+write:{WRITER},other:read.users:{NO_DOCS}"
-    port = free_port()
-    address = f"http://127.0.0.1:{port}/"
-    settings = {**variables, "ASGI_CASSANDRA_API_KEYS": keys, "ASGI_CASSANDRA_ADMIN_TOKEN": ADMIN}
-    command = [COMMAND, "serve", "--port", str(port)]
-    with started(command, tmp_path_factory.mktemp("guarded"), settings) as program:
-        program.answers(f"{address}readyz")
-        yield address
 
 
 @pytest.fixture
@@ -36,28 +16,21 @@ def tab(open_tab: OpenTab, guarded: str) -> Tab:
     return open_tab(guarded)
 
 
-def enter(tab: Tab, key: str) -> None:
-    """Enter a key in the dialog that asks for one."""
-    dialog = tab.page.get_by_role("dialog")
-    dialog.locator("input").fill(key)
-    dialog.get_by_role("button", name="Use this key").click()
-
-
 def test_key_is_asked_once_and_kept_in_memory_alone(tab: Tab) -> None:
     tab.page.goto(f"{tab.address}docs#operation=users_create")
     dialog = tab.page.get_by_role("dialog", name="Key")
     expect(dialog.locator("input")).to_be_focused()
     assert tab.axe() == []
-    enter(tab, "wrong")
+    tab.enter_key("wrong")
     expect(dialog).to_contain_text("This API key is not known.")
-    enter(tab, NO_DOCS)
+    tab.enter_key(NO_DOCS)
     expect(dialog).to_contain_text("does not have the scope read or read.docs")
-    enter(tab, READER)
+    tab.enter_key(READER)
     tab.fill_examples().send(403)
     expect(tab.page.locator(".answer")).to_contain_text("does not have the scope write or write.users")
 
     tab.button("Key …").click()
-    enter(tab, WRITER)
+    tab.enter_key(WRITER)
     tab.send(201)
     assert "$API_KEY" in tab.snippet("curl")
     assert 'os.environ["API_KEY"]' in tab.snippet("Python httpx")
@@ -79,16 +52,16 @@ def test_without_a_key_there_is_a_sentence_and_another_try(tab: Tab) -> None:
     tab.page.keyboard.press("Escape")
     expect(tab.page.get_by_role("main")).to_contain_text("The description of this service needs a key.")
     tab.button("Try again").click()
-    enter(tab, READER)
+    tab.enter_key(READER)
     expect(tab.page.get_by_role("heading", level=1)).to_have_text("asgi-cassandra")
 
 
 def test_shutdown_has_a_token_of_its_own(tab: Tab) -> None:
     tab.page.goto(f"{tab.address}docs#operation=service_shutdown")
-    enter(tab, WRITER)
+    tab.enter_key(WRITER)
     tab.button("Send").click()
     expect(tab.page.get_by_role("dialog")).to_contain_text("The token for POST /shutdown.")
-    enter(tab, "no token")
+    tab.enter_key("no token")
     expect(tab.page.get_by_role("dialog")).to_contain_text("Authorization: Bearer")
     tab.page.keyboard.press("Escape")
     assert "Bearer $ADMIN_TOKEN" in tab.snippet("curl")

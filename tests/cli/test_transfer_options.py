@@ -38,6 +38,7 @@ def test_export(options: list[str], sentence: str) -> None:
     [
         (["--resume"], "Only the import of a folder can be resumed"),
         (["--timestamp", "soon"], "must be now, export, or microseconds since 1970"),
+        (["--timestamp", f"{2**63}"], "must be from -4611686018427387904 to 4611686018427387904"),
         (["--ttl", "-1"], "--ttl"),
         (["--batch", "0"], "--batch"),
     ],

@@ -74,6 +74,8 @@ async def test_text_has_nodes_limits_and_process(settings: Settings) -> None:
         assert found.values_of("cassandra_node_up", "node") == {node}
         assert found.of("cassandra_node_up", node=node) == 1
         assert found.of("cassandra_node_connections", node=node) >= 1
+        assert found.values_of("cassandra_node_info", "node") == {node}
+        assert all(found.values_of("cassandra_node_info", "version"))
         assert found.of("cassandra_calls_in_flight_limit") == settings.max_in_flight
         assert found.of("cassandra_calls_waiting_limit") == settings.max_waiting
         assert found.of("open_streams_limit") == settings.max_streams

@@ -156,6 +156,7 @@ def test_documented_defaults() -> None:
         "ASGI_CASSANDRA_DRAIN_DELAY": 0.0,
         "ASGI_CASSANDRA_DIAGNOSTICS": None,
         "ASGI_CASSANDRA_DOCS": True,
+        "ASGI_CASSANDRA_CONSOLE": True,
         "ASGI_CASSANDRA_LOG_LEVEL": "info",
         "ASGI_CASSANDRA_LOG_FORMAT": "console",
         "ASGI_CASSANDRA_SLOW_STATEMENT": 1.0,

@@ -48,7 +48,9 @@ def test_a_node_that_left_is_not_exported() -> None:
     assert both.values_of("cassandra_node_up", "node") == {stays, leaves}
     assert both.values_of("cassandra_node_connections", "node") == {stays, leaves, unknown}
     assert (metrics.summary()["nodes_up"], metrics.summary()["nodes_down"]) == (1, 1)
-    metrics.publish(snapshot({stays: NodeState(True, 2)}))
+    metrics.publish(snapshot({stays: NodeState(True, 2, version="5.0.9", data_center="dc1")}))
+    assert exported(metrics).values_of("cassandra_node_info", "node") == {stays}
+    assert exported(metrics).values_of("cassandra_node_info", "version") == {"5.0.9"}
     assert exported(metrics).values_of("cassandra_node_up", "node") == {stays}
     assert exported(metrics).values_of("cassandra_node_connections", "node") == {stays}
     metrics.publish(snapshot({leaves: NodeState(True, 1)}))

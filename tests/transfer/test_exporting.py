@@ -10,7 +10,6 @@ import pytest
 from helpers.transfers import cql, exported, rows_of
 
 from asgi_app.db import Database
-from asgi_app.tables.builtin import PLANTS
 from asgi_app.transfer import manifest as manifests
 from asgi_app.transfer.export_plan import ExportOptions
 from asgi_app.transfer.exporting import export_to_stream
@@ -23,8 +22,9 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(scope="module")
 async def filled(database: Database, keyspace: str) -> str:
-    """The name of a table with some rows."""
-    name = f"{keyspace}.{PLANTS.name}"
+    """The name of a table with some rows, which no other test writes to."""
+    name = f"{keyspace}.exported"
+    await cql(database, f"CREATE TABLE {name} (genus text, species text, sightings int, PRIMARY KEY (genus, species))")
     for number in range(50):
         await cql(
             database, f"INSERT INTO {name} (genus, species, sightings) VALUES (?, ?, ?)", [f"g{number}", "s", number]
@@ -103,7 +103,7 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda data: b"",
     "another number of rows": lambda data: data.replace(b'"rows": 50', b'"rows": 51'),
     "a path elsewhere": lambda data: data.replace(b"part-0001-of-0002.ndjson", b"../../../../etc/passwd"),
-    "another version": lambda data: data.replace(b'"version": 1', b'"version": 2'),
+    "a newer version": lambda data: data.replace(b'"version": 1', b'"version": 2, "more": 3'),
     "unknown members": lambda data: data.replace(b'"version": 1', b'"version": 1, "more": 2'),
 }
 
@@ -115,8 +115,22 @@ async def test_a_manifest_that_was_changed(
     await exported(database, filled, tmp_path, slices=2)
     path = tmp_path / "manifest.json"
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(Failed, match=r"manifest\.json (is not the manifest|was changed)"):
+    with pytest.raises(
+        Failed, match=r"manifest\.json (is not the manifest|was changed|was written by a newer version)"
+    ):
         await exported(database, filled, tmp_path, resume=True)
+
+
+async def test_parts_without_a_manifest_are_those_of_another_export(
+    database: Database, filled: str, tmp_path: Path
+) -> None:
+    await exported(database, filled, tmp_path, slices=2)
+    (tmp_path / "manifest.json").unlink()
+    with pytest.raises(
+        Refused, match=r"has no manifest.json, but files of another export, such as part-000[12]-of-0002"
+    ):
+        await exported(database, filled, tmp_path, slices=3, resume=True)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 async def test_a_table_that_changed_or_was_created_again(database: Database, keyspace: str, tmp_path: Path) -> None:
@@ -156,7 +170,7 @@ async def test_a_table_that_is_dropped_meanwhile(database: Database, keyspace: s
 async def test_what_cannot_be_exported(database: Database, keyspace: str, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     for name, options, sentence in (
-        ("nothing", {}, "There is no table nothing in the keyspace"),
+        ("nothing", {}, r"There is no table nothing in the keyspace .* write KEYSPACE\.nothing"),
         ("nowhere.users", {}, "Cassandra has no keyspace nowhere"),
         ("system.local", {}, "system belongs to Cassandra"),
         ("users", {"select": ["id", "nick"]}, "has no column nick. It has id, age,"),

@@ -20,10 +20,6 @@ export function parseExact(text) {
 	return JSON.parse(text, JSON.rawJSON && keep);
 }
 
-export function at(value, pointer) {
-	return segmentsOf(pointer).reduce((found, segment) => found?.[segment], value);
-}
-
 export function segmentsOf(pointer) {
 	const segments = pointer.split("/").slice(1);
 	return segments.map((segment) => segment.replaceAll("~1", "/").replaceAll("~0", "~"));

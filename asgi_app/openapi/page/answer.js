@@ -2,7 +2,7 @@
 
 import { readBody } from "./body.js";
 import { button, el } from "./dom.js";
-import { at, jsonError, parseExact, pretty } from "./json.js";
+import { jsonError, parseExact, pretty, segmentsOf } from "./json.js";
 import { send } from "./service.js";
 
 const MOST_BYTES = 128 * 1024;
@@ -91,7 +91,8 @@ export class Answer {
 export function valueOf(expression, pathValues, text) {
 	const [, place, name] = /^\$(request\.path\.|response\.body#)(.*)$/s.exec(expression) ?? [];
 	if (place === "request.path.") return pathValues[name];
-	return place && !jsonError(text) ? at(parseExact(text), name) : undefined;
+	if (!place || jsonError(text)) return undefined;
+	return segmentsOf(name).reduce((found, segment) => found?.[segment], parseExact(text));
 }
 
 const typeOf = ({ headers }) => headers.get("content-type") ?? "";

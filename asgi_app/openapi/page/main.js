@@ -1,16 +1,11 @@
 // The page /docs: loads the document, and shows the view that the address names.
 
-import { Document } from "./document.js";
+import { loadDocument } from "./document.js";
 import { button, el } from "./dom.js";
-import { askForKey } from "./keys.js";
 import { operationLink, partsOf } from "./links.js";
 import { Menu } from "./menu.js";
 import { OperationView } from "./operation.js";
 import { overview, resourceView } from "./overview.js";
-import { base, keyFor, send, setKey } from "./service.js";
-
-const KEY = { purpose: "document", title: "API key or token of this service", variable: "API_KEY" };
-const WAYS = [["X-API-Key", ""], ["Authorization", "Bearer "]].map(([header, prefix]) => ({ ...KEY, header, prefix }));
 
 const main = document.getElementById("main");
 const fold = document.getElementById("fold");
@@ -23,35 +18,15 @@ async function load() {
 	shown = null;
 	main.replaceChildren(message("Loading …"));
 	try {
-		const { raw, access } = await fetchDocument(before);
-		const described = new Document(raw, access);
-		const [first] = described.credentials.values();
-		if (access && first && !keyFor(first.purpose)) setKey(first.purpose, keyFor(access.purpose));
+		const described = await loadDocument(before);
 		shown = { described, menu: new Menu(described), views: new Map() };
 		document.getElementById("menu").replaceChildren(...shown.menu.element);
-		document.getElementById("title").textContent = raw.info.title;
+		document.getElementById("title").textContent = described.raw.info.title;
 		show();
 	} catch (error) {
 		main.replaceChildren(message("No description", error.message, button("Try again", load, { class: "primary" })));
 	}
 }
-
-// Return the document and the credential that it was had with. Asks the user for a key while it needs one.
-async function fetchDocument(access) {
-	let response = await fetchWith(access);
-	while (response.status === 401 || (access && response.status === 403)) {
-		const { detail } = await response.json().catch(() => ({}));
-		if (!(await askForKey(WAYS[0], access && detail))) throw new Error("The description of this service needs a key.");
-		for (access of WAYS) {
-			response = await fetchWith(access);
-			if (response.status !== 401) break;
-		}
-	}
-	if (!response.ok) throw new Error(`openapi.json: ${response.status} ${response.statusText}`);
-	return { raw: await response.json(), access };
-}
-
-const fetchWith = (credential) => send({ method: "GET", url: new URL("openapi.json", base).href, credential });
 
 function show() {
 	if (!shown) return;

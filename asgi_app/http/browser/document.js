@@ -1,11 +1,15 @@
 // An OpenAPI 3.1 document: its operations by resource, the tables that they serve, the keys that they need.
 
 import { segmentsOf } from "./json.js";
+import { askForKey } from "./keys.js";
+import { base, keyFor, send, setKey } from "./service.js";
 
+const KEY = { purpose: "document", title: "API key or token of this service", variable: "API_KEY" };
+const WAYS = [["X-API-Key", ""], ["Authorization", "Bearer "]].map(([header, prefix]) => ({ ...KEY, header, prefix }));
 const METHODS = ["get", "post", "put", "patch", "delete"];
 
 export class Document {
-	// `access` is the credential that the document itself was had with, or null.
+	// `access` is the credential that the document was had with, or null.
 	constructor(raw, access = null) {
 		this.raw = raw;
 		this.access = access;
@@ -84,3 +88,23 @@ export class Document {
 function purposeOf(security) {
 	return (security ?? []).flatMap(Object.keys).sort().join(" or ");
 }
+
+// Load the document of the service with a credential or null. Asks the user for a key while it needs one.
+export async function loadDocument(access) {
+	let response = await fetchWith(access);
+	while (response.status === 401 || (access && response.status === 403)) {
+		const { detail } = await response.json().catch(() => ({}));
+		if (!(await askForKey(WAYS[0], access && detail))) throw new Error("The description of this service needs a key.");
+		for (access of WAYS) {
+			response = await fetchWith(access);
+			if (response.status !== 401) break;
+		}
+	}
+	if (!response.ok) throw new Error(`openapi.json: ${response.status} ${response.statusText}`);
+	const loaded = new Document(await response.json(), access);
+	const [first] = loaded.credentials.values();
+	if (access && first && !keyFor(first.purpose)) setKey(first.purpose, keyFor(access.purpose));
+	return loaded;
+}
+
+const fetchWith = (credential) => send({ method: "GET", url: new URL("openapi.json", base).href, credential });

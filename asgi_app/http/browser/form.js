@@ -157,7 +157,7 @@ function acceptField(choices) {
 	return new Field({ place: "header.Accept", name: "Accept", shape, type: "media type", hint: `default ${choices[0]}` });
 }
 
-const encode = (text) => encodeURIComponent(text.toWellFormed?.() ?? text);
+export const encode = (text) => encodeURIComponent(text.toWellFormed?.() ?? text);
 
 function group(name, fields, isFolded = false) {
 	if (!fields.length) return null;

@@ -1,0 +1,68 @@
+// Values as text: in cells, cut if they are long, and as a whole in a dialog.
+
+import { button, copyButton, el } from "./dom.js";
+import { pretty } from "./json.js";
+import { textOf } from "./tables.js";
+
+const MOST_CHARACTERS = 60;
+
+// Return a value as nodes. Null and an empty text are told apart from texts. A long value is cut; a click shows all of it.
+export function cell(name, value, most = MOST_CHARACTERS) {
+	if (isNothing(value)) return el("span", { class: "nothing" }, short(value));
+	const text = textOf(value);
+	if (text.length <= most) return text;
+	const open = () => showText(name, typeof value === "string" ? value : pretty(text));
+	return button(short(value, most), open, { class: "cut", title: "Show all of it" });
+}
+
+export const block = (label, text) => el("pre", { tabindex: 0, role: "region", "aria-label": label }, text);
+
+export const isNothing = (value) => value == null || value === "";
+
+// Return a value as text, cut if it is long.
+export function short(value, most = MOST_CHARACTERS) {
+	if (isNothing(value)) return value === "" ? "empty text" : "null";
+	const text = textOf(value);
+	return text.length > most ? `${text.slice(0, most)}…` : text;
+}
+
+function showText(title, text) {
+	const note = `${text.length.toLocaleString("en")} characters`;
+	showDialog(title, el("p", { class: "quiet" }, note), block(title, text), [copyButton("Copy", () => text)]);
+}
+
+// Show a dialog with a text below its title, a body, and buttons beside the one that closes it.
+export function showDialog(title, note, body, buttons) {
+	const dialog = el("dialog", { class: "wide", "aria-label": title });
+	const close = button("Close", () => dialog.close());
+	dialog.append(el("section", el("h2", title), note, body, el("div", { class: "bar" }, buttons, close)));
+	dialog.onclose = () => dialog.remove();
+	document.body.append(dialog);
+	dialog.showModal();
+	return dialog;
+}
+
+// Return a table that scrolls sideways. The first cell of each row is its heading.
+export function scrolling(label, head, rows) {
+	const cells = (row) => row.map((content, index) => (index ? el("td", content) : el("th", { scope: "row" }, content)));
+	const table = el(
+		"table",
+		el("thead", el("tr", head.map((content) => el("th", { scope: "col" }, content)))),
+		el("tbody", rows.map((row) => el("tr", cells(row)))),
+	);
+	return el("div", { class: "scrolling", tabindex: 0, role: "region", "aria-label": label }, table);
+}
+
+// Return the headings of the columns of a table: names, types, and which are keys.
+export function headings({ columns }, names) {
+	const known = new Map(columns.map((column) => [column.name, column]));
+	return names.map((name) => {
+		const { type = "", kind = "regular" } = known.get(name) ?? {};
+		const mark = kind === "regular" ? "" : ` · ${kind.replace("_key", "").replace("_", " ")}`;
+		return [el("span", { class: "column" }, name), el("span", { class: "type" }, type + mark)];
+	});
+}
+
+export function facts(values) {
+	return el("dl", { class: "facts" }, Object.entries(values).map(([name, value]) => el("div", el("dt", name), el("dd", value))));
+}

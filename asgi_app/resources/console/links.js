@@ -1,0 +1,22 @@
+// Addresses within the console, such as `#/rows/users?age.gte=30`.
+
+import { encode } from "./form.js";
+
+export const link = (view, name, pairs = []) => `#/${view}/${encode(name)}${pairs.length ? `?${queryOf(pairs)}` : ""}`;
+
+export const queryOf = (pairs) => pairs.map((pair) => pair.map(encode).join("=")).join("&");
+
+// Return the view, the name and the pairs of an address.
+export function placeOf(hash) {
+	const [path, query] = hash.slice(1).split(/\?(.*)/s);
+	const [, view = "", name = ""] = path.split("/").map(decoded);
+	return { view, name, pairs: [...new URLSearchParams(query)] };
+}
+
+function decoded(text) {
+	try {
+		return decodeURIComponent(text);
+	} catch {
+		return text; // no address of this page
+	}
+}
