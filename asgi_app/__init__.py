@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from asgi_app.settings import ContactPoint, Secret, Settings, SettingsError
     from asgi_app.stream import stream_rows
     from asgi_app.tables.cql import Statement
-    from asgi_app.tables.declaration import ResourceError
     from asgi_app.tables.resource import Resource
+    from asgi_app.tables.resource_error import ResourceError
     from asgi_app.tables.table import CQLType, Index
 
 __version__ = "0.1.0.dev0"
@@ -95,7 +95,7 @@ if not TYPE_CHECKING:  # a type checker that saw this function would accept any 
         "settings": ("ContactPoint", "Secret", "Settings", "SettingsError"),
         "stream": ("stream_rows",),
         "tables.cql": ("Statement",),
-        "tables.declaration": ("ResourceError",),
+        "tables.resource_error": ("ResourceError",),
         "tables.resource": ("Resource",),
         "tables.table": ("CQLType", "Index"),
     }

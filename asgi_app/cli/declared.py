@@ -12,9 +12,10 @@ from types import ModuleType
 import click
 
 from asgi_app.http.routing import SegmentRouter
-from asgi_app.tables.declaration import ResourceError, check_declarations
+from asgi_app.tables.declaration import check_declarations
 from asgi_app.tables.live_table import LiveTable
 from asgi_app.tables.resource import Resource
+from asgi_app.tables.resource_error import ResourceError
 
 _KINDS = (Resource, LiveTable)
 

@@ -19,7 +19,7 @@ class Failure(click.ClickException):
 
 
 class WrongSettings(Failure):
-    """An error of the configuration: ends the command with a sentence and exit code 2."""
+    """An error of the configuration or the installation: ends the command with a sentence and exit code 2."""
 
     exit_code = 2
 
@@ -68,8 +68,10 @@ def _cluster_failure(error: Exception) -> Failure | None:
 
 
 def _node_failure(error: Exception) -> Failure | None:
-    from asgi_app.local_node import LocalNodeError
+    from asgi_app.local_node import JavaNotFoundError, LocalNodeError, MissingExtraError
 
+    if isinstance(error, (JavaNotFoundError, MissingExtraError)):
+        return WrongSettings(str(error))
     return Failure(str(error)) if isinstance(error, LocalNodeError) else None
 
 
@@ -81,4 +83,5 @@ def _driver_failure(error: Exception) -> Failure | None:
 
 
 def _unexpected(error: Exception) -> Failure:
-    return Failure(f"Unexpected: {type(error).__name__}: {error}. Use --verbose for the traceback.")
+    text = str(error).rstrip(".")
+    return Failure(f"Unexpected: {type(error).__name__}: {text}. Use --verbose for the traceback.")

@@ -121,12 +121,16 @@ def log_config(level: str, form: LogFormat) -> dict[str, Any]:
     }
 
 
+_LOGGED_BY_US = ("Error preparing query:", "Control connection failed to connect, shutting down Cluster:")
+"""What the driver logs with a traceback, beside errors that it raises too."""
+
+
 class _AlreadyLogged(logging.Filter):
-    """Drops tracebacks of errors that the application logs in one line: a failed prepare, an aborted stream."""
+    """Drops tracebacks of errors that are logged in one line: failed connects and prepares, broken streams."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name == "cassandra.cluster":
-            return record.msg != "Error preparing query:"
+            return record.msg not in _LOGGED_BY_US
         return not (record.exc_info and isinstance(record.exc_info[1], StreamAborted))
 
 

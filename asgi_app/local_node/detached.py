@@ -14,7 +14,7 @@ from pathlib import Path
 from .cql import cql_answers
 from .files import NodeFolder, file_lock, write_atomically
 from .launch import POLL_SECONDS, Installation, end_supervisor, install, launch, make_folder, wait_until_ready
-from .ports import Ports, start_on_free_ports
+from .ports import Ports, choose_ports, start_on_free_ports
 from .processes import end_node, kill_node, node_is_alive
 from .spec import (
     BootError,
@@ -67,6 +67,7 @@ def start_detached(spec: NodeSpec, progress: ProgressCallback = no_progress) -> 
     make_folder(folder)
     with _start_lock(folder, progress):
         if _running(folder) is None:
+            choose_ports(spec)  # a fixed port that is in use is told before anything is downloaded
             installation = install(spec, progress)
             start_on_free_ports(spec, lambda ports: _start(installation, ports, progress))
         return _wait_until_answering(folder, spec.boot_timeout)

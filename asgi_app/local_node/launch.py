@@ -17,6 +17,7 @@ from .jars import server_jars
 from .java import Java, find_java
 from .logs import BootLog
 from .ports import Ports
+from .processes import require_psutil
 from .server import java_command, write_configuration
 from .spec import (
     BootError,
@@ -60,6 +61,7 @@ def install(spec: NodeSpec, progress: ProgressCallback) -> Installation:
     Raises JavaNotFoundError, MissingExtraError, DownloadError, or LocalNodeError for a folder that cannot be used.
     """
     require_unix()
+    require_psutil()
     progress(Progress(Stage.JAVA, "looking for Java"))
     java = find_java(spec.java_home)
     folder = NodeFolder.at(spec.data)

@@ -65,6 +65,11 @@ def _send(pid: int, token: str, number: signal.Signals) -> None:
         return
 
 
+def require_psutil() -> None:
+    """Raise MissingExtraError without psutil: a node that was started could not be found again."""
+    _psutil()
+
+
 def _psutil() -> Any:
     try:
         return importlib.import_module("psutil")

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from asgi_app.openapi.bodies import change_schema, row_schema
+from asgi_app.openapi.bounds import ANYTHING, described
 from asgi_app.openapi.common import Common, query_parameter
 from asgi_app.openapi.components import Components, Names, Schema
 from asgi_app.openapi.filters import Filters
@@ -17,7 +18,7 @@ from asgi_app.resources.table.headers import CONSISTENCY, TTL
 from asgi_app.resources.table.operations import Operation
 from asgi_app.resources.table.served import ServedResource
 from asgi_app.resources.table.writing import MOST_BATCH_ROWS
-from asgi_app.tables.table import Column, Table
+from asgi_app.tables.table import Column, Table, column_hints
 from asgi_app.tables.types import Native, is_known
 
 
@@ -145,30 +146,32 @@ class TableDocument:
         names = Names()
         return {column: names.new(column) for column in self._served.open_key}
 
-    def _path_parameter(self, column: str) -> Schema:
+    def _path_parameter(self, column: str, *, is_new: bool = False) -> Schema:
         name = self._path_names[column]
         about = {} if name == column else {"description": f"The column `{column}`.", "x-cassandra-column": column}
-        value = self._key_value(self._table.column(column), in_path=True)
+        value = self._key_value(self._table.column(column), in_path=True, is_new=is_new)
         return self._key_parameter({"name": name, "in": "path", "required": True, **about, **value})
 
-    def _row_parameters(self) -> list[Schema]:
-        """Return the parameters of the address `/-/row`: the columns of the key."""
-        return [
-            self._key_parameter({"name": name, "in": "query", "required": True, **self._key_value(column)})
-            for name, column in ((each, self._table.column(each)) for each in self._served.open_key)
-        ]
+    def _row_parameter(self, column: str, *, is_new: bool) -> Schema:
+        """Return a parameter of the address `/-/row`: a column of the key."""
+        value = self._key_value(self._table.column(column), is_new=is_new)
+        return self._key_parameter({"name": column, "in": "query", "required": True, **value})
 
     def _key_parameter(self, parameter: Schema) -> Schema:
         """Return a reference to a parameter, which tables with the same one share."""
         name, key = f"{parameter['name']}_in_{parameter['in']}", repr(parameter)
         return self._shared.components.refer("parameters", ("key", key), name, lambda: parameter)
 
-    def _key_value(self, column: Column, *, in_path: bool = False) -> Schema:
-        """Return the schema of a key in an address. No segment of a path is empty, and no single partition key."""
-        value = self._values.parameter(column.type)
+    def _key_value(self, column: Column, *, in_path: bool = False, is_new: bool = False) -> Schema:
+        """Return the schema of a key in an address. No segment of a path is empty, and no single partition key.
+
+        With `is_new` it is the key of a new row, which has the bounds of the struct.
+        """
+        hint = described(column_hints(self._resource.struct)[column.name]) if is_new else ANYTHING
+        value = self._values.parameter(column.type, hint)
         not_empty = in_path or self._table.partition_key == (column.name,)
         if not_empty and column.type in (Native("text"), Native("ascii")):
-            return {"schema": {**value["schema"], "minLength": 1}}
+            return {"schema": {"minLength": 1, **value["schema"]}}
         return value
 
     def _part(self, name: str) -> str:
@@ -358,7 +361,7 @@ class TableDocument:
         absent = [*self._if_none_match()] if self._is_conditional else []
         return {
             "parameters": [
-                *self._keys(operation),
+                *self._keys(operation, creates=True),
                 *self._if_match(required=False),
                 *absent,
                 *(self._ttl() if may_expire else ()),
@@ -371,7 +374,7 @@ class TableDocument:
     def _change(self, operation: Operation, _columns: Sequence[str]) -> Schema:
         return {
             "parameters": [
-                *self._keys(operation),
+                *self._keys(operation, creates=not self._is_conditional),
                 *self._if_match(required=self._resource.require_match),
                 *(self._ttl() if self._resource.ttl_on_patch else ()),
                 *self._consistency(),
@@ -380,10 +383,14 @@ class TableDocument:
             "responses": self._changed(),
         }
 
-    def _change_partition(self, _operation: Operation, _columns: Sequence[str]) -> Schema:
+    def _change_partition(self, operation: Operation, _columns: Sequence[str]) -> Schema:
         body = self._schema("partition_change", lambda: self._change_schema(self._served.static_body))
         return {
-            "parameters": [*(self._ttl() if self._resource.ttl_on_patch else ()), *self._consistency()],
+            "parameters": [
+                *self._keys(operation, creates=True),
+                *(self._ttl() if self._resource.ttl_on_patch else ()),
+                *self._consistency(),
+            ],
             "requestBody": json_body(body, merges=True),
             "responses": {"204": self._common.no_content(), **self._common.problems("InvalidInput")},
         }
@@ -479,8 +486,19 @@ class TableDocument:
 
     # --- parameters
 
-    def _keys(self, operation: Operation) -> list[Schema]:
-        return self._row_parameters() if operation.template.endswith(_BY_QUERY) else []
+    def _keys(self, operation: Operation, *, creates: bool = False) -> list[Schema]:
+        """Return the parameters of a key in the query, or those in the path that differ for an operation that creates.
+
+        All others in the path stand beside the operations of the path.
+        """
+        if operation.template.endswith(_BY_QUERY):
+            return [self._row_parameter(column, is_new=creates) for column in self._served.open_key]
+        if not creates:
+            return []
+        columns = self._columns_of(operation)
+        of_path = [self._path_parameter(column) for column in columns]
+        bounded = [self._path_parameter(column, is_new=True) for column in columns]
+        return [new for new, old in zip(bounded, of_path, strict=True) if new != old]
 
     def _options(self, *names: str) -> list[Schema]:
         return [self._common.option(name) for name in names]

@@ -132,6 +132,9 @@ _KEYS: Mapping[str, Schema] = MappingProxyType(
 )
 """The names of the members of an object that is a map."""
 
+_NUMBERS_AS_TEXT: Mapping[str, str] = MappingProxyType({"decimal": "DecimalText", "varint": "VarintText"})
+"""The components of the numbers that are texts in an address: bounds of a number say nothing of a text."""
+
 _NAMES: Mapping[str, str] = MappingProxyType(
     {
         "bigint": "Bigint",
@@ -272,12 +275,14 @@ class Values:
 
     # --- addresses
 
-    def parameter(self, cql_type: CqlType) -> Schema:
-        """Return `{"schema": …}`, or `{"content": …}` where the text of a parameter is JSON."""
+    def parameter(self, cql_type: CqlType, hint: Described = ANYTHING) -> Schema:
+        """Return `{"schema": …}`, or `{"content": …}` where the text of a parameter is JSON. `hint` is as in `body`."""
         if isinstance(cql_type, Native):
-            name = {"decimal": "DecimalText", "varint": "VarintText"}.get(cql_type.name, _NAMES.get(cql_type.name))
-            return {"schema": self._shared(name, _PARAMETERS[cql_type.name])}
-        return {"content": {"application/json": {"schema": self.body(cql_type)}}}
+            plain = _PARAMETERS[cql_type.name]
+            schema = plain if cql_type.name in _NUMBERS_AS_TEXT else bounded(plain, hint)
+            name = _NUMBERS_AS_TEXT.get(cql_type.name, _NAMES.get(cql_type.name))
+            return {"schema": self._shared(name, schema) if schema == plain else schema}
+        return {"content": {"application/json": {"schema": self.body(cql_type, hint)}}}
 
     def listed_parameter(self, cql_type: CqlType, most: int) -> Schema:
         """Return the same for a parameter that is there several times, each time with one value."""

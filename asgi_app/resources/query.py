@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from starlette.requests import Request
@@ -30,11 +30,12 @@ from asgi_app.runtime.scheduler import Lane
 from asgi_app.stream import stream_rows
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.cql_text import first_word, has_unnamed_markers, marker_names, reserved_markers, table_names
-from asgi_app.tables.declaration import ResourceError, problems_of
+from asgi_app.tables.declaration import problems_of
 from asgi_app.tables.encoding import Encoded, WrongValue, encoder_of, pointer_token
 from asgi_app.tables.live_table import LiveTable
 from asgi_app.tables.query_plan import DEFAULT_LIMIT, MOST_FETCHED, MOST_ROWS, MOST_STREAMED
 from asgi_app.tables.resource import Resource
+from asgi_app.tables.resource_error import ResourceError, refuse_unknown_options
 
 _segment = re.compile(r"[A-Za-z0-9._~-]+|\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 
@@ -62,6 +63,11 @@ class Query:
     method: str = "GET"
     idempotent: bool = False
     returning: type[msgspec.Struct] | None = None
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Raise ResourceError for an option that there is not."""
+        refuse_unknown_options(cls, options, args[0] if args else options.get("path", cls.__name__))
+        return object.__new__(cls)
 
     @property
     def resource(self) -> str:

@@ -146,5 +146,8 @@ def _static_columns(declared: Declared) -> Iterator[str]:
         yield f"{names_of(made)} cannot be in static and in generated: a new row sets no static columns."
 
 
-COLUMN_RULES = (_unknown_columns, _column_names, _default_values, _column_types, _key_columns, _static_columns)
+SINGLE_COLUMN_RULES = (_unknown_columns, _column_names, _default_values, _column_types)
+"""Functions that yield mistakes of one declaration, each about one option or one column by itself."""
+
+COLUMN_RULES = (*SINGLE_COLUMN_RULES, _key_columns, _static_columns)
 """Functions that yield mistakes of one declaration."""

@@ -7,25 +7,19 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MemberDescriptorType
 from typing import Any
 
-from asgi_app.tables.column_rules import COLUMN_RULES
+from asgi_app.tables.column_rules import COLUMN_RULES, SINGLE_COLUMN_RULES
 from asgi_app.tables.declared import Declared, parts
 from asgi_app.tables.index_rules import INDEX_RULES
 from asgi_app.tables.live_table import LiveTable
-from asgi_app.tables.option_form import form_problems
+from asgi_app.tables.option_form import right_options, wrong_options
 from asgi_app.tables.option_rules import OPTION_RULES, problems_without_columns
 from asgi_app.tables.resource import Resource
+from asgi_app.tables.resource_error import ResourceError
 from asgi_app.tables.table import column_hints
 from asgi_app.tables.types import CqlType, UserType, type_of_hint
 
 _RULES = (*COLUMN_RULES, *OPTION_RULES, *INDEX_RULES)
-
-
-class ResourceError(TypeError):
-    """Declarations have mistakes. `problems` has one sentence for each, and the error's text one line for each."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
+_RULES_BESIDE_WRONG_FORMS = (*SINGLE_COLUMN_RULES, *INDEX_RULES)
 
 
 def problems_of(resources: Iterable[Resource | LiveTable], reserved: Collection[str] = ()) -> list[str]:
@@ -38,7 +32,8 @@ def problems_of(resources: Iterable[Resource | LiveTable], reserved: Collection[
     well_formed: list[Declared] = []
     names: list[str] = []
     for resource in resources:
-        if own := list(form_problems(resource)):
+        if wrong := wrong_options(resource):
+            own = [*wrong.values(), *_problems_beside(resource, wrong)]
             problems += (f"{resource.table_name}: {problem}" for problem in own)
             continue
         names.append(resource.name)
@@ -51,6 +46,15 @@ def problems_of(resources: Iterable[Resource | LiveTable], reserved: Collection[
             own += (problem for rule in _RULES for problem in rule(declared))
         problems += (f"{resource.name}: {problem}" for problem in own)
     return [*problems, *_problems_of_names(names, reserved), *_problems_between(well_formed)]
+
+
+def _problems_beside(resource: Resource | LiveTable, wrong: Collection[str]) -> Iterator[str]:
+    """Yield the mistakes of the columns of a resource that has options of a `wrong` form."""
+    if isinstance(resource, Resource) and "struct" not in wrong:
+        declared, own = _declared(right_options(resource, wrong))
+        yield from own
+        if declared is not None:
+            yield from (problem for rule in _RULES_BESIDE_WRONG_FORMS for problem in rule(declared))
 
 
 def check_declarations(resources: Iterable[Resource | LiveTable], reserved: Collection[str] = ()) -> None:
@@ -66,13 +70,18 @@ def _declared(resource: Resource) -> tuple[Declared | None, list[str]]:
     try:
         hints = column_hints(resource.struct)
     except (NameError, AttributeError, SyntaxError, TypeError) as error:  # what an annotation in quotes may raise
-        return None, [f"an annotation of {resource.struct.__name__} cannot be read: {error}.{_hint(error)}"]
+        return None, [f"an annotation of {resource.struct.__name__} cannot be read: {_clause(error)}.{_hint(error)}"]
     for column, hint in hints.items():
         try:
             types[column] = type_of_hint(hint)
         except TypeError as error:
-            problems.append(f"{column}: {error}.")
+            problems.append(f"{column}: {_clause(error)}.")
     return Declared(resource, hints, types), problems
+
+
+def _clause(error: Exception) -> str:
+    """Return the message of an error without a full stop at its end."""
+    return str(error).rstrip(".")
 
 
 def _hint(error: Exception) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Self, TypedDict
 
 from asgi_app.errors import FieldError
 from asgi_app.tables.resource import unchangeable
+from asgi_app.tables.resource_error import refuse_unknown_options
 
 
 class LiveOptions(TypedDict, total=False):
@@ -37,7 +38,7 @@ class LiveTable:
     """A table served over HTTP as Cassandra has it: its name, and the options of the service.
 
     Made by `Resource.from_table`. The options are those of `Resource`, which describes them; columns, types, keys and
-    static columns are read from the live schema. A declaration never raises.
+    static columns are read from the live schema.
     """
 
     table_name: str
@@ -60,6 +61,11 @@ class LiveTable:
     delete_counters: bool = False
     patch_creates: bool = False
     check: Callable[[Any], Iterable[FieldError]] | None = None
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Raise ResourceError for an option that there is not."""
+        refuse_unknown_options(cls, options, args[0] if args else options.get("table_name", cls.__name__))
+        return object.__new__(cls)
 
     def __post_init__(self) -> None:
         """Copy lists to tuples and dicts to read-only mappings, so that nothing can change the declaration."""

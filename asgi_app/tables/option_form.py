@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -33,24 +35,36 @@ COLUMN_OPTIONS = (*_COLUMN_LISTS, *_COLUMN_FUNCTIONS)
 """The options that name columns."""
 
 
-def form_problems(resource: Resource | LiveTable) -> Iterator[str]:
-    """Yield what is wrong with options whatever the others are."""
+def wrong_options(resource: Resource | LiveTable) -> dict[str, str]:
+    """Return what is wrong with options whatever the others are: a sentence by option."""
+    wrong: dict[str, str] = {}
     for option, is_right, form in _FORMS:
         if hasattr(resource, option) and not is_right(value := getattr(resource, option)):
-            yield f"{option} must be {form}, not {value!r}."
+            wrong[option] = f"{option} must be {form}, not {value!r}."
     for option in (*_COLUMN_LISTS, "consistency"):
-        if hasattr(resource, option):
-            yield from _list_problems(option, getattr(resource, option))
+        if hasattr(resource, option) and (problem := _list_problem(option, getattr(resource, option))):
+            wrong[option] = problem
+    return wrong
 
 
-def _list_problems(option: str, names: Any) -> Iterator[str]:
-    """Yield a problem if `names` is no tuple of texts, or names one twice."""
+def right_options(resource: Resource, wrong: Collection[str]) -> Resource:
+    """Return the resource without what its `wrong` options say of columns, so that the others can be looked at."""
+    empty: dict[str, Any] = {
+        **dict.fromkeys(_COLUMN_LISTS, ()),
+        **dict.fromkeys(_COLUMN_FUNCTIONS, MappingProxyType({})),
+        "version": None,
+    }
+    return replace(resource, **{option: value for option, value in empty.items() if option in wrong})
+
+
+def _list_problem(option: str, names: Any) -> str | None:
+    """Return a sentence if `names` is no tuple of texts, or names one twice."""
     if isinstance(names, str):
-        yield f'{option} must be a tuple of names, such as ("{names}",), not the text {names!r}.'
-    elif not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
-        yield f"{option} must be a tuple of names, not {names!r}."
-    elif twice := [name for name, times in Counter(names).items() if times > 1]:
-        yield f"{option} names {names_of(twice)} twice."
+        return f'{option} must be a tuple of names, such as ("{names}",), not the text {names!r}.'
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        return f"{option} must be a tuple of names, not {names!r}."
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    return f"{option} names {names_of(twice)} twice." if twice else None
 
 
 def _is_struct(value: Any) -> bool:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast
 
 import msgspec
 
 from asgi_app.errors import FieldError
+from asgi_app.tables.resource_error import refuse_unknown_options
 from asgi_app.tables.table import Table
 from asgi_app.tables.types import Native
 
@@ -41,7 +42,8 @@ UNIQUE_TYPES = (Native("uuid"), Native("timeuuid"))
 class Resource:
     """A table served over HTTP: the struct of its rows, its name, its keys, and the options of the service.
 
-    A declaration never raises. `declaration.problems_of` finds the mistakes of all declarations at once.
+    A declaration raises ResourceError for an option that there is not, and for nothing else. `declaration.problems_of`
+    finds the mistakes of all declarations at once.
 
     Key: `partition_key` and `clustering` name fields of the struct. `-at` in `clustering` is descending order. `static`
     columns belong to the partition. `keyspace` defaults to the one of the settings, `path` to the table's name.
@@ -83,6 +85,11 @@ class Resource:
     static: tuple[str, ...] = ()
     check: Callable[[Any], Iterable[FieldError]] | None = None
 
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Raise ResourceError for an option that there is not."""
+        refuse_unknown_options(cls, options, args[1] if len(args) > 1 else options.get("table_name", cls.__name__))
+        return object.__new__(cls)
+
     def __post_init__(self) -> None:
         """Copy lists to tuples and dicts to read-only mappings, so that nothing can change the declaration."""
         for option in fields(self):
@@ -93,8 +100,8 @@ class Resource:
         """Return the declaration of a table that is served as Cassandra has it, without a struct.
 
         `options` are those of `Resource`, without `static`, which Cassandra says. They are checked as far as possible
-        when the application is made, and against the columns of the table when it was read. Raises TypeError for an
-        option that there is not.
+        when the application is made, and against the columns of the table when it was read. Raises ResourceError for
+        an option that there is not.
         """
         from asgi_app.tables.live_table import LiveTable
 

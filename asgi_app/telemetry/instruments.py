@@ -32,7 +32,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 _STREAM_SECONDS = (*_SECONDS, 60, 300)
 
 Mode = Literal["livesum", "livemin", "livemax"]
-"""How the values of a gauge are combined over the living workers: their sum or their minimum."""
+"""How the values of a gauge are combined over the living workers: their sum, minimum or maximum."""
 
 
 @dataclass(frozen=True, slots=True)

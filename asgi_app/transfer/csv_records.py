@@ -10,7 +10,6 @@ from asgi_app.transfer.lines import lines_of
 from asgi_app.transfer.outcomes import Failed
 
 _FIELD = re.compile(r'(?:"([^"]*(?:""[^"]*)*)"|([^",]*))(,|\Z)', re.DOTALL)
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def records_of(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -21,7 +20,6 @@ def records_of(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     begun: list[bytes] = []
     first = 0
     for number, line in enumerate(lines_of(file), 1):
-        line = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
         odd = line.count(b'"') % 2
         if not begun and not (odd and _opened(line)):
             yield from _record(number, line)

@@ -66,7 +66,7 @@ def _check_present(table: Table, source: Source, select: Sequence[str]) -> None:
     absent = [column for column in select if column not in source.columns]
     if absent:
         raise Refused(f"The files have no column {', '.join(absent)}. They have {', '.join(source.columns)}.")
-    missing = [column for column in source.columns if column not in table.column_names]
+    missing = [column or "(without a name)" for column in source.columns if column not in table.column_names]
     if missing and not select:
         raise Refused(
             f"{table.keyspace}.{table.name} has no column {', '.join(missing)}, of which the files have values. Add "

@@ -10,9 +10,11 @@ from asgi_app.transfer.outcomes import Failed
 LONGEST_LINE = 256 * 1024 * 1024
 """A longer line is no row: Cassandra takes none of 16 MiB, and in text a row is a few times as large."""
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 
 def lines_of(file: BinaryIO) -> Iterator[bytes]:
-    """Yield each line with its end.
+    """Yield each line with its end. A mark of the byte order, which Windows programs write first, is left out.
 
     Raises Failed for a line of more than `LONGEST_LINE` bytes, and what `file` raises.
     """
@@ -21,4 +23,4 @@ def lines_of(file: BinaryIO) -> Iterator[bytes]:
         number += 1
         if len(line) > LONGEST_LINE:
             raise Failed(f"Line {number} is longer than {LONGEST_LINE} bytes: this is not a file of rows.")
-        yield line
+        yield line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line

@@ -174,11 +174,23 @@ def json_values(cql_type: CqlType, array: Any) -> list[Any]:
         return _each(_time_text, array.cast(pa.time64("ns")).cast(pa.int64()))
     if _name(cql_type) in ("uuid", "timeuuid") and (pa.types.is_fixed_size_binary(kind) or pa.types.is_binary(kind)):
         return _each(lambda value: str(uuid.UUID(bytes=value)) if len(value) == 16 else value.hex(), array)
+    if _name(cql_type) in _INTEGERS and pa.types.is_floating(kind):
+        return _each(_integer, array)
     return _each(_to_json(cql_type), array)
 
 
 def _each(convert: _Convert, array: Any) -> list[Any]:
     return [None if value is None else convert(value) for value in array.to_pylist()]
+
+
+_INTEGERS = frozenset({"bigint", "int", "smallint", "tinyint", "varint"})
+_EXACT = 2**53
+"""Up to this, a float is the integer that it was made of."""
+
+
+def _integer(value: float) -> Any:
+    """Return the integer that a float stands for: pandas makes floats of a column of integers with nulls."""
+    return int(value) if value.is_integer() and abs(value) <= _EXACT else _plain(value)
 
 
 def _day_text(days: int) -> str:

@@ -64,6 +64,6 @@ def _row(source: Any) -> Any:
         return None
     try:
         msgspec.json.decode(source)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return source.decode(errors="replace").rstrip("\r\n")
     return msgspec.Raw(source.strip())

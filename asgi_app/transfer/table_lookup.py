@@ -62,5 +62,10 @@ def chosen_columns(table: Table, names: Sequence[str]) -> tuple[Column, ...]:
 
 def _no_table(keyspace: str, table: str, others: Sequence[str]) -> str:
     if not others:
-        return f"There is no table {table}: Cassandra has no keyspace {keyspace}, or no table in it."
-    return f"There is no table {table} in the keyspace {keyspace}. It has {', '.join(others)}."
+        found = f"There is no table {table}: Cassandra has no keyspace {keyspace}, or no table in it."
+    else:
+        found = f"There is no table {table} in the keyspace {keyspace}. It has {', '.join(others)}."
+    return (
+        f"{found} For another keyspace set CASSANDRA_KEYSPACE, or write KEYSPACE.{table}. Neither export nor import "
+        "creates a table: for an import, create it first, by CQL or by `asgi-cassandra schema --resources`."
+    )

@@ -26,7 +26,7 @@ from asgi_app.cli.serve import warn_if_unauthenticated
 from asgi_app.cli.server import listen, log_config
 from asgi_app.cli.sightings import LAST_AT, STATIONS, sample_sighting
 from asgi_app.driver.cluster import ClusterConfigError, ClusterUnreachableError
-from asgi_app.local_node import LocalNodeError, Progress, Stage
+from asgi_app.local_node import LocalNodeError, MissingExtraError, Progress, Stage
 from asgi_app.settings import Problem, SettingField, Settings, SettingsError, setting_fields
 
 COMMAND = str(Path(sys.executable).with_name("asgi-cassandra"))
@@ -126,6 +126,7 @@ def test_dry_run_prints_the_schema() -> None:
         (ClusterUnreachableError("The name."), 1, "The name."),
         (ImportError("The driver."), 1, "The driver."),
         (LocalNodeError("No Java."), 1, "No Java."),
+        (MissingExtraError("It needs psutil."), 2, "It needs psutil."),
         (NoHostAvailable("all", {"127.0.0.1:9042": OSError("refused")}), 1, "No Cassandra node answers at 127.0.0.1:9"),
         (NoHostAvailable("none", {}), 1, "No Cassandra node answers; check CASSANDRA_HOSTS"),
         (NoHostAvailable("all", {"a": AuthenticationFailed("no")}), 1, "Cassandra refuses this user name and password"),

@@ -19,8 +19,8 @@ from asgi_app.app import create_app
 from asgi_app.http.context import Service
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.settings import Secret
-from asgi_app.tables.declaration import ResourceError
 from asgi_app.tables.resource import Resource
+from asgi_app.tables.resource_error import ResourceError
 from contract.live_service import keyspace_of, live_service, served_as
 
 pytestmark = pytest.mark.anyio

@@ -22,12 +22,14 @@ from contract.written import (
     edges,
     expiring,
     firm_edges,
+    firm_readings,
     fleeting,
     half_briefs,
     items,
     loose,
     mine,
     notes,
+    readings,
     serving_resources,
     shut,
     strict,
@@ -55,7 +57,9 @@ FULL: dict[str, Any] = {
 @pytest.fixture(scope="module")
 async def client(anyio_backend: Any, settings: Settings, cql: Session) -> AsyncIterator[httpx.AsyncClient]:
     resources = (items, mine, each, expiring, shut, documents, strict, fleeting, timed, loose, notes, edges, firm_edges)
-    async with serving_resources(cql, settings, *resources, brief_resource, half_briefs) as started:
+    async with serving_resources(
+        cql, settings, *resources, brief_resource, half_briefs, readings, firm_readings
+    ) as started:
         yield started
 
 
@@ -138,6 +142,43 @@ async def test_put_creates_and_patch_creates_where_declared(client: httpx.AsyncC
     problem(await client.patch(other.replace("/items", "/each"), json={"size": 1}), 405, "method_not_allowed")
 
 
+CREATING = [
+    ("PUT", "/readings", {"value": 1.5}, {}),
+    ("PATCH", "/readings", {"value": 1.5}, {}),
+    ("PUT", "/firm_readings", {"value": 1.5}, {"If-None-Match": "*"}),
+]
+
+
+@pytest.mark.parametrize(("method", "base", "body", "headers"), CREATING)
+async def test_key_in_an_address_has_its_bounds_where_a_row_is_created(
+    client: httpx.AsyncClient, method: str, base: str, body: Any, headers: dict[str, str]
+) -> None:
+    sent = {"json": body, "headers": headers}
+    by_path = await client.request(method, f"{base}/TOO-LONG-AND-UPPER/77", **sent)
+    problem(by_path, 422, "invalid_input", "path.sensor", "path.hour")
+    by_query = await client.request(method, f"{base}/-/row?sensor=A&hour=77", **sent)
+    problem(by_query, 422, "invalid_input", "query.sensor", "query.hour")
+    assert (await client.request(method, f"{base}/abc/7", **sent)).is_success
+    await client.delete(f"{base}/abc/7")
+
+
+async def test_key_of_a_partition_has_its_bounds_where_static_columns_are_set(client: httpx.AsyncClient) -> None:
+    answer = await client.patch("/readings/UPPER", json={"place": "roof", "sensor": "a"})
+    problem(answer, 422, "invalid_input", "path.sensor", "/sensor")
+
+
+async def test_row_that_others_wrote_beyond_the_bounds_is_read_changed_and_deleted(
+    client: httpx.AsyncClient, cql: Session, keyspace: str
+) -> None:
+    cql.execute(f"INSERT INTO {keyspace}.firm_readings (sensor, hour, value) VALUES ('UPPER', 99, 1.0)")
+    assert (await client.get("/firm_readings/UPPER/99")).json()["value"] == 1.0
+    changed = await client.put("/firm_readings/UPPER/99", json={"value": 2.0})
+    assert changed.json()["value"] == 2.0
+    assert (await client.patch("/firm_readings/UPPER/99", json={"value": 3.0})).json()["value"] == 3.0
+    assert (await client.delete("/firm_readings/UPPER/99")).status_code == 204
+    assert (await client.get("/firm_readings/UPPER/99")).status_code == 404
+
+
 async def test_delete_of_a_plain_row(client: httpx.AsyncClient, cql: Session, keyspace: str) -> None:
     address, key = new_item()
     await client.put(address, json={"kind": "a"})
@@ -197,6 +238,24 @@ async def test_row_by_query_is_written_like_the_row_of_the_path(client: httpx.As
 
 def _lacking() -> list[str]:
     return ["query.day", "query.at", "query.id"]
+
+
+MISSING_VERBS = [
+    ("POST", "/mine/-/batch", "Batches are off for this table. The option `batch`"),
+    ("PUT", "/mine/-/batch", "Batches are off"),
+    ("POST", "/strict/-/batch", "Batches are off"),
+    ("POST", "/shut/-/batch", "this table is only read"),
+    ("POST", "/edges/-/nothing", "There is no such verb. The row with the key '-' is at /edges/-/row."),
+    ("GET", "/strict/-/nothing", "There is no such verb."),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "reason"), MISSING_VERBS)
+async def test_verb_that_a_resource_lacks_says_why(
+    client: httpx.AsyncClient, method: str, path: str, reason: str
+) -> None:
+    answer = await client.request(method, path, json=[])
+    assert reason in problem(answer, 404, "not_found")["detail"]
 
 
 async def test_resource_without_writes(client: httpx.AsyncClient) -> None:

@@ -117,6 +117,15 @@ class Scaled(msgspec.Struct):
     at: Decimal
 
 
+class Reading(msgspec.Struct):
+    """A row whose key has bounds."""
+
+    sensor: Annotated[str, msgspec.Meta(pattern="^[a-z]+$", max_length=8)]
+    hour: Annotated[int, msgspec.Meta(ge=0, le=23)]
+    value: float | None = None
+    place: str | None = None
+
+
 class Found(msgspec.Struct):
     id: str
     word: Annotated[str, Index()] | None = None
@@ -257,6 +266,9 @@ half_briefs = Resource(
 )
 longs = Resource(Long, "longs", partition_key=("a", "b"), clustering=("c",), batch="logged", patch_creates=True)
 scaled = Resource(Scaled, "scaled", partition_key=("id",), clustering=("at",), batch="per_row")
+_READING: dict[str, Any] = {"partition_key": ("sensor",), "clustering": ("hour",), "static": ("place",)}
+readings = Resource(Reading, "readings", **_READING, patch_creates=True)
+firm_readings = Resource(Reading, "firm_readings", **_READING, writes="conditional")
 founds = Resource(Found, "founds", partition_key=("id",), patch_creates=True, batch="logged")
 sorted_values = Resource(Sorted, "sorted_values", partition_key=("id",))
 everything = Resource(Everything, "everything", partition_key=("id",), patch_creates=True)
@@ -283,6 +295,8 @@ RESOURCES: Sequence[Resource] = (
     half_briefs,
     longs,
     scaled,
+    readings,
+    firm_readings,
     founds,
     sorted_values,
     everything,

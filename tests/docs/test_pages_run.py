@@ -31,6 +31,7 @@ README = (ROOT / "README.md").read_text().partition("## Your own table")[2].part
 TABLES = (ROOT / "docs" / "tables.md").read_text()
 QUERIES = (ROOT / "docs" / "queries.md").read_text()
 OPENAPI = (ROOT / "docs" / "openapi.md").read_text()
+CLI = (ROOT / "docs" / "cli.md").read_text()
 
 BEFORE_QUERIES = commands(TABLES)[:2]
 """The commands that write the rows of which docs/queries.md reads."""
@@ -127,6 +128,13 @@ async def test_queries(folder: Path, shop: str) -> None:
     shown = commands(QUERIES)
     assert len(shown) >= 15
     await run(whole(module), shown)
+
+
+def test_cql_for_the_local_node(cql: Session, shop: str) -> None:
+    statements = re.findall(r"cqlsh .* -e \"(.+)\"", CLI)
+    assert len(statements) == 2
+    for statement in statements:
+        cql.execute(re.sub(r"\bshop\b", shop, statement))
 
 
 async def test_openapi(app: Starlette, client: httpx.AsyncClient) -> None:

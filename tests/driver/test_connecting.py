@@ -34,6 +34,7 @@ from helpers.waiting import in_thread
 from helpers.wire import string
 
 from asgi_app.app import create_app
+from asgi_app.cli.server import log_config
 from asgi_app.driver.cluster import ClusterUnreachableError, build_cluster
 from asgi_app.driver.connecting import connect, explain_unreachable
 from asgi_app.driver.loop_connection import LoopConnection
@@ -341,3 +342,11 @@ def test_most_useful_reason_is_the_sentence(causes: list[Exception], astra: bool
 def test_several_data_centres_are_all_named() -> None:
     sentence = explain_unreachable(NoHostAvailable("none", ["10.0.0.1"]), local_dc="dc9", datacenters={"dc2", "dc1"})
     assert sentence == "CASSANDRA_LOCAL_DC is 'dc9'; the cluster has the data centres 'dc1', 'dc2'."
+
+
+async def test_server_does_not_log_the_traceback_of_a_failed_connect(caplog: pytest.LogCaptureFixture) -> None:
+    await why(free_port())
+    found = [record for record in caplog.records if record.name == "cassandra.cluster" and record.exc_info]
+    assert found  # the driver logs it, so the filter has something to do
+    keeps = log_config("info", "console")["filters"]["already_logged"]["()"]()
+    assert not any(map(keeps.filter, found))

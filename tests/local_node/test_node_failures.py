@@ -20,6 +20,7 @@ from asgi_app.local_node import (
     PortInUseError,
     local_node,
     ports,
+    start_detached,
 )
 from asgi_app.local_node.files import NodeFolder
 from asgi_app.local_node.java import find_java
@@ -226,3 +227,14 @@ def test_data_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
     with pytest.raises(LocalNodeError, match=r"folder '.*\\udcff' is not UTF-8; choose another"):
         run(NodeSpec(data=tmp_path / "\udcff"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("start", [run, start_detached])
+def test_nothing_is_started_that_could_not_be_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[[NodeSpec], object]
+) -> None:
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    with pytest.raises(MissingExtraError, match=r'needs psutil .*pip install "asgi-cassandra\[local\]"'):
+        start(NodeSpec(data=tmp_path / "data"))
+    assert not (tmp_path / "data" / "node.json").exists()
+    assert not (tmp_path / "data" / "conf").exists()  # written just before Java starts

@@ -122,6 +122,30 @@ def test_addresses(events: dict[str, Any]) -> None:
     assert "/events/{tenant}" not in found  # it answers 404 and says what is missing
 
 
+class Reading(msgspec.Struct):
+    sensor: Annotated[str, msgspec.Meta(pattern="^[a-z]+$", max_length=8)]
+    hour: Annotated[int, msgspec.Meta(ge=0, le=23)]
+    value: float | None = None
+
+
+def test_key_of_a_new_row_has_its_bounds_in_an_address() -> None:
+    resource = Resource(Reading, "readings", partition_key=("sensor",), clustering=("hour",), patch_creates=True)
+    document = document_of(resource)
+    bounds = {"sensor": {"pattern": "^[a-z]+$", "maxLength": 8}, "hour": {"minimum": 0, "maximum": 23}}
+    for path in ("/readings/{sensor}/{hour}", "/readings/-/row"):
+        for method, creates in (("put", True), ("patch", True), ("get", False), ("delete", False)):
+            found = _schemas_of_parameters(document, path, method)
+            for name, wanted in bounds.items():
+                assert (wanted.items() <= found[name].items()) is creates, (path, method)
+
+
+def _schemas_of_parameters(document: dict[str, Any], path: str, method: str) -> dict[str, Any]:
+    """Return the schemas by parameter: those of the operation go before those of its path."""
+    item = document["paths"][path]
+    given = [resolved(document, each) for each in (*item["parameters"], *item[method].get("parameters", ()))]
+    return {each["name"]: resolved(document, each["schema"]) for each in given}
+
+
 def test_body_of_a_new_row(events: dict[str, Any]) -> None:
     body = body_of(events, "events_create")
     assert body["additionalProperties"] is False

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from asgi_app.tables.declaration import ResourceError, check_declarations, problems_of
+from asgi_app import Query
+from asgi_app.tables.declaration import check_declarations, problems_of
 from asgi_app.tables.resource import Resource
+from asgi_app.tables.resource_error import ResourceError
 from asgi_app.tables.table import CQLType, Index
 
 
@@ -323,6 +325,30 @@ def test_every_mistake_of_every_declaration_is_reported_at_once() -> None:
         check_declarations(resources)
     assert len(raised.value.problems) == 5
     assert str(raised.value).splitlines() == list(raised.value.problems)
+
+
+def test_mistakes_beside_an_option_of_a_wrong_form_are_reported_too() -> None:
+    resource = Resource(of(odd=object), "rows", partition_key="id", clustering=("x",), writes="conditionally")  # type: ignore[arg-type]
+    found = problems_of([resource])
+    assert [problem.partition(" ")[2].split()[0] for problem in found[:2]] == ["writes", "partition_key"]
+    assert found[2].startswith("rows: odd: ")
+    assert found[3:] == ["rows: clustering names x, but Row has no such field."]
+
+
+@pytest.mark.parametrize(
+    ("declare", "sentence"),
+    [
+        (lambda: event(write="none"), "events: Resource has no option write. Did you mean writes?"),
+        (lambda: Resource.from_table("t", hiden=("x",)), "t: LiveTable has no option hiden. Did you mean hidden?"),  # type: ignore[call-arg]
+        (lambda: Query("/q", "SELECT a FROM t", cached=True), "/q: Query has no option cached."),  # type: ignore[call-arg]
+    ],
+)
+def test_option_that_there_is_not_is_named_with_the_one_that_was_meant(
+    declare: Callable[[], object], sentence: str
+) -> None:
+    with pytest.raises(ResourceError) as error:
+        declare()
+    assert error.value.problems == (sentence,)
 
 
 def test_paths_of_the_service_and_of_others_are_taken() -> None:

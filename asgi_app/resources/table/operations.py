@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from asgi_app.http.routing import Handler, SegmentRoute, path
 from asgi_app.resources.table.changed_schema import with_second_try
 from asgi_app.resources.table.headers import refuse_headers_of_writes
 from asgi_app.resources.table.reading import TableReads, refuse_parameters
-from asgi_app.resources.table.served import ServedResource
+from asgi_app.resources.table.served import ServedResource, refuse_verb
 from asgi_app.resources.table.writing import TableWrites
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.tables.resource import Resource
@@ -36,7 +36,7 @@ class Operation:
 
     `kind` is what it does, whatever its address: `list`, `create`, `stream`, `export`, `pages`, `partitions`, `search`,
     `batch`, `read`, `replace`, `change`, `delete`, `change_partition`, `delete_prefix`, or `lacks`: 404, because the
-    address has only a part of the partition key.
+    address has only a part of the partition key, or a verb that the resource does not have.
     """
 
     name: str
@@ -116,6 +116,23 @@ class _Addresses:
         search = _checked_read(self._reads.search)
         name = self._resource.name
         yield Operation(f"{name}_search", "search", "POST", f"{below}/search", search, name, "read")
+        lacks = _no_such_verb(self._resource.segment, self._missing_verbs())
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            verb: Verb = "read" if method == "GET" else "write"
+            yield Operation(f"{name}_no_verb_{method}", "lacks", method, f"{below}/{{verb}}", lacks, name, verb)
+
+    def _missing_verbs(self) -> Mapping[str, str]:
+        """Return why the resource lacks verbs that others have, by verb."""
+        missing: dict[str, str] = {}
+        if self._resource.writes == "none":
+            missing["batch"] = "No batch can be written: this table is only read here."
+        elif not self._writes.creates:
+            missing["batch"] = "No batch can be written: counters can only be incremented, row by row."
+        elif self._resource.batch is None:
+            missing["batch"] = "Batches are off for this table. The option `batch` of its declaration turns them on."
+        if not self._least or self._has_bound_clustering:
+            missing["partitions"] = "There is no list of partitions: a part of the key is bound to the client."
+        return missing
 
     def _prefixes(self) -> Iterator[Operation]:
         """Yield what addresses with a part of the key answer."""
@@ -196,6 +213,17 @@ def _parameters(columns: Sequence[str]) -> list[str]:
             name += "_"
         names.append(name)
     return names
+
+
+def _no_such_verb(segment: str, missing: Mapping[str, str]) -> Handler:
+    """Return the handler of a verb that the resource lacks. `missing` says why, by verb."""
+
+    async def answer(request: Request) -> ASGIApp:
+        if (reason := missing.get(request.path_params["verb"])) is not None:
+            raise NotFound(reason)
+        refuse_verb(request, segment)
+
+    return answer
 
 
 def _too_short(missing: str) -> Handler:

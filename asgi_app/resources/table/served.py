@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
@@ -20,7 +20,7 @@ from asgi_app.http.context import principal_of
 from asgi_app.http.paths import location
 from asgi_app.http.requests import LONGEST_KEY
 from asgi_app.resources.table.bodies import BodyColumn
-from asgi_app.resources.table.bounds import accepts_none, bounds_of, quick_bounds
+from asgi_app.resources.table.bounds import Bounds, accepts_none, bounds_of, quick_bounds
 from asgi_app.tables.cql import Statement, select_row
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, has_decimals
 from asgi_app.tables.index_limits import LONGEST_OF_ENTRY
@@ -243,6 +243,29 @@ class ServedResource:
                 errors.append(FieldError(f"{pointer}{names[-1]}", _TOO_LONG_TOGETHER))
         return errors
 
+    def key_out_of_bounds(self, request: Request, key: Mapping[str, Encoded]) -> list[FieldError]:
+        """Return what the struct's bounds forbid in the key of a new row, which the request's address has.
+
+        Other requests are answered for every key: rows that somebody else wrote can be read and deleted.
+        """
+        if not self._key_bounds:
+            return []
+        in_path: list[str] = request.scope["route"].names
+        names = dict(zip(self.open_key, in_path or self.open_key, strict=False))
+        place = "path" if in_path else "query"
+        return [
+            error
+            for column, bounds in self._key_bounds.items()
+            if column in key and column in names
+            for error in bounds(self.value(column, key[column]), f"{place}.{names[column]}")
+        ]
+
+    @cached_property
+    def _key_bounds(self) -> Mapping[str, Bounds]:
+        hints = column_hints(self.resource.struct)
+        found = {name: bounds_of(hints[name]) for name in self.open_key}
+        return {name: bounds for name, bounds in found.items() if bounds is not None}
+
     def has_limited(self, row: Mapping[str, Encoded | None]) -> bool:
         """Return whether a row, or a change of one, may have a value that an index does not take.
 
@@ -340,6 +363,11 @@ def key_of_path(served: ServedResource, request: Request) -> tuple[Encoded, ...]
     names: list[str] = request.scope["route"].names
     texts: Mapping[str, str] = request.scope["path_params"]  # also those of an application that mounts this one
     if names and texts[names[0]] == VERBS:
-        row = location(request, f"/{served.resource.segment}/{VERBS}/row")
-        raise NotFound(f"There is no such verb. The row with the key '{VERBS}' is at {row}.")
+        refuse_verb(request, served.resource.segment)
     return served.key_of_texts(names, texts, "path")
+
+
+def refuse_verb(request: Request, segment: str) -> NoReturn:
+    """Raise NotFound for an address below `/-/` that is no verb. `segment` is the first one of the resource."""
+    row = location(request, f"/{segment}/{VERBS}/row")
+    raise NotFound(f"There is no such verb. The row with the key '{VERBS}' is at {row}.")

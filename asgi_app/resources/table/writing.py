@@ -150,7 +150,7 @@ class TableWrites:
         refuse_conditions(request)
         served = self._of(request)
         given: dict[str, Any] = {**served.prefix_of_path(request)}
-        errors: list[FieldError] = []
+        errors = served.key_out_of_bounds(request, given)
         body = await json_value(request, exact=served.exact)
         changes = read_changes(served.static_body, served.table, body, errors)
         await self._check_change(served, request, body, changes.values, errors)
@@ -167,7 +167,8 @@ class TableWrites:
         expires_as_one = wanted.absent or not served.kept or self._resource.ttl_on_patch
         ttl = asked_ttl(self._resource, request, allowed=expires_as_one)
         consistency = asked_consistency(self._resource, request)
-        errors: list[FieldError] = []
+        creates = wanted.absent or not self._is_conditional
+        errors = served.key_out_of_bounds(request, key) if creates else []
         body = await json_value(request, exact=served.exact)
         cells = read_row(served.replaced_body, body, "", errors, check=self._resource.check)
         await self._check_indexed(served, request, [("", cells)], errors)
@@ -192,7 +193,7 @@ class TableWrites:
         wanted = conditions(self._resource, request, may_be_absent=False)
         ttl = asked_ttl(self._resource, request, allowed=self._resource.ttl_on_patch)
         consistency = asked_consistency(self._resource, request)
-        errors: list[FieldError] = []
+        errors = [] if self._is_conditional else served.key_out_of_bounds(request, key)
         body = await json_value(request, exact=served.exact)
         changes = read_changes(served.changed_body, served.table, body, errors)
         await self._check_change(served, request, body, changes.values, errors)
