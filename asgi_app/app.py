@@ -124,7 +124,9 @@ def create_app(
 
     own = [route for each in declared for route in routes_of(operations_of(each))]
     own += routes_of_queries(queries)
-    router = SegmentRouter([*builtin, *documentation(OpenApi(queries)), *own, *routes], lifespan=lifespan)
+    router = SegmentRouter(
+        [*builtin, *documentation(OpenApi(queries)), *own, *routes], lifespan=lifespan, declared=resources
+    )
     # Not the imported name: instrumentation replaces the class in its module, perhaps after this module was imported.
     app = applications.Starlette(
         middleware=[Middleware(RequestContextMiddleware, router=router)],

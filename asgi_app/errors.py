@@ -408,8 +408,9 @@ class LifespanNotStarted(Unavailable):
     title = "Lifespan not started"
     default_detail = (
         "The lifespan of this application is not running, so it has no connection to Cassandra. Where it is mounted, "
-        "add `async with app.router.lifespan_context(app):` to the lifespan of its parent: Starlette does not run that "
-        "of a mounted application. Otherwise use a server that runs lifespans, and leave that turned on."
+        "give its parent `lifespan=lifespan_of(app)`, or enter `app.router.lifespan_context(app)` in the lifespan that "
+        "the parent has: Starlette does not run that of a mounted application. Otherwise use a server that runs "
+        "lifespans, and leave that turned on."
     )
 
 

@@ -119,7 +119,9 @@ class Catalog:
         if not columns:
             return SchemaMissing("The table of this resource does not exist, or cannot be served; the log says why.")
         if name in self._snapshot.absent:
-            return SchemaMissing(f"The table of this resource does not exist, with the columns: {columns}.")
+            return SchemaMissing(
+                f"The table of this resource does not exist. Its declaration has the columns: {columns}."
+            )
         return SchemaMissing(f"The table of this resource does not fit its declaration in the columns: {columns}.")
 
     async def ensure_read(self, deadline: Deadline) -> None:

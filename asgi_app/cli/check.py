@@ -11,6 +11,7 @@ import msgspec
 
 from asgi_app.cli.check_cluster import cluster_dangers, replication_problems
 from asgi_app.cli.check_report import CheckReport, report_as_values, show_report
+from asgi_app.cli.console import say
 from asgi_app.cli.declared import load_declarations
 from asgi_app.cli.failures import report_failures
 from asgi_app.cli.live import LiveView, names_of
@@ -31,6 +32,7 @@ from asgi_app.tables.cql import read_of_nothing, write_of_nothing
 
 
 @click.command()
+@click.argument("application", metavar="[MODULE:NAME]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--strict", is_flag=True, help="Exit with 1 also if something is dangerous.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address that `serve` will listen on.")
@@ -38,21 +40,32 @@ from asgi_app.tables.cql import read_of_nothing, write_of_nothing
 @click.option(
     "--resources",
     metavar="MODULE:NAME",
-    help="Compare these resources with the schema, in place of the built-in tables: a Resource, or a list or tuple of "
-    "them. The module is looked for in the working directory too.",
+    help="Compare these resources with the schema, in place of the built-in tables: a Resource, a list or tuple of "
+    "them, or an application that has them. The module is looked for in the working directory too.",
 )
 @settings_options(setting_fields())
 @report_failures
 def check(
-    as_json: bool, strict: bool, host: str, workers: int, resources: str | None, overrides: Mapping[str, str]
+    application: str | None,
+    as_json: bool,
+    strict: bool,
+    host: str,
+    workers: int,
+    resources: str | None,
+    overrides: Mapping[str, str],
 ) -> None:
     """Say whether the service could serve, what it would serve, and what of its settings is dangerous.
+
+    MODULE:NAME is your application as for `serve`, or its resources; without it the built-in tables are looked at,
+    unless --tables names others.
 
     Writes nothing, to Cassandra or elsewhere. Exit codes: 0 it can serve; 1 it cannot, or with --strict something is
     dangerous; 2 wrong command line or settings.
     """
+    if application and resources:
+        raise click.UsageError("MODULE:NAME and --resources cannot be combined.")
     settings = Settings.load(overrides=overrides)
-    own = load_declarations(resources)
+    own = load_declarations(application, "MODULE:NAME") if application else load_declarations(resources)
     examples = not own and not settings.tables
     view = LiveView(settings, own or (RESOURCES if examples else ()), examples=examples)
     report = CheckReport(None if settings.astra_db_secure_bundle_path else settings.cassandra_username)
@@ -74,6 +87,8 @@ def check(
         click.echo(msgspec.json.format(msgspec.json.encode(report_as_values(report))))
     else:
         show_report(output(), report)
+        if examples and any(each.wanted for each in report.tables.not_served):
+            say("These are the built-in tables. For yours: check MODULE:NAME of your application, or --tables '*'.")
     raise click.exceptions.Exit(report.exit_code(strict=strict))
 
 

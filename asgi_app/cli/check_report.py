@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from asgi_app.cli.console import counted
 from asgi_app.cli.tables_report import TablesReport, show_list, show_tables, tables_as_values
 from asgi_app.driver.cluster_facts import ClusterFacts, Keyspace, Node
 from asgi_app.settings import Problem
@@ -57,9 +58,9 @@ def show_report(console: Console, report: CheckReport) -> None:
     show_list(console, "dangers", report.dangers, style="yellow")
     show_list(console, "problems", report.problems, style="red")
     console.print()
-    dangers = f", {_count(len(report.dangers), 'danger')}" if report.dangers else ""
+    dangers = f", {counted(len(report.dangers), 'danger')}" if report.dangers else ""
     if report.problems:
-        text, style = f"Not all of this can be served: {_count(len(report.problems), 'problem')}{dangers}.", "bold red"
+        text, style = f"Not all of this can be served: {counted(len(report.problems), 'problem')}{dangers}.", "bold red"
     else:
         text, style = f"All that is asked for can be served{dangers}.", "bold green"
     console.print(Text(text, style=style))
@@ -104,7 +105,3 @@ def _replication_text(keyspace: Keyspace) -> str:
     options: Mapping[str, str] = {name: text for name, text in keyspace.replication.items() if name != "class"}
     strategy = keyspace.replication.get("class", "").rpartition(".")[2]
     return f"{strategy} {', '.join(f'{name}: {text}' for name, text in options.items())}".strip()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

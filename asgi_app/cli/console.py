@@ -27,6 +27,11 @@ def say(line: str) -> None:
     click.echo(line, err=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 row`, `1,000 rows`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 @contextmanager
 def node_progress(*, quiet: bool = False) -> Iterator[ProgressCallback]:
     """Yield a callback that shows the progress of a node's start; any thread may call it."""

@@ -55,7 +55,8 @@ def _checked_replication(_: click.Context, __: click.Parameter, text: str | None
     "--resources",
     metavar="MODULE:NAME",
     help="Create the tables of these resources, with their user-defined types and indexes, in place of the built-in "
-    "tables: a Resource, or a list or tuple of them. The module is looked for in the working directory too.",
+    "tables: a Resource, a list or tuple of them, or an application that has them. The module is looked for in the "
+    "working directory too.",
 )
 @settings_options(connection_fields())
 @report_failures

@@ -34,14 +34,14 @@ def load_resources(reference: str | None) -> tuple[Resource, ...]:
     return declared
 
 
-def load_declarations(reference: str | None) -> tuple[Resource | LiveTable, ...]:
+def load_declarations(reference: str | None, parameter: str = "--resources") -> tuple[Resource | LiveTable, ...]:
     """Return the resources, also those of `Resource.from_table`, that `module:name` refers to.
 
-    Raises as `load_resources`.
+    They may be those of an application. Raises as `load_resources`; `parameter` is where the reference was given.
     """
     if reference is None:
         return ()
-    with _refusals("--resources", reference):
+    with _refusals(parameter, reference):
         resources = _as_resources(_named(reference), reference)
         check_declarations(resources)
     return resources
@@ -53,8 +53,12 @@ def check_application(reference: str) -> None:
     Raises what the module's own code raises.
     """
     with _refusals("MODULE:NAME", reference):
-        found = _named(reference)
-        if not isinstance(getattr(found, "router", None), SegmentRouter):
+        found = _named(reference, example="shop:app")
+        if _members(found):
+            name = reference.partition(":")[2]
+            given = name if isinstance(found, list | tuple) else f"[{name}]"
+            raise _Refused(f"{reference} declares tables. Serve them with app = create_app(resources={given}).")
+        if _router_of(found) is None:
             raise _Refused(f"{reference} must be an application made by create_app. Serve others with uvicorn itself.")
 
 
@@ -74,18 +78,35 @@ def _refusals(parameter: str, reference: str) -> Iterator[None]:
 
 
 def _as_resources(found: object, reference: str) -> tuple[Resource | LiveTable, ...]:
-    """Return a resource, or several, as a tuple."""
-    members = (found,) if isinstance(found, _KINDS) else found
-    if not isinstance(members, list | tuple) or not members or not all(isinstance(one, _KINDS) for one in members):
-        raise _Refused(f"{reference} must be a Resource, or a list or tuple of them.")
-    return tuple(members)
+    """Return a resource, several, or those of an application, as a tuple."""
+    router = _router_of(found)
+    if router is not None:
+        if not router.declared:
+            raise _Refused(f"{reference} is an application without resources.")
+        found = router.declared
+    members = _members(found)
+    if not members:
+        raise _Refused(f"{reference} must be a Resource, a list or tuple of them, or an application with some.")
+    return members
 
 
-def _named(reference: str) -> object:
+def _members(found: object) -> tuple[Resource | LiveTable, ...]:
+    """Return a resource, or the members of a list or tuple of resources; empty for another object."""
+    members = tuple(found) if isinstance(found, list | tuple) else (found,)
+    return members if all(isinstance(one, _KINDS) for one in members) else ()
+
+
+def _router_of(found: object) -> SegmentRouter | None:
+    """Return the router of an application that `create_app` made; None for another object."""
+    router = getattr(found, "router", None)
+    return router if isinstance(router, SegmentRouter) else None
+
+
+def _named(reference: str, *, example: str = "shop.tables:resources") -> object:
     """Import the module, also from the working directory, and return what the name is in it."""
     module_name, _, name = reference.partition(":")
     if not module_name or not name:
-        raise _Refused(f"must be module:name, such as shop.tables:resources, not {reference!r}.")
+        raise _Refused(f"must be module:name, such as {example}, not {reference!r}.")
     module = _imported(module_name)
     if not hasattr(module, name):
         raise _Refused(f"the module {module_name} has no {name}.")

@@ -9,6 +9,7 @@ from typing import Literal, cast, get_args
 import click
 from msgspec.structs import replace
 
+from asgi_app.cli.console import counted
 from asgi_app.cli.failures import report_failures
 from asgi_app.cli.options import connection_fields, settings_options
 from asgi_app.cli.standard_output import StandardOutput
@@ -125,8 +126,9 @@ def _to_files(settings: Settings, table: str, folder: Path, options: ExportOptio
 def _end(manifest: Manifest, folder: Path, progress: Progress) -> str:
     size = size_text(sum(part.bytes for part in manifest.parts))
     return (
-        f"Exported {manifest.rows:,} rows of {manifest.keyspace}.{manifest.table} to {folder}: {len(manifest.parts)} "
-        f"parts, {size}, in {progress.seconds:.1f} s, {progress.rows_per_second:,.0f} rows/s."
+        f"Exported {counted(manifest.rows, 'row')} of {manifest.keyspace}.{manifest.table} to {folder}: "
+        f"{counted(len(manifest.parts), 'part')}, {size}, in {progress.seconds:.1f} s, "
+        f"{progress.rows_per_second:,.0f} rows/s."
     )
 
 
@@ -140,4 +142,4 @@ def _to_stdout(settings: Settings, table: str, options: ExportOptions, mode: _Mo
         view,
         resumable=False,
     )
-    view.end("whole", f"Exported {progress.rows:,} rows of {table}, {size_text(progress.bytes)}.")
+    view.end("whole", f"Exported {counted(progress.rows, 'row')} of {table}, {size_text(progress.bytes)}.")

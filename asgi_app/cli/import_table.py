@@ -9,6 +9,7 @@ from typing import Any, Literal, cast, get_args
 import click
 from msgspec.structs import replace
 
+from asgi_app.cli.console import counted
 from asgi_app.cli.failures import report_failures
 from asgi_app.cli.options import connection_fields, settings_options
 from asgi_app.cli.transfer_view import View
@@ -142,10 +143,12 @@ def _run(
         resumable=source.is_dir() and not options.dry_run,
     )
     done = "Checked" if options.dry_run else "Imported"
-    sentence = f"{done} {progress.rows:,} rows in {progress.seconds:.1f} s, {progress.rows_per_second:,.0f} rows/s."
+    rows, rate = counted(progress.rows, "row"), f"{progress.rows_per_second:,.0f} rows/s"
+    sentence = f"{done} {rows} in {progress.seconds:.1f} s, {rate}."
     if not rejects.count:
         view.end("whole", sentence)
         return
-    rejected = f"{sentence} {rejects.count:,} rows were rejected; see {rejects.path}."
+    were = "was" if rejects.count == 1 else "were"
+    rejected = f"{sentence} {counted(rejects.count, 'row')} {were} rejected; see {rejects.path}."
     view.end("rejected", rejected)
     raise RejectedRows(rejected)

@@ -65,7 +65,10 @@ def _metavar(field: SettingField) -> str:
 
 
 def _help(field: SettingField) -> str:
-    return f"{field.description}  [{field.env}{_default(field)}]"
+    text = field.description
+    for name in ("tables", "writable"):  # on the command line the options have these names
+        text = text.replace(f"ASGI_CASSANDRA_{name.upper()}", f"--{name}")
+    return f"{text}  [{field.env}{_default(field)}]"
 
 
 def _refuse_secret(_context: click.Context, parameter: click.Parameter, value: str | None) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from asgi_app.cli.console import counted
 from asgi_app.driver.bulk_writes import write_rows
 from asgi_app.tables.builtin import ANIMALS, PLANTS, USERS, Animal, Plant, User
 from asgi_app.tables.cql import Queries
@@ -116,7 +117,7 @@ class SeedReport:
     @property
     def sentence(self) -> str:
         """The report for people: `1,093 rows in 0.1 s, 9,301 rows/s`."""
-        return f"{self.rows:,} rows in {self.seconds:.1f} s, {self.rows_per_second:,.0f} rows/s"
+        return f"{counted(self.rows, 'row')} in {self.seconds:.1f} s, {self.rows_per_second:,.0f} rows/s"
 
 
 def row_count(users: int) -> int:

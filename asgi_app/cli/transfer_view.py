@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from asgi_app.cli.console import LINE_SECONDS
+from asgi_app.cli.console import LINE_SECONDS, counted
 from asgi_app.runtime.tasks import background_tasks
 from asgi_app.transfer.progress import Progress
 
@@ -98,7 +98,7 @@ def figures(progress: Progress) -> str:
     """Return the rows, the speed, the bytes and the time left as a text."""
     left = progress.seconds_left
     parts = [
-        f"{progress.rows:,} rows",
+        counted(progress.rows, "row"),
         f"{progress.rows_per_second:,.0f} rows/s",
         size_text(progress.bytes),
         f"{progress.rejected:,} rejected" if progress.rejected else "",

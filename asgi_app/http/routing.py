@@ -122,10 +122,14 @@ class SegmentRouter(Router):
     are in that order too. Routes of other kinds are asked one after another if no `SegmentRoute` matches.
 
     `more` gives further routes by the first segment of a path that no `SegmentRoute` matches; None if there are none.
+    `declared` are the resources that the routes were made from, for commands that report on an application.
     """
 
-    def __init__(self, routes: Sequence[BaseRoute], *, lifespan: Lifespan[Any]) -> None:
+    def __init__(
+        self, routes: Sequence[BaseRoute], *, lifespan: Lifespan[Any], declared: Sequence[object] = ()
+    ) -> None:
         super().__init__(routes, redirect_slashes=False, lifespan=lifespan)
+        self.declared = tuple(declared)
         self._indexed: list[BaseRoute] = []
         self._index = RouteIndex(())
         self.more: Callable[[str], RouteIndex | None] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ _anything = msgspec.json.Decoder(msgspec.Raw)
 # The quantifiers are possessive, and a string may lack its end. So each byte is examined only once, whatever a client
 # sends.
 _string_literal = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)?', re.DOTALL)
+_message_with_place = re.compile(r"(.*?)(?: - at `\$([^`]*)`)?", re.DOTALL)
 _integer_literal = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
@@ -234,9 +236,11 @@ def _unknown_members(members: Iterable[str], known: Container[str], pointer: str
 
 def explain(error: msgspec.ValidationError) -> str:
     """Return msgspec's message as the error of a field. It names types and bounds, never the value that was sent."""
-    message, _, path = str(error).partition(" - at `$")
+    message, inside = _message_with_place.fullmatch(str(error)).groups()  # type: ignore[union-attr]  # any text
+    message, regex, pattern = message.partition(" matching regex ")
     message = message.replace("Expected", "expected").replace("`", "")
-    inside = path.rstrip("`")
+    if regex:  # msgspec writes the pattern as Python does, with each backslash doubled
+        message += f"{regex}'{ast.literal_eval(pattern)}'"
     return f"is wrong: {message} at {inside}" if inside else f"is wrong: {message}"
 
 

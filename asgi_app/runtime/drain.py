@@ -90,17 +90,18 @@ class Drain:
         finally:
             del self._streams[stream]
 
-    def begin(self) -> None:
-        """Begin the drain. Does nothing if it has begun."""
+    def begin(self, *, by_request: bool = False) -> None:
+        """Begin the drain. Does nothing if it has begun. `by_request`: a request asks for it, which is not counted."""
         if not self.draining:
             self.draining = True
-            logger.info("draining: %d requests under way", self.under_way)
+            others = self.under_way - by_request
+            logger.info("draining: %d request%s under way", others, "" if others == 1 else "s")
             self._begun.set()
 
     def ask_to_end(self) -> None:
-        """Begin the drain and make the process end after it. Asking again changes nothing."""
+        """Begin the drain, as a request wants, and make the process end after it. Asking again changes nothing."""
         self._asked = True
-        self.begin()
+        self.begin(by_request=True)
         if self.on_asked is not None:
             self.on_asked()
 

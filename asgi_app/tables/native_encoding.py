@@ -63,8 +63,13 @@ def _ascii(value: Any) -> bytes:
     return value.encode()
 
 
-def _by_text(convert: Callable[[str], bytes], message: str) -> Callable[[Any], bytes]:
-    """Return the encoder of a type whose JSON form is text. `convert` raises ValueError for a wrong one."""
+def _by_text(
+    convert: Callable[[str], bytes], message: str, hint: Callable[[str], str] = lambda _text: ""
+) -> Callable[[Any], bytes]:
+    """Return the encoder of a type whose JSON form is text. `convert` raises ValueError for a wrong one.
+
+    `hint` returns what to add to the message for a wrong text.
+    """
 
     def write(value: Any) -> bytes:
         if not isinstance(value, str):
@@ -72,7 +77,7 @@ def _by_text(convert: Callable[[str], bytes], message: str) -> Callable[[Any], b
         try:
             return convert(value)
         except (ValueError, OverflowError):
-            raise wrong(message) from None
+            raise wrong(message + hint(value)) from None
 
     return write
 
@@ -253,7 +258,13 @@ def _signed_vint(number: int) -> bytes:
     return vint((number << 1) ^ (number >> 63))
 
 
-_FOUR_DIGITS = "years outside 0001 to 9999 have a sign"
+_other_year = re.compile(r"(?!(?!0000)[0-9]{4}-)[+-]?[0-9]+-[0-9]{2}-[0-9]{2}", re.ASCII)
+"""How a text begins whose year does not have four digits alone."""
+
+
+def _year_hint(text: str) -> str:
+    return "; years outside 0001 to 9999 have a sign" if _other_year.match(text) else ""
+
 
 NATIVE_ENCODINGS: Mapping[str, NativeEncoding] = MappingProxyType(
     {
@@ -262,7 +273,7 @@ NATIVE_ENCODINGS: Mapping[str, NativeEncoding] = MappingProxyType(
         "blob": NativeEncoding(_by_text(_blob, "must be bytes in hexadecimal, like 0xdead")),
         "boolean": NativeEncoding(_boolean, _boolean_of_text, 1),
         "counter": _integers("q", 8),
-        "date": NativeEncoding(_by_text(_date, f"must be a date like 2024-02-29; {_FOUR_DIGITS}")),
+        "date": NativeEncoding(_by_text(_date, "must be a date like 2024-02-29", _year_hint)),
         "decimal": NativeEncoding(_decimal),
         "double": _floats("d", 64),
         "duration": NativeEncoding(_by_text(_duration, "must be a duration like 1y2mo25d5h6m7s8ms9us10ns")),
@@ -277,7 +288,8 @@ NATIVE_ENCODINGS: Mapping[str, NativeEncoding] = MappingProxyType(
         "timestamp": NativeEncoding(
             _by_text(
                 lambda text: pack_milliseconds(milliseconds_of(text)),
-                f"must be a timestamp with a zone, like 2026-11-21T22:35:19.795Z; {_FOUR_DIGITS}",
+                "must be a timestamp with a zone, like 2026-11-21T22:35:19.795Z",
+                _year_hint,
             ),
             width=8,
         ),

@@ -120,6 +120,14 @@ def test_every_type_by_examples(request: pytest.FixtureRequest, open_tab: OpenTa
     assert httpx.get(f"{address}/everything/{key}").status_code == 404
 
 
+def test_field_without_an_example_that_its_pattern_matches_is_left_out(tab: Tab) -> None:
+    tab.operation("readings_create").fill_examples()
+    expect(tab.field("sensor")).to_have_value("text")
+    expect(tab.field("code")).to_have_value("")
+    assert json.loads(tab.send(201))["code"] is None
+    tab.operation("readings_delete").fill(sensor="text", hour="1").send(204)
+
+
 def test_null_empty_and_absent_are_told_apart_and_digits_stay(tab: Tab, site: str) -> None:
     key = f"a/b ü?&#'\"{uuid.uuid4().hex}"
     tab.operation("everything_create").fill_examples().fill(id=key, c_bigint="9223372036854775807", c_decimal="1.10")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from asgi_app.cli import main
+from asgi_app.cli.declared import check_application
 
 DECLARATIONS = """
 import msgspec
-from asgi_app import Resource
+from asgi_app import Resource, create_app
 
 class Thing(msgspec.Struct):
     id: int
@@ -24,6 +26,8 @@ live = Resource.from_table("made_by_cql")
 beside_live = [live, one]
 wrong = (Resource(Thing, "things", partition_key=("ident",), hidden=("nmae",)),)
 nothing = []
+app = create_app(resources=beside_live)
+empty_app = create_app()
 """
 
 
@@ -54,6 +58,25 @@ def test_tables_of_the_live_schema_are_not_created(module: str) -> None:
     assert dry_run(f"{module}:beside_live").output == dry_run(f"{module}:one").output
 
 
+def test_resources_may_be_those_of_an_application(module: str) -> None:
+    assert dry_run(f"{module}:app").output == dry_run(f"{module}:one").output
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (":one", "Serve them with app = create_app(resources=[one])."),
+        (":several", "Serve them with app = create_app(resources=several)."),
+        (":nothing", "must be an application made by create_app."),
+        ("", "must be module:name, such as shop:app, not"),
+    ],
+)
+def test_serve_says_what_it_takes_instead(module: str, name: str, message: str) -> None:
+    with pytest.raises(click.BadParameter) as error:
+        check_application(module + name)
+    assert message in error.value.message
+
+
 def test_resources_may_be_in_several_keyspaces(module: str) -> None:
     shown = dry_run(f"{module}:several").output
     assert 'CREATE KEYSPACE IF NOT EXISTS "shop" ' in shown
@@ -68,8 +91,9 @@ def test_resources_may_be_in_several_keyspaces(module: str) -> None:
         (":one", "must be module:name"),
         ("{}:absent", "has no absent."),
         ("{}:live", "has no Resource with a struct, so it says nothing about tables to create."),
-        ("{}:nothing", "must be a Resource, or a list or tuple of them."),
-        ("{}:Thing", "must be a Resource, or a list or tuple of them."),
+        ("{}:nothing", "must be a Resource, a list or tuple of them, or an application with some."),
+        ("{}:Thing", "must be a Resource, a list or tuple of them, or an application with some."),
+        ("{}:empty_app", "is an application without resources."),
         ("{}_absent:one", "there is no module"),
         ("{}.absent:one", "there is no module"),
     ],

@@ -182,6 +182,7 @@ def test_check_finds_what_is_missing(run: Run, shop: str) -> None:
     assert ended.exit_code == 1
     assert f"  users: there is no table {shop}.users: `asgi-cassandra schema` creates it\n" in ended.stdout
     assert ended.stdout.endswith("Not all of this can be served: 3 problems, 1 danger.\n")
+    assert "These are the built-in tables. For yours: check MODULE:NAME" in ended.stderr
     missing = report_of(run("nothing_here", "check", "--json"))
     assert [problem["where"] for problem in missing["problems"]] == ["keyspace nothing_here"]
 
@@ -222,7 +223,7 @@ def test_check_of_what_the_role_may_not_do(run: Run, shop: str, node_address: No
 
 DECLARATIONS = """
 import msgspec
-from asgi_app import Resource
+from asgi_app import Resource, create_app
 
 class Hit(msgspec.Struct):
     id: int
@@ -232,6 +233,7 @@ resources = [
     Resource(Hit, "Hits", partition_key=("id",), path="/hits"),
     Resource.from_table("events", path="/live", writes="none"),
 ]
+app = create_app(resources=resources)
 """
 
 
@@ -246,4 +248,10 @@ def test_check_of_declared_resources(run: Run, shop: str, tmp_path: Path, monkey
     (problem,) = report["problems"]
     assert problem["where"] == "hits"
     assert "number (missing, declared as text)" in problem["message"]
+    of_application = run(shop, "check", "--json", f"{name}:app")
+    assert report_of(of_application)["tables"] == report["tables"]
+    assert "built-in" not in of_application.stderr
+    wrong = run(shop, "check", f"{name}:nothing")
+    assert (wrong.exit_code, "for MODULE:NAME" in wrong.stderr) == (2, True)
+    assert run(shop, "check", f"{name}:app", "--resources", f"{name}:resources").exit_code == 2
     assert run(shop, "check", "--resources", f"{name}:nothing").exit_code == 2

@@ -34,7 +34,8 @@ UNSTARTED = [("GET", "/"), ("GET", "/health"), ("GET", "/users"), ("POST", "/use
 async def test_503_without_lifespan(settings: Settings, method: str, path: str) -> None:
     async with client_of(create_app(settings)) as client:
         found = problem(await client.request(method, path), 503, "lifespan_not_started")
-    assert "async with app.router.lifespan_context(app):" in found["detail"]
+    assert "`lifespan=lifespan_of(app)`" in found["detail"]
+    assert "`app.router.lifespan_context(app)`" in found["detail"]
     assert "server that runs lifespans" in found["detail"]
     assert "was mounted" not in found["detail"]
 

@@ -140,6 +140,7 @@ async def test_rows_partitions_and_static_columns(client: httpx.AsyncClient) -> 
 
 async def test_columns_with_names_of_operators_are_not_served(client: httpx.AsyncClient, cql: Session) -> None:
     assert (await client.get("/operators/1")).json() == {"id": 1, "x": 2}
+    assert problem(await client.get("/operators/7"), 404, "not_found")["detail"] == "There is no such row in operators."
     problem(await client.patch("/operators/1", json={"x.gt": 5}), 422, "invalid_input", "/x.gt")
     assert (await client.put("/operators/1", json={"x": 9})).status_code == 204
     assert (await client.get("/operators")).json() == [{"id": 1, "x": 9}]

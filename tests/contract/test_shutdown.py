@@ -172,13 +172,17 @@ class Slow:
 
 
 @every_loop
-async def test_running_requests_end_normally(settings: Settings, cql: Session, users: str, no_users: None) -> None:
+async def test_running_requests_end_normally(
+    settings: Settings, cql: Session, users: str, no_users: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "asgi_app.drain")
     await anyio.to_thread.run_sync(insert_users, cql, users, [1, 2, 3, 4, 5])
     async with guarded(settings) as (app, client, asked), anyio.create_task_group() as tasks:
         slow = Slow()
         tasks.start_soon(slow.run, app)
         await eventually(lambda: slow.exchange.status == 200)
         assert (await client.post("/shutdown", headers=AUTHORIZED)).json()["requests_under_way"] == 1
+        assert "draining: 1 request under way" in caplog.messages
         await eventually(lambda: asked.drain.refusing)
         assert not asked.drain.is_over
         problem(await client.get("/users"), 503, "shutting_down")

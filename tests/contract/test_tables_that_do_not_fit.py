@@ -62,7 +62,7 @@ async def test_log_says_what_is_not_served_and_why(
 
 async def test_answers_name_the_columns_and_all_others_are_served(client: httpx.AsyncClient) -> None:
     absent = problem(await client.get("/absent"), 503, "schema_missing")
-    assert absent["detail"] == "The table of this resource does not exist, with the columns: id, name."
+    assert absent["detail"] == "The table of this resource does not exist. Its declaration has the columns: id, name."
     differing = problem(await client.get("/differing"), 503, "schema_missing")
     assert differing["detail"] == "The table of this resource does not fit its declaration in the columns: name."
     assert (await client.get("/sound")).json() == []

@@ -123,6 +123,7 @@ class Reading(msgspec.Struct):
     sensor: Annotated[str, msgspec.Meta(pattern="^[a-z]+$", max_length=8)]
     hour: Annotated[int, msgspec.Meta(ge=0, le=23)]
     value: float | None = None
+    code: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{13}$")] | None = None
     place: str | None = None
 
 

@@ -346,7 +346,7 @@ def test_several_data_centres_are_all_named() -> None:
 
 async def test_server_does_not_log_the_traceback_of_a_failed_connect(caplog: pytest.LogCaptureFixture) -> None:
     await why(free_port())
-    found = [record for record in caplog.records if record.name == "cassandra.cluster" and record.exc_info]
+    found = [record for record in caplog.records if record.name == "cassandra.cluster" and record.levelname == "ERROR"]
     assert found  # the driver logs it, so the filter has something to do
     keeps = log_config("info", "console")["filters"]["already_logged"]["()"]()
     assert not any(map(keeps.filter, found))

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from asgi_app.errors import FieldError, InvalidInput, MalformedJSON
-from asgi_app.http.validation import ArrayDecoder, BodyDecoder, QueryValues, check_depth
+from asgi_app.http.validation import ArrayDecoder, BodyDecoder, QueryValues, check_depth, explain
 
 
 class Thing(msgspec.Struct, forbid_unknown_fields=True):
@@ -218,3 +218,12 @@ def test_depth_ignores_brackets_in_strings() -> None:
     check_depth(b"[[1],[2],[3]]", 2)
     with pytest.raises(MalformedJSON, match="deeper than the 2 levels"):
         check_depth(b"[[[1]]]", 2)
+
+
+def test_pattern_in_a_message_is_as_it_was_declared() -> None:
+    with pytest.raises(msgspec.ValidationError) as error:
+        msgspec.convert("x", Annotated[str, msgspec.Meta(pattern=r"^\d{13}`'$")])
+    assert explain(error.value) == r"is wrong: expected str matching regex '^\d{13}`'$'"
+    with pytest.raises(msgspec.ValidationError) as error:
+        msgspec.convert(["x"], list[Annotated[str, msgspec.Meta(pattern=r"\d")]])
+    assert explain(error.value) == r"is wrong: expected str matching regex '\d' at [0]"

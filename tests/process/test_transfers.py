@@ -75,7 +75,7 @@ def test_through_a_pipe_and_as_json(source: Mapping[str, str], tmp_path: Path) -
     (tmp_path / "rows.csv").write_text(out.stdout + "g,s,none\n")
     checked = run([COMMAND, "import", "plants", "rows.csv", "--dry-run", "--json"], tmp_path, source)
     assert checked.returncode == 4
-    assert checked.stderr.endswith("1 rows were rejected; see rows.csv.rejected.ndjson.\n")
+    assert checked.stderr.endswith("1 row was rejected; see rows.csv.rejected.ndjson.\n")
     *_, end = map(json.loads, checked.stdout.splitlines())
     assert (end["outcome"], end["rows"], end["rejected"]) == ("rejected", ROWS, 1)
 

@@ -434,3 +434,20 @@ def test_a_number_that_no_type_can_hold_is_an_error_at_its_place(number: bytes, 
 def test_what_is_not_json(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_json(body)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_year"),
+    [
+        ("date", "today", False),
+        ("date", "2024-02-30", False),
+        ("date", "10000-01-01", True),
+        ("date", "0000-01-01", True),
+        ("timestamp", "2026-11-21T22:35:19", False),
+        ("timestamp", "+2026-11-21T22:35:19Z", True),
+    ],
+)
+def test_message_tells_of_the_sign_of_years_where_the_year_is_wrong(name: str, text: str, is_year: bool) -> None:
+    with pytest.raises(WrongValue) as error:
+        encoder_of(Native(name)).from_json(text)
+    assert error.value.message.endswith("; years outside 0001 to 9999 have a sign") is is_year

@@ -45,23 +45,28 @@ export function boundsOf({ schema, others }) {
 	return all.filter(Boolean).join(", ");
 }
 
-// Return an example of a value, as a member of JSON has it.
+// Return an example of a value, as a member of JSON has it; undefined if none is known that its pattern matches.
 export function exampleOf(document, schema, depth = 0) {
 	const { others, types } = shapeOf(document, schema);
 	const own = others.find(({ examples }) => examples) ?? others[0] ?? {};
 	const given = own.examples?.[0] ?? own.default ?? own.enum?.[0];
 	if (given !== undefined) return given;
 	const inner = (each) => (depth < 8 ? exampleOf(document, each, depth + 1) : null);
-	if (types.has("array")) return (own.prefixItems ?? Array(own.minItems || 1).fill(own.items)).map(inner);
+	if (types.has("array")) {
+		const members = (own.prefixItems ?? Array(own.minItems || 1).fill(own.items)).map(inner);
+		return members.includes(undefined) ? undefined : members;
+	}
 	if (types.has("object")) {
-		const key = () => inner(own.propertyNames ?? { type: "string" });
-		const members = own.properties ?? (own.additionalProperties ? { [key()]: own.additionalProperties } : {});
+		const key = inner(own.propertyNames ?? { type: "string" });
+		const hasKey = own.additionalProperties && key !== undefined;
+		const members = own.properties ?? (hasKey ? { [key]: own.additionalProperties } : {});
 		return Object.fromEntries(Object.entries(members).map(([name, each]) => [name, inner(each)]));
 	}
 	if (types.has("boolean")) return true;
 	if (types.has("integer") || types.has("number")) return own.minimum > 1 ? own.minimum : 1;
 	const text = EXAMPLES[own.format]?.(own) ?? TEXTS.find((each) => matches(own.pattern, each)) ?? TEXTS[0];
-	return text.padEnd(own.minLength ?? 0, "x").slice(0, own.maxLength);
+	const example = text.padEnd(own.minLength ?? 0, text.at(-1)).slice(0, own.maxLength);
+	return matches(own.pattern, example) ? example : undefined;
 }
 
 // Return what was entered as a member of JSON. What is no number is sent as a text.

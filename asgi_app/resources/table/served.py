@@ -67,7 +67,9 @@ class ServedResource:
         self._vectors = frozenset(c.name for c in table.columns if isinstance(c.type, VectorOf))
         self._maps = frozenset(c.name for c in table.columns if isinstance(c.type, MapOf) and not c.type.frozen)
         self.writes = WriteStatements(self.keyspace, resource)
-        self.not_found = f"{resource.struct.__name__} not found"
+        self.not_found = (
+            f"{resource.struct.__name__} not found" if live is None else f"There is no such row in {live.name}."
+        )
         """The message for a key without a row."""
         self.exact = any(has_decimals(column.type) for column in table.columns)
         """Whether numbers in bodies must keep all their digits."""
