@@ -145,7 +145,7 @@ def _print_addresses(url: str, shown: Shown, settings: Settings) -> None:
     click.echo(f"serving on {url}")
     if shown.quiet:
         return
-    click.echo(f"in a browser: {url}/docs\n")
+    click.echo(f"in a browser: {url}/console/ shows tables and rows, {url}/docs has a form for every operation\n")
     click.echo("Ctrl-C ends the service and its Cassandra. Try in another terminal:\n")
     for example in (*examples(url, KEYSPACE, shown.users, shown.sightings), *shutdown_example(url, settings)):
         click.echo(f"  {example.command}\n  # {example.answer}\n")

@@ -82,7 +82,7 @@ def test_demo_twice(checkout: Path, tmp_path: Path) -> None:
     with started(command, checkout, NOT_THIS_CASSANDRA) as demo:
         url = wait_until_serving(demo, INSTALL_AND_BOOT_SECONDS)
         assert httpx.get(f"{url}/readyz").status_code == 200
-        assert f"in a browser: {url}/docs\n" in demo.output
+        assert f"in a browser: {url}/console/ shows tables and rows, {url}/docs has a form" in demo.output
         assert httpx.get(f"{url}/docs").status_code == 200
         *printed, (shutdown, accepted) = printed_examples(demo.output)
         for example, promised in printed:

@@ -22,7 +22,7 @@ const milliseconds = (value) => `${number(value * 1000)} ms`;
 const CHARTS = [
 	["Requests/s", "without probes and this page's own", number, (old, now) => rate(old, now, "http_requests_total")],
 	["Latency p50 / p99", "of requests, streams included", milliseconds, (old, now) => quantile(old, now, REQUESTS, 0.5), (old, now) => quantile(old, now, REQUESTS, 0.99)],
-	["In flight", "requests being answered", number, (_, now) => Math.max(0, now.sum("http_requests_in_flight") - 1)],
+	["In flight", "without this page's", number, (_, now) => Math.max(0, now.sum("http_requests_in_flight") - 1)],
 	["Refused/s", "to protect the service", number, (old, now) => rate(old, now, "shed_requests_total")],
 	["Rows/s", "sent in streams", number, (old, now) => rate(old, now, "streamed_rows_total")],
 	["Event loop lag p99", "how late timers fire", milliseconds, (old, now) => quantile(old, now, LAG, 0.99)],
@@ -56,7 +56,7 @@ export class OverviewView {
 	}
 
 	async #follow() {
-		if (!document.hidden) await Promise.all([this.#ready(), this.#measure()]);
+		if (!document.hidden) await this.#ready().then(() => this.#measure());
 		if (!this.controller.signal.aborted) this.timer = setTimeout(() => this.#follow(), EVERY);
 	}
 

@@ -37,7 +37,7 @@ export class Sparkline {
 		const text = latest.map((each) => (each === null ? "–" : this.format(each))).join(" / ");
 		const most = Math.max(0, ...this.readings.flat().filter((each) => each !== null));
 		this.value.textContent = text;
-		this.most.textContent = most ? `most ${this.format(most)}` : "";
+		this.most.textContent = most ? `peak ${this.format(most)}` : "";
 		this.image.setAttribute("aria-label", `${this.title}: ${text} ${this.most.textContent}`);
 		this.paths.forEach((path, index) => path.setAttribute("d", this.#line(index, most || 1)));
 	}
