@@ -114,6 +114,7 @@ def create_app(
                         diagnostics=enabled,
                         authorize=hook,
                         catalog=catalog,
+                        declared=served,
                         resources=all_resources,
                     ),
                     serving(router, all_resources.routes, without=without),

@@ -63,6 +63,8 @@ class Service:
     """The statements of each built-in table, by the table's name."""
     catalog: Catalog
     """The live tables of the resources."""
+    declared: Mapping[str, Any]
+    """The `ServedResource` of each declared resource by its name."""
     resources: Mapping[str, Any]
     """The `ServedResource` of each resource by its name, at any time those of the live schema."""
     authorize: Authorize | None = None
@@ -84,6 +86,7 @@ def started(
     diagnostics: bool,
     authorize: Authorize | None = None,
     catalog: Catalog,
+    declared: Mapping[str, Any],
     resources: Mapping[str, Any],
 ) -> Iterator[None]:
     """Keep the application started while the context lasts: its state holds the objects that requests need.
@@ -107,6 +110,7 @@ def started(
         nested=anyio.Lock(),
         queries={table.name: Queries(settings.keyspace, table) for table in tables},
         catalog=catalog,
+        declared=declared,
         resources=resources,
         authorize=authorize,
         response_headers=security_headers(settings),

@@ -96,14 +96,14 @@ class SegmentRoute(Route):
 class RouteIndex:
     """The routes by their segments. Immutable."""
 
-    __slots__ = ("_root",)
+    __slots__ = ("root",)
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
-        self._root = _index(routes)
+        self.root = _index(routes)
 
     def find(self, segments: Sequence[str], values: list[str]) -> SegmentRoute | None:
         """Return the route of these segments, and append its parameters to `values`; None if there is none."""
-        return _find(self._root, segments, values)
+        return _find(self.root, segments, values)
 
 
 class Found(msgspec.Struct):
@@ -147,7 +147,7 @@ class SegmentRouter(Router):
         if self._indexed != self.routes:
             self._index, self._indexed = RouteIndex(self.routes), list(self.routes)
         values: list[str] = []
-        route = self._index.find(split.segments, values)
+        route = _find(self._index.root, split.segments, values)  # without one more call
         if route is None and self.more is not None:
             values = []
             route = self._find_more(split.segments, values)
@@ -300,7 +300,7 @@ class _Methods:
             is_probe = scope["method"] == "OPTIONS" and split_path(scope).segments == [""]
             raise MethodNotAllowed(tuple(sorted(self._methods)), _PROBES if is_probe else "")
         handler, action = method
-        if action is not None:
+        if action is not None and service_of(scope).authorize is not None:
             await authenticate(scope, action)
         response = await handler(Request(scope, receive, send))
         await response(scope, receive, send)

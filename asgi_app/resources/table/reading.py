@@ -56,7 +56,7 @@ class TableReads:
         """Answer GET of a full key: the row, or 404."""
         # The request that most clients send most often: no call more than it needs.
         service = service_of(request.scope)
-        served: ServedResource = self._served or service.resources[self._name]
+        served: ServedResource = self._served or service.declared[self._name]
         if self._name in service.catalog.unfit:
             await live_table(served, request)
         key = served.short_key(request.scope) or key_of_path(served, request)
@@ -236,8 +236,8 @@ def export_name(segment: str, part: Slice | None) -> str:
 
 
 def served_of(request: Request, name: str) -> ServedResource:
-    """Return the resource of this name in the application that answers the request."""
-    served: ServedResource = service_of(request.scope).resources[name]
+    """Return the declared resource of this name in the application that answers the request."""
+    served: ServedResource = service_of(request.scope).declared[name]
     return served
 
 
