@@ -218,7 +218,7 @@ async def test_keyspace_that_is_dropped_serves_nothing_until_it_is_back(
 ) -> None:
     with keyspace_of(cql, "CREATE TABLE {ks}.places (id int PRIMARY KEY)") as keyspace:
         async with live_service(node_address, keyspace) as (_, client):
-            assert (await served_as(client, "/places/1", 404)).json()["detail"] == "Places not found"
+            assert (await served_as(client, "/places/1", 404)).json()["detail"] == "There is no such row in places."
             cql.execute(f"DROP KEYSPACE {keyspace}")
             await served_as(client, "/places", 404)
             cql.execute(create_keyspace(keyspace, ONE_REPLICA))

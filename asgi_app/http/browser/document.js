@@ -1,4 +1,4 @@
-// An OpenAPI 3.1 document: its operations by resource, the tables that they serve, the keys that they need.
+// An OpenAPI document: operations by resource, their tables, the keys that they need.
 
 import { segmentsOf } from "./json.js";
 import { askForKey } from "./keys.js";

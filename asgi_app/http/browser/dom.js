@@ -1,7 +1,7 @@
-// Elements of the page. All text becomes text nodes: nothing that a service says is ever read as markup.
+// Elements of the page. All text becomes text nodes, never markup.
 
-// Make an element, with attributes or without, and with children: nodes, texts, or arrays of them. An attribute that is
-// a function is a listener of that event; `true` has no value; null, undefined and false leave out attribute or child.
+// Make an element with attributes or none, and children: nodes, texts, or arrays of them. A function is a listener of the
+// event; `true` is an attribute without a value; null, undefined and false are left out.
 export function el(name, ...rest) {
 	const attributes = rest[0]?.constructor === Object ? rest.shift() : {};
 	const node = document.createElement(name);

@@ -14,7 +14,7 @@ export function jsonError(text) {
 	}
 }
 
-// Parse JSON. Numbers keep their digits when `JSON.stringify` writes them again, where the browser can do that.
+// Parse JSON. Numbers keep their digits in `JSON.stringify`, where the browser can do that.
 export function parseExact(text) {
 	const keep = (_key, value, context) => (typeof value === "number" ? JSON.rawJSON(context.source) : value);
 	return JSON.parse(text, JSON.rawJSON && keep);

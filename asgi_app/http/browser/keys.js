@@ -3,7 +3,7 @@
 import { button, el } from "./dom.js";
 import { setKey } from "./service.js";
 
-// Ask for the key of a credential. Returns whether the user has entered one, or nothing in its place.
+// Ask for the key of a credential. Returns whether one was entered, or none on purpose.
 export function askForKey({ purpose, title, header, prefix }, message) {
 	const input = el("input", { type: "password", id: "key", autocomplete: "off" });
 	const dialog = el("dialog", { "aria-labelledby": "key-title" });

@@ -108,7 +108,7 @@ function merged(document, schema) {
 	return Object.assign({}, ...allOf.map((each) => merged(document, each)), beside);
 }
 
-// Return a range in words, without bounds that JavaScript's numbers cannot hold: they are those of the type.
+// Return a range in words, without bounds beyond JavaScript's numbers: those of the type.
 function range(least, most, unit) {
 	const [low, high] = [least, most].map((bound) => (Math.abs(bound) < Number.MAX_SAFE_INTEGER ? bound : undefined));
 	if (low === undefined && high === undefined) return "";

@@ -1,9 +1,9 @@
 // The service behind the page: its address, the keys that it asks for, and requests to it.
 
-// The service's own address, which `data-base` of the page leads to from the page's: so any prefix works.
+// The service's address: `data-base` leads there from the page's, below any prefix.
 export const base = new URL(document.documentElement.dataset.base, location.href);
 
-// The keys that the user has entered, by what they are for. They are kept here alone, so a reload forgets them.
+// The keys that the user has entered, by purpose. A reload forgets them.
 const secrets = new Map();
 
 export const keyFor = (purpose) => secrets.get(purpose) ?? "";

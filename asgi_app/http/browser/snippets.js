@@ -1,4 +1,4 @@
-// A request as text that a person can run. A key is never part of it: the texts read it from the environment.
+// A request as text to run. It reads the key from the environment.
 
 // Return the request as a command line for a POSIX shell.
 export function curl({ method, url, headers = [], body, credential = null }, { stream = false } = {}) {
