@@ -19,6 +19,7 @@ from cassandra.query import SimpleStatement
 from contract.resource_service import keyspace_with, serving_resources
 from helpers.cassandra import connected
 from helpers.service import settings_for
+from helpers.waiting import seconds_until_status
 
 from asgi_app import Resource
 from asgi_app.local_node import LocalNode, NodeSpec, local_node, server
@@ -82,6 +83,7 @@ def notes(session: Session) -> Iterator[tuple[str, list[str]]]:
 @pytest.fixture(scope="module")
 async def client(anyio_backend: Any, node: LocalNode, notes: tuple[str, list[str]]) -> AsyncIterator[httpx.AsyncClient]:
     async with serving_resources(settings_for((node.host, node.port), notes[0]), [NOTES]) as (_, client):
+        await seconds_until_status(client, ["/readyz"], 200, at_most=60)  # the node is impatient with the driver too
         yield client
 
 

@@ -64,7 +64,7 @@ def shown(reader: str) -> list[str]:
 @pytest.mark.parametrize("form", ["ndjson", "csv"])
 def test_a_reader_gets_every_row_once(python: Path, server: Threaded, reader: str, form: str) -> None:
     *settings, line = [each for each in shown(reader) if form in each or "SET" in each]
-    line = line.replace("http://127.0.0.1:8000", server.url)
+    line = line.replace("http://127.0.0.1:8000/events/-/", f"{server.url}/users/")
     program = "\n".join((START, *settings, f"rows = {line}", f"print(json.dumps({COUNTS[reader]}))"))
     ended = subprocess.run([python, "-c", program], capture_output=True, text=True, timeout=200, check=False)
     assert ended.returncode == 0, ended.stderr
