@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, TypedDict
 
 from asgi_app.errors import FieldError
-from asgi_app.tables.resource import unchangeable
 from asgi_app.tables.resource_error import refuse_unknown_options
+from asgi_app.tables.table_options import TableOptions, name_of
 
 
 class LiveOptions(TypedDict, total=False):
@@ -34,7 +34,7 @@ class LiveOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class LiveTable:
+class LiveTable(TableOptions):
     """A table served over HTTP as Cassandra has it: its name, and the options of the service.
 
     Made by `Resource.from_table`. The options are those of `Resource`, which describes them; columns, types, keys and
@@ -42,40 +42,16 @@ class LiveTable:
     """
 
     table_name: str
-    _: KW_ONLY
-    keyspace: str | None = None
-    path: str | None = None
-    generated: Mapping[str, Callable[[], Any]] = field(default_factory=dict, hash=False)
-    bound: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict, hash=False)
-    hidden: tuple[str, ...] = ()
-    read_only: tuple[str, ...] = ()
-    allow_filtering: tuple[str, ...] = ()
-    writes: Literal["plain", "conditional", "none"] = "plain"
-    version: str | None = None
-    require_match: bool = False
-    ttl: int | None = None
-    ttl_on_patch: bool = False
-    consistency: tuple[str, ...] = ()
-    batch: Literal["logged", "per_row"] | None = None
-    delete_prefix: bool = False
-    delete_counters: bool = False
-    patch_creates: bool = False
-    check: Callable[[Any], Iterable[FieldError]] | None = None
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         """Raise ResourceError for an option that there is not."""
         refuse_unknown_options(cls, options, args[0] if args else options.get("table_name", cls.__name__))
         return object.__new__(cls)
 
-    def __post_init__(self) -> None:
-        """Copy lists to tuples and dicts to read-only mappings, so that nothing can change the declaration."""
-        for option in fields(self):
-            object.__setattr__(self, option.name, unchangeable(getattr(self, option.name)))
-
     @property
     def name(self) -> str:
         """The name for scopes, metrics and operation ids: the path without its slash, or else the table's name."""
-        return self.table_name if self.path is None else self.path.removeprefix("/")
+        return name_of(self.table_name, self.path)
 
     @property
     def segment(self) -> str:
@@ -85,7 +61,7 @@ class LiveTable:
     @property
     def options(self) -> dict[str, Any]:
         """The options by name, without the table's."""
-        names = (option.name for option in fields(self) if option.name not in ("table_name", "_"))
+        names = (option.name for option in fields(self) if option.name != "table_name")
         return {name: getattr(self, name) for name in names}
 
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast
+from typing import Any, Self, Unpack, cast
 
 import msgspec
 
-from asgi_app.errors import FieldError
+from asgi_app.tables.live_table import LiveOptions, LiveTable
 from asgi_app.tables.resource_error import refuse_unknown_options
 from asgi_app.tables.table import Table
+from asgi_app.tables.table_options import TableOptions, name_of
 from asgi_app.tables.types import Native
-
-if TYPE_CHECKING:
-    from asgi_app.tables.live_table import LiveOptions, LiveTable
 
 OPERATORS = ("eq", "gt", "gte", "lt", "lte", "in", "contains", "contains_key")
 """The operators of query parameters: `kind.gte=3`. No column's name may end in one."""
@@ -39,7 +35,7 @@ UNIQUE_TYPES = (Native("uuid"), Native("timeuuid"))
 
 
 @dataclass(frozen=True)
-class Resource:
+class Resource(TableOptions):
     """A table served over HTTP: the struct of its rows, its name, its keys, and the options of the service.
 
     A declaration raises ResourceError for an option that there is not, and for nothing else. `declaration.problems_of`
@@ -65,35 +61,12 @@ class Resource:
     _: KW_ONLY
     partition_key: tuple[str, ...]
     clustering: tuple[str, ...] = ()
-    keyspace: str | None = None
-    path: str | None = None
-    generated: Mapping[str, Callable[[], Any]] = field(default_factory=dict, hash=False)
-    bound: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict, hash=False)
-    hidden: tuple[str, ...] = ()
-    read_only: tuple[str, ...] = ()
-    allow_filtering: tuple[str, ...] = ()
-    writes: Literal["plain", "conditional", "none"] = "plain"
-    version: str | None = None
-    require_match: bool = False
-    ttl: int | None = None
-    ttl_on_patch: bool = False
-    consistency: tuple[str, ...] = ()
-    batch: Literal["logged", "per_row"] | None = None
-    delete_prefix: bool = False
-    delete_counters: bool = False
-    patch_creates: bool = False
     static: tuple[str, ...] = ()
-    check: Callable[[Any], Iterable[FieldError]] | None = None
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         """Raise ResourceError for an option that there is not."""
         refuse_unknown_options(cls, options, args[1] if len(args) > 1 else options.get("table_name", cls.__name__))
         return object.__new__(cls)
-
-    def __post_init__(self) -> None:
-        """Copy lists to tuples and dicts to read-only mappings, so that nothing can change the declaration."""
-        for option in fields(self):
-            object.__setattr__(self, option.name, unchangeable(getattr(self, option.name)))
 
     @staticmethod
     def from_table(table_name: str, *, keyspace: str | None = None, **options: Unpack[LiveOptions]) -> LiveTable:
@@ -103,8 +76,6 @@ class Resource:
         when the application is made, and against the columns of the table when it was read. Raises ResourceError for
         an option that there is not.
         """
-        from asgi_app.tables.live_table import LiveTable
-
         return LiveTable(table_name, keyspace=keyspace, **cast(Any, options))
 
     @cached_property
@@ -134,7 +105,7 @@ class Resource:
     @property
     def name(self) -> str:
         """The name for scopes, metrics and operation ids: the path without its slash, or else the table's name."""
-        return self.table_name if self.path is None else self.path.removeprefix("/")
+        return name_of(self.table_name, self.path)
 
     @property
     def segment(self) -> str:
@@ -145,10 +116,3 @@ class Resource:
     def makes_keys(self) -> bool:
         """Whether the server makes the key of a new row, so that no other row can have it."""
         return any(self.table.column(name).type in UNIQUE_TYPES for name in self.generated if name in self.primary_key)
-
-
-def unchangeable(value: Any) -> Any:
-    """Return a list or set as a tuple, a mapping as a read-only copy, and anything else as it is."""
-    if isinstance(value, list | set | frozenset):
-        return tuple(value)
-    return MappingProxyType(dict(value)) if isinstance(value, Mapping) else value
