@@ -80,7 +80,7 @@ class Catalog:
 
     @property
     def offer(self) -> Offer:
-        """What the live schema has of what is wanted, with the tables that are not served and why."""
+        """The tables that are served of those that the application asks for, and why each other one is not."""
         return self._snapshot.offer
 
     @property

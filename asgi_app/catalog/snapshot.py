@@ -1,4 +1,4 @@
-"""What a read of the schema means for the resources: which are served, from which tables, and why others are not."""
+"""The result of one read of the schema: which resources are served, from which tables, and why others are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong or dangerous about a cluster and a keyspace, from the facts that were read."""
+"""Find the problems and dangers of a cluster and a keyspace in the facts that were read about them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from asgi_app.settings import Problem, Settings
 from asgi_app.settings.dangers import is_loopback
 
 CLOCK_SECONDS = 0.5
-"""Seconds by which the clock of a node may differ before it is told. Clocks that are synchronized differ by less."""
+"""Report a node whose clock differs by more seconds. Synchronized clocks differ by less."""
 
 
 def replication_problems(facts: ClusterFacts, keyspaces: Iterable[Keyspace], settings: Settings) -> Iterator[Problem]:

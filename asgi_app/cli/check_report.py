@@ -18,7 +18,7 @@ from asgi_app.settings import Problem
 
 @dataclass
 class CheckReport:
-    """What was found. `problems` are about what would not be served, `dangers` are not; both say what to look at."""
+    """The findings of `check`. `problems` keep something from being served; `dangers` do not."""
 
     login: str | None = None
     cluster: ClusterFacts | None = None

@@ -37,7 +37,7 @@ FIRST_SIGHTINGS = 1000
 
 
 class Shown(NamedTuple):
-    """What the demo prints about: the rows that it has, and whether it prints examples at all."""
+    """The numbers of rows for the demo's examples, and whether it prints examples at all."""
 
     users: int
     sightings: int

@@ -18,7 +18,7 @@ from asgi_app.tables.resource import Resource
 
 
 class LiveView:
-    """What the settings and declarations of a service make of the live schema."""
+    """The tables of the live schema that a service would serve, by its settings and declarations."""
 
     def __init__(self, settings: Settings, declared: Collection[Resource | LiveTable] = (), *, examples: bool) -> None:
         """`declared` are resources to serve beside the tables of the settings. `examples`: the paths of the built-in

@@ -122,7 +122,7 @@ def log_config(level: str, form: LogFormat) -> dict[str, Any]:
 
 
 _LOGGED_BY_US = ("Error preparing query:", "Control connection failed to connect, shutting down Cluster:")
-"""What the driver logs with a traceback, beside errors that it raises too."""
+"""Messages that the driver logs with a traceback although it also raises the error."""
 
 
 class _AlreadyLogged(logging.Filter):
