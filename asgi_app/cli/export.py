@@ -14,7 +14,7 @@ from asgi_app.cli.failures import report_failures
 from asgi_app.cli.options import connection_fields, settings_options
 from asgi_app.cli.standard_output import StandardOutput
 from asgi_app.cli.transfer_view import View, size_text
-from asgi_app.cli.transfers import comma_separated, json_option, need_extra, run_transfer
+from asgi_app.cli.transfers import comma_separated, json_option, need_extra, run_transfer, table_name
 from asgi_app.settings import Settings
 from asgi_app.settings.values import Consistency
 from asgi_app.transfer.export_plan import ExportOptions
@@ -28,7 +28,7 @@ _Mode = Literal["text", "json", "quiet"]
 
 
 @click.command()
-@click.argument("table")
+@click.argument("table", callback=table_name)
 @click.argument("target")
 @click.option(
     "--format", "form", type=click.Choice(get_args(Format)), help="The format of the rows.  [default: ndjson]"

@@ -13,7 +13,7 @@ from asgi_app.cli.console import counted
 from asgi_app.cli.failures import report_failures
 from asgi_app.cli.options import connection_fields, settings_options
 from asgi_app.cli.transfer_view import View
-from asgi_app.cli.transfers import RejectedRows, comma_separated, json_option, need_extra, run_transfer
+from asgi_app.cli.transfers import RejectedRows, comma_separated, json_option, need_extra, run_transfer, table_name
 from asgi_app.settings import Settings
 from asgi_app.settings.values import Consistency
 from asgi_app.transfer.import_plan import ImportOptions
@@ -44,7 +44,7 @@ def _timestamp(_: click.Context, __: click.Parameter, text: str) -> int | str:
 
 
 @click.command("import")
-@click.argument("table")
+@click.argument("table", callback=table_name)
 @click.argument("source", type=click.Path(exists=True, allow_dash=True, path_type=Path))
 @click.option(
     "--format", "form", type=click.Choice(get_args(Format)), help="The format of a file.  [default: by its name]"

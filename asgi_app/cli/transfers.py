@@ -23,6 +23,7 @@ from asgi_app.db import Database
 from asgi_app.errors import NotConnected, ServiceError
 from asgi_app.settings import Settings
 from asgi_app.transfer.outcomes import Partial, Refused, RowsRejected, TransferError
+from asgi_app.transfer.table_lookup import parts_of
 
 T = TypeVar("T")
 
@@ -138,6 +139,15 @@ def resume_command() -> str:
 def comma_separated(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
     """Return the names in an option's text; the callback of an option."""
     return tuple(filter(None, (name.strip() for name in (text or "").split(","))))
+
+
+def table_name(_: click.Context, __: click.Parameter, text: str) -> str:
+    """Return the name of a table as it was given; the callback of an argument. Raises a usage error if it is none."""
+    try:
+        parts_of(text)
+    except Refused as error:
+        raise click.BadParameter(str(error)) from None
+    return text
 
 
 def need_extra(module: str, extra: str) -> None:

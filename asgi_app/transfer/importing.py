@@ -22,16 +22,18 @@ from asgi_app.tables.table import Column, Table
 from asgi_app.transfer.batches import NEIGHBOURS, batches_of
 from asgi_app.transfer.files import locked
 from asgi_app.transfer.import_plan import ImportOptions, columns_to_write, timestamp_of_writes
+from asgi_app.transfer.import_state import ImportState
 from asgi_app.transfer.inserts import Inserts
 from asgi_app.transfer.journal import Journal, paths_of
-from asgi_app.transfer.outcomes import Failed, Partial, RowsRejected, TransferError, reason_of
+from asgi_app.transfer.outcomes import Failed, Partial, Refused, RowsRejected, TransferError, reason_of
 from asgi_app.transfer.progress import Progress, Say
 from asgi_app.transfer.rejects import Rejects
 from asgi_app.transfer.row_encoding import Row, RowEncoder
 from asgi_app.transfer.row_readers import Rejected, rows_of
 from asgi_app.transfer.row_sink import Budget, RowSink
 from asgi_app.transfer.sources import Source, SourceFile, open_source
-from asgi_app.transfer.table_lookup import find_table, id_of
+from asgi_app.transfer.table_identity import ChosenColumns
+from asgi_app.transfer.table_lookup import find_table
 
 T = TypeVar("T", bound=list[Row] | Rejected)
 
@@ -60,20 +62,32 @@ async def import_from(
         source = await to_thread.run_sync(open_source, path, options.format)
         columns = columns_to_write(table, source, options.select)
         timestamp = timestamp_of_writes(table, source, options)
-        table_id = await id_of(database, table) or ""
+        target = await ChosenColumns.now(database, table, columns)
         with ExitStack() as locks:
             for folder in {
                 each.parent.resolve() for each in paths_of(table, path, options) if source.digest is not None
             }:
                 locks.enter_context(locked(folder))
-            journal = await to_thread.run_sync(Journal.begin, table, table_id, source, path, options, say)
+            journal = await to_thread.run_sync(Journal.begin, target, source, path, options, say)
+            if options.resume and journal.state is not None:
+                await _check_same_table(database, target, journal.state)
             run = _Import(database, table, columns, source, timestamp, options, journal, progress)
             await run.run()
-        if (await id_of(database, table) or "") != table_id:
-            raise Failed(f"{table.keyspace}.{table.name} was dropped and created again while rows were written to it.")
+        change = await target.change(database)
+        if change is not None:
+            raise Failed(f"{target.name} {change} while rows were written to it.")
     except OSError as error:
         raise Failed(f"{error.filename or path} cannot be used: {error.strerror}.") from error
     return journal.rejects
+
+
+async def _check_same_table(database: Database, target: ChosenColumns, state: ImportState) -> None:
+    """Raise Refused if the table lost what the runs before this one wrote."""
+    change = await target._replace(identity=state.identity, began=state.began).change(database)
+    if change is not None:
+        raise Refused(
+            f"{target.name} {change} since its import began, or is in another cluster. Begin again, without --resume."
+        )
 
 
 @dataclass(slots=True, eq=False)

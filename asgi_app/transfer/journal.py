@@ -15,6 +15,7 @@ from asgi_app.transfer.import_state import ImportState
 from asgi_app.transfer.progress import Say
 from asgi_app.transfer.rejects import Rejects
 from asgi_app.transfer.sources import STDIN, Source, SourceFile
+from asgi_app.transfer.table_identity import ChosenColumns
 
 SAVE_SECONDS = 1.0
 """Seconds between two writes of the state: a run that is killed repeats at most what it did in that time."""
@@ -40,15 +41,19 @@ class Journal:
         self._saved_at = time.monotonic()
 
     @classmethod
-    def begin(
-        cls, table: Table, table_id: str, source: Source, path: Path, options: ImportOptions, say: Say
-    ) -> Journal:
-        """Return the journal of a new import, or of the one that is resumed, after it was written."""
-        keyspace = table.keyspace or ""
-        state_path, rejects_path = paths_of(table, path, options)
+    def begin(cls, target: ChosenColumns, source: Source, path: Path, options: ImportOptions, say: Say) -> Journal:
+        """Return the journal of a new import into the target, or of the one that is resumed, after it was written."""
+        state_path, rejects_path = paths_of(target.table, path, options)
         state = None
         if source.digest is not None and not options.dry_run:
-            state = ImportState(keyspace=keyspace, table=table.name, table_id=table_id, digest=source.digest)
+            state = ImportState(
+                keyspace=target.table.keyspace or "",
+                table=target.table.name,
+                columns=tuple(column.name for column in target.columns),
+                identity=target.identity,
+                began=target.began,
+                digest=source.digest,
+            )
             state = (import_state.resumed if options.resume else import_state.again)(state_path, state)
             if options.resume:
                 say(f"{len(state.files)} of {len(source.files)} files are imported already.")

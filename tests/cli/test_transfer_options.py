@@ -48,6 +48,13 @@ def test_import(options: list[str], sentence: str, tmp_path: Path) -> None:
     assert sentence in refused("import", "users", str(tmp_path / "rows.csv"), *options)
 
 
+@pytest.mark.parametrize("name", [".t", "t.", "a.b.c", "", '"t"'])
+@pytest.mark.parametrize("command", ["export", "import"])
+def test_a_name_that_is_none(command: str, name: str, tmp_path: Path) -> None:
+    sentence = "is not the name of a table: write TABLE or KEYSPACE.TABLE, without quotes."
+    assert f"{name!r} {sentence}" in refused(command, name, str(tmp_path))
+
+
 def test_import_of_nothing(tmp_path: Path) -> None:
     assert "does not exist" in refused("import", "users", str(tmp_path / "none"))
 

@@ -16,6 +16,8 @@ from pyarrow import parquet
 from asgi_app.db import Database
 from asgi_app.transfer.files import locked
 from asgi_app.transfer.outcomes import Failed, Partial, Refused, RowsRejected
+from asgi_app.transfer.row_encoding import Row
+from asgi_app.transfer.row_sink import RowSink
 
 pytestmark = pytest.mark.anyio
 
@@ -187,6 +189,38 @@ async def test_resume_skips_what_is_done_and_forgets_no_rejected_row(
     state.write_text("{")
     with pytest.raises(Failed, match="is not the state of an import"):
         await imported(database, table, tmp_path)
+
+
+async def test_resume_notices_that_the_table_lost_what_was_written(
+    database: Database, table: str, tmp_path: Path
+) -> None:
+    await cql(database, f"INSERT INTO {table} (p, c, v) VALUES (1, 1, 'x')")
+    await exported(database, table, tmp_path, slices=2)
+    await imported(database, table, tmp_path)
+    with pytest.raises(Refused, match="is about an import of the columns p, c, s, d, l, v"):
+        await imported(database, table, tmp_path, resume=True, select=["p", "c"])
+    for statements in ([f"TRUNCATE {table}"], [f"ALTER TABLE {table} DROP v", f"ALTER TABLE {table} ADD v text"]):
+        for statement in statements:
+            await cql(database, statement)
+        with pytest.raises(Refused, match=r"was (truncated|altered) .*since its import began"):
+            await imported(database, table, tmp_path, resume=True)
+        progress, _ = await imported(database, table, tmp_path)
+        assert progress.rows == 1
+
+
+async def test_a_table_that_is_truncated_while_rows_are_written(
+    database: Database, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, "rows.ndjson", {"p": 1, "c": 1})
+    write = RowSink.write
+
+    async def write_and_truncate(sink: RowSink, rows: Sequence[Row]) -> None:
+        await write(sink, rows)
+        await cql(database, f"TRUNCATE {table}")
+
+    monkeypatch.setattr(RowSink, "write", write_and_truncate)
+    with pytest.raises(Failed, match="was truncated while rows were written to it"):
+        await imported(database, table, path)
 
 
 async def test_chosen_columns(database: Database, table: str, tmp_path: Path) -> None:
