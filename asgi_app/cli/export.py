@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -87,6 +88,8 @@ def export(
 
 
 def _check_for_stdout(options: ExportOptions) -> None:
+    if sys.stdout is None:
+        raise click.UsageError("Standard output is closed, and the rows would go there; name a folder.")
     if options.format == "parquet":
         raise click.UsageError("Parquet cannot be written to standard output; name a folder.")
     if options.gzip:

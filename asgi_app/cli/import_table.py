@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -118,6 +119,8 @@ def import_table(
         raise click.UsageError(
             "Only the import of a folder can be resumed. Import the file again: repeats are harmless."
         )
+    if source == STDIN and sys.stdin is None:
+        raise click.UsageError("Standard input is closed, and the rows would come from there; name a file.")
     if source == STDIN and form not in (None, "ndjson"):
         raise click.UsageError("Standard input is NDJSON; other formats are read from files.")
     if form == "parquet" or any(source.glob("*.parquet")) or source.suffix == ".parquet":

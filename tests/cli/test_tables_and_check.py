@@ -19,7 +19,7 @@ from helpers.faulty_node import EXECUTE, QUERY, faulty_node, not_permitted
 from helpers.ports import free_port
 from rich.console import Console
 
-from asgi_app.cli import main
+from asgi_app.cli.commands import command_line
 from asgi_app.cli.live import LiveView
 from asgi_app.cli.session import open_session
 from asgi_app.cli.tables_report import show_tables, tables_report
@@ -56,7 +56,7 @@ def run(node_address: NodeAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     def run(keyspace: str, *arguments: str, at: NodeAddress = node_address, **environment: str) -> Result:
         variables = {"CASSANDRA_HOSTS": f"{at[0]}:{at[1]}", "CASSANDRA_KEYSPACE": keyspace}
-        return CliRunner().invoke(main, arguments, env={**variables, **environment})
+        return CliRunner().invoke(command_line, arguments, env={**variables, **environment})
 
     return run
 

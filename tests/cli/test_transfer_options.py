@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from asgi_app.cli import main
+from asgi_app.cli.commands import command_line
 
 
 def refused(*arguments: str) -> str:
-    ended: Result = CliRunner().invoke(main, arguments)
+    ended: Result = CliRunner().invoke(command_line, arguments)
     assert ended.exit_code == 2, ended.output
     return " ".join(ended.output.replace("│", "").split())
 

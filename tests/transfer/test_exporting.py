@@ -179,9 +179,7 @@ async def test_a_table_that_loses_rows_meanwhile(database: Database, keyspace: s
     assert await export_while(f"DROP TABLE {name}") == f"{name} was dropped while it was exported."
 
 
-async def test_a_table_that_lost_rows_before_it_is_resumed(
-    database: Database, keyspace: str, tmp_path: Path
-) -> None:
+async def test_a_table_that_lost_rows_before_it_is_resumed(database: Database, keyspace: str, tmp_path: Path) -> None:
     name, user_type = f"{keyspace}.lost", f"{keyspace}.pair"
     await cql(database, f"CREATE TYPE {user_type} (x int)")
     await cql(database, f"CREATE TABLE {name} (id int PRIMARY KEY, a int, b frozen<{user_type}>)")
