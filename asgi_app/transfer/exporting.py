@@ -57,7 +57,7 @@ async def export_to_folder(
                 manifest = await _kept(database, exported, folder, manifest, say)
             return await _FolderExport(database, exported, manifest, folder, progress).run(options.parallel)
     except OSError as error:
-        raise Failed(f"{folder} cannot be used: {error.strerror}.") from error
+        raise Failed(f"{error.filename or folder} cannot be used: {error.strerror}.") from error
 
 
 async def export_to_stream(
@@ -265,5 +265,5 @@ def _reason(error: ServiceError | OSError) -> str:
     if isinstance(error, BrokenPipeError):
         return "What reads standard output has closed it before the end."
     if isinstance(error, OSError):
-        return f"A file could not be written: {error.strerror}."
+        return f"{error.filename or 'Standard output'} could not be written: {error.strerror}."
     return reason_of(error)

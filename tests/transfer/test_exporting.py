@@ -229,7 +229,7 @@ async def test_chosen_columns(database: Database, filled: str, tmp_path: Path) -
 async def test_a_failure_of_a_file_keeps_the_whole_parts(database: Database, filled: str, tmp_path: Path) -> None:
     blocked = tmp_path / "part-0003-of-0004.ndjson.tmp"
     blocked.mkdir()
-    with pytest.raises(Partial, match=r"A file could not be written: Is a directory. 2 of 4 parts are whole"):
+    with pytest.raises(Partial, match=r"0003-of-0004.ndjson.tmp could not be written: Is a directory. 2 of 4 parts"):
         await exported(database, filled, tmp_path, slices=4, parallel=1)
     manifest = manifests.load(tmp_path)
     assert manifest is not None
