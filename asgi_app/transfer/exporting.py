@@ -72,7 +72,9 @@ async def export_to_stream(
     form = TextFormat(options.format or "ndjson", exported.columns)
     consistency = options.consistency or database.settings.cassandra_consistency
     progress.total = options.slices or SLICES
-    stream = _StreamExport(Scan(database, exported.table, exported.columns, consistency), form, send, progress)
+    stream = _StreamExport(
+        Scan(database, exported.table, exported.columns, consistency, progress), form, send, progress
+    )
     is_whole = False
     try:
         await send(form.header)
@@ -157,7 +159,7 @@ class _FolderExport:
         self._database = database
         self._exported = _begun(exported, manifest)
         self._columns = self._exported.columns
-        self._scan = Scan(database, exported.table, self._columns, manifest.consistency)
+        self._scan = Scan(database, exported.table, self._columns, manifest.consistency, progress)
         self._manifest = manifest
         self._folder = folder
         self._progress = progress

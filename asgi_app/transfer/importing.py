@@ -151,7 +151,7 @@ class _Import:
             table, columns, nulls=nulls, strict=not options.select, of_export=source.digest is not None
         )
         inserts = Inserts(table, columns, options.ttl, timestamp, options.consistency)
-        self._sink = RowSink(database, inserts, 1 if journal.state is None else journal.state.runs)
+        self._sink = RowSink(database, inserts, 1 if journal.state is None else journal.state.runs, progress)
         self._budget = Budget(WAITING_BYTES)
         self._source = source
         self._options = options
