@@ -17,6 +17,7 @@ from asgi_app.cli.transfer_view import View
 from asgi_app.cli.transfers import RejectedRows, comma_separated, json_option, need_extra, run_transfer, table_name
 from asgi_app.settings import Settings
 from asgi_app.settings.values import Consistency
+from asgi_app.transfer.batches import MOST_PARTITIONS
 from asgi_app.transfer.import_plan import ImportOptions
 from asgi_app.transfer.importing import import_from
 from asgi_app.transfer.manifest import Format
@@ -59,6 +60,13 @@ def _timestamp(_: click.Context, __: click.Parameter, text: str) -> int | str:
     default=32,
     show_default=True,
     help="The most rows of one partition to write at once; never more than 5 KiB.",
+)
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, MOST_PARTITIONS),
+    default=1,
+    show_default=True,
+    help="The most partitions of one write, where rows come in the order of the ring.",
 )
 @click.option(
     "--select", metavar="COLUMNS", callback=comma_separated, help="The columns to write, with commas.  [default: all]"

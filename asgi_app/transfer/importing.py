@@ -18,7 +18,7 @@ from asgi_app.db import Database
 from asgi_app.driver.connecting import server_message
 from asgi_app.errors import FieldError, RejectedByCassandra, SchemaMissing, ServiceError
 from asgi_app.tables.encoding import Encoded
-from asgi_app.transfer.batches import NEIGHBOURS, batches_of
+from asgi_app.transfer.batches import batches_of
 from asgi_app.transfer.files import locked, only_writer
 from asgi_app.transfer.import_plan import ImportOptions, columns_to_write, timestamp_of_writes
 from asgi_app.transfer.import_state import ImportState
@@ -198,7 +198,7 @@ class _Import:
             await to_thread.run_sync(source.check)
             with source.open() as opened:
                 rows = rows_of(source, opened.content, self._encoder)
-                partitions = NEIGHBOURS if source.is_in_ring_order else 1
+                partitions = self._options.partitions if source.is_in_ring_order else 1
                 batches = batches_of(rows, self._columns, self._options.batch, partitions)
                 while some := await to_thread.run_sync(_some, batches):
                     await self._hand_over(file, some, send)

@@ -309,6 +309,27 @@ async def test_a_disk_that_is_full_of_rejected_rows(database: Database, table: s
         await imported(database, table, rows)
 
 
+@pytest.mark.parametrize("partitions", [1, 3])
+async def test_a_write_has_one_partition_unless_more_are_allowed(
+    database: Database, keyspace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, partitions: int
+) -> None:
+    name = f"{keyspace}.single{partitions}"
+    await cql(database, f"CREATE TABLE {name} (p int PRIMARY KEY)")
+    for number in range(6):
+        await cql(database, f"INSERT INTO {name} (p) VALUES (?)", [number])
+    await exported(database, name, tmp_path, slices=1)
+    sizes: list[int] = []
+    write = RowSink.write
+
+    async def counting(sink: RowSink, rows: Sequence[Row]) -> None:
+        sizes.append(len(rows))
+        await write(sink, rows)
+
+    monkeypatch.setattr(RowSink, "write", counting)
+    await imported(database, name, tmp_path, partitions=partitions)
+    assert sizes == [partitions] * (6 // partitions)
+
+
 async def test_two_imports_of_a_folder_take_turns(database: Database, table: str, tmp_path: Path) -> None:
     await exported(database, table, tmp_path / "out", slices=1)
     elsewhere = {"state": tmp_path / "state.json", "rejects": tmp_path / "rejects.ndjson"}
