@@ -87,7 +87,7 @@ async def test_pages_of_a_walk_are_narrowed_too(
     app, client = own
     wanted = await streamed(app, SLICE) if part else crowd
     found: list[User] = []
-    params: dict[str, str] = {**part, "fetch_size": "500"}
+    params: dict[str, str] = {**part, "fetch_size": "5000"}
     for number in range(200):
         failures = number if number <= MOST_STEPS else 0
         node.fail(EXECUTE, *[FAULTS[("timeout", "failure")[number % 2]]] * failures)
