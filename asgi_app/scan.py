@@ -64,6 +64,10 @@ class Extent:
     slice: Slice | None = None
     parallel: int = 1
 
+    def asked(self, fetch_size: int | None, limit: int | None, part: Slice | None, parallel: int | None) -> Extent:
+        """Return the extent that a client asks for: where `fetch_size` or `parallel` is None, that of this one."""
+        return Extent(fetch_size or self.fetch_size, limit, part, parallel or self.parallel)
+
 
 def reader_of(database: Database, sizes: RowSizes, select: RingSelect, times: PageTimes, extent: Extent) -> RowReader:
     """Return the reader of some rows of `select`.
