@@ -8,9 +8,9 @@ reads all rows of both, in rounds of all ways:
 - async-cassandra, in the way of that project's example of bulk operations, into a file of JSON lines;
 - cqlsh's COPY TO, from PyPI, into a CSV file. Its rate is the one that it prints, without its start.
 
-All ways read at LOCAL_QUORUM and ask for pages of 5,000 rows; COPY TO asks for 1,000, its default. Every way must give
-every row. Then it reads single users, alone and beside an export that is read again and again, and the memory of an
-export of a tenth of the users and of all. It prints medians and the targets.
+All ways read at LOCAL_QUORUM. The service's ask for pages of 2,000 rows, the others for as many as they do by default:
+5,000, and COPY TO 1,000. Every way must give every row. Then it reads single users, alone and beside an export that is
+read again and again, and the memory of an export of a tenth of the users and of all. It prints medians and the targets.
 """
 
 from __future__ import annotations

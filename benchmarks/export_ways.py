@@ -17,12 +17,11 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.contenders import SERVICE, Contender
-from benchmarks.driver_worker import Looped
+from benchmarks.driver_worker import FETCH_SIZE, Looped
 from benchmarks.environments import interpreter
 from benchmarks.measure import CPU_ROW, PEAK_MB, ROW_RATE, Load, Measurement, measure
 from benchmarks.operations import READ, asks_file
 from benchmarks.processes import ContenderFailed, end, finished
-from benchmarks.range_walk import FETCH_SIZE
 from benchmarks.rows import Row
 from benchmarks.serving import PeakMemory, Served, answer_of, child_environment, module, python_path_added, serving
 from benchmarks.site import Site

@@ -20,13 +20,10 @@ from asgi_app.settings import Settings
 from benchmarks.contenders import cql
 from benchmarks.driver_worker import Looped
 
-FETCH_SIZE = 5000
-
 
 def _walk(session: Any, select: str, count: int, at_once: int) -> Looped:
     profile = session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, row_factory=tuple_factory)
     statement = session.prepare(select)
-    statement.fetch_size = FETCH_SIZE
 
     def length(bounds: tuple[int, int]) -> int:
         return sum(1 for _ in session.execute(statement, bounds, execution_profile=profile))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,15 +14,23 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, WriteTimeout
+from cassandra.cluster import NoHostAvailable
+from cassandra.protocol import ServerError
+from cassandra.query import SimpleStatement
+
 from asgi_app.cli.console import node_progress
-from asgi_app.cli.sample_data import sample_user, seed
+from asgi_app.cli.sample_data import WRITE_TIMESTAMP, sample_user
 from asgi_app.cli.session import open_session
+from asgi_app.driver.bulk_writes import write_rows
 from asgi_app.driver.cluster import ClusterUnreachableError
 from asgi_app.local_node import LocalNodeError, NodeSpec, local_node
 from asgi_app.settings import ContactPoint, Settings
 from asgi_app.tables.builtin import TABLES, USERS, User
 from asgi_app.tables.cql import Queries, quoted
 from asgi_app.tables.ddl import create_schema, network_replication
+from asgi_app.tables.table import Table
 from benchmarks.processes import ContenderFailed, free_port
 
 FAILURES = (ContenderFailed, ClusterUnreachableError, LocalNodeError)
@@ -30,6 +39,7 @@ FAILURES = (ContenderFailed, ClusterUnreachableError, LocalNodeError)
 _MOST_KNOWN = 1000  # users of a site that single reads request
 _HEAP = "2g"  # minutes of writing at full speed need more than the heap for development
 _HEAP_OF_SEVERAL = "768m"
+_ROWS_OF_A_CHUNK, _BATCHES_IN_FLIGHT, _ATTEMPTS = 5000, 8, 5
 _BOOT_SECONDS = 300.0  # nodes that boot at once share the processors
 _LOG_LINES = 15
 
@@ -107,11 +117,46 @@ def session_on(node: ContactPoint) -> AbstractContextManager[Any]:
     return open_session(Settings(cassandra_hosts=(node,)))
 
 
+def write(session: Any, keyspace: str, table: Table, structs: Iterable[msgspec.Struct]) -> None:
+    """Write rows of a table. Raises ContenderFailed if Cassandra does not take them in time, again and again."""
+    cql = Queries(keyspace, table).insert_at.cql
+    rows = ((*msgspec.structs.astuple(each), WRITE_TIMESTAMP) for each in structs)
+    while chunk := list(islice(rows, _ROWS_OF_A_CHUNK)):
+        _write_chunk(session, cql, chunk)
+
+
+def _write_chunk(session: Any, cql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write rows, and all of them again after a timeout: nodes that have just booted may be slow."""
+    for _ in range(_ATTEMPTS):
+        try:
+            write_rows(session, cql, rows, lambda _: None, in_flight=_BATCHES_IN_FLIGHT)
+            return
+        except (WriteTimeout, OperationTimedOut) as error:
+            why = error
+    raise ContenderFailed(f"Cassandra does not take rows in time: {why}") from why
+
+
+def _wait_for_replicas(session: Any, select: str) -> None:
+    """Wait until every replica has the table: nodes that have just booted hear of it late. Raises ContenderFailed."""
+    statement = SimpleStatement(select, consistency_level=ConsistencyLevel.ALL)
+    until = time.monotonic() + _BOOT_SECONDS
+    while True:
+        try:
+            session.execute(statement)
+            return
+        except (DriverException, NoHostAvailable, ServerError) as error:
+            if time.monotonic() > until:
+                raise ContenderFailed(f"not every node answers: {error}") from error
+            time.sleep(1)
+
+
 def _seed(node: ContactPoint, keyspace: str, rows: int, replicas: int) -> None:
+    began = time.monotonic()
     with session_on(node) as session:
         create_schema(session, keyspace, network_replication(replicas), TABLES)
-        report = seed(session, keyspace, rows, lambda done: None)
-    print(f"seeded {rows} users at {report.rows_per_second:.0f} rows/s", file=sys.stderr)
+        _wait_for_replicas(session, Queries(keyspace, USERS).every_row.cql)
+        write(session, keyspace, USERS, map(sample_user, range(rows)))
+    print(f"seeded {rows} users at {rows / (time.monotonic() - began):.0f} rows/s", file=sys.stderr)
 
 
 def _specs(folder: Path, count: int) -> list[NodeSpec]:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
-from asgi_app.cli.sample_data import WRITE_TIMESTAMP
-from asgi_app.cli.sightings import SIGHTINGS, sample_sighting
-from asgi_app.driver.bulk_writes import write_rows
-from asgi_app.tables.cql import Queries
+from asgi_app.cli.sightings import SIGHTINGS, Sighting, sample_sighting
 from asgi_app.tables.ddl import create_schema
-from benchmarks.site import Site, session_on
+from benchmarks.site import Site, session_on, write
 
 ROWS_OF_A_PARTITION = 1000
 
@@ -42,12 +37,8 @@ def fill_wide(site: Site, rows: int) -> None:
     """Create `sightings` in the keyspace of a site, without its index, and write so many rows."""
     with session_on(site.node) as session:
         create_schema(session, site.keyspace, None, (SIGHTINGS.table,))
-        insert = Queries(site.keyspace, SIGHTINGS.table).insert_at.cql
-        write_rows(session, insert, _sightings(rows), lambda _: None)
+        write(session, site.keyspace, SIGHTINGS.table, map(_sighting, range(rows)))
 
 
-def _sightings(rows: int) -> Iterator[tuple[Any, ...]]:
-    for number in range(rows):
-        row = sample_sighting(number)
-        row.station = f"station {number // ROWS_OF_A_PARTITION}"
-        yield (*msgspec.structs.astuple(row), WRITE_TIMESTAMP)
+def _sighting(number: int) -> Sighting:
+    return msgspec.structs.replace(sample_sighting(number), station=f"station {number // ROWS_OF_A_PARTITION}")

@@ -132,7 +132,7 @@ async def test_an_export_has_few_pages(crowded_service: tuple[Starlette, httpx.A
     await eventually(lambda: not app.state.database.dispatcher.slots.throttles_pages)
     before = _statements(app)
     await client.get("/users/export.ndjson?parallel=1")
-    assert MANY // 5000 <= _statements(app) - before <= MANY // 5000 + 1
+    assert MANY // 2000 <= _statements(app) - before <= MANY // 2000 + 1
 
 
 async def test_head_of_an_export_reads_nothing(crowded_service: tuple[Starlette, httpx.AsyncClient]) -> None:
