@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
@@ -35,6 +36,9 @@ MOST_STEPS = 6
 
 SLICES_OF_A_UNIT = 16
 """How many ranges each of several readers gets, so that all of them end at about the same time."""
+
+MOST_MERGED = 4
+"""How many of these ranges become one where they have few rows: each costs a request, with a row or with none."""
 
 _TOO_MUCH = (ReadTimeout, ReadFailed)
 """Failures that a smaller request may not have: replicas that took too long, and one that met too many deleted rows."""
@@ -63,6 +67,10 @@ class Extent:
     limit: int | None = None
     slice: Slice | None = None
     parallel: int = 1
+
+    def asked(self, fetch_size: int | None, limit: int | None, part: Slice | None, parallel: int | None) -> Extent:
+        """Return the extent that a client asks for: where `fetch_size` or `parallel` is None, that of this one."""
+        return Extent(fetch_size or self.fetch_size, limit, part, parallel or self.parallel)
 
 
 def reader_of(database: Database, sizes: RowSizes, select: RingSelect, times: PageTimes, extent: Extent) -> RowReader:
@@ -139,13 +147,24 @@ class SliceReader(PageReader):
             statement,
             values,
             deadline=deadline,
-            fetch_size=min(self._rows(), self._most_rows.value),
+            fetch_size=self.rows_of_page(),
             paging_state=self._paging_state,
             lane=Lane.PAGES,
             retry_read_timeouts=False,
         )
         self._sizes.learn(self.statement, result)
         return result
+
+    def rows_of_range(self, result: Result) -> float | None:
+        """Return how many rows the range has, judged by its first page; None if that does not tell."""
+        position = self._tokens.until if self._ended else self._position()
+        if position is None or position == self._tokens.after:
+            return None
+        return result.row_count * (self._tokens.until - self._tokens.after) / (position - self._tokens.after)
+
+    def rows_of_page(self) -> int:
+        """Return how many rows the next page should have."""
+        return min(self._rows(), self._most_rows.value)
 
     def _until(self) -> int:
         """Return the last token that the next request reads."""
@@ -233,10 +252,9 @@ class ParallelReader:
         self.times = times
         self._units = min(parallel, database.dispatcher.slots.page_slots)
         self._gate = anyio.CapacityLimiter(self._units)
-        parts = tokens.parts(self._units * SLICES_OF_A_UNIT)
-        self._waiting = deque(
-            SliceReader(database, sizes, select, times, tokens=part, fetch_size=fetch_size) for part in in_stride(parts)
-        )
+        self._parts = tokens.parts(self._units * SLICES_OF_A_UNIT)
+        self._reader = partial(SliceReader, database, sizes, select, times, fetch_size=fetch_size)
+        self._waiting: deque[SliceReader] = deque()
         self._running = self._units
         self._failure: Exception | None = None
 
@@ -247,9 +265,10 @@ class ParallelReader:
         runs the readers: cancelling it ends them all at once. The failure of one ends all and is raised here, after the
         pages that had arrived. Raises what `Database.execute` raises.
         """
-        first = self._waiting.popleft()
+        first = self._reader(tokens=self._parts[0])
         result = await first.first_page()
-        self._waiting.appendleft(first)
+        others = in_stride(merged(self._parts[1:], _worth_a_page(first, result)), self._units)
+        self._waiting.extend([first, *(self._reader(tokens=part) for part in others)])
         arriving, arrived = anyio.create_memory_object_stream[Result](self._units)
         with arriving, arrived:
             for _ in range(self._units):
@@ -286,9 +305,22 @@ class ParallelReader:
         return max(1, self.database.dispatcher.slots.pages_at_once // max(1, self.database.open_streams))
 
 
-def in_stride(parts: Sequence[TokenRange]) -> list[TokenRange]:
-    """Return the ranges in such an order that those read at the same time are far from one another.
+def _worth_a_page(first: SliceReader, result: Result) -> int:
+    """Return how many ranges have, together, the rows of a page, judged by the first page of the first of them."""
+    rows = first.rows_of_range(result)
+    return 1 if rows is None else max(1, int(min(MOST_MERGED, first.rows_of_page() / max(1, rows))))
+
+
+def merged(parts: Sequence[TokenRange], count: int) -> list[TokenRange]:
+    """Return the same tokens in fewer ranges: so many neighbours become one."""
+    runs = [parts[place : place + count] for place in range(0, len(parts), count)]
+    return [TokenRange(run[0].after, run[-1].until) for run in runs]
+
+
+def in_stride(parts: Sequence[TokenRange], units: int) -> list[TokenRange]:
+    """Return the ranges in such an order that those which `units` readers read together are far from one another.
 
     Neighbours are on the same nodes, which would have all the work.
     """
-    return [part for first in range(SLICES_OF_A_UNIT) for part in parts[first::SLICES_OF_A_UNIT]]
+    step = -(-len(parts) // units)
+    return [part for first in range(step) for part in parts[first::step]]

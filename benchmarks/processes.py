@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 _STOP_SECONDS = 15.0
@@ -54,3 +56,12 @@ def end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def free_port(first: str, *others: str) -> int:
+    """Return a port that was free a moment ago on each of these addresses."""
+    with ExitStack() as held:
+        port: int = held.enter_context(socket.create_server((first, 0))).getsockname()[1]
+        for host in others:
+            held.enter_context(socket.create_server((host, port)))
+        return port
