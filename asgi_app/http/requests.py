@@ -13,7 +13,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from asgi_app.errors import BodyTooLarge, FieldError, InvalidInput, RequestTimeout, UnsupportedMediaType
-from asgi_app.http.context import deadline_of, settings_of
+from asgi_app.http.context import deadline_of, keep_body, settings_of
 from asgi_app.http.validation import check_depth, check_text
 
 LONGEST_KEY = 65535
@@ -69,7 +69,7 @@ def preferred(accept: str | None, offered: Sequence[str]) -> str | None:
 
 
 async def json_body(request: Request) -> bytes:
-    """Return the whole body of a request whose Content-Type is JSON.
+    """Return the whole body of a request whose Content-Type is JSON, and keep it for a second try.
 
     Raises UnsupportedMediaType, BodyTooLarge, MalformedJSON if it is not UTF-8 or nests too deep, RequestTimeout if the
     client sends nothing for the body timeout or the body is incomplete at the request's deadline, and ClientDisconnect.
@@ -77,6 +77,7 @@ async def json_body(request: Request) -> bytes:
     settings = settings_of(request.scope)
     _expect_json(request)
     body = await _read(request, settings.max_body_bytes, settings.body_timeout)
+    keep_body(request.scope, body)
     check_text(body)
     check_depth(body, settings.max_json_depth)
     return body
