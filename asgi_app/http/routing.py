@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-from asgi_app.errors import DeadlineExceeded, Forbidden, MethodNotAllowed, NotFound
+from asgi_app.errors import DeadlineExceeded, Forbidden, MethodNotAllowed, NotFound, ServiceError
 from asgi_app.http.auth import Action, Authorize, HasName, Verb
 from asgi_app.http.context import context_of, service_of, set_principal
 from asgi_app.http.paths import SplitPath, split_path
@@ -27,6 +27,9 @@ _PROBES = "A load balancer may check GET /livez, whether the process answers, or
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 """Takes the request and returns the response: Starlette's own, or any ASGI callable that sends one."""
 
+Recover = Callable[[ServiceError, Scope, Receive], Awaitable[Receive | None]]
+"""Takes what a handler raised, and returns the `receive` with which the request is served again, or None."""
+
 
 def path(
     template: str,
@@ -35,18 +38,20 @@ def path(
     verb: Verb | None = None,
     lane: Lane | None = None,
     while_draining: bool = False,
+    recover: Recover | None = None,
     **handlers: Handler,
 ) -> SegmentRoute:
     """Return the route of a path. `handlers` are named by their methods in lower case; `get` handles HEAD too.
 
     `resource` is what the `authorize` hook is called with; None is open to everybody. The hook's verb is `verb` if
     given, else "read" for GET and "write" for the other methods. `lane` and `while_draining` are as in `SegmentRoute`.
+    `recover` decides after a failure whether the request is served once more.
     """
     methods = {
         name.upper(): (handler, Action(verb or ("read" if name == "get" else "write"), resource) if resource else None)
         for name, handler in handlers.items()
     }
-    return SegmentRoute(template, _Methods(methods), lane=lane, while_draining=while_draining)
+    return SegmentRoute(template, _Methods(methods, recover), lane=lane, while_draining=while_draining)
 
 
 def path_where(condition: Callable[[Scope], bool], template: str, resource: str | None, **options: Any) -> SegmentRoute:
@@ -289,7 +294,8 @@ class _Methods:
     With one route for each method, as in Starlette, a 405 would name only the methods of the first route.
     """
 
-    def __init__(self, methods: dict[str, tuple[Handler, Action | None]]) -> None:
+    def __init__(self, methods: dict[str, tuple[Handler, Action | None]], recover: Recover | None) -> None:
+        self._recover = recover
         self._methods = {"HEAD": methods["GET"], **methods} if "GET" in methods else methods
         self.resources = {action.resource for _, action in methods.values() if action is not None}
         """What the `authorize` hook is called with."""
@@ -302,8 +308,16 @@ class _Methods:
         handler, action = method
         if action is not None and service_of(scope).authorize is not None:
             await authenticate(scope, action)
-        response = await handler(Request(scope, receive, send))
-        await response(scope, receive, send)
+        try:
+            response = await handler(Request(scope, receive, send))
+            await response(scope, receive, send)
+        except ServiceError as error:
+            again = None if self._recover is None else await self._recover(error, scope, receive)
+            if again is None:
+                raise
+        else:
+            return
+        await serve_again(scope, again, send)
 
 
 async def authenticate(scope: Scope, action: Action) -> None:

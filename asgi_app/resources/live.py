@@ -73,7 +73,7 @@ class _Mounted:
     def __init__(self, resource: Resource, catalog: Catalog) -> None:
         self.resource = resource
         self.served = ServedResource(resource, resource.keyspace or "", catalog.current[resource.name])
-        self.routes = RouteIndex(routes_of(operations_of(resource, self.served), self.served.live))
+        self.routes = RouteIndex(routes_of(operations_of(resource, self.served)))
 
 
 class _Unknown(RouteIndex):
