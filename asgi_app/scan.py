@@ -231,9 +231,9 @@ class ParallelReader:
     """Reads the rows whose partitions have their token in a range, several parts of it at once, in no order.
 
     `parallel`: the largest number of pages that are requested at once. It is lower if the process allows fewer pages of
-    streams, if other streams are open, which get their share, and while requests are active. At most two pages for each
-    of the readers are in memory, beside the one that the caller works on. The other parameters are those of
-    `SliceReader`.
+    streams, if other streams are open, which get their share, and while requests are active. So many pages at most are
+    requested or in memory, beside the one that the caller works on: a page counts until the caller takes it, so a
+    client that does not read holds no more than its share. The other parameters are those of `SliceReader`.
     """
 
     def __init__(
@@ -269,7 +269,7 @@ class ParallelReader:
         result = await first.first_page()
         others = in_stride(merged(self._parts[1:], _worth_a_page(first, result)), self._units)
         self._waiting.extend([first, *(self._reader(tokens=part) for part in others)])
-        arriving, arrived = anyio.create_memory_object_stream[Result](self._units)
+        arriving, arrived = anyio.create_memory_object_stream[Result]()  # it keeps no page: see `_read_range`
         with arriving, arrived:
             for _ in range(self._units):
                 tasks.start_soon(self._read, arriving)
@@ -296,12 +296,11 @@ class ParallelReader:
     async def _read_range(self, reader: SliceReader, arriving: MemoryObjectSendStream[Result]) -> None:
         while reader.has_more():
             self._gate.total_tokens = self._share()
-            async with self._gate:
-                result = await reader.next_page()
-            await arriving.send(result)
+            async with self._gate:  # until the caller has taken the page
+                await arriving.send(await reader.next_page())
 
     def _share(self) -> int:
-        """Return how many pages may be in flight: this stream's share of what the process allows."""
+        """Return how many pages may be in flight or wait to be taken: the stream's share of what the process allows."""
         return max(1, self.database.dispatcher.slots.pages_at_once // max(1, self.database.open_streams))
 
 
