@@ -51,7 +51,7 @@ def _sighting_examples(url: str) -> Iterator[Example]:
         f"curl '{url}/sightings?species={quote(latest.species)}&limit=1'",
         f'[{{"station":"…","species":"{latest.species}"…}}]',
     )
-    saved = "curl -so sightings.csv -w '%{size_download} bytes in %{time_total} s'"
+    saved = "curl -so sightings.csv -w '%{size_download} bytes in %{time_total} s\\n'"
     yield Example(f"{saved} '{url}/sightings/-/stream?format=csv'", "… bytes in … s")
 
 
