@@ -45,8 +45,8 @@ def path(
     """Return the route of a path. `handlers` are named by their methods in lower case; `get` handles HEAD too.
 
     `resource` is what the `authorize` hook is called with; None is open to everybody. The hook's verb is `verb` if
-    given, else "read" for GET and "write" for the other methods. `recover` decides after a failure whether the request is
-    served once more. The other options are as in `SegmentRoute`.
+    given, else "read" for GET and "write" for the other methods. `recover` decides after a failure whether the request
+    is served once more. The other options are as in `SegmentRoute`.
     """
     methods = {
         name.upper(): (handler, Action(verb or ("read" if name == "get" else "write"), resource) if resource else None)
