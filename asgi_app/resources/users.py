@@ -29,7 +29,7 @@ from asgi_app.http.paths import location
 from asgi_app.http.requests import json_body, path_uuid
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.http.validation import ArrayDecoder, BodyDecoder, QueryValues, nul_errors
-from asgi_app.resources.pages import gathered
+from asgi_app.resources.pages import gathered, position_after, scanned
 from asgi_app.resources.table.reading import EXPORTED, STREAMED, export_name, read_row_of, served_of
 from asgi_app.resources.table.writing import creation_time
 from asgi_app.scan import Extent, check_partitioner
@@ -37,7 +37,7 @@ from asgi_app.stream import Export, RowStream, stream_select
 from asgi_app.tables.builtin import USER_RESOURCE, USERS
 from asgi_app.tables.cql import Queries
 from asgi_app.tables.encoding import Encoded
-from asgi_app.tables.slices import MOST_PARALLEL, WHOLE_RING, RingSelect, Slice
+from asgi_app.tables.slices import MOST_PARALLEL, RingSelect, Slice
 from asgi_app.tables.wrong_value import WrongValue
 
 MAX_BATCH_USERS = 100
@@ -200,22 +200,19 @@ def _stream(request: Request, usual: Extent, form: str | None = None) -> RowStre
 async def page_users(request: Request) -> ASGIApp:
     """Answer GET /users/stream/pages?limit&fetch_size&age_filter&page_state with one page and the next `page_state`."""
     position = _position(request)
-    if position.slice:
+    part = Slice.parse(position.slice) if position.slice else None
+    if part is not None:
         check_partitioner(database_of(request))
     if request.method == "HEAD":
         return HeadersOnly()
     if position.rows_left == 0:
         return json_response(_page_body(b"", None))
-    tokens = Slice.parse(position.slice).bounds if position.slice else WHOLE_RING
-    statement, values = _scan(request, position.minimum).within(tokens)
     size = position.fetch_size if position.rows_left is None else min(position.fetch_size, position.rows_left)
-    page = await gathered(request, statement, values, size, position.paging_state or None, exactly=False)
-    left = None if position.rows_left is None else position.rows_left - page.row_count
-    token = None
-    if page.paging_state is not None and left != 0:
-        following = msgspec.structs.replace(position, paging_state=page.paging_state, rows_left=left)
-        token = page_tokens_of(request).issue(following, _pages_walk(request))
-    return json_response(_page_body(page.json_rows(), token))
+    page = await scanned(request, _scan(request, position.minimum), part, size, position)
+    left = None if position.rows_left is None else position.rows_left - page.rows.row_count
+    following = position_after(position, page, left)
+    token = None if following is None else page_tokens_of(request).issue(following, _pages_walk(request))
+    return json_response(_page_body(page.rows.json_rows(), token))
 
 
 def _queries(request: Request) -> Queries:
