@@ -338,6 +338,7 @@ class ParallelReader:
         self._units = min(parallel, database.dispatcher.slots.page_slots)
         self._gate = anyio.CapacityLimiter(self._units)
         self._parts = tokens.parts(self._units * SLICES_OF_A_UNIT)
+        self._is_filtered = bool(select.values)
         self._reader = partial(SliceReader, database, sizes, select, times, fetch_size=fetch_size)
         self._waiting: deque[SliceReader] = deque()
         self._running = self._units
@@ -352,7 +353,9 @@ class ParallelReader:
         """
         first = self._reader(tokens=self._parts[0])
         result = await first.first_page()
-        others = in_stride(merged(self._parts[1:], _worth_a_page(first, result)), self._units)
+        # Behind the few rows that a filter leaves there may be many that Cassandra has to read.
+        count = 1 if self._is_filtered else _worth_a_page(first, result)
+        others = in_stride(merged(self._parts[1:], count), self._units)
         self._waiting.extend([first, *(self._reader(tokens=part) for part in others)])
         arriving, arrived = anyio.create_memory_object_stream[Result]()  # it keeps no page: see `_read_range`
         with arriving, arrived:

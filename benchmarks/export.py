@@ -26,17 +26,17 @@ import msgspec
 from benchmarks.__main__ import at_least_one, leave
 from benchmarks.contenders import Contender
 from benchmarks.environments import description
-from benchmarks.export_report import CONNECTIONS, report
+from benchmarks.export_report import CONNECTIONS, ExportRun, publish, report
 from benchmarks.export_ways import EXPORTER, OTHERS, Readable, memory, reads, warm_up, ways
 from benchmarks.machine import describe
 from benchmarks.measure import in_rounds
-from benchmarks.report import bullets
 from benchmarks.rows import Row
-from benchmarks.serving import serving
+from benchmarks.serving import ROOT, serving
 from benchmarks.site import FAILURES, Ground, Site, parse_node, prepared_ground
 from benchmarks.whole_tables import WHOLE_TABLES, fill_wide
 
 _MEMORY_ROUNDS = 3
+_PUBLISHED = ROOT / "docs" / "benchmarks"
 
 
 def measured(site: Site, options: argparse.Namespace, others: Sequence[Contender]) -> Iterator[Row]:
@@ -58,14 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         versions = {each.name: description(each) for each in others}
         with prepared_ground(options.node, options.nodes) as ground, ground.site(options.rows) as site:
             fill_wide(site, options.rows)
-            about = _about(ground, options) | versions
-            rows = list(measured(site, options, others))
+            run = ExportRun(_about(ground, options) | versions, list(measured(site, options, others)))
     except FAILURES as error:
         print(f"benchmarks.export: {error}", file=sys.stderr)
         return 1
     if options.raw is not None:
-        options.raw.write_bytes(msgspec.json.encode({"about": about, "rows": rows}))
-    print(f"{bullets(about.items())}\n\n{report(rows)}")
+        options.raw.write_bytes(msgspec.json.encode(run))
+    if options.publish:
+        publish(run, "export" if options.nodes == 1 else f"export-{options.nodes}-nodes", _PUBLISHED)
+    print(report(run))
     return 0
 
 
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--without", action="append", choices=OTHERS, default=[], help="leave out a way, for which PyPI must be reached"
     )
+    parser.add_argument("--publish", action="store_true", help="put the report and every figure into docs/benchmarks")
     parser.add_argument("--raw", type=Path, metavar="FILE", help="write every figure of every round as JSON")
     return parser
 

@@ -1,9 +1,15 @@
-"""The report of `benchmarks.export`: tables of medians, and the targets, from the rows of a run."""
+"""The report of `benchmarks.export`: tables of medians, and the targets, from the rows of a run.
+
+A run is published as two files in `docs/benchmarks`: the report, and every figure of every round.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
+
+import msgspec
 
 from benchmarks.export_ways import (
     ALONE,
@@ -18,7 +24,7 @@ from benchmarks.export_ways import (
     reads_load,
 )
 from benchmarks.measure import CPU_ROW, P99, PEAK_MB, RATE, ROW_RATE
-from benchmarks.report import MEDIANS, NOT_MEASURED, table
+from benchmarks.report import MEDIANS, NOT_MEASURED, bullets, table
 from benchmarks.rows import Row, Spread, paired, values_of
 from benchmarks.targets import Target
 from benchmarks.whole_tables import WHOLE_TABLES
@@ -27,9 +33,27 @@ CONNECTIONS = (32, 1)
 """Over how many connections single users are read."""
 
 
-def report(rows: Sequence[Row]) -> str:
-    """Return the tables of a run."""
-    return "\n\n".join([_whole_tables(rows), _reads(rows), _targets(rows)])
+_TITLE = "# A whole table"
+_FIGURES = f"Figures are {MEDIANS} over the rounds, and ratios are taken round by round."
+
+
+class ExportRun(msgspec.Struct, frozen=True):
+    """The rows of a run, and what there is to know of it by name: the machine, versions, how much was measured."""
+
+    about: dict[str, str]
+    rows: list[Row]
+
+
+def report(run: ExportRun) -> str:
+    """Return the report of a run: the same text for the same run."""
+    parts = [_TITLE, bullets(run.about.items()), _FIGURES]
+    return "\n\n".join([*parts, _targets(run.rows), _whole_tables(run.rows), _reads(run.rows)]) + "\n"
+
+
+def publish(run: ExportRun, name: str, folder: Path) -> None:
+    """Write a run into a folder: `NAME.md` is its report, and `NAME.json` the run itself."""
+    (folder / f"{name}.json").write_bytes(msgspec.json.encode(run) + b"\n")
+    (folder / f"{name}.md").write_text(report(run))
 
 
 def _whole_tables(rows: Sequence[Row]) -> str:

@@ -31,7 +31,7 @@ from asgi_app.tables.builtin import TABLES, USERS, User
 from asgi_app.tables.cql import Queries, quoted
 from asgi_app.tables.ddl import create_schema, network_replication
 from asgi_app.tables.table import Table
-from benchmarks.processes import ContenderFailed, free_port
+from benchmarks.processes import ContenderFailed, port_of_all
 
 FAILURES = (ContenderFailed, ClusterUnreachableError, LocalNodeError)
 """The errors that end a run; each has a sentence for the user."""
@@ -39,7 +39,8 @@ FAILURES = (ContenderFailed, ClusterUnreachableError, LocalNodeError)
 _MOST_KNOWN = 1000  # users of a site that single reads request
 _HEAP = "2g"  # minutes of writing at full speed need more than the heap for development
 _HEAP_OF_SEVERAL = "768m"
-_ROWS_OF_A_CHUNK, _BATCHES_IN_FLIGHT, _ATTEMPTS = 5000, 8, 5
+_ROWS_OF_A_CHUNK, _BATCHES_IN_FLIGHT, _ATTEMPTS = 1000, 4, 10
+_CQL_PORT, _STORAGE_PORT = 9042, 7000  # the usual ones; the first free ports above them are taken
 _BOOT_SECONDS = 300.0  # nodes that boot at once share the processors
 _LOG_LINES = 15
 
@@ -164,7 +165,7 @@ def _specs(folder: Path, count: int) -> list[NodeSpec]:
     if count == 1:
         return [NodeSpec(folder / "node", heap=_HEAP)]
     hosts = [f"127.0.0.{number}" for number in range(1, count + 1)]
-    port, storage_port = free_port(*hosts), free_port(*hosts)
+    port, storage_port = port_of_all(hosts, _CQL_PORT), port_of_all(hosts, _STORAGE_PORT)
     return [
         NodeSpec(
             folder / host,

@@ -1,10 +1,12 @@
 """`benchmarks.export` measures each way to read a whole table on a real node; its report judges the targets."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from benchmarks import export
-from benchmarks.export_report import CONNECTIONS, TARGETS, report
+from benchmarks.export_report import CONNECTIONS, TARGETS, ExportRun, publish, report
 from benchmarks.export_ways import (
     ALONE,
     BESIDE,
@@ -22,6 +24,8 @@ from benchmarks.export_ways import (
 from benchmarks.measure import CPU_ROW, P99, PEAK_MB, RATE, ROW_RATE
 from benchmarks.rows import Row
 from benchmarks.whole_tables import NARROW, WHOLE_TABLES, WIDE
+
+PUBLISHED = Path(__file__).parents[2] / "docs" / "benchmarks"
 
 
 @pytest.mark.long  # it starts services and waits for loads of seconds
@@ -48,21 +52,24 @@ def _row(load: str, way: str, number: int, **figures: float) -> Row:
     return Row(SCENARIO, load, way, number, figures)
 
 
-ROWS = [
-    *(_row(NARROW.load, STREAM, at, **{ROW_RATE: rate, CPU_ROW: 0.5}) for at, rate in enumerate((100.0, 200.0))),
-    *(_row(NARROW.load, EXPORT, at, **{ROW_RATE: rate, CPU_ROW: 0.5}) for at, rate in enumerate((140.0, 320.0))),
-    _row(NARROW.load, COPY.name, 0, **{ROW_RATE: 10.0, CPU_ROW: 40.0}),
-    _row(MEMORY, TENTH, 0, **{PEAK_MB: 70.0}),
-    _row(MEMORY, WHOLE, 0, **{PEAK_MB: 79.0}),
-    *(
-        _row(reads_load(32), way, 0, **{RATE: 9.0, "p50 ms": 1.0, P99: p99})
-        for way, p99 in ((ALONE, 10.0), (BESIDE, 20.0))
-    ),
-]
+RUN = ExportRun(
+    {"processor": "a processor", "nodes": "1"},
+    [
+        *(_row(NARROW.load, STREAM, at, **{ROW_RATE: rate, CPU_ROW: 0.5}) for at, rate in enumerate((100.0, 200.0))),
+        *(_row(NARROW.load, EXPORT, at, **{ROW_RATE: rate, CPU_ROW: 0.5}) for at, rate in enumerate((140.0, 320.0))),
+        _row(NARROW.load, COPY.name, 0, **{ROW_RATE: 10.0, CPU_ROW: 40.0}),
+        _row(MEMORY, TENTH, 0, **{PEAK_MB: 70.0}),
+        _row(MEMORY, WHOLE, 0, **{PEAK_MB: 79.0}),
+        *(
+            _row(reads_load(32), way, 0, **{RATE: 9.0, "p50 ms": 1.0, P99: p99})
+            for way, p99 in ((ALONE, 10.0), (BESIDE, 20.0))
+        ),
+    ],
+)
 
 
 def test_targets_are_judged_round_by_round_and_say_what_was_not_measured():
-    lines = report(ROWS).splitlines()
+    lines = report(RUN).splitlines()
     judged = {target.title: line for target in TARGETS for line in lines if line.startswith(f"| {target.title} |")}
     assert [line.split(" | ")[2:] for line in judged.values()] == [
         ["1.50 [1.40–1.60]", "met |"],  # noqa: RUF001
@@ -75,8 +82,18 @@ def test_targets_are_judged_round_by_round_and_say_what_was_not_measured():
     ]
 
 
+def test_a_published_run_has_its_report_and_every_figure(tmp_path):
+    publish(RUN, "export", tmp_path)
+    runs = [*tmp_path.glob("export*.json"), *PUBLISHED.glob("export*.json")]
+    for path in runs:
+        run = msgspec.json.decode(path.read_bytes(), type=ExportRun)
+        assert path.with_suffix(".md").read_text() == report(run)
+    assert msgspec.json.decode(runs[0].read_bytes(), type=ExportRun) == RUN
+    assert "- processor: a processor" in report(RUN)
+
+
 def test_a_way_has_its_ratios_where_both_were_measured():
-    lines = report(ROWS).splitlines()
+    lines = report(RUN).splitlines()
     (line,) = (line for line in lines if line.startswith(f"| {NARROW.load} | {EXPORT} |"))
     assert line.endswith("| 230 [140–320] | 1.50 [1.40–1.60] | 14.0 | 0.50 |  |")  # noqa: RUF001
     (line,) = (line for line in lines if line.startswith(f"| {reads_load(32)} | {BESIDE} |"))

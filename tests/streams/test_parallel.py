@@ -95,11 +95,11 @@ class Held:
         return Result(None, None)
 
 
-def reader(database: Any, parallel: int = UNITS) -> ParallelReader:
+def reader(database: Any, parallel: int = UNITS, values: tuple[Any, ...] = ()) -> ParallelReader:
     whole, part = (Statement(cql, idempotent=True, writes=False) for cql in ("SELECT", "SELECT WHERE"))
     times = PageTimes(Deadline.after(LONG), LONG, Deadline.after(LONG))
     return ParallelReader(
-        database, RowSizes(1 << 20, 10), RingSelect(whole, part), times, fetch_size=10, parallel=parallel
+        database, RowSizes(1 << 20, 10), RingSelect(whole, part, values), times, fetch_size=10, parallel=parallel
     )
 
 
@@ -131,10 +131,18 @@ async def test_so_many_pages_are_requested_at_once(database: Held, parallel: int
 
 
 @pytest.mark.parametrize(
-    ("rows", "requests"),
-    [(0, 1 + 32), (2, 1 + 32), (3, 1 + 43), (4, 1 + 64), (6, 1 + 127), (10, 1 + 127)],
+    ("rows", "values", "requests"),
+    [
+        (0, (), 1 + 32),
+        (2, (), 1 + 32),
+        (3, (), 1 + 43),
+        (4, (), 1 + 64),
+        (6, (), 1 + 127),
+        (10, (), 1 + 127),
+        (0, (18,), 1 + 127),  # a filter left none
+    ],
 )
-async def test_ranges_with_few_rows_are_read_together(rows: int, requests: int) -> None:
+async def test_ranges_with_few_rows_are_read_together(rows: int, values: tuple[Any, ...], requests: int) -> None:
     class Filled(Held):
         async def execute(self, statement: Statement, values: Any, **options: Any) -> Result:
             self.asked += 1
@@ -143,7 +151,7 @@ async def test_ranges_with_few_rows_are_read_together(rows: int, requests: int) 
 
     database = Filled()
     with anyio.fail_after(LONG):
-        async with background_tasks() as tasks, aclosing(reader(database).pages(tasks)) as reading:
+        async with background_tasks() as tasks, aclosing(reader(database, values=values).pages(tasks)) as reading:
             async for _ in reading:
                 pass
     assert database.asked == requests
