@@ -28,7 +28,7 @@ from benchmarks.regression.counting import NotGiven
 from benchmarks.site import Site, parse_node
 from benchmarks.two_ways import Work, ask, declared, hand_written, works_on
 
-REQUESTS = 25
+REQUESTS = 5
 """Requests of a slice."""
 
 _WARM = 60

@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--rounds", type=int, default=9, help="paired rounds (9)")
     parser.add_argument("--requests", type=int, default=3200, help="requests of each round (3200)")
-    parser.add_argument("--counts", type=int, default=9, help="counts of instructions (9), or 0")
+    parser.add_argument("--counts", type=int, default=40, help="counts of instructions (40), or 0")
     options = parser.parse_args(arguments)
     try:
         with prepared_ground(options.node) as ground, ground.site(1000) as site:
