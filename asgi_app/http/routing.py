@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from asgi_app.errors import DeadlineExceeded, Forbidden, MethodNotAllowed, NotFound, ServiceError
 from asgi_app.http.auth import Action, ApiKeys, Authorize, HasName, Verb
-from asgi_app.http.context import context_of, service_of, set_principal
+from asgi_app.http.context import context_of, service_if_started, service_of, set_principal
 from asgi_app.http.paths import SplitPath, split_path
 from asgi_app.runtime.scheduler import Lane
 
@@ -342,10 +342,10 @@ def _hides_names(scope: Scope) -> bool:
     It does with API keys. A hook of the application's own is called with the names of its own resources alone, unless
     it serves tables of the live schema, whose names nobody knows before.
     """
-    service = service_of(scope)
-    return isinstance(service.authorize, ApiKeys) or (
-        service.authorize is not None and service.catalog.has_live_resources
-    )
+    service = service_if_started(scope)
+    if service is None or service.authorize is None:
+        return False
+    return isinstance(service.authorize, ApiKeys) or service.catalog.has_live_resources
 
 
 async def authenticate_unknown(scope: Scope, name: str) -> None:
