@@ -93,6 +93,11 @@ class Catalog:
         """
         return self._snapshot.missing
 
+    @property
+    def has_live_resources(self) -> bool:
+        """Whether tables of the live schema are served, or would be if they were there."""
+        return bool(self._wanted.keyspaces)
+
     def may_have(self, name: str) -> bool:
         """Return whether a resource of the live schema of this name may be served, now or when the schema was read."""
         if name in self._snapshot.live or self.names_a_table(name):

@@ -234,6 +234,33 @@ def test_check_of_what_the_role_may_not_do(run: Run, shop: str, node_address: No
     assert "k" * 32 not in ended.output
 
 
+@pytest.mark.parametrize("command", ["check", "tables"])
+def test_table_that_is_to_be_writable_and_is_not_there(run: Run, shop: str, command: str) -> None:
+    ended = run(shop, command, "--json", "--tables", "*", "--writable", "evnts,events")
+    assert ended.exit_code == 1
+    reason = f"it is to be writable, and the keyspace {shop} has no such table"
+    report = json.loads(ended.stdout)
+    not_served = report["not_served"] if command == "tables" else report["tables"]["not_served"]
+    assert {"name": "evnts", "reason": reason, "wanted": True} in not_served
+    if command == "check":
+        assert report["problems"] == [{"where": "evnts", "message": reason}]
+
+
+def test_check_of_a_writable_table_whose_path_is_taken(run: Run, shop: str) -> None:
+    ended = run(shop, "check", "--json", "--tables", "*", "--writable", "metrics")
+    assert ended.exit_code == 1
+    message = "the application has a path /metrics of its own"
+    assert report_of(ended)["problems"] == [{"where": "metrics", "message": message}]
+
+
+def test_check_of_a_writable_table_that_nobody_can_write(run: Run, shop: str) -> None:
+    name = "system_views.clients"
+    ended = run(shop, "check", "--json", "--tables", name, "--writable", name)
+    assert ended.exit_code == 1
+    message = "it is to be writable, and is read-only: it is a virtual table"
+    assert report_of(ended)["problems"] == [{"where": "clients", "message": message}]
+
+
 DECLARATIONS = """
 import msgspec
 from asgi_app import Resource, create_app

@@ -66,8 +66,10 @@ def read_row(
         return {}
     before = len(errors)
     cells: Cells = {}
+    known = 0
     for name, column in columns.items():
         if name in value:
+            known += 1
             cell = None if column.quick is None else column.quick(value[name])
             if cell is None:
                 read_column(name, column, value[name], f"{pointer}/{pointer_token(name)}", errors, cells)
@@ -77,7 +79,7 @@ def read_row(
             errors.append(FieldError(f"{pointer}/{pointer_token(name)}", "is required"))
         elif column.default is not None:
             cells[name] = column.default()
-    if not columns.keys() >= value.keys():
+    if known < len(value):
         errors += unknown_columns(columns, value, pointer)
     if check is not None and len(errors) == before:
         errors += checked(check, value, pointer)

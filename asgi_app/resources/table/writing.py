@@ -285,8 +285,9 @@ class TableWrites:
         self, served: ServedResource, bound: Mapping[str, Encoded], body: Any, pointer: str, errors: list[FieldError]
     ) -> Cells:
         """Return a new row of the values in a body, those `bound` to the client and those that the server makes."""
-        cells = read_row(served.created_body, body, pointer, errors, check=self._resource.check)
-        row: Cells = {**cells, **bound, **served.generated_values()}
+        row = read_row(served.created_body, body, pointer, errors, check=self._resource.check)
+        row |= bound
+        row |= served.generated_values()
         if self._resource.version is not None:
             row |= self._new_version(served)
         if served.may_be_too_long and not errors:
