@@ -75,7 +75,7 @@ Serve a table of your own from this Cassandra: save shop.py of README.md in this
   {command} schema --resources shop:events
   {command} serve shop:app --port 8001
 
-A table that exists needs no code: {command} serve --tables '*' --port 8001"""
+Tables that exist already need no code: {command} serve --tables '*' --port 8001"""
 
 
 def _command() -> str:

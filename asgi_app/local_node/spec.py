@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-INSTALL_HINT = 'pip install "asgi-cassandra[local]"'
+INSTALL_HINT = "pip install '.[local]'"
+"""The command that installs what a node needs, in a clone of the project."""
 
 
 class LocalNodeError(Exception):
