@@ -26,7 +26,7 @@ def statement_of(served: ServedResource, planner: QueryPlanner, kind: str, prefi
 
 
 def creation_of(served: ServedResource, planner: QueryPlanner) -> str | None:
-    """Return the CQL that creates a table, or None if clients do not know all columns, or a user creates no such table."""
+    """Return the CQL that creates a table, or None if clients do not know all columns, or nobody creates it so."""
     table = planner.table
     is_whole = len(planner.columns) == len(table.columns)
     if not is_whole or table.is_view or table.is_virtual or table.is_compact:
