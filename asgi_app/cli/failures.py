@@ -60,8 +60,7 @@ def failure_of(error: Exception) -> Failure:
     """Return the sentence and the exit code for an error of a command."""
     if isinstance(error, SettingsError):
         return WrongSettings(_settings_sentence(error))
-    named = _output_failure(error) or _cluster_failure(error) or _node_failure(error) or _driver_failure(error)
-    return named or _unexpected(error)
+    return _output_failure(error) or _cluster_failure(error) or _node_failure(error) or _unexpected(error)
 
 
 def _settings_sentence(error: SettingsError) -> str:
@@ -89,13 +88,6 @@ def _node_failure(error: Exception) -> Failure | None:
     if isinstance(error, (JavaNotFoundError, MissingExtraError)):
         return WrongSettings(str(error))
     return Failure(str(error)) if isinstance(error, LocalNodeError) else None
-
-
-def _driver_failure(error: Exception) -> Failure | None:
-    from asgi_app.driver.connecting import explain
-
-    sentence = explain(error)
-    return None if sentence is None else Failure(sentence)
 
 
 def _unexpected(error: Exception) -> Failure:

@@ -30,7 +30,7 @@ from asgi_app.http.requests import json_body, path_uuid
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.http.validation import ArrayDecoder, BodyDecoder, QueryValues, nul_errors
 from asgi_app.resources.pages import gathered, position_after, scanned
-from asgi_app.resources.table.reading import EXPORT_PARALLEL, export_name, read_row_of, served_of
+from asgi_app.resources.table.reading import EXPORTED, STREAMED, export_name, read_row_of, served_of
 from asgi_app.resources.table.writing import creation_time
 from asgi_app.scan import Extent, check_partitioner
 from asgi_app.stream import Export, RowStream, stream_select
@@ -175,24 +175,24 @@ async def list_users(request: Request) -> ASGIApp:
 
 async def stream_users(request: Request) -> RowStream:
     """Answer GET /users/stream?limit&fetch_size&age_filter&slice&parallel&format with a stream of users."""
-    return _stream(request, 1)
+    return _stream(request, STREAMED)
 
 
 def export_users(form: str) -> Callable[[Request], Awaitable[RowStream]]:
     """Return the handler of GET /users/export.{form}: what /users/stream streams, as a file in one of `FORMATS`."""
 
     async def answer(request: Request) -> RowStream:
-        return _stream(request, EXPORT_PARALLEL, form)
+        return _stream(request, EXPORTED, form)
 
     return answer
 
 
-def _stream(request: Request, parallel: int, form: str | None = None) -> RowStream:
-    """Return the stream. `parallel`: how many slices are read at once if the client does not say."""
+def _stream(request: Request, usual: Extent, form: str | None = None) -> RowStream:
+    """Return the stream. `usual`: how it is read if the client does not say."""
     query = QueryValues(request.query_params)
-    parallel = query.integer("parallel", 1, MOST_PARALLEL) or parallel
+    parallel = query.integer("parallel", 1, MOST_PARALLEL)
     limit, fetch_size, minimum, part = _stream_parameters(query)
-    extent = Extent(fetch_size or DEFAULT_FETCH_SIZE, limit, part, parallel)
+    extent = usual.asked(fetch_size, limit, part, parallel)
     export = None if form is None else Export(form, export_name("users", part))
     return stream_select(request, _scan(request, minimum), extent, export)
 

@@ -434,7 +434,7 @@ def test_otel_needs_its_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -> 
     assert load({name: "on"}).otel is True
     monkeypatch.setitem(sys.modules, missing, None)  # as if not installed
     assert problems({name: "on"}) == {
-        name: "needs OpenTelemetry; install it with pip install 'asgi-cassandra[otel]'",
+        name: "needs OpenTelemetry; in a clone of the project: pip install '.[otel]'",
     }
     assert load({name: "off"}).otel is False
 

@@ -34,8 +34,15 @@ from asgi_app.tables.table import Table
 DEFAULT_FETCH_SIZE = 1000
 """Rows of a page of a walk or of a stream."""
 
-EXPORT_PARALLEL = 8
-"""Slices of an export that are read at once, if the client does not say."""
+STREAMED = Extent(DEFAULT_FETCH_SIZE)
+"""How a stream is read if the client does not say."""
+
+EXPORTED = Extent(2000, parallel=8)
+"""How an export is read if the client does not say.
+
+Each page costs Cassandra a part of a millisecond. Pages of 5,000 rows save little more, and a read that comes now and
+then would wait longer behind eight of them. See docs/performance.md.
+"""
 
 READS_AT_ONCE = 16
 """Point reads of one request that run at the same time."""
@@ -94,21 +101,21 @@ class TableReads:
 
     async def stream(self, request: Request) -> RowStream:
         """Answer GET /-/stream: all rows that the filters leave, as a stream."""
-        return await self._stream(request, "stream", 1, None)
+        return await self._stream(request, "stream", STREAMED)
 
     def export(self, form: str) -> Callable[[Request], Awaitable[RowStream]]:
         """Return the handler that answers GET /-/export.{form}: the rows of a stream, as a file in one of `FORMATS`."""
 
         async def answer(request: Request) -> RowStream:
-            return await self._stream(request, "export", EXPORT_PARALLEL, form)
+            return await self._stream(request, "export", EXPORTED, form)
 
         return answer
 
-    async def _stream(self, request: Request, kind: Kind, parallel: int, form: str | None) -> RowStream:
-        """Return the stream. `parallel`: how many slices are read at once if the client does not say."""
+    async def _stream(self, request: Request, kind: Kind, usual: Extent, form: str | None = None) -> RowStream:
+        """Return the stream. `usual`: how it is read if the client does not say."""
         served = self._of(request)
         plan = await self._plan(served, request, served.bound_values(request), kind)
-        extent = Extent(plan.fetch_size or DEFAULT_FETCH_SIZE, plan.limit, plan.slice, plan.parallel or parallel)
+        extent = usual.asked(plan.fetch_size, plan.limit, plan.slice, plan.parallel)
         export = None if form is None else Export(form, export_name(served.resource.segment, plan.slice))
         return stream_select(request, self._select(served, request, plan), extent, export)
 
