@@ -35,14 +35,14 @@ from benchmarks.serving import ROOT, serving
 from benchmarks.site import FAILURES, Ground, Site, parse_node, prepared_ground
 from benchmarks.whole_tables import WHOLE_TABLES, fill_wide
 
-_MEMORY_ROUNDS = 3
+_ROUNDS, _ROUNDS_ON_SEVERAL, _MEMORY_ROUNDS = 5, 3, 3
 _PUBLISHED = ROOT / "docs" / "benchmarks"
 
 
 def measured(site: Site, options: argparse.Namespace, others: Sequence[Contender]) -> Iterator[Row]:
     """Measure all ways in turn, then the reads beside an export, then memory. Raises ContenderFailed."""
     with serving(EXPORTER, site) as served:
-        warm_up(served, WHOLE_TABLES, options.warm_up)
+        warm_up(served, WHOLE_TABLES, options.warm_up * options.nodes)
         for table in WHOLE_TABLES:
             yield from in_rounds(ways(Readable(site, table, options.rows), served, others), options.rounds)
         yield from in_rounds(reads(site, served, CONNECTIONS, options.seconds), options.rounds)
@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command: 1 if something cannot run or rows are missing, else 0."""
     signal.signal(signal.SIGTERM, leave)
     options = _parser().parse_args(arguments)
+    options.rounds = options.rounds or (_ROUNDS if options.nodes == 1 else _ROUNDS_ON_SEVERAL)
     others = [contender for name, contender in OTHERS.items() if name not in options.without]
     try:
         versions = {each.name: description(each) for each in others}
@@ -84,9 +85,9 @@ def _parser() -> argparse.ArgumentParser:
         "--nodes", type=at_least_one, default=1, metavar="N", help="so many are started, on 127.0.0.1 and up (1)"
     )
     parser.add_argument("--rows", type=at_least_one, default=200_000, metavar="N", help="in each table (200000)")
-    parser.add_argument("--rounds", type=at_least_one, default=5, metavar="N", help="of all ways (5)")
+    parser.add_argument("--rounds", type=at_least_one, metavar="N", help="of all ways (5; 3 on several nodes)")
     parser.add_argument("--seconds", type=at_least_one, default=5, metavar="N", help="of single reads in a round (5)")
-    parser.add_argument("--warm-up", type=int, default=20, metavar="N", help="seconds of reading before all (20)")
+    parser.add_argument("--warm-up", type=int, default=15, metavar="N", help="seconds of reading for each node (15)")
     parser.add_argument(
         "--without", action="append", choices=OTHERS, default=[], help="leave out a way, for which PyPI must be reached"
     )
