@@ -37,7 +37,7 @@ from asgi_app.paging import PageTimes, RowReader
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
 from asgi_app.runtime.tasks import background_tasks
-from asgi_app.scan import Extent, reader_of
+from asgi_app.scan.extent import Extent, reader_of
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.slices import RingSelect
 from asgi_app.telemetry.metrics import CLIENT_TOO_SLOW

@@ -15,7 +15,8 @@ from asgi_app.http.page_tokens import PagePosition
 from asgi_app.http.paths import encoded_path
 from asgi_app.http.requests import query_items
 from asgi_app.paging import Gathered, gather
-from asgi_app.scan import ScannedPage, check_partitioner, scan_page
+from asgi_app.scan.answer_page import ScannedPage, scan_page
+from asgi_app.scan.partitioner import check_partitioner
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.slices import WHOLE_RING, RingSelect, Slice
 

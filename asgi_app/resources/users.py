@@ -32,7 +32,8 @@ from asgi_app.http.validation import ArrayDecoder, BodyDecoder, QueryValues, nul
 from asgi_app.resources.pages import gathered, position_after, scanned
 from asgi_app.resources.table.reading import EXPORTED, STREAMED, export_name, read_row_of, served_of
 from asgi_app.resources.table.writing import creation_time
-from asgi_app.scan import Extent, check_partitioner
+from asgi_app.scan.extent import Extent
+from asgi_app.scan.partitioner import check_partitioner
 from asgi_app.stream import Export, RowStream, stream_select
 from asgi_app.tables.builtin import USER_RESOURCE, USERS
 from asgi_app.tables.cql import Queries

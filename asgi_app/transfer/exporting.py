@@ -13,7 +13,7 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 
 from asgi_app.db import Database
 from asgi_app.errors import SchemaMissing, ServiceError
-from asgi_app.scan import has_murmur3
+from asgi_app.scan.partitioner import has_murmur3
 from asgi_app.tables.slices import Slice, slices
 from asgi_app.transfer import manifest as manifests
 from asgi_app.transfer.export_plan import SLICES, ExportOptions, begin, keep

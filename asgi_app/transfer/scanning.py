@@ -14,7 +14,7 @@ from asgi_app.driver.result import Result
 from asgi_app.errors import ServiceError
 from asgi_app.paging import PageTimes, RowSizes
 from asgi_app.runtime.deadline import Deadline
-from asgi_app.scan import SliceReader
+from asgi_app.scan.slice_reader import SliceReader
 from asgi_app.tables.cql import Queries, Statement
 from asgi_app.tables.slices import RingSelect, Slice
 from asgi_app.tables.table import Column, Table

@@ -14,7 +14,7 @@ from helpers.service import serving, settings_for
 from starlette.applications import Starlette
 
 from asgi_app.http.extensions import StreamAborted
-from asgi_app.scan import MOST_STEPS
+from asgi_app.scan.slice_reader import MOST_STEPS
 from streams.stored import User, stream, streamed
 
 pytestmark = pytest.mark.anyio

@@ -25,7 +25,7 @@ from asgi_app.http.extensions import StreamAborted
 from asgi_app.paging import PageTimes, RowSizes
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.tasks import background_tasks
-from asgi_app.scan import MOST_MERGED, SLICES_OF_A_UNIT, ParallelReader, in_stride, merged
+from asgi_app.scan.parallel_reader import MOST_MERGED, SLICES_OF_A_UNIT, ParallelReader, in_stride, merged
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.slices import WHOLE_RING, RingSelect

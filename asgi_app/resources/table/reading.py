@@ -22,7 +22,7 @@ from asgi_app.resources.pages import gathered, next_link, position_after, scanne
 from asgi_app.resources.table.bodies import json_value
 from asgi_app.resources.table.headers import OWN_HEADERS, asked_consistency, etag_of, has_current, only_consistency
 from asgi_app.resources.table.served import ServedResource, key_of_path
-from asgi_app.scan import Extent
+from asgi_app.scan.extent import Extent
 from asgi_app.stream import Export, RowStream, stream_select
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.encoding import Encoded
