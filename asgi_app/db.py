@@ -44,7 +44,7 @@ from asgi_app.runtime.tasks import background_tasks, in_own_task
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.table import Table
-from asgi_app.tables.types import CqlType
+from asgi_app.tables.types import CqlType, without_quotes
 from asgi_app.telemetry.metrics import Metrics, Snapshot, sample_periodically
 from asgi_app.telemetry.statements import StatementObserver
 
@@ -245,8 +245,8 @@ class Database:
         """
         values = (table.keyspace or self.settings.keyspace, table.name)
         result = await self.execute(_COLUMNS, values, deadline=deadline, fetch_size=1000, lane=lane)
-        found = {row["column_name"]: row["type"] for row in result.dicts()}
-        return {column.name for column in table.columns if found.get(column.name) != column.cql_type}
+        found = {row["column_name"]: without_quotes(row["type"]) for row in result.dicts()}
+        return {column.name for column in table.columns if found.get(column.name) != without_quotes(column.cql_type)}
 
     async def _run(
         self,

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import inf
+from typing import ClassVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -19,7 +22,7 @@ from asgi_app.db import Database
 from asgi_app.driver.paging_position import token_of
 from asgi_app.driver.result import Result
 from asgi_app.errors import PartitionerUnsupported, ReadFailed, ReadTimeout
-from asgi_app.paging import PageReader, PageTimes, RowReader, RowSizes
+from asgi_app.paging import Gathered, PageReader, PageTimes, RowReader, RowSizes, gather
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.tables.slices import MURMUR3, WHOLE_RING, RingSelect, Slice, TokenRange
@@ -35,6 +38,9 @@ MOST_STEPS = 6
 
 SLICES_OF_A_UNIT = 16
 """How many ranges each of several readers gets, so that all of them end at about the same time."""
+
+MOST_MERGED = 4
+"""How many of these ranges become one where they have few rows: each costs a request, with a row or with none."""
 
 _TOO_MUCH = (ReadTimeout, ReadFailed)
 """Failures that a smaller request may not have: replicas that took too long, and one that met too many deleted rows."""
@@ -64,6 +70,10 @@ class Extent:
     slice: Slice | None = None
     parallel: int = 1
 
+    def asked(self, fetch_size: int | None, limit: int | None, part: Slice | None, parallel: int | None) -> Extent:
+        """Return the extent that a client asks for: where `fetch_size` or `parallel` is None, that of this one."""
+        return Extent(fetch_size or self.fetch_size, limit, part, parallel or self.parallel)
+
 
 def reader_of(database: Database, sizes: RowSizes, select: RingSelect, times: PageTimes, extent: Extent) -> RowReader:
     """Return the reader of some rows of `select`.
@@ -82,6 +92,49 @@ def reader_of(database: Database, sizes: RowSizes, select: RingSelect, times: Pa
     return SliceReader(database, sizes, select, times, tokens=tokens, fetch_size=size, limit=limit)
 
 
+@dataclass(frozen=True, slots=True)
+class ScannedPage:
+    """Some rows of a range of tokens. The next ones are behind the token `after`, from the paging state of `rows` on.
+
+    `after` is None at the end of the range. A paging state of None stands for the beginning of the rest.
+    """
+
+    rows: Gathered
+    after: int | None
+
+
+async def scan_page(
+    database: Database,
+    sizes: RowSizes,
+    select: RingSelect,
+    *,
+    tokens: TokenRange,
+    paging_state: bytes | None,
+    rows: int,
+    deadline: Deadline,
+) -> ScannedPage:
+    """Read up to `rows` rows of a range of tokens within a request, and less where a `SliceReader` has to read less.
+
+    It returns fewer rows as well if they are large, or if Cassandra gives an empty page. `paging_state` and
+    `tokens.after` are those of the page before; of the first page they are None and the beginning of the range. Where
+    there can be no slices, `tokens` must be those of the whole ring. Raises what `Database.execute` raises.
+    """
+    if select.part is None or not has_murmur3(database):
+        page = await gather(
+            database,
+            sizes,
+            select.whole,
+            select.values,
+            rows=rows,
+            paging_state=paging_state,
+            deadline=deadline,
+            exactly=False,
+        )
+        return ScannedPage(page, None if page.paging_state is None else tokens.after)
+    reader = _RequestReader(database, sizes, select, deadline, tokens, rows, paging_state)
+    return await reader.page()
+
+
 class SliceReader(PageReader):
     """Reads the rows whose partitions have their token in a range, page by page, in the order of the tokens.
 
@@ -92,6 +145,8 @@ class SliceReader(PageReader):
 
     `tokens`: the range to read. The other parameters are those of `PageReader`.
     """
+
+    lane: ClassVar = Lane.PAGES
 
     def __init__(
         self,
@@ -139,13 +194,24 @@ class SliceReader(PageReader):
             statement,
             values,
             deadline=deadline,
-            fetch_size=min(self._rows(), self._most_rows.value),
+            fetch_size=self.rows_of_page(),
             paging_state=self._paging_state,
-            lane=Lane.PAGES,
+            lane=self.lane,
             retry_read_timeouts=False,
         )
         self._sizes.learn(self.statement, result)
         return result
+
+    def rows_of_range(self, result: Result) -> float | None:
+        """Return how many rows the range has, judged by its first page; None if that does not tell."""
+        position = self._tokens.until if self._ended else self._position()
+        if position is None or position == self._tokens.after:
+            return None
+        return result.row_count * (self._tokens.until - self._tokens.after) / (position - self._tokens.after)
+
+    def rows_of_page(self) -> int:
+        """Return how many rows the next page should have."""
+        return min(self._rows(), self._most_rows.value)
 
     def _until(self) -> int:
         """Return the last token that the next request reads."""
@@ -189,6 +255,44 @@ class SliceReader(PageReader):
         self._count(result)
 
 
+class _RequestReader(SliceReader):
+    """Reads the rows of one answer. It has the slots and the page sizes of requests, not those of streams."""
+
+    lane = Lane.REQUESTS
+
+    def __init__(
+        self,
+        database: Database,
+        sizes: RowSizes,
+        select: RingSelect,
+        deadline: Deadline,
+        tokens: TokenRange,
+        rows: int,
+        paging_state: bytes | None,
+    ) -> None:
+        times = PageTimes(deadline, inf, deadline)
+        super().__init__(database, sizes, select, times, tokens=tokens, fetch_size=rows, limit=rows)
+        self._paging_state = paging_state
+        self._is_narrowed = False
+
+    async def page(self) -> ScannedPage:
+        """Return the page. Raises what `Database.execute` raises."""
+        results: list[Result] = []
+        while True:
+            result = await self.first_page()
+            results.append(result)
+            if not self.has_more() or not result.row_count or self._is_narrowed or self._sizes.is_full(results):
+                break
+        return ScannedPage(Gathered(tuple(results), self._paging_state), None if self._ended else self._after)
+
+    def _rows(self) -> int:
+        return self._sizes.page_rows(self.statement, self._fetch_size if self._left is None else self._left)
+
+    def _shrink(self, until: int) -> bool:
+        self._is_narrowed = True
+        return super()._shrink(until)
+
+
 class _Amount:
     """How much to ask for: divided after a failure, then doubled after each success up to half of what failed.
 
@@ -212,9 +316,9 @@ class ParallelReader:
     """Reads the rows whose partitions have their token in a range, several parts of it at once, in no order.
 
     `parallel`: the largest number of pages that are requested at once. It is lower if the process allows fewer pages of
-    streams, if other streams are open, which get their share, and while requests are active. At most two pages for each
-    of the readers are in memory, beside the one that the caller works on. The other parameters are those of
-    `SliceReader`.
+    streams, if other streams are open, which get their share, and while requests are active. So many pages at most are
+    requested or in memory, beside the one that the caller works on: a page counts until the caller takes it, so a
+    client that does not read holds no more than its share. The other parameters are those of `SliceReader`.
     """
 
     def __init__(
@@ -233,10 +337,10 @@ class ParallelReader:
         self.times = times
         self._units = min(parallel, database.dispatcher.slots.page_slots)
         self._gate = anyio.CapacityLimiter(self._units)
-        parts = tokens.parts(self._units * SLICES_OF_A_UNIT)
-        self._waiting = deque(
-            SliceReader(database, sizes, select, times, tokens=part, fetch_size=fetch_size) for part in in_stride(parts)
-        )
+        self._parts = tokens.parts(self._units * SLICES_OF_A_UNIT)
+        self._is_filtered = bool(select.values)
+        self._reader = partial(SliceReader, database, sizes, select, times, fetch_size=fetch_size)
+        self._waiting: deque[SliceReader] = deque()
         self._running = self._units
         self._failure: Exception | None = None
 
@@ -247,10 +351,13 @@ class ParallelReader:
         runs the readers: cancelling it ends them all at once. The failure of one ends all and is raised here, after the
         pages that had arrived. Raises what `Database.execute` raises.
         """
-        first = self._waiting.popleft()
+        first = self._reader(tokens=self._parts[0])
         result = await first.first_page()
-        self._waiting.appendleft(first)
-        arriving, arrived = anyio.create_memory_object_stream[Result](self._units)
+        # Behind the few rows that a filter leaves there may be many that Cassandra has to read.
+        count = 1 if self._is_filtered else _worth_a_page(first, result)
+        others = in_stride(merged(self._parts[1:], count), self._units)
+        self._waiting.extend([first, *(self._reader(tokens=part) for part in others)])
+        arriving, arrived = anyio.create_memory_object_stream[Result]()  # it keeps no page: see `_read_range`
         with arriving, arrived:
             for _ in range(self._units):
                 tasks.start_soon(self._read, arriving)
@@ -277,18 +384,30 @@ class ParallelReader:
     async def _read_range(self, reader: SliceReader, arriving: MemoryObjectSendStream[Result]) -> None:
         while reader.has_more():
             self._gate.total_tokens = self._share()
-            async with self._gate:
-                result = await reader.next_page()
-            await arriving.send(result)
+            async with self._gate:  # until the caller has taken the page
+                await arriving.send(await reader.next_page())
 
     def _share(self) -> int:
-        """Return how many pages may be in flight: this stream's share of what the process allows."""
+        """Return how many pages may be in flight or wait to be taken: the stream's share of what the process allows."""
         return max(1, self.database.dispatcher.slots.pages_at_once // max(1, self.database.open_streams))
 
 
-def in_stride(parts: Sequence[TokenRange]) -> list[TokenRange]:
-    """Return the ranges in such an order that those read at the same time are far from one another.
+def _worth_a_page(first: SliceReader, result: Result) -> int:
+    """Return how many ranges have, together, the rows of a page, judged by the first page of the first of them."""
+    rows = first.rows_of_range(result)
+    return 1 if rows is None else max(1, int(min(MOST_MERGED, first.rows_of_page() / max(1, rows))))
+
+
+def merged(parts: Sequence[TokenRange], count: int) -> list[TokenRange]:
+    """Return the same tokens in fewer ranges: so many neighbours become one."""
+    runs = [parts[place : place + count] for place in range(0, len(parts), count)]
+    return [TokenRange(run[0].after, run[-1].until) for run in runs]
+
+
+def in_stride(parts: Sequence[TokenRange], units: int) -> list[TokenRange]:
+    """Return the ranges in such an order that those which `units` readers read together are far from one another.
 
     Neighbours are on the same nodes, which would have all the work.
     """
-    return [part for first in range(SLICES_OF_A_UNIT) for part in parts[first::SLICES_OF_A_UNIT]]
+    step = -(-len(parts) // units)
+    return [part for first in range(step) for part in parts[first::step]]

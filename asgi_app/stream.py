@@ -53,6 +53,9 @@ INLINE_BYTES = 16 * 1024
 FINAL_SEND_SECONDS = 1.0
 """Seconds a client has to read the error record of a stream that breaks off."""
 
+RECORD_SECONDS = 0.1
+"""Seconds between the error record and the cut of the connection: a browser drops what its page has not read then."""
+
 
 class ClientTooSlow(Exception):
     """The client read nothing of what was sent for `send_timeout` seconds."""
@@ -335,6 +338,8 @@ class RowStream:
         body = record if self._gzip is None else self._gzip.piece(record)
         with anyio.move_on_after(FINAL_SEND_SECONDS) as sending:
             await send({"type": "http.response.body", "body": body, "more_body": True})
+        if not sending.cancelled_caught:
+            await anyio.sleep(RECORD_SECONDS)
         return not sending.cancelled_caught
 
 

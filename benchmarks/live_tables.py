@@ -24,8 +24,9 @@ from asgi_app.tables.builtin import User
 from asgi_app.tables.cql import create_keyspace, quoted
 from benchmarks.machine import describe
 from benchmarks.report import bullets, table
-from benchmarks.resources import Work, ask, cpu_of, spread
+from benchmarks.resources import cpu_of, spread
 from benchmarks.site import FAILURES, Ground, Site, parse_node, prepared_ground, session_on
+from benchmarks.two_ways import Work, ask
 
 TARGET = 1.5
 """Seconds from the connection to the first answer."""

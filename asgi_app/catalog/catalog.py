@@ -63,6 +63,8 @@ class Catalog:
         """Whether the schema was read at least once, or there is none to read."""
         self.version = 0
         """A number that grows whenever a read of the schema changed anything that is served."""
+        self.changed_at = 0.0
+        """When it last grew, by the clock of request records: `time.perf_counter`."""
         self.unfit = set(self._names)
         """The names of the resources that are not served now, as far as is known: at first all."""
         self.read_only: frozenset[str] = frozenset()
@@ -90,6 +92,11 @@ class Catalog:
         A resource of the live schema has none here, because it has no columns without its table.
         """
         return self._snapshot.missing
+
+    @property
+    def has_live_resources(self) -> bool:
+        """Whether tables of the live schema are served, or would be if they were there."""
+        return bool(self._wanted.keyspaces)
 
     def may_have(self, name: str) -> bool:
         """Return whether a resource of the live schema of this name may be served, now or when the schema was read."""
@@ -225,5 +232,6 @@ class Catalog:
         self._snapshot = after
         self.unfit = set(self._names - after.sound.keys())
         self.read_only = frozenset(name for name, table in after.sound.items() if table.is_view or table.is_virtual)
-        self.version += not after.serves_as(before)
+        if not after.serves_as(before):
+            self.version, self.changed_at = self.version + 1, time.perf_counter()
         report(before, after)

@@ -29,6 +29,7 @@ from asgi_app.settings import Problem, Settings, setting_fields
 from asgi_app.settings.dangers import dangers
 from asgi_app.tables.builtin import RESOURCES
 from asgi_app.tables.cql import read_of_nothing, write_of_nothing
+from asgi_app.tables.live_choice import why_read_only
 
 
 @click.command()
@@ -106,6 +107,11 @@ def _look(session: Any, settings: Settings, view: LiveView, report: CheckReport)
         return
     report.tables = tables_report(view.snapshot(session), view.resources)
     report.problems += [Problem(each.name, each.reason) for each in report.tables.not_served if each.wanted]
+    report.problems += [
+        Problem(each.resource.name, f"it is to be writable, and is read-only: {reason}")
+        for each in report.tables.served
+        if view.names_writable(each.table) and (reason := why_read_only(each.table))
+    ]
     if not report.tables.served and not report.problems:
         place = f"{', '.join(view.keyspaces)} at {report.address}"
         report.problems.append(Problem("tables", f"the keyspace {place} has none to serve"))

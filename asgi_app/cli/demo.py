@@ -20,7 +20,6 @@ from asgi_app.cli.failures import report_failures
 from asgi_app.cli.options import quiet_option
 from asgi_app.cli.session import open_session
 from asgi_app.cli.sightings import SIGHTINGS, has_sightings, write_sightings
-from asgi_app.cli.signals import sigterm_as_interrupt
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
 from asgi_app.settings import Settings, check_metrics_directory, setting_fields
 from asgi_app.tables.builtin import TABLES
@@ -75,7 +74,6 @@ def demo(port: int, users: int, sightings: int, data: Path, heap: str, quiet: bo
     check_metrics_directory()
     server.listen(HOST, port, settings.send_timeout).close()  # and a port in use too
     with ExitStack() as stack:
-        stack.enter_context(sigterm_as_interrupt())
         with node_progress(quiet=quiet) as show:
             node = stack.enter_context(local_node(NodeSpec(data=data, heap=heap), progress=show))
         environment = _environment(node.host, node.port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -14,7 +15,7 @@ from asgi_app.cli.failures import report_failures
 from asgi_app.cli.options import connection_fields, settings_options
 from asgi_app.cli.standard_output import StandardOutput
 from asgi_app.cli.transfer_view import View, size_text
-from asgi_app.cli.transfers import comma_separated, json_option, need_extra, run_transfer
+from asgi_app.cli.transfers import comma_separated, json_option, need_extra, run_transfer, table_name
 from asgi_app.settings import Settings
 from asgi_app.settings.values import Consistency
 from asgi_app.transfer.export_plan import ExportOptions
@@ -28,7 +29,7 @@ _Mode = Literal["text", "json", "quiet"]
 
 
 @click.command()
-@click.argument("table")
+@click.argument("table", callback=table_name)
 @click.argument("target")
 @click.option(
     "--format", "form", type=click.Choice(get_args(Format)), help="The format of the rows.  [default: ndjson]"
@@ -87,6 +88,8 @@ def export(
 
 
 def _check_for_stdout(options: ExportOptions) -> None:
+    if sys.stdout is None:
+        raise click.UsageError("Standard output is closed, and the rows would go there; name a folder.")
     if options.format == "parquet":
         raise click.UsageError("Parquet cannot be written to standard output; name a folder.")
     if options.gzip:

@@ -15,6 +15,7 @@ from asgi_app.tables.live_schema import schema_of_session
 from asgi_app.tables.live_table import LiveTable
 from asgi_app.tables.live_wanted import Wanted
 from asgi_app.tables.resource import Resource
+from asgi_app.tables.table import Table
 
 
 class LiveView:
@@ -47,6 +48,10 @@ class LiveView:
         """Return what would be served, and why the rest would not. Raises the driver's errors."""
         schemas = {keyspace: schema_of_session(session, keyspace) for keyspace in self.keyspaces}
         return compared(self._tables, self._wanted, schemas, Snapshot())
+
+    def names_writable(self, table: Table) -> bool:
+        """Return whether the settings name this table as one that clients may write to; `*` names none."""
+        return table.name in self._wanted.writable.get(table.keyspace or "", ())
 
 
 def names_of(existing: Collection[str]) -> str:

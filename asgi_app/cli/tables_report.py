@@ -55,7 +55,8 @@ def tables_report(found: Snapshot, declared: Mapping[str, Resource]) -> TablesRe
     resources = {**declared, **found.live}
     served = [Served(resources[name], table, found.offer.notes.get(name)) for name, table in found.sound.items()]
     wanted = [NotServed(name, reason, wanted=True) for name, reason in found.reasons.items()]
-    return TablesReport(served, wanted + [NotServed(each.name, each.reason, False) for each in found.offer.left_out])
+    others = [NotServed(each.name, each.reason, each.is_wanted) for each in found.offer.left_out]
+    return TablesReport(served, wanted + others)
 
 
 def tables_as_values(report: TablesReport) -> dict[str, Any]:

@@ -35,13 +35,16 @@ class DeclaredRows:
     def __init__(self, columns: Mapping[str, CqlType]) -> None:
         self._names = tuple(columns)
         self._description = ShapedDescription(self._names, tuple(map(_shape_of_declared, columns.values())))
+        self._plan = self._description.layout.plan
 
     def json(self, row: Mapping[str, bytes | None]) -> bytes:
         """Return the object of one row, given by the cells of its columns; a column that `row` lacks is null."""
         body = b"".join(
             [_NULL if (cell := row.get(name)) is None else _length(len(cell)) + cell for name in self._names]
         )
-        return RowPage(self._description, 1, body).encoded(JSON_OBJECTS)
+        plan = self._plan
+        compiled = None if plan is None else plan.rows(body, 1)
+        return RowPage(self._description, 1, body).encoded(JSON_OBJECTS) if compiled is None else compiled
 
 
 _length = Struct(">i").pack

@@ -19,7 +19,11 @@ Verb = Literal["read", "write", "operate"]
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """The verb and the resource of a request. Both come from the declaration of its route, not from its path."""
+    """The verb and the resource of a request. Both come from the declaration of its route, not from its path.
+
+    Where no route has the path, and the tables of the live schema decide which there are, the resource is the first
+    segment of the path: the hook is asked before the client learns that there is nothing.
+    """
 
     verb: Verb
     resource: str

@@ -36,6 +36,7 @@ from asgi_app.telemetry.metrics import Metrics
 _REQUEST = "asgi_cassandra"
 _PRINCIPAL = "asgi_cassandra.principal"
 _SERVICE = "asgi_cassandra.service"
+_BODY = "asgi_cassandra.body"
 
 
 class RequestContext(msgspec.Struct, frozen=True):
@@ -237,6 +238,17 @@ def principal_of(scope: Scope) -> HasName | None:
     """Return the client that the `authorize` hook authenticated, or None if the hook was not called."""
     principal: HasName | None = scope.get(_PRINCIPAL)
     return principal
+
+
+def keep_body(scope: Scope, body: bytes) -> None:
+    """Store the whole body of the request, which a server sends only once."""
+    scope[_BODY] = body
+
+
+def kept_body(scope: Scope) -> bytes | None:
+    """Return the body of the request, or None if it was not read to its end."""
+    body: bytes | None = scope.get(_BODY)
+    return body
 
 
 def deadline_of(request: Request) -> Deadline:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl
 
 import anyio
@@ -13,7 +13,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from asgi_app.errors import BodyTooLarge, FieldError, InvalidInput, RequestTimeout, UnsupportedMediaType
-from asgi_app.http.context import deadline_of, settings_of
+from asgi_app.http.context import deadline_of, keep_body, settings_of
 from asgi_app.http.validation import check_depth, check_text
 
 LONGEST_KEY = 65535
@@ -27,6 +27,7 @@ _json_types = re.compile(
 )
 
 _JSON = "application/json"
+_PLAIN_JSON = _JSON.encode()  # what nearly every client sends
 _PATCHES = "application/json, application/merge-patch+json"
 
 
@@ -69,14 +70,17 @@ def preferred(accept: str | None, offered: Sequence[str]) -> str | None:
 
 
 async def json_body(request: Request) -> bytes:
-    """Return the whole body of a request whose Content-Type is JSON.
+    """Return the whole body of a request whose Content-Type is JSON, and keep it for a second try.
 
     Raises UnsupportedMediaType, BodyTooLarge, MalformedJSON if it is not UTF-8 or nests too deep, RequestTimeout if the
     client sends nothing for the body timeout or the body is incomplete at the request's deadline, and ClientDisconnect.
     """
     settings = settings_of(request.scope)
-    _expect_json(request)
+    fields = dict(request.scope["headers"])  # of those that matter here, no request has two
+    _expect_json(request.method, fields)
+    _refuse_length(fields.get(b"content-length", b""), settings.max_body_bytes)
     body = await _read(request, settings.max_body_bytes, settings.body_timeout)
+    keep_body(request.scope, body)
     check_text(body)
     check_depth(body, settings.max_json_depth)
     return body
@@ -108,27 +112,29 @@ def key_fits(text: str) -> bool:
     return len(text.encode("utf-8", "surrogatepass")) <= LONGEST_KEY
 
 
-def _expect_json(request: Request) -> None:
-    if not _json_types.fullmatch(request.headers.get("content-type", "").strip().lower()):
-        accepted = {"Accept": _JSON, "Accept-Patch": _PATCHES} if request.method == "PATCH" else {"Accept": _JSON}
+def _expect_json(method: str, fields: Mapping[bytes, bytes]) -> None:
+    media_type = fields.get(b"content-type", b"")
+    if media_type != _PLAIN_JSON and not _json_types.fullmatch(media_type.decode("latin-1").strip().lower()):
+        accepted = {"Accept": _JSON, "Accept-Patch": _PATCHES} if method == "PATCH" else {"Accept": _JSON}
         raise UnsupportedMediaType(accepted=accepted)
-    codings = request.headers.get("content-encoding", "").lower().split(",")
-    if any(coding.strip() not in ("", "identity") for coding in codings):
+    codings = fields.get(b"content-encoding", b"")
+    if codings and any(coding.strip() not in (b"", b"identity") for coding in codings.lower().split(b",")):
         detail = "Send the body as it is, without a Content-Encoding."
         raise UnsupportedMediaType(detail, accepted={"Accept-Encoding": "identity"})
 
 
-async def _read(request: Request, limit: int, longest_silence: float) -> bytes:
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared[:20]) > limit:
+def _refuse_length(declared: bytes, limit: int) -> None:
+    if declared.isdigit() and int(declared[:20]) > limit:
         raise BodyTooLarge(limit)
+
+
+async def _read(request: Request, limit: int, longest_silence: float) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    more = True
-    end = anyio.current_time() + deadline_of(request).remaining()
-    with anyio.CancelScope() as bound:
-        while more:
-            bound.deadline = min(end, anyio.current_time() + longest_silence)
+    now = anyio.current_time()
+    end = now + deadline_of(request).remaining()
+    with anyio.CancelScope(deadline=min(end, now + longest_silence)) as bound:
+        while True:
             message = await request.receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
@@ -136,7 +142,7 @@ async def _read(request: Request, limit: int, longest_silence: float) -> bytes:
             size += len(chunks[-1])
             if size > limit:
                 raise BodyTooLarge(limit)
-            more = message.get("more_body", False)
-    if more:
-        raise RequestTimeout("The body of this request did not arrive in the time it may take.")
-    return b"".join(chunks)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+            bound.deadline = min(end, anyio.current_time() + longest_silence)
+    raise RequestTimeout("The body of this request did not arrive in the time it may take.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import isawaitable
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import msgspec
@@ -13,9 +13,9 @@ from starlette.requests import HTTPConnection, Request
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-from asgi_app.errors import DeadlineExceeded, Forbidden, MethodNotAllowed, NotFound
-from asgi_app.http.auth import Action, Authorize, HasName, Verb
-from asgi_app.http.context import context_of, service_of, set_principal
+from asgi_app.errors import DeadlineExceeded, Forbidden, MethodNotAllowed, NotFound, ServiceError
+from asgi_app.http.auth import Action, ApiKeys, Authorize, HasName, Verb
+from asgi_app.http.context import context_of, service_if_started, service_of, set_principal
 from asgi_app.http.paths import SplitPath, split_path
 from asgi_app.runtime.scheduler import Lane
 
@@ -27,6 +27,9 @@ _PROBES = "A load balancer may check GET /livez, whether the process answers, or
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 """Takes the request and returns the response: Starlette's own, or any ASGI callable that sends one."""
 
+Recover = Callable[[ServiceError, Scope, Receive], Awaitable[Receive | None]]
+"""Takes what a handler raised, and returns the `receive` with which the request is served again, or None."""
+
 
 def path(
     template: str,
@@ -35,19 +38,22 @@ def path(
     verb: Verb | None = None,
     lane: Lane | None = None,
     while_draining: bool = False,
+    recover: Recover | None = None,
     routine: bool = False,
     **handlers: Handler,
 ) -> SegmentRoute:
     """Return the route of a path. `handlers` are named by their methods in lower case; `get` handles HEAD too.
 
     `resource` is what the `authorize` hook is called with; None is open to everybody. The hook's verb is `verb` if
-    given, else "read" for GET and "write" for the other methods. The other options are as in `SegmentRoute`.
+    given, else "read" for GET and "write" for the other methods. `recover` decides after a failure whether the request
+    is served once more. The other options are as in `SegmentRoute`.
     """
     methods = {
         name.upper(): (handler, Action(verb or ("read" if name == "get" else "write"), resource) if resource else None)
         for name, handler in handlers.items()
     }
-    return SegmentRoute(template, _Methods(methods), lane=lane, while_draining=while_draining, routine=routine)
+    served = _Methods(methods, recover)
+    return SegmentRoute(template, served, lane=lane, while_draining=while_draining, routine=routine)
 
 
 def path_where(condition: Callable[[Scope], bool], template: str, resource: str | None, **options: Any) -> SegmentRoute:
@@ -196,11 +202,16 @@ class SegmentRouter(Router):
         await route.app(scope, receive, send)
 
     async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raise NotFound as Starlette's router does, with a hint for OPTIONS probes and for an extra last slash."""
+        """Raise NotFound as Starlette's router does, with a hint for OPTIONS probes and for an extra last slash.
+
+        Raises what the `authorize` hook raises before that, if it hides which resources there are.
+        """
         if scope["type"] == "http" and "app" in scope:
             segments = split_path(scope).segments
             if scope["method"] == "OPTIONS" and scope["path"] == "*":
                 raise NotFound(f"This service has no options of its own. {_PROBES}")
+            if _hides_names(scope):
+                await authenticate_unknown(scope, segments[0] if segments else "")
             if len(segments) > 1 and not segments[-1] and self._has(segments[:-1]):
                 raise NotFound("There is nothing here, but there is without the slash at the end of this path.")
         await super().not_found(scope, receive, send)
@@ -302,7 +313,8 @@ class _Methods:
     With one route for each method, as in Starlette, a 405 would name only the methods of the first route.
     """
 
-    def __init__(self, methods: dict[str, tuple[Handler, Action | None]]) -> None:
+    def __init__(self, methods: dict[str, tuple[Handler, Action | None]], recover: Recover | None) -> None:
+        self._recover = recover
         self._methods = {"HEAD": methods["GET"], **methods} if "GET" in methods else methods
         self.resources = {action.resource for _, action in methods.values() if action is not None}
         """What the `authorize` hook is called with."""
@@ -310,13 +322,49 @@ class _Methods:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = self._methods.get(scope["method"])
         if method is None:
-            is_probe = scope["method"] == "OPTIONS" and split_path(scope).segments == [""]
-            raise MethodNotAllowed(tuple(sorted(self._methods)), _PROBES if is_probe else "")
+            await self._refuse_method(scope)
         handler, action = method
         if action is not None and service_of(scope).authorize is not None:
             await authenticate(scope, action)
-        response = await handler(Request(scope, receive, send))
-        await response(scope, receive, send)
+        try:
+            response = await handler(Request(scope, receive, send))
+            await response(scope, receive, send)
+        except ServiceError as error:
+            again = None if self._recover is None else await self._recover(error, scope, receive)
+            if again is None:
+                raise
+        else:
+            return
+        await serve_again(scope, again, send)
+
+    async def _refuse_method(self, scope: Scope) -> NoReturn:
+        """Raise MethodNotAllowed; before that what the `authorize` hook raises, if it hides which resources there are.
+
+        The hook is asked for the first action of the path: it decides whether the client may know of the path.
+        """
+        if scope["method"] == "OPTIONS" and split_path(scope).segments == [""]:
+            raise MethodNotAllowed(tuple(sorted(self._methods)), _PROBES)
+        action = next((action for _, action in self._methods.values() if action is not None), None)
+        if action is not None and _hides_names(scope):
+            await authenticate(scope, action)
+        raise MethodNotAllowed(tuple(sorted(self._methods)))
+
+
+def _hides_names(scope: Scope) -> bool:
+    """Return whether a client needs credentials to learn which resources there are.
+
+    It does with API keys. A hook of the application's own is called with the names of its own resources alone, unless
+    it serves tables of the live schema, whose names nobody knows before.
+    """
+    service = service_if_started(scope)
+    if service is None or service.authorize is None:
+        return False
+    return isinstance(service.authorize, ApiKeys) or service.catalog.has_live_resources
+
+
+async def authenticate_unknown(scope: Scope, name: str) -> None:
+    """Call the `authorize` hook for a resource of which it is not known whether it exists. Raises what it raises."""
+    await authenticate(scope, Action("read" if scope["method"] in ("GET", "HEAD") else "write", name))
 
 
 async def authenticate(scope: Scope, action: Action) -> None:

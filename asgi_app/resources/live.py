@@ -8,9 +8,8 @@ from starlette.types import Receive, Scope, Send
 
 from asgi_app.catalog import Catalog
 from asgi_app.errors import NotFound, ServiceError
-from asgi_app.http.auth import Action, Verb
 from asgi_app.http.context import context_of, service_of
-from asgi_app.http.routing import RouteIndex, SegmentRoute, authenticate, serve_again
+from asgi_app.http.routing import RouteIndex, SegmentRoute, authenticate_unknown, serve_again
 from asgi_app.resources.table.operations import operations_of, routes_of
 from asgi_app.resources.table.served import ServedResource
 from asgi_app.runtime.deadline import Deadline
@@ -73,7 +72,7 @@ class _Mounted:
     def __init__(self, resource: Resource, catalog: Catalog) -> None:
         self.resource = resource
         self.served = ServedResource(resource, resource.keyspace or "", catalog.current[resource.name])
-        self.routes = RouteIndex(routes_of(operations_of(resource, self.served), self.served.live))
+        self.routes = RouteIndex(routes_of(operations_of(resource, self.served)))
 
 
 class _Unknown(RouteIndex):
@@ -100,8 +99,7 @@ class _FindingOut:
         try:
             await _expect_table(scope)
         except ServiceError:
-            verb: Verb = "read" if scope["method"] in ("GET", "HEAD") else "write"
-            await authenticate(scope, Action(verb, scope["path_params"]["table"]))
+            await authenticate_unknown(scope, scope["path_params"]["table"])
             raise
         await serve_again(scope, receive, send)
 

@@ -28,10 +28,14 @@ _not_in_field = re.compile(r'["\\\x00-\x1f]')
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A table that is not served, and why: a clause without a full stop, such as `there is no such table`."""
+    """A table that is not served, and why: a clause without a full stop, such as `there is no such table`.
+
+    `is_wanted`: a setting names it, if only as one that clients may write to.
+    """
 
     name: str
     reason: str
+    is_wanted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

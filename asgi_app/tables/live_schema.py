@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from types import MappingProxyType
@@ -21,10 +21,13 @@ from asgi_app.tables.types import (
     MapOf,
     SetOf,
     TupleOf,
+    UnknownType,
     UserType,
     VectorOf,
     is_frozen,
+    may_be_user_type,
     parse_type,
+    without_quotes,
 )
 
 Row = Mapping[str, Any]
@@ -87,7 +90,7 @@ def read_schema(keyspace: str, rows: SchemaRows) -> LiveSchema:
     for name, facts in _tables_and_views(rows).items():
         in_cql = _visible(columns[name], facts.flags)
         if any(row["kind"] == "partition_key" for row in in_cql):
-            tables[name] = _table(keyspace, name, facts, in_cql, indexes[name], parse)
+            tables[name] = _table(keyspace, name, facts, in_cql, indexes[name], partial(_type_of, parse, user_types))
     return LiveSchema(keyspace, tables, user_types)
 
 
@@ -207,7 +210,7 @@ def _table(
     facts: _Facts,
     columns: Sequence[Row],
     indexes: Sequence[Row],
-    parse: Callable[[str], CqlType],
+    type_of: Callable[[Row], CqlType],
 ) -> Table:
     """Return the table of these rows. Its columns stand as in `SELECT *`: key, static columns, others by name."""
     ordered = sorted(columns, key=_select_order)
@@ -216,7 +219,7 @@ def _table(
     )
     return Table(
         name,
-        tuple(Column(row["column_name"], parse(row["type"]), row["kind"]) for row in ordered),
+        tuple(Column(row["column_name"], type_of(row), row["kind"]) for row in ordered),
         partition_key,
         clustering,
         descending=frozenset(row["column_name"] for row in columns if row["clustering_order"] == "desc"),
@@ -228,6 +231,16 @@ def _table(
         is_compact=facts.is_compact,
         comment=facts.comment,
     )
+
+
+def _type_of(parse: Callable[[str], CqlType], user_types: Collection[str], row: Row) -> CqlType:
+    """Return the type of a column; an UnknownType if its text may as well be the name of a user type.
+
+    Columns of a key have no user types that are not frozen, so theirs is a native type.
+    """
+    found = parse(row["type"])
+    is_plain = row["kind"] in ("static", "regular")
+    return UnknownType(row["type"]) if is_plain and may_be_user_type(found, user_types) else found
 
 
 _KINDS = ("partition_key", "clustering", "static", "regular")
@@ -300,13 +313,15 @@ def _places(table: Table) -> dict[str, tuple[int, bool]]:
 
 
 def _fits(declared: Column, live: Column | None) -> bool:
-    """Return whether the live column is of the declared kind and type."""
-    return (
-        live is not None
-        and live.kind == declared.kind
-        and is_frozen(live.type) == is_frozen(declared.type)
-        and _same_type(declared.type, live.type)
-    )
+    """Return whether the live column is of the declared kind and type.
+
+    Where Cassandra does not say whether the type is a native one or a user type of that name, the declaration does.
+    """
+    if live is None or live.kind != declared.kind:
+        return False
+    if isinstance(live.type, UnknownType) and live.type.text == without_quotes(str(declared.type)):
+        return True
+    return is_frozen(live.type) == is_frozen(declared.type) and _same_type(declared.type, live.type)
 
 
 def _same_type(declared: CqlType, live: CqlType) -> bool:

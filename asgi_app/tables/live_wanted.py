@@ -131,10 +131,11 @@ class _Offering:
             elif each.name in names and each.name not in taken:
                 self._trouble[each.name] = each.reason
             else:
-                self._left_out.append(each)
+                self._left_out.append(replace(each, is_wanted=each.name in writable))
         if ALL in names:  # else the settings are refused if a writable table is not served
             absent = f"it is to be writable, and the keyspace {keyspace} has no such table"
-            self._left_out += [LeftOut(name, absent) for name in writable if name not in {ALL, *schema.tables}]
+            names_of_none = (name for name in writable if name not in {ALL, *schema.tables})
+            self._left_out += [LeftOut(name, absent, is_wanted=True) for name in names_of_none]
 
     def _made(self, table: Table, declaration: LiveTable) -> Resource:
         """Return the resource that was made of this table and declaration before, else a new one."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv6Address
@@ -132,6 +132,11 @@ class UnknownType:
 CqlType = Native | ListOf | SetOf | MapOf | TupleOf | VectorOf | UserType | UnknownType
 
 
+def without_quotes(text: str) -> str:
+    """Return the text of a type without the quotes of names. Cassandra leaves them out where CQL needs them."""
+    return text.replace('"', "")
+
+
 def is_frozen(cql_type: CqlType) -> bool:
     """Return whether a value of this type can only be replaced as a whole."""
     return not isinstance(cql_type, ListOf | SetOf | MapOf | UserType) or cql_type.frozen
@@ -182,12 +187,25 @@ def parse_type(text: str, user_types: Mapping[str, UserType] = _NO_USER_TYPES) -
     tuples are frozen, whether the text says so or not. Those inside vectors are what the text says: both are legal, and
     Cassandra keeps the difference. A text that names a type that is
     not known here, also inside of another type, is an `UnknownType`: a quoted Java class, or a name of nothing.
+
+    Cassandra writes the name of a user type that is called like one of its own without quotes. `frozen<text>` can only
+    be that user type. `text` alone is the native one here; see `may_be_user_type`.
     """
     try:
         found = _Parser(text, user_types).parse()
     except (ValueError, RecursionError):
         return UnknownType(text)
     return found if is_known(found) else UnknownType(text)
+
+
+def may_be_user_type(found: CqlType, user_types: Collection[str]) -> bool:
+    """Return whether the text of a column's type, which was read as `found`, may as well name one of the user types."""
+    match found:
+        case Native(name):
+            return name in user_types
+        case VectorOf(element):
+            return may_be_user_type(element, user_types)
+    return False
 
 
 class _Parser:
@@ -203,7 +221,7 @@ class _Parser:
             raise ValueError("text after the type")
         return found
 
-    def _type(self) -> CqlType:
+    def _type(self, *, is_frozen: bool = False) -> CqlType:
         kind, name = self._next()
         if kind == "quoted":
             return self._user_type(name)
@@ -212,7 +230,8 @@ class _Parser:
         if self._tokens[:1] == [("sign", "<")]:
             return self._parametrized(name.lower())
         name = _ALIASES.get(name.lower(), name.lower())
-        return Native(name) if name in NATIVE_TYPES else self._user_type(name)
+        is_native = name in NATIVE_TYPES and not (is_frozen and name in self._user_types)
+        return Native(name) if is_native else self._user_type(name)
 
     def _user_type(self, name: str) -> UserType:
         if name not in self._user_types:
@@ -221,17 +240,17 @@ class _Parser:
 
     def _parametrized(self, name: str) -> CqlType:
         self._expect("<")
-        inside: list[CqlType | int] = [self._parameter()]
+        inside: list[CqlType | int] = [self._parameter(is_frozen=name == "frozen")]
         while (sign := self._next()) == ("sign", ","):
             inside.append(self._parameter())
         if sign != ("sign", ">") or name not in _PARAMETRIZED:
             raise ValueError("not a type with parameters")
         return _PARAMETRIZED[name](inside)
 
-    def _parameter(self) -> CqlType | int:
+    def _parameter(self, *, is_frozen: bool = False) -> CqlType | int:
         if self._tokens and self._tokens[0][0] == "number":
             return int(self._next()[1])
-        return self._type()
+        return self._type(is_frozen=is_frozen)
 
     def _expect(self, sign: str) -> None:
         if self._next() != ("sign", sign):

@@ -7,21 +7,46 @@ uvicorn browser.site:parent
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 
-from contract.written import documents, everything, founds, items, readings, tallies
+from contract.written import documents, everything, founds, items, longs, readings, tallies
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asgi_app import create_app, lifespan_of
+from asgi_app import Action, Principal, Query, create_app, lifespan_of
+from asgi_app.errors import Unauthorized
 
-RESOURCES = (everything, items, documents, tallies, founds, readings)
+RESOURCES = (everything, items, documents, tallies, founds, readings, longs)
+KEYSPACE = os.environ.get("CASSANDRA_KEYSPACE", "test_keyspace")
+QUERIES = (
+    Query("/recent/{tenant}", f"SELECT id, kind, size FROM {KEYSPACE}.items WHERE tenant = :tenant AND day = :day"),
+    Query("/names", f"SELECT id, name, age FROM {KEYSPACE}.users", stream=True),
+    Query("/numbers", f"SELECT c, blobasbigint(d) AS n FROM {KEYSPACE}.longs WHERE a = :a AND b = :b", stream=True),
+    Query("/person/{id}", f"SELECT name, email FROM {KEYSPACE}.users WHERE id = :id", one=True),
+    Query(
+        "/rename/{id}",
+        f"UPDATE {KEYSPACE}.users SET name = :name WHERE id = :id IF EXISTS",
+        writes=True,
+        method="POST",
+    ),
+)
+
+
+def take_bearer(connection: HTTPConnection, _: Action) -> Principal:
+    """Take the token of the environment, in no other field than Authorization."""
+    if connection.headers.get("authorization") != f"Bearer {os.environ['BEARER']}":
+        raise Unauthorized
+    return Principal("bearer")
+
+
 PREFIXES = ("/", "/db/", "/cut/")
 
-app = create_app(resources=RESOURCES, examples=True, diagnostics=True)
+app = create_app(resources=RESOURCES, queries=QUERIES, examples=True, diagnostics=True)
+bearer = create_app(authorize=take_bearer)
 
 
 def as_a_proxy_cuts(prefix: str, served: ASGIApp) -> ASGIApp:

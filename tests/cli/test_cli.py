@@ -19,7 +19,7 @@ from cassandra.cluster import NoHostAvailable
 from click.testing import CliRunner, Result
 
 import asgi_app
-from asgi_app.cli import main
+from asgi_app.cli.commands import command_line
 from asgi_app.cli.console import node_progress, pace, row_progress
 from asgi_app.cli.examples import examples
 from asgi_app.cli.failures import failure_of
@@ -43,7 +43,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+    return CliRunner().invoke(command_line, arguments, catch_exceptions=False)
 
 
 def test_version() -> None:

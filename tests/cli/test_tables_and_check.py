@@ -19,7 +19,7 @@ from helpers.faulty_node import EXECUTE, QUERY, faulty_node, not_permitted
 from helpers.ports import free_port
 from rich.console import Console
 
-from asgi_app.cli import main
+from asgi_app.cli.commands import command_line
 from asgi_app.cli.live import LiveView
 from asgi_app.cli.session import open_session
 from asgi_app.cli.tables_report import show_tables, tables_report
@@ -56,7 +56,7 @@ def run(node_address: NodeAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     def run(keyspace: str, *arguments: str, at: NodeAddress = node_address, **environment: str) -> Result:
         variables = {"CASSANDRA_HOSTS": f"{at[0]}:{at[1]}", "CASSANDRA_KEYSPACE": keyspace}
-        return CliRunner().invoke(main, arguments, env={**variables, **environment})
+        return CliRunner().invoke(command_line, arguments, env={**variables, **environment})
 
     return run
 
@@ -232,6 +232,33 @@ def test_check_of_what_the_role_may_not_do(run: Run, shop: str, node_address: No
     assert danger["message"].startswith("the key reader has the scope read.evnts, and there is no such resource")
     assert "s" * 20 not in ended.output
     assert "k" * 32 not in ended.output
+
+
+@pytest.mark.parametrize("command", ["check", "tables"])
+def test_table_that_is_to_be_writable_and_is_not_there(run: Run, shop: str, command: str) -> None:
+    ended = run(shop, command, "--json", "--tables", "*", "--writable", "evnts,events")
+    assert ended.exit_code == 1
+    reason = f"it is to be writable, and the keyspace {shop} has no such table"
+    report = json.loads(ended.stdout)
+    not_served = report["not_served"] if command == "tables" else report["tables"]["not_served"]
+    assert {"name": "evnts", "reason": reason, "wanted": True} in not_served
+    if command == "check":
+        assert report["problems"] == [{"where": "evnts", "message": reason}]
+
+
+def test_check_of_a_writable_table_whose_path_is_taken(run: Run, shop: str) -> None:
+    ended = run(shop, "check", "--json", "--tables", "*", "--writable", "metrics")
+    assert ended.exit_code == 1
+    message = "the application has a path /metrics of its own"
+    assert report_of(ended)["problems"] == [{"where": "metrics", "message": message}]
+
+
+def test_check_of_a_writable_table_that_nobody_can_write(run: Run, shop: str) -> None:
+    name = "system_views.clients"
+    ended = run(shop, "check", "--json", "--tables", name, "--writable", name)
+    assert ended.exit_code == 1
+    message = "it is to be writable, and is read-only: it is a virtual table"
+    assert report_of(ended)["problems"] == [{"where": "clients", "message": message}]
 
 
 DECLARATIONS = """

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from asgi_app.cli import main
+from asgi_app.cli.commands import command_line
 
 
 def refused(*arguments: str) -> str:
-    ended: Result = CliRunner().invoke(main, arguments)
+    ended: Result = CliRunner().invoke(command_line, arguments)
     assert ended.exit_code == 2, ended.output
     return " ".join(ended.output.replace("│", "").split())
 
@@ -46,6 +46,13 @@ def test_export(options: list[str], sentence: str) -> None:
 def test_import(options: list[str], sentence: str, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").touch()
     assert sentence in refused("import", "users", str(tmp_path / "rows.csv"), *options)
+
+
+@pytest.mark.parametrize("name", [".t", "t.", "a.b.c", "", '"t"'])
+@pytest.mark.parametrize("command", ["export", "import"])
+def test_a_name_that_is_none(command: str, name: str, tmp_path: Path) -> None:
+    sentence = "is not the name of a table: write TABLE or KEYSPACE.TABLE, without quotes."
+    assert f"{name!r} {sentence}" in refused(command, name, str(tmp_path))
 
 
 def test_import_of_nothing(tmp_path: Path) -> None:

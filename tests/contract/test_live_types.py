@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -14,6 +14,7 @@ from helpers.problems import problem
 
 from asgi_app.http.context import Service
 from asgi_app.runtime.deadline import Deadline
+from asgi_app.tables.resource import Resource
 from contract.live_service import keyspace_of, live_service
 
 pytestmark = pytest.mark.anyio
@@ -196,3 +197,36 @@ async def test_wrong_values_are_refused_by_name(client: httpx.AsyncClient) -> No
     assert answer.status_code == 422
     assert {each["field"].split("/")[1] for each in answer.json()["errors"]} == body.keys() - {"id"}
     problem(await client.post("/every_type", json={"c00": "a"}), 422, "invalid_input", "/id")
+
+
+class Note(msgspec.Struct):
+    id: str
+    words: str | None = None
+
+
+NOTES = """CREATE TABLE {ks}.notes (
+    id text PRIMARY KEY, words text, whole frozen<"text">, loose "text", many map<text, frozen<"text">>, number int)"""
+
+
+@pytest.fixture(scope="module")
+def notes_keyspace(cql: Session) -> Iterator[str]:
+    with keyspace_of(cql, 'CREATE TYPE {ks}."text" (a int, b text)', NOTES) as name:
+        yield name
+
+
+async def test_user_type_that_is_called_like_a_native_one(node_address: tuple[str, int], notes_keyspace: str) -> None:
+    """Cassandra writes `text` for both, so what may be either is only read, and the others are written."""
+    async with live_service(node_address, notes_keyspace) as (_, client):
+        row = {"whole": {"a": 1, "b": "x"}, "many": {"k": {"a": 2, "b": None}}, "number": 3}
+        assert (await client.put("/notes/a", json=row)).status_code == 204
+        assert (await client.get("/notes/a")).json() == {"id": "a", "loose": None, "words": None, **row}
+        for column, value in (("words", "x"), ("loose", {"a": 1, "b": None})):
+            problem(await client.put("/notes/a", json={column: value}), 422, "invalid_input", f"/{column}")
+
+
+async def test_declared_text_is_the_native_type(node_address: tuple[str, int], notes_keyspace: str) -> None:
+    notes = Resource(Note, "notes", partition_key=("id",), path="/declared")
+    service = live_service(node_address, notes_keyspace, options={"resources": [notes]}, tables=(), writable=())
+    async with service as (_, client):
+        assert (await client.put("/declared/d", json={"words": "x"})).status_code == 204
+        assert (await client.get("/declared/d")).json() == {"id": "d", "words": "x"}

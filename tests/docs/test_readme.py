@@ -10,7 +10,7 @@ from click import Context, Group
 from helpers.pages import commands
 
 from asgi_app.app import app
-from asgi_app.cli import main
+from asgi_app.cli.commands import command_line
 from asgi_app.cli.examples import examples
 
 ROOT = Path(__file__).parents[2]
@@ -48,12 +48,12 @@ def test_paths_are_documented() -> None:
 
 def test_commands_are_documented_and_have_help() -> None:
     page = (DOCS / "cli.md").read_text()
-    assert isinstance(main, Group)
-    context = Context(main)
-    names = main.list_commands(context)
+    assert isinstance(command_line, Group)
+    context = Context(command_line)
+    names = command_line.list_commands(context)
     assert "serve" in names
     for name in names:
-        command = main.get_command(context, name)
+        command = command_line.get_command(context, name)
         assert command is not None
         assert command.help, name
         assert f"| `{name}" in page, name

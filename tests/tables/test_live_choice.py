@@ -151,7 +151,8 @@ def test_offer_of_all_tables_says_which_writable_one_is_absent() -> None:
     wanted = Wanted.of_settings("shop", [], ["*"], ["event", "events"], [])
     found = offer(wanted, {"shop": schema(EVENTS)}, Offer())
     assert found.resources["events"].writes == "plain"
-    assert found.left_out == (LeftOut("event", "it is to be writable, and the keyspace shop has no such table"),)
+    absent = "it is to be writable, and the keyspace shop has no such table"
+    assert found.left_out == (LeftOut("event", absent, is_wanted=True),)
 
 
 def test_from_table_has_the_options_of_a_resource() -> None:

@@ -80,6 +80,10 @@ def test_a_type_is_what_its_text_says(cql_type: Any, frozen: bool) -> None:
         ('frozen<"Mixed ""one""">', freeze(MIXED)),
         ("Address", ADDRESS),
         ('"address"', ADDRESS),
+        ("int", INT),
+        ("frozen<int>", freeze(USER_TYPES["int"])),
+        ("map<int, frozen<int>>", MapOf(INT, freeze(USER_TYPES["int"]))),
+        ("frozen<list<int>>", ListOf(INT, frozen=True)),
     ],
 )
 def test_texts_of_types(text: str, expected: Any) -> None:
@@ -109,7 +113,7 @@ def test_texts_of_types(text: str, expected: Any) -> None:
         "vector<3, float>",
         "vector<float, 0>",
         "vector<float, 3, 3>",
-        "frozen<int>",
+        "frozen<bigint>",
         "int int",
         "int<text>",
         "address<text>",

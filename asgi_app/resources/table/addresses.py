@@ -20,7 +20,9 @@ def row_location(served: ServedResource, request: Request, row: Mapping[str, Any
     """Return the path of a row, as its clients see it. `row` has at least the columns of the key."""
     base = f"/{served.name}"
     if served.key_identifiers:
-        return location(request, "/".join([base, *[read(row[name]) for name, read in served.key_identifiers]]))
+        for name, read in served.key_identifiers:
+            base += f"/{read(row[name])}"
+        return location(request, base)
     texts = [_text(served.value(name, row[name])) for name in served.open_key]
     if any(text in _UNSPELLABLE for text in texts) or texts[:1] == [VERBS]:
         query = urlencode(dict(zip(served.open_key, texts, strict=True)))

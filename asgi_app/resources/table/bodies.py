@@ -15,6 +15,7 @@ from asgi_app.errors import FieldError
 from asgi_app.http.requests import json_body
 from asgi_app.http.validation import refuse_malformed
 from asgi_app.resources.table.bounds import Bounds
+from asgi_app.resources.table.quick_values import QuickEncoder
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, decode_json, pointer_token
 from asgi_app.tables.wrong_value import MOST_ERRORS
 
@@ -31,8 +32,8 @@ class BodyColumn:
 
     `bounds` are those of a whole value, `member_bounds` those of what is added to one: of the members of a collection,
     of the fields of a user type. `required` says whether a whole row must have the column, `nullable` whether it may be
-    null. `default` makes the value of a whole row that lacks the column. A value for which `quick` is true is
-    within its bounds: most values need no other check of them.
+    null. `default` makes the value of a whole row that lacks the column. `quick` encodes the usual values, and
+    returns None for one that needs a closer look.
     """
 
     encoder: Encoder
@@ -41,7 +42,7 @@ class BodyColumn:
     required: bool
     nullable: bool
     default: Callable[[], Encoded | None] | None = None
-    quick: Callable[[Any], bool] | None = None
+    quick: QuickEncoder | None = None
 
 
 async def json_value(request: Request, *, exact: bool = True) -> Any:
@@ -65,22 +66,20 @@ def read_row(
         return {}
     before = len(errors)
     cells: Cells = {}
+    known = 0
     for name, column in columns.items():
         if name in value:
-            given, quick = value[name], column.quick
-            # A quick look is enough for most values; what it cannot accept is read again, to say what is wrong.
-            if given is not None and (column.bounds is None or (quick is not None and quick(given))):
-                try:
-                    cells[name] = Encoded(column.encoder.write(given))
-                    continue
-                except WrongValue:
-                    pass
-            read_column(name, column, given, f"{pointer}/{pointer_token(name)}", errors, cells)
+            known += 1
+            cell = None if column.quick is None else column.quick(value[name])
+            if cell is None:
+                read_column(name, column, value[name], f"{pointer}/{pointer_token(name)}", errors, cells)
+            else:
+                cells[name] = cell
         elif column.required:
             errors.append(FieldError(f"{pointer}/{pointer_token(name)}", "is required"))
         elif column.default is not None:
             cells[name] = column.default()
-    if not columns.keys() >= value.keys():
+    if known < len(value):
         errors += unknown_columns(columns, value, pointer)
     if check is not None and len(errors) == before:
         errors += checked(check, value, pointer)

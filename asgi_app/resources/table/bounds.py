@@ -6,9 +6,7 @@ collections, and within user types which fields are required and which may be nu
 
 from __future__ import annotations
 
-import math
 import operator
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -31,25 +29,6 @@ def bounds_of(hint: Any, *, of_members: bool = False) -> Bounds | None:
     without the fields of a user type that a whole value must have.
     """
     return _bounds(described_type(hint), of_members)
-
-
-def quick_bounds(hint: Any) -> Callable[[Any], bool] | None:
-    """Return a function that says whether a text or integer is within its bounds; None for other types.
-
-    It takes any value, and is several times as fast as the check that explains what is wrong.
-    """
-    described = _plain(described_type(hint))
-    if isinstance(described, inspect.UnionType):
-        members = [member for member in described.types if not isinstance(member, inspect.NoneType)]
-        described = _plain(members[0]) if len(members) == 1 else described
-    if isinstance(described, inspect.StrType) and described.pattern is None:
-        least, most = described.min_length or 0, described.max_length or sys.maxsize
-        return lambda value: type(value) is str and least <= len(value) <= most
-    if isinstance(described, inspect.IntType) and described.gt is described.lt is described.multiple_of is None:
-        low = -math.inf if described.ge is None else described.ge
-        high = math.inf if described.le is None else described.le
-        return lambda value: type(value) is int and low <= value <= high
-    return None
 
 
 def accepts_none(hint: Any) -> bool:

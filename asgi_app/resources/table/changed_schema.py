@@ -2,88 +2,70 @@
 
 from __future__ import annotations
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope
 
+from asgi_app.catalog import Catalog
 from asgi_app.errors import RejectedByCassandra, SchemaMissing, ServiceError
-from asgi_app.http.context import context_of, service_of
-from asgi_app.http.routing import SegmentRoute, serve_again
-from asgi_app.tables.table import Table
+from asgi_app.http.context import context_of, kept_body, service_of
+from asgi_app.telemetry.request_record import current_record
 
-_READS = ("GET", "HEAD")
 _IS_SECOND = "asgi_cassandra.second"
 
 
-def with_second_try(route: SegmentRoute, name: str, live: Table | None = None) -> SegmentRoute:
-    """Return the route of a resource's operations with a second try.
+class SecondTry:
+    """Decides after a failure of a resource's handler whether the request is served again: a `Recover` of its routes.
 
-    `live` is the table that the route was made from, for a resource of the live schema.
-    """
-    endpoint = _SecondTry(route.endpoint, name, live)
-    return SegmentRoute(route.path, endpoint, lane=route.lane, while_draining=route.while_draining)
-
-
-class _SecondTry:
-    """An endpoint that reads the schema after a failure, and serves the request again if the table has changed.
-
-    Cassandra refused the statement, so a write was not applied and can be sent again. A response has not begun: after
-    that, failures are of another kind. There is one second try.
+    It is if the schema has changed since the request began. Cassandra refused the statement, so a write was not applied
+    and can be sent again. A response has not begun: after that, failures are of another kind. There is one second try.
     """
 
-    def __init__(self, endpoint: ASGIApp, name: str, live: Table | None) -> None:
-        self._endpoint = endpoint
+    def __init__(self, name: str) -> None:
+        """`name` is that of the resource."""
         self._name = name
-        self._live = live
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        before = self._live or service_of(scope).catalog.current.get(self._name)
-        body = None if scope["method"] in _READS else _Replayed(receive)
-        try:
-            await self._endpoint(scope, receive if body is None else body.receive, send)
-        except (SchemaMissing, RejectedByCassandra) as error:
-            if not await self._may_succeed(error, scope, before):
-                raise
-        else:
-            return
+    async def __call__(self, error: ServiceError, scope: Scope, receive: Receive) -> Receive | None:
+        """Return the `receive` of the second try, or None if there is none. Never raises."""
+        if scope.get(_IS_SECOND) or not _was_refused(error, scope) or not await self._has_changed(error, scope):
+            return None
         scope[_IS_SECOND] = True
-        await serve_again(scope, receive if body is None else body.again(), send)
+        body = kept_body(scope)
+        return receive if body is None else _with_body(body, receive)
 
-    async def _may_succeed(self, error: ServiceError, scope: Scope, before: Table | None) -> bool:
-        """Return whether the table is another one than when the request began, is gone, or is back. Never raises."""
-        is_read = scope["method"] in _READS
-        context = context_of(scope)
-        if error.outcome is not None or not (is_read or isinstance(error, SchemaMissing)) or context is None:
+    async def _has_changed(self, error: ServiceError, scope: Scope) -> bool:
+        """Return whether the schema changed since the request began; read it again if that is not known yet."""
+        catalog, context = service_of(scope).catalog, context_of(scope)
+        if _changed_meanwhile(catalog):
+            return True
+        if context is None:
             return False
-        if scope.get(_IS_SECOND):
+        is_certain = isinstance(error, SchemaMissing) and self._name in catalog.current
+        try:
+            await catalog.read_again(context.deadline, is_certain=is_certain)
+        except ServiceError:
             return False
-        catalog = service_of(scope).catalog
-        is_certain = before is not None and isinstance(error, SchemaMissing)
-        if catalog.current.get(self._name) is before:
-            try:
-                await catalog.read_again(context.deadline, is_certain=is_certain)
-            except ServiceError:
-                return False
-        return is_certain or catalog.current.get(self._name) is not before
+        return is_certain or _changed_meanwhile(catalog)
 
 
-class _Replayed:
-    """Passes on the messages of a request's body, and can give them again."""
+def _was_refused(error: ServiceError, scope: Scope) -> bool:
+    """Return whether Cassandra refused the statement as one does that is made for another schema.
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._messages: list[Message] = []
+    It names what is missing. A read is refused in other words too, if an index has gone.
+    """
+    is_read = scope["method"] in ("GET", "HEAD")
+    refusals = (SchemaMissing, RejectedByCassandra) if is_read else SchemaMissing
+    return isinstance(error, refusals) and error.outcome is None
 
-    async def receive(self) -> Message:
-        """Return the next message, as ASGI's `receive`."""
-        message = await self._receive()
-        self._messages.append(message)
-        return message
 
-    def again(self) -> Receive:
-        """Return a `receive` that begins with the messages received so far."""
-        messages = iter(self._messages)
+def _changed_meanwhile(catalog: Catalog) -> bool:
+    record = current_record.get()
+    return record is not None and catalog.changed_at > record.began
 
-        async def receive() -> Message:
-            message = next(messages, None)
-            return await self._receive() if message is None else message
 
-        return receive
+def _with_body(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives the body first, which was received before."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return again

@@ -15,14 +15,13 @@ from asgi_app.http.auth import Verb
 from asgi_app.http.context import service_of
 from asgi_app.http.formats import FORMATS
 from asgi_app.http.routing import Handler, SegmentRoute, path
-from asgi_app.resources.table.changed_schema import with_second_try
+from asgi_app.resources.table.changed_schema import SecondTry
 from asgi_app.resources.table.headers import refuse_headers_of_writes
 from asgi_app.resources.table.reading import TableReads, refuse_parameters
 from asgi_app.resources.table.served import ServedResource, refuse_verb
 from asgi_app.resources.table.writing import TableWrites
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.tables.resource import Resource
-from asgi_app.tables.table import Table
 
 _not_in_template = re.compile(r"[/{}:]")
 
@@ -54,23 +53,20 @@ def operations_of(resource: Resource, served: ServedResource | None = None) -> t
     return tuple(_Addresses(resource, served).operations())
 
 
-def routes_of(operations: Iterable[Operation], live: Table | None = None) -> list[SegmentRoute]:
-    """Return the routes that serve the operations: one for each address, with all of its methods.
-
-    `live` is the table that they were made from, for a resource of the live schema.
-    """
+def routes_of(operations: Iterable[Operation]) -> list[SegmentRoute]:
+    """Return the routes that serve the operations: one for each address, with all of its methods."""
     addresses: dict[str, list[Operation]] = {}
     for operation in operations:
         addresses.setdefault(operation.template, []).append(operation)
-    return [_route(template, methods, live) for template, methods in addresses.items()]
+    return [_route(template, methods) for template, methods in addresses.items()]
 
 
-def _route(template: str, methods: list[Operation], live: Table | None) -> SegmentRoute:
+def _route(template: str, methods: list[Operation]) -> SegmentRoute:
     first = methods[0]
     handlers: dict[str, Any] = {operation.method.lower(): operation.handler for operation in methods}
     is_search = first.method == "POST" and first.verb == "read"
-    route = path(template, first.resource, verb="read" if is_search else None, lane=first.lane, **handlers)
-    return with_second_try(route, first.resource, live)
+    verb: Verb | None = "read" if is_search else None
+    return path(template, first.resource, verb=verb, lane=first.lane, recover=SecondTry(first.resource), **handlers)
 
 
 class _Addresses:

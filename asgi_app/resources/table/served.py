@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, NoReturn
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -20,9 +20,10 @@ from asgi_app.http.context import principal_of
 from asgi_app.http.paths import location
 from asgi_app.http.requests import LONGEST_KEY
 from asgi_app.resources.table.bodies import BodyColumn
-from asgi_app.resources.table.bounds import Bounds, accepts_none, bounds_of, quick_bounds
+from asgi_app.resources.table.bounds import Bounds, accepts_none, bounds_of
+from asgi_app.resources.table.quick_values import quick_encoder
 from asgi_app.tables.cql import Statement, select_row
-from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, has_decimals
+from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, has_decimals, random_uuid
 from asgi_app.tables.index_limits import LONGEST_OF_ENTRY
 from asgi_app.tables.native_encoding import width_of
 from asgi_app.tables.python_values import json_form
@@ -31,7 +32,7 @@ from asgi_app.tables.resource import UNIQUE_TYPES, Resource
 from asgi_app.tables.stored_form import Stored, order_of, stored_form_of
 from asgi_app.tables.table import Table, column_hints
 from asgi_app.tables.types import MapOf, Native, VectorOf, is_frozen
-from asgi_app.tables.writes import WriteStatements, added
+from asgi_app.tables.writes import Write, WriteStatements, added
 
 VERBS = "-"
 """The segment below which the verbs of a resource stand. A key that begins so has its address at `/-/row`."""
@@ -66,6 +67,8 @@ class ServedResource:
         self.encoders: Mapping[str, Encoder] = {column.name: encoder_of(column.type) for column in table.columns}
         self._vectors = frozenset(c.name for c in table.columns if isinstance(c.type, VectorOf))
         self._maps = frozenset(c.name for c in table.columns if isinstance(c.type, MapOf) and not c.type.frozen)
+        self.may_have_limited = bool(self._vectors or self._maps)
+        """Whether a row can have a value that an index does not take (`has_limited`)."""
         self.writes = WriteStatements(self.keyspace, resource)
         self.not_found = (
             f"{resource.struct.__name__} not found" if live is None else f"There is no such row in {live.name}."
@@ -76,6 +79,7 @@ class ServedResource:
         self._uuids = frozenset(column.name for column in table.columns if column.type == Native("uuid"))
         self.may_be_too_long = any(width_of(table.column(name).type) is None for name in self.key_columns)
         """Whether a key can be wrong as a whole (`key_errors`): only values of a fixed size never are."""
+        self._generated = tuple(resource.generated.items())
         self._planner: QueryPlanner | None = None
         self._open_encoders = tuple(self.encoders[name] for name in self.open_key)
         first = self._open_encoders[0] if self._open_encoders else None
@@ -87,6 +91,12 @@ class ServedResource:
         """The SELECT of one row by its primary key."""
         cql = select_row(self.keyspace, self.table, self.visible)
         return Statement(cql, idempotent=True, writes=False, table=self.table)
+
+    @cached_property
+    def creation(self) -> Write:
+        """The INSERT of a new row, with a condition if writes are conditional and clients choose the key."""
+        is_safe = self.resource.writes != "conditional" or self.resource.makes_keys
+        return self.writes.insert if is_safe else self.writes.insert_if_not_exists
 
     @cached_property
     def created_body(self) -> Mapping[str, BodyColumn]:
@@ -132,7 +142,7 @@ class ServedResource:
                 required=fields[name].required,
                 nullable=name not in self.key_columns and accepts_none(hints[name]),
                 default=self._default_of(name, fields[name]),
-                quick=quick_bounds(hints[name]),
+                quick=quick_encoder(self.table.column(name).type, hints[name]),
             )
             for name in names
             if name not in self.resource.generated
@@ -182,7 +192,11 @@ class ServedResource:
 
     def generated_values(self) -> dict[str, Encoded]:
         """Return new values of the columns that the server makes."""
-        return {name: self._made("generated", name, function) for name, function in self.resource.generated.items()}
+        row: dict[str, Encoded] = {}
+        for name, function in self._generated:
+            is_random = function is uuid4 and name in self._uuids
+            row[name] = random_uuid() if is_random else self._made("generated", name, function)
+        return row
 
     def short_key(self, scope: Scope) -> tuple[Encoded, ...] | None:
         """Return the key in the path if it is one column whose JSON is text, and right. None to look closer."""
@@ -341,6 +355,8 @@ class ServedResource:
             raise
         except Exception as error:
             raise TypeError(f"{self.name}.{column}: the function in `{option}` raised {error!r}") from error
+        if type(value) is UUID and column in self._uuids:  # the usual generated key
+            return Encoded(value.bytes)
         return self._encoded(column, value, f"the function in `{option}` returned")
 
     def _encoded(self, column: str, value: Any, origin: str) -> Encoded:
@@ -348,8 +364,6 @@ class ServedResource:
 
         Raises TypeError if it is no value of the column: that is a bug. `origin` begins the error's sentence.
         """
-        if type(value) is UUID and column in self._uuids:  # the usual generated key
-            return Encoded(value.bytes)
         try:
             encoded = self.encoders[column].from_json(json_form(self.table.column(column).type, value))
         except (WrongValue, ValueError) as error:

@@ -98,18 +98,22 @@ class TableWrites:
 
     async def create(self, request: Request) -> ASGIApp:
         """Answer POST of the collection: 201 with the row and its address."""
-        served = self._of(request)
+        service = service_of(request.scope)
+        served: ServedResource = self._served or service.declared[self._name]
         ttl, consistency = self._asked_of_creation(request) if has_own_headers(request) else (None, None)
         errors: list[FieldError] = []
         body = await json_value(request, exact=served.exact)
         row = self._new_row(served, served.bound_values(request), body, "", errors)
-        if errors or served.has_limited(row):
+        if errors or served.may_have_limited:
             await self._check_indexed(served, request, [("", row)], errors)
         # Made before the write: once the row is written, nothing may fail.
-        headers = {"Location": row_location(served, request, row), **(self._etag(served, row) or {})}
+        headers = {"Location": row_location(served, request, row)}
+        if served.resource.version is not None:
+            headers |= self._etag(served, row) or {}
         shown = served.shown(row)
-        write, values = self._insertion(served, consistency), self._insert_values(request, row, ttl)
-        result = await _execute(request, write, values)
+        write = served.creation.at(consistency)
+        values = write.values(self._insert_values(request, row, ttl))
+        result = await service.database.execute(write.statement, values, deadline=deadline_of(request))
         if not result.applied:
             raise Conflict
         return json_response(shown, 201, headers)
@@ -268,11 +272,6 @@ class TableWrites:
             key = {name: row[name] for name in served.key_columns}
             raise PreconditionFailed(await self._current(served, request, key))
 
-    def _insertion(self, served: ServedResource, consistency: str | None) -> Write:
-        """Return the INSERT of a new row, with a condition if writes are conditional and clients choose the key."""
-        is_safe = not self._is_conditional or self._resource.makes_keys
-        return (served.writes.insert if is_safe else served.writes.insert_if_not_exists).at(consistency)
-
     def _insert_values(self, request: Request, row: Cells, ttl: int | None) -> dict[str, Any]:
         """Return what the INSERT of a new row can bind.
 
@@ -286,8 +285,9 @@ class TableWrites:
         self, served: ServedResource, bound: Mapping[str, Encoded], body: Any, pointer: str, errors: list[FieldError]
     ) -> Cells:
         """Return a new row of the values in a body, those `bound` to the client and those that the server makes."""
-        cells = read_row(served.created_body, body, pointer, errors, check=self._resource.check)
-        row: Cells = {**cells, **bound, **served.generated_values()}
+        row = read_row(served.created_body, body, pointer, errors, check=self._resource.check)
+        row |= bound
+        row |= served.generated_values()
         if self._resource.version is not None:
             row |= self._new_version(served)
         if served.may_be_too_long and not errors:
@@ -370,7 +370,7 @@ class TableWrites:
         """Write each row by itself, some at a time, and return what became of each, in their order."""
         results: list[dict[str, Any]] = [{} for _ in rows]
         limiter = anyio.CapacityLimiter(WRITES_AT_ONCE)
-        insertion = self._insertion(served, consistency)
+        insertion = served.creation.at(consistency)
 
         async def write(at: int) -> None:
             async with limiter:
