@@ -18,7 +18,7 @@ from asgi_app.cli.live import LiveView, names_of
 from asgi_app.cli.local_hint import warn_of_missed_node
 from asgi_app.cli.options import quiet_option, settings_options
 from asgi_app.cli.peers import is_this_machine
-from asgi_app.cli.session import CassandraFailure, address_of, open_session
+from asgi_app.cli.session import CassandraFailure, open_session
 from asgi_app.cli.tables_report import Served, output, tables_report
 from asgi_app.driver.cluster import ClusterUnreachableError
 from asgi_app.driver.cluster_facts import cluster_facts, keyspaces, may_execute
@@ -72,7 +72,7 @@ def check(
     examples = not own and not settings.tables
     view = LiveView(settings, own or (RESOURCES if examples else ()), examples=examples)
     login = None if settings.astra_db_secure_bundle_path else settings.cassandra_username
-    report = CheckReport(address_of(settings), login)
+    report = CheckReport(settings.address, login)
     warn_of_missed_node(settings, overrides, quiet=quiet)
     try:
         with open_session(settings) as session:

@@ -14,7 +14,7 @@ from asgi_app.cli.declared import load_resources
 from asgi_app.cli.failures import Failure, report_failures
 from asgi_app.cli.local_hint import warn_of_missed_node
 from asgi_app.cli.options import connection_fields, json_option, quiet_option, settings_options
-from asgi_app.cli.session import address_of, open_session
+from asgi_app.cli.session import open_session
 from asgi_app.settings import Settings
 from asgi_app.tables import ddl
 from asgi_app.tables.builtin import TABLES
@@ -101,9 +101,9 @@ def schema(
             )
     names = list(dict.fromkeys(_shown(table) for table in [*built_in, *declared]))
     if as_json:
-        click.echo(json.dumps({"address": address_of(settings), "keyspace": settings.keyspace, "tables": names}))
+        click.echo(json.dumps({"address": settings.address, "keyspace": settings.keyspace, "tables": names}))
     else:
-        click.echo(f"Keyspace {settings.keyspace} at {address_of(settings)} has the tables {', '.join(names)}.")
+        click.echo(f"Keyspace {settings.keyspace} at {settings.address} has the tables {', '.join(names)}.")
 
 
 @click.command()
@@ -118,7 +118,11 @@ def seed(users: int, quiet: bool, as_json: bool, overrides: Mapping[str, str]) -
     warn_of_missed_node(settings, overrides, quiet=quiet)
     with open_session(settings) as session, row_progress(sample_data.row_count(users), quiet=quiet) as show:
         report = sample_data.seed(session, settings.keyspace, users, show)
-    click.echo(_report_as_json(report) if as_json else f"Seeded {report.sentence}.")
+    click.echo(
+        _report_as_json(report)
+        if as_json
+        else f"Seeded keyspace {settings.keyspace} at {settings.address}: {report.sentence}."
+    )
 
 
 def _report_as_json(report: sample_data.SeedReport) -> str:
@@ -140,7 +144,7 @@ def _mismatch_reported(settings: Settings) -> Iterator[None]:
     try:
         yield
     except ddl.SchemaMismatchError as error:
-        raise Failure(f"Keyspace {settings.keyspace} at {address_of(settings)}: {error}") from error
+        raise Failure(f"Keyspace {settings.keyspace} at {settings.address}: {error}") from error
 
 
 def _shown(table: Table) -> str:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from asgi_app.cli.console import counted
 from asgi_app.cli.failures import report_failures
+from asgi_app.cli.local_hint import warn_of_missed_node
 from asgi_app.cli.options import connection_fields, settings_options
 from asgi_app.cli.transfer_view import View
 from asgi_app.cli.transfers import RejectedRows, comma_separated, json_option, need_extra, run_transfer, table_name
@@ -133,6 +134,7 @@ def import_table(
         raise click.UsageError("Standard input is NDJSON; other formats are read from files.")
     if form == "parquet" or any(source.glob("*.parquet")) or source.suffix == ".parquet":
         need_extra("pyarrow", "parquet")
+    warn_of_missed_node(settings, overrides, quiet=quiet)
     mode: Literal["text", "json", "quiet"] = "quiet" if quiet else "json" if as_json else "text"
     _run(_fitting(settings, options.parallel), table, source, options, mode)
 
@@ -153,9 +155,7 @@ def _run(
         view,
         resumable=source.is_dir() and not options.dry_run,
     )
-    done = "Checked" if options.dry_run else "Imported"
-    rows, rate = counted(progress.rows, "row"), f"{progress.rows_per_second:,.0f} rows/s"
-    sentence = f"{done} {rows} in {progress.seconds:.1f} s, {rate}."
+    sentence = _end(source, options, progress)
     if not rejects.count:
         view.end("whole", sentence)
         return
@@ -163,3 +163,11 @@ def _run(
     rejected = f"{sentence} {counted(rejects.count, 'row')} {were} rejected; see {rejects.path}."
     view.end("rejected", rejected)
     raise RejectedRows(rejected)
+
+
+def _end(source: Path, options: ImportOptions, progress: Progress) -> str:
+    if progress.total and progress.kept == progress.total:
+        return f"The import of {source} was whole already."
+    done = "Checked" if options.dry_run else "Imported"
+    rows, rate = counted(progress.rows, "row"), f"{progress.rows_per_second:,.0f} rows/s"
+    return f"{done} {rows} in {progress.seconds:.1f} s, {rate}."

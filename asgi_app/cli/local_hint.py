@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from asgi_app.cli.console import say
-from asgi_app.cli.session import address_of
 from asgi_app.local_node import LocalNodeError, detached_status
 from asgi_app.settings import Settings, given_variables
 
@@ -48,5 +47,5 @@ def missed_node(settings: Settings, overrides: Mapping[str, str]) -> str | None:
         return None
     return (
         f"the node in {DATA} listens on {node.port}, and no setting names that port, so this connects to "
-        f"{address_of(settings)}. {how_to_reach(node.port)}"
+        f"{settings.address}. {how_to_reach(node.port)}"
     )

@@ -1,4 +1,4 @@
-"""Driver sessions for the commands that talk to Cassandra directly, and the words for where it is."""
+"""Driver sessions for the commands that talk to Cassandra directly."""
 
 from __future__ import annotations
 
@@ -27,21 +27,12 @@ def open_session(settings: Settings) -> Iterator[Any]:
     try:
         yield connect(cluster, settings)
     except Exception as error:
-        sentence = explain(error, address_of(settings))
+        sentence = explain(error, settings.address)
         if sentence is None:
             raise
         raise CassandraFailure(sentence) from error
     finally:
         cluster.shutdown()
-
-
-def address_of(settings: Settings) -> str:
-    """Return which Cassandra the settings name, for messages: `10.0.0.1:9042, 10.0.0.2:9042`, or the Astra bundle."""
-    bundle = settings.astra_db_secure_bundle_path
-    if bundle is not None:
-        return f"the database of {bundle.name}"
-    points = ((point.host, point.port or settings.cassandra_port) for point in settings.cassandra_hosts)
-    return ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in points)
 
 
 def check_cluster(settings: Settings) -> None:

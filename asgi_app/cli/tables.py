@@ -12,7 +12,7 @@ from asgi_app.cli.failures import Failure, report_failures
 from asgi_app.cli.live import LiveView, names_of
 from asgi_app.cli.local_hint import warn_of_missed_node
 from asgi_app.cli.options import connection_fields, quiet_option, settings_options
-from asgi_app.cli.session import address_of, open_session
+from asgi_app.cli.session import open_session
 from asgi_app.cli.tables_report import output, show_tables, tables_as_values, tables_report
 from asgi_app.driver.cluster_facts import keyspaces
 from asgi_app.settings import Settings, setting_fields
@@ -36,11 +36,11 @@ def tables(quiet: bool, as_json: bool, overrides: Mapping[str, str]) -> None:
     settings = _settings(overrides)
     warn_of_missed_node(settings, overrides, quiet=quiet)
     view = LiveView(settings, examples=False)
-    place = f"{', '.join(view.keyspaces)} at {address_of(settings)}"
+    place = f"{', '.join(view.keyspaces)} at {settings.address}"
     with open_session(settings) as session:
         existing = keyspaces(session)
         if missing := view.missing_keyspaces(existing):
-            raise Failure(f"The keyspace {missing[0]} does not exist at {address_of(settings)}; {names_of(existing)}.")
+            raise Failure(f"The keyspace {missing[0]} does not exist at {settings.address}; {names_of(existing)}.")
         report = tables_report(view.snapshot(session), {})
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(tables_as_values(report))))

@@ -56,8 +56,9 @@ def run_transfer(settings: Settings, work: Callable[[Database], Awaitable[T]], v
         try:
             return anyio.run(_run, settings, work, view, interruption, backend_options=options)
         except (TransferError, ServiceError) as error:
-            view.end(_outcome(error), str(error))
-            raise _failure(error, resumable) from error
+            sentence = _sentence(error, settings)
+            view.end(_outcome(error), sentence)
+            raise _failure(error, sentence, resumable) from error
 
 
 async def _run(
@@ -99,14 +100,20 @@ def _outcome(error: Exception) -> str:
     return "rejected" if isinstance(error, RowsRejected) else "failed"
 
 
-def _failure(error: Exception, resumable: bool) -> click.ClickException:
+def _sentence(error: Exception, settings: Settings) -> str:
+    """Return the text of an error, after the address of Cassandra if that is what failed."""
+    is_of_cassandra = isinstance(error, ServiceError) or isinstance(error.__cause__, ServiceError)
+    return f"Cassandra at {settings.address}: {error}" if is_of_cassandra else str(error)
+
+
+def _failure(error: Exception, sentence: str, resumable: bool) -> click.ClickException:
     if isinstance(error, Refused):
-        return WrongSettings(str(error))
+        return WrongSettings(sentence)
     if isinstance(error, RowsRejected):
-        return RejectedRows(str(error))
+        return RejectedRows(sentence)
     if isinstance(error, Partial) and resumable:
-        return PartialTransfer(f"{error} To do the rest:\n  {resume_command()}")
-    return Failure(str(error))
+        return PartialTransfer(f"{sentence} To do the rest:\n  {resume_command()}")
+    return Failure(sentence)
 
 
 def resume_command() -> str:
@@ -132,12 +139,12 @@ def table_name(_: click.Context, __: click.Parameter, text: str) -> str:
 def need_extra(module: str, extra: str) -> None:
     """Raise a usage error if a module of an extra is not installed."""
     if find_spec(module) is None:
-        raise WrongSettings(f"This needs the extra {extra}: pip install 'asgi-cassandra[{extra}]'.")
+        raise WrongSettings(f"This needs the extra {extra}; in a clone of the project: pip install '.[{extra}]'.")
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--json` and `--quiet` to a command."""
-    command = click.option("--quiet", is_flag=True, help="Print nothing but errors.")(command)
+    command = click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")(command)
     return click.option(
         "--json", "as_json", is_flag=True, help="Print progress and the end as JSON, an object a line, for programs."
     )(command)

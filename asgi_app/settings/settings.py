@@ -588,6 +588,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return self.astra_db_keyspace
         return self.cassandra_keyspace
 
+    @property
+    def address(self) -> str:
+        """The Cassandra in effect, for messages: `10.0.0.1:9042, 10.0.0.2:9042`, or the bundle of an Astra database."""
+        if self.astra_db_secure_bundle_path is not None:
+            return f"the database of {self.astra_db_secure_bundle_path.name}"
+        points = ((point.host, point.port or self.cassandra_port) for point in self.cassandra_hosts)
+        return ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in points)
+
     @classmethod
     def load(
         cls,

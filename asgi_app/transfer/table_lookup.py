@@ -43,7 +43,7 @@ async def find_table(database: Database, name: str) -> Table:
     schemas = await SchemaReader(database).read({keyspace}, Deadline.after(database.settings.request_timeout))
     tables = schemas[keyspace].tables
     if table not in tables:
-        raise Refused(_no_table(keyspace, table, sorted(tables)))
+        raise Refused(_no_table(keyspace, table, sorted(tables), database.settings.address))
     return tables[table]
 
 
@@ -62,11 +62,11 @@ def chosen_columns(table: Table, names: Sequence[str]) -> tuple[Column, ...]:
     return tuple(table.column(name) for name in dict.fromkeys(names)) or table.columns
 
 
-def _no_table(keyspace: str, table: str, others: Sequence[str]) -> str:
+def _no_table(keyspace: str, table: str, others: Sequence[str], address: str) -> str:
     if not others:
-        found = f"There is no table {table}: Cassandra has no keyspace {keyspace}, or no table in it."
+        found = f"There is no table {table}: Cassandra at {address} has no keyspace {keyspace}, or no table in it."
     else:
-        found = f"There is no table {table} in the keyspace {keyspace}. It has {', '.join(others)}."
+        found = f"There is no table {table} in the keyspace {keyspace} at {address}. It has {', '.join(others)}."
     return (
         f"{found} For another keyspace set CASSANDRA_KEYSPACE, or write KEYSPACE.{table}. Neither export nor import "
         "creates a table: for an import, create it first, by CQL or by `asgi-cassandra schema --resources`."

@@ -25,7 +25,6 @@ from asgi_app.cli.examples import examples
 from asgi_app.cli.failures import failure_of
 from asgi_app.cli.serve import warn_if_unauthenticated
 from asgi_app.cli.server import listen, log_config
-from asgi_app.cli.session import address_of
 from asgi_app.cli.sightings import LAST_AT, STATIONS, sample_sighting
 from asgi_app.driver.cluster import ClusterConfigError, ClusterUnreachableError
 from asgi_app.driver.connecting import explain
@@ -165,18 +164,6 @@ def test_errors_of_the_driver_name_the_address(error: Exception, beginning: str)
     assert sentence is not None
     assert sentence.startswith(beginning)
     assert explain(RuntimeError("oh"), "a:1") is None
-
-
-@pytest.mark.parametrize(
-    ("variables", "address"),
-    [
-        ({}, "localhost:9042"),
-        ({"CASSANDRA_PORT": "41559"}, "localhost:41559"),
-        ({"CASSANDRA_HOSTS": "10.0.0.1:9043,[::1],db"}, "10.0.0.1:9043, [::1]:9042, db:9042"),
-    ],
-)
-def test_address_of_the_settings(variables: dict[str, str], address: str) -> None:
-    assert address_of(Settings.load(variables, env_file=None)) == address
 
 
 def test_port_in_use_is_reported() -> None:

@@ -23,6 +23,10 @@ def refused(*arguments: str) -> str:
         (["-", "--resume"], "An export to standard output cannot be resumed; name a folder."),
         (["-", "--gzip"], "use `| gzip`"),
         (["out", "--gzip", "--format", "parquet"], "Parquet files are compressed by themselves"),
+        (["out.csv"], "for one file: asgi-cassandra export users - --format csv > out.csv"),
+        (["a b/out.JSONL.gz"], "export users - --format ndjson | gzip > 'a b/out.JSONL.gz'"),
+        (["out.parquet"], "TARGET is a folder, which gets the files of the export: name it without .parquet."),
+        (["out.json.gz"], "name it without .json.gz."),
         (["out", "--slices", "0"], "--slices"),
         (["out", "--slices", "65537"], "--slices"),
         (["out", "--consistency", "MOST"], "--consistency"),
@@ -61,5 +65,5 @@ def test_import_of_nothing(tmp_path: Path) -> None:
 
 def test_parquet_without_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asgi_app.cli.transfers.find_spec", lambda _: None)
-    sentence = "This needs the extra parquet: pip install 'asgi-cassandra[parquet]'."
+    sentence = "This needs the extra parquet; in a clone of the project: pip install '.[parquet]'."
     assert sentence in refused("export", "users", "out", "--format", "parquet")

@@ -169,7 +169,7 @@ async def test_the_slow_log_can_be_turned_off(settings: Settings, lines: Lines) 
     async with serving(changed(settings, slow_statement=0.0)) as (_, client):
         await client.post("/users", json=SENT)
     (line,) = of(lines, "asgi_app.db")
-    assert line["message"] == f"connected to Cassandra; JSON of rows is written {transcoding.HOW}"
+    assert line["message"] == f"connected to Cassandra at {settings.address}; JSON of rows is written {transcoding.HOW}"
 
 
 async def test_a_slow_failure_is_logged_with_its_error(settings: Settings, lines: Lines) -> None:

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 
+SOURCES = sorted((ROOT / "asgi_app").rglob("*.py"))
 EXAMPLES = [path for path in sorted((ROOT / "examples").iterdir()) if path.is_file()]
 
 
@@ -27,7 +28,7 @@ def test_readme_shows_commands_of_the_demo() -> None:
     assert {(command, output.rstrip()) for command, output in shown} <= printed
 
 
-@pytest.mark.parametrize("file", [*PAGES, *EXAMPLES], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [*PAGES, *EXAMPLES, *SOURCES], ids=lambda file: file.name)
 def test_nothing_installs_from_an_index(file: Path) -> None:
     assert not re.search(r"pip install [^`\n]*asgi-cassandra", file.read_text())
 

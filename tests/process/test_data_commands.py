@@ -118,7 +118,9 @@ def test_schema_without_keyspace(command: Commands, cql: Session, fresh_keyspace
 
 def test_seed_twice_changes_nothing(command: Commands, cql: Session, fresh_keyspace: str) -> None:
     command.succeed("schema")
-    assert re.fullmatch(r"Seeded 123 rows in \d+\.\d s, [\d,]+ rows/s\.\n", command.succeed("seed", "--users", "30"))
+    place, _, report = command.succeed("seed", "--users", "30").partition(": ")
+    assert place == f"Seeded keyspace {fresh_keyspace} at {command.address}"
+    assert re.fullmatch(r"123 rows in \d+\.\d s, [\d,]+ rows/s\.\n", report)
     assert [count(cql, f"{fresh_keyspace}.{table}") for table in TABLES] == [5, 88, 30]
     assert json.loads(command.succeed("seed", "--users", "30", "--json", "--quiet"))["rows"] == 123
     port = free_port()

@@ -16,6 +16,7 @@ import pytest
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 from helpers.cassandra import own_keyspace
+from helpers.faulty_node import EXECUTE, faulty_node, not_permitted
 from helpers.ports import free_port
 from helpers.waiting import wait_until
 
@@ -61,10 +62,26 @@ def test_out_and_back(cql: Session, source: Mapping[str, str], target: Mapping[s
     out = run([COMMAND, "export", "plants", "out", "--slices", "4"], tmp_path, source)
     assert (out.returncode, out.stderr) == (0, "")
     assert out.stdout.startswith(f"Exported {ROWS:,} rows of {source['CASSANDRA_KEYSPACE']}.plants to out: 4 parts, ")
+    again = run([COMMAND, "export", "plants", "out", "--resume"], tmp_path, source)
+    name = f"{source['CASSANDRA_KEYSPACE']}.plants"
+    assert again.stdout.startswith(f"The export of {name} in out was whole already: {ROWS:,} rows, 4 parts, ")
     back = run([COMMAND, "import", "plants", "out"], tmp_path, target)
     assert (back.returncode, back.stderr) == (0, "")
     assert back.stdout.startswith(f"Imported {ROWS:,} rows in ")
     assert stored(cql, target) == stored(cql, source)
+    again = run([COMMAND, "import", "plants", "out", "--resume"], tmp_path, target)
+    assert again.stdout == "The import of out was whole already.\n"
+
+
+def test_a_failure_of_cassandra_names_the_address(
+    source: Mapping[str, str], node_address: tuple[str, int], tmp_path: Path
+) -> None:
+    with faulty_node(node_address) as node:
+        node.fail(EXECUTE, not_permitted(), always=True)
+        at = {**source, "CASSANDRA_HOSTS": f"127.0.0.1:{node.port}"}
+        ended = run([COMMAND, "export", "plants", "out"], tmp_path, at)
+    assert ended.returncode in (1, 3)
+    assert ended.stderr.startswith(f"Error: Cassandra at 127.0.0.1:{node.port}: ")
 
 
 def test_through_a_pipe_and_as_json(source: Mapping[str, str], tmp_path: Path) -> None:
