@@ -63,13 +63,16 @@ MILLION = 1_000_000
 ROWS_AT_ONCE = 500
 
 
+ROW = '{"id":"a5b74f63-ee69-5ad7-b859-%012d","name":"Ann","email":"ann@example.org","age":36,"created_at":null}\n'
+ROW_BYTES = len(ROW % 0)
+
+
 async def million_users(_: Request) -> StreamingResponse:
     """Answer with a million rows as NDJSON, as fast as the client reads them."""
-    row = '{"id":"a5b74f63-ee69-5ad7-b859-%012d","name":"Ann","email":"ann@example.org","age":36,"created_at":null}\n'
 
     async def parts() -> AsyncIterator[str]:
         for first in range(0, MILLION, ROWS_AT_ONCE):
-            yield "".join(row % number for number in range(first, first + ROWS_AT_ONCE))
+            yield "".join(ROW % number for number in range(first, first + ROWS_AT_ONCE))
 
     return StreamingResponse(parts(), media_type="application/x-ndjson")
 

@@ -162,6 +162,20 @@ def test_a_partition_of_static_columns_alone_has_its_view(tab: Tab, site: str) -
     expect(tab.field("owner")).to_have_value("Bob")
 
 
+def test_nothing_is_offered_on_a_key_that_no_path_can_spell(tab: Tab, site: str) -> None:
+    item = {"tenant": "..", "day": DAY, "at": f"{DAY}T09:00:00Z", "id": str(uuid.uuid4()), "kind": "login"}
+    httpx.post(f"{site}/items", json=item).raise_for_status()
+    page = show(tab, f"rows/items?tenant=..&day={DAY}")
+    rows(page).first.get_by_role("link").click()
+    expect(page.get_by_role("region", name="Values")).to_contain_text("login")
+    expect(page.get_by_role("link", name="Edit")).to_have_count(1)  # by its key in the query
+    expect(page.get_by_role("link", name="Partition")).to_have_count(0)
+    show(tab, f"partition/items?tenant=..&day={DAY}")
+    expect(page.get_by_role("button", name="Delete all")).to_have_count(0)
+    show(tab, "rows/animals?genus=..")
+    assert tab.errors()["genus ="].startswith("cannot stand in a path")
+
+
 @pytest.fixture
 def view(cql: Session, variables: Mapping[str, str]) -> Iterator[str]:
     """Create a materialized view of users, and drop it at the end; yield its name."""
