@@ -100,6 +100,11 @@ def test_the_nearest_vectors_come_first_with_their_scores(tab: Tab, site: str) -
     expect(rows(page).last).to_contain_text(f"{word}0")
     page.get_by_text("This page as a request").click()
     expect(page.get_by_role("region", name="CQL")).to_contain_text("WHERE word = ? ORDER BY close ANN OF ? LIMIT ?")
+    add_filter(page, "id IN", f"{word}0\n{word}1")
+    show_rows(page)
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert [*tab.errors()] == ["id IN"]
+    page.get_by_role("button", name="Remove the filter id IN").click()
     page.get_by_role("link", name="Stream").click()
     expect(tab.field("word =")).to_have_value(word)
     expect(page.locator(".field")).to_have_count(1)  # a stream cannot compare vectors

@@ -25,6 +25,7 @@ export class Source {
 		return Object.fromEntries(Object.entries(all).filter(([, { operation }]) => operation));
 	}
 
+	// Rows have no address and no files, unless a source says so.
 	addressOf() {}
 
 	exportAs() {}
