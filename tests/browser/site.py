@@ -1,6 +1,7 @@
 """The service at three addresses of one server: `/`, mounted below `/db`, and below `/cut` behind what cuts that off.
 
 Below `/million` it is the service too, but its stream of users has a million rows, more than a test can write first.
+Below `/many` its document has many tables.
 
 uvicorn browser.site:parent
 """
@@ -10,15 +11,17 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 
+import httpx
 from contract.written import documents, everything, founds, items, longs, readings, tallies
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import StreamingResponse
+from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_app import Action, Principal, Query, create_app, lifespan_of
 from asgi_app.errors import Unauthorized
+from browser.many import multiplied
 
 RESOURCES = (everything, items, documents, tallies, founds, readings, longs)
 KEYSPACE = os.environ.get("CASSANDRA_KEYSPACE", "test_keyspace")
@@ -63,15 +66,24 @@ MILLION = 1_000_000
 ROWS_AT_ONCE = 500
 
 
+ROW = '{"id":"a5b74f63-ee69-5ad7-b859-%012d","name":"Ann","email":"ann@example.org","age":36,"created_at":null}\n'
+ROW_BYTES = len(ROW % 0)
+
+
 async def million_users(_: Request) -> StreamingResponse:
     """Answer with a million rows as NDJSON, as fast as the client reads them."""
-    row = '{"id":"a5b74f63-ee69-5ad7-b859-%012d","name":"Ann","email":"ann@example.org","age":36,"created_at":null}\n'
 
     async def parts() -> AsyncIterator[str]:
         for first in range(0, MILLION, ROWS_AT_ONCE):
-            yield "".join(row % number for number in range(first, first + ROWS_AT_ONCE))
+            yield "".join(ROW % number for number in range(first, first + ROWS_AT_ONCE))
 
     return StreamingResponse(parts(), media_type="application/x-ndjson")
+
+
+async def many_tables(_: Request) -> JSONResponse:
+    """Answer with a document of many tables. None of them is served."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://many") as client:
+        return JSONResponse(multiplied((await client.get("/openapi.json")).json()))
 
 
 parent = Starlette(
@@ -80,6 +92,8 @@ parent = Starlette(
         Mount("/cut", as_a_proxy_cuts("/cut", app)),
         Route("/million/users/stream", million_users),
         Mount("/million", app),
+        Route("/many/openapi.json", many_tables),
+        Mount("/many", app),
     ],
     lifespan=lifespan_of(app),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import uuid
@@ -15,7 +16,7 @@ from process.running import Program
 
 from browser.conftest import USERS, OpenTab
 from browser.console import figure, show, statement, status
-from browser.site import MILLION
+from browser.site import MILLION, ROW_BYTES
 from browser.tab import Tab
 
 pytestmark = pytest.mark.long
@@ -39,6 +40,15 @@ def slow_down(page: Page, bytes_per_second: int) -> None:
     """Let the browser read only so many bytes a second."""
     slow = {"offline": False, "latency": 0, "downloadThroughput": bytes_per_second, "uploadThroughput": -1}
     page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
+
+
+def report_tasks(page: Page, before: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Print how many tasks the tab had of more than 50 ms beside a stream, `before` of them before it."""
+    tasks = page.evaluate("tasks")[before:]
+    rate = figure(page, "Rows/s").text_content()
+    longest = max(tasks, default=0)
+    with capsys.disabled():
+        sys.stdout.write(f"\nconsole: {rate} rows/s, {len(tasks)} tasks of more than 50 ms, longest {longest:.0f} ms\n")
 
 
 def test_stream_is_watched_to_its_end(tab: Tab) -> None:
@@ -119,6 +129,21 @@ def test_a_connection_that_is_cut_is_told_apart(open_tab: OpenTab, mortal: tuple
     tab.faults.clear()
 
 
+def test_ten_thousand_rows_a_second_leave_time_for_the_user(
+    open_tab: OpenTab, site: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tab = open_tab(f"{site}/million/")
+    tab.page.add_init_script(LONG_TASKS)
+    page = show(tab, "stream/users")
+    slow_down(page, 10_000 * ROW_BYTES)
+    before = page.evaluate("tasks.length")
+    tab.button("Start").click()
+    expect(figure(page, "Rows")).to_have_text(re.compile(r"[2-9]\d,\d{3}"))
+    tab.button("Stop").click()
+    expect(status(page)).to_have_text("Stopped")
+    report_tasks(page, before, capsys)
+
+
 def test_a_million_rows_pass_and_little_is_kept(
     open_tab: OpenTab, site: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,12 +164,6 @@ def test_a_million_rows_pass_and_little_is_kept(
         largest = max(largest, memory())
     expect(figure(page, "Rows")).to_have_text(f"{MILLION:,}")
     expect(page.get_by_role("region", name="Last rows").locator("tbody tr").first).to_contain_text("000000999999")
-    tasks = page.evaluate("tasks")[before:]
-    rate = figure(page, "Rows/s").text_content()
-    longest = max(tasks, default=0)
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\nconsole: {rate} rows/s, {len(tasks)} tasks of more than 50 ms, the longest {longest:.0f} ms\n"
-        )
+    report_tasks(page, before, capsys)
     session.send("HeapProfiler.collectGarbage")
     assert memory() < largest < MOST_BYTES

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from browser.conftest import USERS, OpenTab
 from browser.console import PAGE_ROWS, add_filter, figure, rows, show, show_rows, statement, status
-from browser.many import TABLES, multiplied
+from browser.many import TABLES
 from browser.tab import Tab
 
 pytestmark = pytest.mark.long
@@ -100,6 +100,11 @@ def test_the_nearest_vectors_come_first_with_their_scores(tab: Tab, site: str) -
     expect(rows(page).last).to_contain_text(f"{word}0")
     page.get_by_text("This page as a request").click()
     expect(page.get_by_role("region", name="CQL")).to_contain_text("WHERE word = ? ORDER BY close ANN OF ? LIMIT ?")
+    add_filter(page, "id IN", f"{word}0\n{word}1")
+    show_rows(page)
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert [*tab.errors()] == ["id IN"]
+    page.get_by_role("button", name="Remove the filter id IN").click()
     page.get_by_role("link", name="Stream").click()
     expect(tab.field("word =")).to_have_value(word)
     expect(page.locator(".field")).to_have_count(1)  # a stream cannot compare vectors
@@ -162,6 +167,20 @@ def test_a_partition_of_static_columns_alone_has_its_view(tab: Tab, site: str) -
     expect(tab.field("owner")).to_have_value("Bob")
 
 
+def test_nothing_is_offered_on_a_key_that_no_path_can_spell(tab: Tab, site: str) -> None:
+    item = {"tenant": "..", "day": DAY, "at": f"{DAY}T09:00:00Z", "id": str(uuid.uuid4()), "kind": "login"}
+    httpx.post(f"{site}/items", json=item).raise_for_status()
+    page = show(tab, f"rows/items?tenant=..&day={DAY}")
+    rows(page).first.get_by_role("link").click()
+    expect(page.get_by_role("region", name="Values")).to_contain_text("login")
+    expect(page.get_by_role("link", name="Edit")).to_have_count(1)  # by its key in the query
+    expect(page.get_by_role("link", name="Partition")).to_have_count(0)
+    show(tab, f"partition/items?tenant=..&day={DAY}")
+    expect(page.get_by_role("button", name="Delete all")).to_have_count(0)
+    show(tab, "rows/animals?genus=..")
+    assert tab.errors()["genus ="].startswith("cannot stand in a path")
+
+
 @pytest.fixture
 def view(cql: Session, variables: Mapping[str, str]) -> Iterator[str]:
     """Create a materialized view of users, and drop it at the end; yield its name."""
@@ -192,10 +211,8 @@ def test_a_materialized_view_is_read_and_never_written(open_tab: OpenTab, live: 
     expect(page.get_by_role("region", name="CREATE TABLE")).to_have_count(0)
 
 
-def test_many_tables_are_found_in_the_menu(tab: Tab, site: str) -> None:
-    document = multiplied(httpx.get(f"{site}/openapi.json").json())
-    tab.page.route("**/openapi.json", lambda route: route.fulfill(json=document))
-    page = show(tab, "about/items_499")
+def test_many_tables_are_found_in_the_menu(open_tab: OpenTab, site: str) -> None:
+    page = show(open_tab(f"{site}/many/"), "about/items_499")
     menu = page.locator("nav").get_by_role("link")
     expect(menu).to_have_count(TABLES + 1)
     expect(page.locator("nav [aria-current]")).to_have_text("items_499")

@@ -29,7 +29,7 @@ export class Filters {
 		return this.needed.every((name) => this.pairs.some(([other]) => other === name));
 	}
 
-	// The column whose vectors are compared, if one is, as a pair of its name and its field.
+	// The field of the vector whose neighbours are searched for, if there is one.
 	get near() {
 		return [...this.set.values()].find(({ inBody }) => inBody);
 	}
@@ -63,7 +63,7 @@ export class Filters {
 	}
 
 	#search(more) {
-		const where = [...this.set.values()].filter(({ inBody }) => !inBody).map((field) => member(field.name, this.#token(field)));
+		const where = [...this.set.values()].filter(({ inBody }) => !inBody).map((field) => member(field.name.replace(/\.eq$/, ""), this.#token(field)));
 		const near = member("near", `{${member(this.near.name, this.near.token)}}`);
 		const parts = [near, where.length > 0 && member("where", `{${where.join(", ")}}`), ...more.map(([name, value]) => member(name, value))];
 		return { ...new Form(this.source.document, this.source.search, []).request(), body: `{${parts.filter(Boolean).join(", ")}}` };
@@ -71,7 +71,7 @@ export class Filters {
 
 	#token(field) {
 		if (!field.isList) return field.token;
-		const shape = shapeOf(this.source.document, field.schema.items);
+		const shape = shapeOf(this.source.document, field.shape.schema.items);
 		return `[${field.values.map((value) => tokenOf(shape, value)).join(", ")}]`;
 	}
 

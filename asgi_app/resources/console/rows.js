@@ -25,7 +25,7 @@ export class RowsView extends View {
 		this.rows = el("div", { class: "rows" });
 		this.next = el("div", { class: "bar" });
 		this.element.append(this.filters.element, el("section", this.status, this.rows, this.next));
-		if (this.filters.isComplete) this.#begin();
+		if (this.filters.isComplete && this.filters.check()) this.#begin();
 	}
 
 	#begin() {

@@ -25,6 +25,7 @@ export class Source {
 		return Object.fromEntries(Object.entries(all).filter(([, { operation }]) => operation));
 	}
 
+	// Rows have no address and no files, unless a source says so.
 	addressOf() {}
 
 	exportAs() {}
@@ -108,17 +109,16 @@ export class Table extends Source {
 	}
 
 	// Return the operation of one row that has this kind, and the pairs of its parameters, or null. `key` has the texts
-	// of the key by column. Keys that no path can spell go into the query.
+	// of the key by column. A key that no path can spell goes into the query, or nowhere.
 	ofRow(kind, key) {
 		const [byPath, byQuery] = [true, false].map((inPath) => this.#all(kind).find(({ path }) => path.includes("{") === inPath));
-		const isSpellable = this.keys.every((name) => !/^\.{0,2}$/.test(key.get(name) ?? ""));
-		const operation = isSpellable ? (byPath ?? byQuery) : (byQuery ?? byPath);
+		const operation = this.keys.every((name) => isSpellable(key.get(name))) ? (byPath ?? byQuery) : byQuery;
 		return operation ? this.#below(operation, key) : null;
 	}
 
 	// Return the operations of this kind on the rows below a part of the key, the shortest part first, with their pairs.
 	ofPrefix(kind, key) {
-		return this.#all(kind).map((operation) => this.#below(operation, key)).filter(({ pairs }) => pairs.every(([, value]) => value));
+		return this.#all(kind).map((operation) => this.#below(operation, key)).filter(({ pairs }) => pairs.every(([, value]) => isSpellable(value)));
 	}
 
 	#below(operation, key) {
@@ -147,6 +147,9 @@ export function sourcesOf(document) {
 // Return whether an operation can answer with one row in each line.
 export const isStream = (document, operation) =>
 	document.answersOf(operation).some(([, { content = {} }]) => "application/x-ndjson" in content);
+
+// Return whether a text of a key can be a segment of a path: browsers take the others for something else.
+const isSpellable = (text = "") => !/^\.{0,2}$/.test(text);
 
 // Return the names in braces in the path of an operation.
 export const namesIn = ({ path }) => [...path.matchAll(/\{([^}]*)\}/g)].map(([, name]) => name);
