@@ -94,17 +94,20 @@ def test_a_bearer_token_is_sent_where_only_that_is_taken(open_tab: OpenTab, bear
     expect(command).to_contain_text("Authorization: Bearer $API_KEY")
 
 
+TIMES = """() => {
+    const end = (kind, part) => performance.getEntriesByType(kind).find(({ name }) => name.includes(part));
+    return [end("paint", "first-contentful-paint").startTime, end("resource", "fetch_size").responseEnd];
+}"""
+"""The milliseconds from the beginning of a load to the first paint, and to the answer with the first rows."""
+
+
 def test_it_is_there_soon(tab: Tab, capsys: pytest.CaptureFixture[str]) -> None:
     page = show(tab, "rows/users")
-    expect(rows(page)).to_have_count(PAGE_ROWS)
     times = []
     for _ in range(5):
         page.reload()
         expect(rows(page)).to_have_count(PAGE_ROWS)
-        paints = "performance.getEntriesByType('paint').find(({ name }) => name === 'first-contentful-paint').startTime"
-        times.append(
-            (page.evaluate(paints), page.evaluate("performance.getEntriesByType('resource').at(-1).responseEnd"))
-        )
+        times.append(page.evaluate(TIMES))
+    painted, answered = sorted(times)[len(times) // 2]
     with capsys.disabled():
-        shown, answered = sorted(times)[len(times) // 2]
-        sys.stdout.write(f"\nconsole: first paint after {shown:.0f} ms, the first rows after {answered:.0f} ms\n")
+        sys.stdout.write(f"\nconsole: first paint after {painted:.0f} ms, the first rows after {answered:.0f} ms\n")
