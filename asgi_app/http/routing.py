@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import isawaitable
+from types import MappingProxyType
 from typing import Any
 
 import anyio
@@ -24,6 +25,8 @@ _FOUND = "asgi_cassandra.found"
 _PROBES = "A load balancer may check GET /livez, whether the process answers, or GET /readyz, whether it can serve."
 """A hint for `OPTIONS /` and `OPTIONS *`, which some load balancers send unless they are configured."""
 
+_NO_HINTS: Mapping[str, str] = MappingProxyType({})
+
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 """Takes the request and returns the response: Starlette's own, or any ASGI callable that sends one."""
 
@@ -35,18 +38,20 @@ def path(
     verb: Verb | None = None,
     lane: Lane | None = None,
     while_draining: bool = False,
+    lacks: Mapping[str, str] = _NO_HINTS,
     **handlers: Handler,
 ) -> SegmentRoute:
     """Return the route of a path. `handlers` are named by their methods in lower case; `get` handles HEAD too.
 
     `resource` is what the `authorize` hook is called with; None is open to everybody. The hook's verb is `verb` if
     given, else "read" for GET and "write" for the other methods. `lane` and `while_draining` are as in `SegmentRoute`.
+    `lacks` has a sentence for clients on methods that there are elsewhere and not here, by the method in upper case.
     """
     methods = {
         name.upper(): (handler, Action(verb or ("read" if name == "get" else "write"), resource) if resource else None)
         for name, handler in handlers.items()
     }
-    return SegmentRoute(template, _Methods(methods), lane=lane, while_draining=while_draining)
+    return SegmentRoute(template, _Methods(methods, lacks), lane=lane, while_draining=while_draining)
 
 
 def path_where(condition: Callable[[Scope], bool], template: str, resource: str | None, **options: Any) -> SegmentRoute:
@@ -289,7 +294,8 @@ class _Methods:
     With one route for each method, as in Starlette, a 405 would name only the methods of the first route.
     """
 
-    def __init__(self, methods: dict[str, tuple[Handler, Action | None]]) -> None:
+    def __init__(self, methods: dict[str, tuple[Handler, Action | None]], lacks: Mapping[str, str]) -> None:
+        self._lacks = lacks
         self._methods = {"HEAD": methods["GET"], **methods} if "GET" in methods else methods
         self.resources = {action.resource for _, action in methods.values() if action is not None}
         """What the `authorize` hook is called with."""
@@ -298,7 +304,8 @@ class _Methods:
         method = self._methods.get(scope["method"])
         if method is None:
             is_probe = scope["method"] == "OPTIONS" and split_path(scope).segments == [""]
-            raise MethodNotAllowed(tuple(sorted(self._methods)), _PROBES if is_probe else "")
+            hint = _PROBES if is_probe else self._lacks.get(scope["method"], "")
+            raise MethodNotAllowed(tuple(sorted(self._methods)), hint)
         handler, action = method
         if action is not None and service_of(scope).authorize is not None:
             await authenticate(scope, action)
