@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from contract.written import documents, everything, founds, items, readings, tallies
+from contract.written import documents, everything, founds, items, readings, rides, tallies
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_app import create_app, lifespan_of
 
-RESOURCES = (everything, items, documents, tallies, founds, readings)
+RESOURCES = (everything, items, documents, tallies, founds, readings, rides)
 PREFIXES = ("/", "/db/", "/cut/")
 
 app = create_app(resources=RESOURCES, examples=True, diagnostics=True)
