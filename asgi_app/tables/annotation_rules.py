@@ -204,7 +204,10 @@ def _misfit_of_fields(user_type: UserType, found: inspect.Type) -> str | None:
     for field in found.fields:
         if (misfit := _misfit(types[field.encode_name], field.type)) is not None:
             return f"{field.encode_name}: {misfit}"
-        if field.default not in (msgspec.NODEFAULT, None) or field.default_factory is not msgspec.NODEFAULT:
+        if (
+            field.default not in (msgspec.NODEFAULT, msgspec.UNSET, None)
+            or field.default_factory is not msgspec.NODEFAULT
+        ):
             return f"{field.encode_name}: a default is not used within {user_type}: a field that is absent is null"
     return None
 

@@ -401,6 +401,7 @@ UserId = NewType("UserId", uuid.UUID)
         Annotated[list[tuple[tuple[int, int], str]], CQLType("map<frozen<tuple<int, int>>, text>")],
         Annotated[list[Any], CQLType("tuple<int, text>")],
         msgspec.defstruct("Place", [("street", str), ("city", str | None, None)]),
+        msgspec.defstruct("Place", [("street", str), ("city", str | msgspec.UnsetType, msgspec.UNSET)]),
     ],
     ids=str,
 )
