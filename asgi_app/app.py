@@ -17,7 +17,7 @@ from asgi_app.db import Database
 from asgi_app.driver.session import SessionSource
 from asgi_app.errors import ServiceError
 from asgi_app.http.auth import ApiKeys, Authorize
-from asgi_app.http.context import started
+from asgi_app.http.context import mark, started
 from asgi_app.http.middleware import RequestContextMiddleware
 from asgi_app.http.responses import answer_http_exception, answer_service_error
 from asgi_app.http.routing import SegmentRouter, first_segments, others, resource_names, serving
@@ -134,6 +134,7 @@ def create_app(
         exception_handlers={ServiceError: answer_service_error, HTTPException: answer_http_exception},
     )
     app.router = router
+    mark(app)
     return app
 
 

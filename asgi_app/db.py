@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, overload
 
 import anyio
+import msgspec
 from anyio.abc import TaskGroup
 
 from asgi_app.driver.declared_types import declared_type
@@ -21,6 +22,7 @@ from asgi_app.driver.errors import (
 from asgi_app.driver.execution import Batch, Execution, Query
 from asgi_app.driver.prepared import Prepared, PreparedStatements
 from asgi_app.driver.result import Result
+from asgi_app.driver.row_sizes import RowSizes
 from asgi_app.driver.schema_events import SchemaEvents
 from asgi_app.driver.session import Connection, SessionSource, borrow
 from asgi_app.errors import (
@@ -47,6 +49,11 @@ from asgi_app.tables.table import Table
 from asgi_app.tables.types import CqlType, without_quotes
 from asgi_app.telemetry.metrics import Metrics, Snapshot, sample_periodically
 from asgi_app.telemetry.statements import StatementObserver
+
+Row = TypeVar("Row", bound=msgspec.Struct)
+
+MOST_PAGE_ROWS = 1000
+"""The largest number of rows of a page of `Database.rows`: that of streams by default."""
 
 PING = Statement("SELECT key FROM system.local WHERE key = 'local'", idempotent=True, writes=False)
 _COLUMNS = Statement(
@@ -80,7 +87,8 @@ class Database:
     timeout.
 
     Attributes: `settings` and `metrics` of the application, the `dispatcher` that runs the driver's calls, the
-    `observer` that gets a report of each statement, and `streams`, the open streams.
+    `observer` that gets a report of each statement, `streams`, the open streams, and `row_sizes`, which decides how
+    many rows a page has.
     """
 
     def __init__(
@@ -97,6 +105,9 @@ class Database:
         self.metrics = metrics
         self.observer = StatementObserver(settings, metrics)
         self.streams = OpenStreams(settings.max_streams)
+        self.row_sizes = RowSizes(
+            settings.max_page_bytes, settings.max_prepared, page_bytes_beside=settings.page_bytes_beside_reads
+        )
         self.check_caller = owner.check
         """Return if the caller runs on the event loop that opened the database; raise as `Owner.check` otherwise."""
         self._connection = connection
@@ -199,6 +210,46 @@ class Database:
         # Returns the coroutine instead of awaiting it: one frame less for every step of every statement.
         query = Query(values, fetch_size, paging_state, statement.writes, statement.consistency)
         return self._run(statement, query, deadline, lane, retry_read_timeouts=retry_read_timeouts)
+
+    @overload
+    def rows(
+        self, statement: Statement, values: Sequence[Any] = (), row: None = None, *, deadline: Deadline
+    ) -> AsyncGenerator[dict[str, Any], None]: ...
+
+    @overload
+    def rows(
+        self, statement: Statement, values: Sequence[Any], row: type[Row], *, deadline: Deadline
+    ) -> AsyncGenerator[Row, None]: ...
+
+    async def rows(
+        self, statement: Statement, values: Sequence[Any] = (), row: type[Any] | None = None, *, deadline: Deadline
+    ) -> AsyncGenerator[Any, None]:
+        """Run `statement` with `values`, and yield all rows of its result, page after page until the deadline.
+
+        Rows are instances of the msgspec struct `row`, or dicts, as `Result.rows` and `Result.dicts` make them. At most
+        one page is in memory, which is smaller the larger the rows are; nothing is held between two pages, so the loop
+        may be left at any row. Raises the errors that the class docstring lists, also after rows were given, and
+        msgspec.ValidationError for a row that does not fit `row`.
+        """
+        paging_state: bytes | None = None
+        lane = Lane.REQUESTS
+        while True:
+            beside = self.dispatcher.slots.throttles_pages
+            result = await self.execute(
+                statement,
+                values,
+                deadline=deadline,
+                fetch_size=self.row_sizes.page_rows(statement, MOST_PAGE_ROWS, beside=beside),
+                paging_state=paging_state,
+                lane=lane,
+            )
+            self.row_sizes.learn(statement, result)
+            for each in result.dicts() if row is None else result.rows(row):
+                yield each
+            paging_state = result.paging_state
+            if paging_state is None:
+                return
+            lane = Lane.PAGES  # a long result gives way to reads of single rows
 
     async def execute_batch(
         self, statement: Statement, rows: Sequence[Sequence[Any]], *, deadline: Deadline, logged: bool = True

@@ -543,6 +543,18 @@ class AlreadyStarted(RuntimeError):
         )
 
 
+class ForeignRequest(RuntimeError):
+    """A function that needs a request of the service was given one that another application serves."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This is no request of the service: another application serves it, such as the one that mounts the "
+            "service, or middleware around it. There use `app.state.database` of the application that create_app() "
+            "made in place of database_of(request), and Deadline.after(seconds) in place of deadline_of(request). A "
+            "route that needs more, such as stream_rows(request, ...), belongs into create_app(routes=[...])."
+        )
+
+
 def _first_and_number(errors: tuple[FieldError, ...]) -> str:
     """Return the sentence of the first error, and the number of others."""
     others = f", and {len(errors) - 1} more" if len(errors) > 1 else ""

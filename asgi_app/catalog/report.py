@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator
 
 from asgi_app.catalog.snapshot import Snapshot
-from asgi_app.tables.live_description import described
+from asgi_app.tables.live_description import WRITABLE_HINT, described
 from asgi_app.tables.live_wanted import changed_names
 
 logger = logging.getLogger("asgi_app.catalog")
@@ -18,6 +18,8 @@ MOST_LINES = 20
 def report(before: Snapshot, after: Snapshot) -> None:
     """Log what changed from one read of the schema to the next; `before` is an empty one at the start."""
     _log(logging.INFO, list(_served(before, after)), "resources of the live schema are served or have changed")
+    if after.offer.unwritten and not before.offer.unwritten:
+        logger.info("read-only tables: %d; %s", len(after.offer.unwritten), WRITABLE_HINT)
     for name, reason in after.reasons.items():
         if before.reasons.get(name) != reason:
             logger.warning("%s is not served: %s", name, reason)

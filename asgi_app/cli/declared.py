@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +16,9 @@ from asgi_app.tables.declaration import check_declarations
 from asgi_app.tables.live_table import LiveTable
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.resource_error import ResourceError
+
+MOST_NAMES = 5
+"""Names of a module that an error lists."""
 
 _KINDS = (Resource, LiveTable)
 
@@ -42,7 +45,8 @@ def load_declarations(reference: str | None, parameter: str = "--resources") -> 
     if reference is None:
         return ()
     with _refusals(parameter, reference):
-        resources = _as_resources(_named(reference), reference)
+        found = _named(reference, lambda value: bool(_members(value)) or _router_of(value) is not None)
+        resources = _as_resources(found, reference)
         check_declarations(resources)
     return resources
 
@@ -53,7 +57,7 @@ def check_application(reference: str) -> None:
     Raises what the module's own code raises.
     """
     with _refusals("MODULE:NAME", reference):
-        found = _named(reference, example="shop:app")
+        found = _named(reference, lambda value: _router_of(value) is not None, example="shop:app")
         if _members(found):
             name = reference.partition(":")[2]
             given = name if isinstance(found, list | tuple) else f"[{name}]"
@@ -102,15 +106,38 @@ def _router_of(found: object) -> SegmentRouter | None:
     return router if isinstance(router, SegmentRouter) else None
 
 
-def _named(reference: str, *, example: str = "shop.tables:resources") -> object:
-    """Import the module, also from the working directory, and return what the name is in it."""
+def _named(reference: str, is_wanted: Callable[[object], bool], *, example: str = "shop.tables:resources") -> object:
+    """Import the module, also from the working directory, and return what the name is in it.
+
+    `is_wanted` says which of a module's values may be meant where the name is not there.
+    """
     module_name, _, name = reference.partition(":")
-    if not module_name or not name:
-        raise _Refused(f"must be module:name, such as {example}, not {reference!r}.")
+    if not module_name or not name or module_name.endswith(".py"):
+        meant = _references(module_name, is_wanted)
+        question = f" Did you mean {' or '.join(meant)}?" if meant else ""
+        raise _Refused(f"must be module:name, such as {example}, not {reference!r}.{question}")
     module = _imported(module_name)
     if not hasattr(module, name):
-        raise _Refused(f"the module {module_name} has no {name}.")
+        wanted = ", ".join(_names(module, is_wanted))
+        raise _Refused(f"the module {module_name} has no {name}." + (f" It has {wanted}." if wanted else ""))
     return getattr(module, name)
+
+
+def _references(file: str, is_wanted: Callable[[object], bool]) -> list[str]:
+    """Return how the wanted values of a module are named, of which only the module or its file was; none without it."""
+    module_name = file.removesuffix(".py").removeprefix("./").replace("/", ".")
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        return []
+    try:
+        module = _imported(module_name)
+    except _Refused:
+        return []
+    return [f"{module_name}:{name}" for name in _names(module, is_wanted)]
+
+
+def _names(module: ModuleType, is_wanted: Callable[[object], bool]) -> list[str]:
+    """Return the names of a module's wanted values, the first `MOST_NAMES`."""
+    return [name for name, value in vars(module).items() if is_wanted(value)][:MOST_NAMES]
 
 
 def _imported(name: str) -> ModuleType:

@@ -11,7 +11,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from asgi_app.catalog.snapshot import Snapshot
-from asgi_app.tables.live_description import filter_texts, key_text, writes_text
+from asgi_app.tables.live_description import WRITABLE_HINT, filters_of, key_text, writes_text
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import Table
 
@@ -29,8 +29,8 @@ class Served:
 
     @property
     def filters(self) -> Sequence[str]:
-        """What clients may filter by beside the key: `kind`, `keys(tags)`."""
-        return tuple(dict.fromkeys([*filter_texts(self.table), *self.resource.allow_filtering]))
+        """The parameters that clients may filter by beside the key: `kind`, `tags.contains`."""
+        return filters_of(self.resource, self.table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,11 @@ class NotServed:
 
 @dataclass(frozen=True, slots=True)
 class TablesReport:
-    """All tables of a report."""
+    """All tables of a report. `unwritten` are the names of those that settings could let clients write."""
 
     served: Sequence[Served] = ()
     not_served: Sequence[NotServed] = ()
+    unwritten: frozenset[str] = frozenset()
 
 
 def tables_report(found: Snapshot, declared: Mapping[str, Resource]) -> TablesReport:
@@ -56,7 +57,7 @@ def tables_report(found: Snapshot, declared: Mapping[str, Resource]) -> TablesRe
     served = [Served(resources[name], table, found.offer.notes.get(name)) for name, table in found.sound.items()]
     wanted = [NotServed(name, reason, wanted=True) for name, reason in found.reasons.items()]
     others = [NotServed(each.name, each.reason, each.is_wanted) for each in found.offer.left_out]
-    return TablesReport(served, wanted + others)
+    return TablesReport(served, wanted + others, found.offer.unwritten)
 
 
 def tables_as_values(report: TablesReport) -> dict[str, Any]:
@@ -95,6 +96,8 @@ def show_tables(console: Console, report: TablesReport) -> None:
     if report.served:
         show = _show_blocks if console.width < NARROW else _show_columns
         show(console, report.served)
+    if report.unwritten:
+        console.print(Text(f"read-only: {WRITABLE_HINT}", style="dim"), soft_wrap=True)
     notes = [(served.resource.name, served.note) for served in report.served if served.note]
     show_list(console, "notes", notes)
     show_list(console, "not served", [(each.name, each.reason) for each in report.not_served])

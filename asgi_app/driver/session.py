@@ -30,6 +30,7 @@ from asgi_app.runtime.dispatcher import Dispatcher
 from asgi_app.runtime.ownership import Owner
 from asgi_app.settings import Settings
 from asgi_app.telemetry.metrics import Metrics, NodeState
+from asgi_app.telemetry.recurring import RecurringWarning
 
 logger = logging.getLogger("asgi_app.db")
 
@@ -45,6 +46,8 @@ The driver tries the addresses it knows each second, so it reaches a node that r
 
 LONGEST_RENEWAL = 12.0
 """Seconds between further attempts, which double up to this."""
+
+_TRYING_AGAIN = "Cassandra is not reached yet, trying again"
 
 SessionSource: TypeAlias = Any
 """A session of the driver, or a function without parameters that returns one when the application starts."""
@@ -117,6 +120,7 @@ class Connection:
         self._owner = owner
         self._closed = False
         self._check_requested = anyio.Event()
+        self._unreached = RecurringWarning(logger)
 
     @property
     def session(self) -> Any:
@@ -175,9 +179,15 @@ class Connection:
             await self._check_requested.wait()
             self._check_requested = anyio.Event()
             pause = FIRST_RENEWAL
+            was_cut_off = False
             while self._is_cut_off():
                 await anyio.sleep(pause)
                 if self._is_cut_off():
+                    if not was_cut_off:
+                        logger.warning(
+                            "no known node of Cassandra is connected; starting again from the configured names"
+                        )
+                    was_cut_off = True
                     await self._renew(renewed)
                 pause = min(pause * 2, LONGEST_RENEWAL)
 
@@ -198,8 +208,9 @@ class Connection:
         except ClusterConfigError:
             raise
         except Exception as error:
-            logger.warning("Cassandra is not reached yet, trying again: %s", error)
+            self._unreached.warn(_TRYING_AGAIN, error)
             return False
+        self._unreached.over()
         if not is_tested():
             logger.warning("%s is used by its public methods; the fast path is for %s", driver_name(), TESTED)
         logger.info("connected to Cassandra at %s; JSON of rows is written %s", self._settings.address, transcoding.HOW)
@@ -222,17 +233,17 @@ class Connection:
 
     async def _renew(self, renewed: Callable[[], None]) -> None:
         """Open a second session and keep the one that reaches a node; call `renewed` if that is the second."""
-        logger.warning("no known node of Cassandra is connected; starting again from the configured names")
         try:
             opened = await self._open()
         except Exception as error:  # not even a ClusterConfigError (a deleted certificate) may end the service
-            logger.warning("Cassandra is not reached yet, trying again: %s", error)
+            self._unreached.warn(_TRYING_AGAIN, error)
             return
         unwanted = opened
         if self._is_cut_off():
             unwanted = self._session
             self._use(opened)
             renewed()
+            self._unreached.over()
             logger.info("connected to Cassandra again, by its new addresses")
         with anyio.CancelScope(shield=True):  # else one of the two would stay open
             await self._discard(unwanted)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 import msgspec
 
 from asgi_app.driver.declared_types import declared_type
 from asgi_app.driver.page import Description
+from asgi_app.tables.annotations import ADDRESSES, EitherAddress, replaced_fields, with_either_address
 from asgi_app.tables.types import CqlType, ListOf, MapOf, Native, SetOf, TupleOf, UserType, VectorOf
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 _Reader = Callable[[Any], Any]
-
-_ADDRESSES = (ipaddress.IPv4Address, ipaddress.IPv6Address)
 
 
 def typed_rows(rows: list[dict[str, Any]], description: Description, row: type[T]) -> list[T]:
@@ -39,51 +37,14 @@ def typed_rows(rows: list[dict[str, Any]], description: Description, row: type[T
 @lru_cache(maxsize=512)
 def _readable(row: type[msgspec.Struct]) -> type[msgspec.Struct]:
     """Return `row`, or a struct in its place whose fields have no union of both kinds of addresses."""
-    hints = get_type_hints(row, include_extras=True)
-    replaced = {name: _without_unions(hint) for name, hint in hints.items()}
-    if replaced == hints:
-        return row
-    fields = msgspec.structs.fields(row)
-    return msgspec.defstruct(
-        row.__name__,
-        [(each.name, replaced[each.name], _default_of(each)) for each in fields],
-        rename={each.name: each.encode_name for each in fields},
-        kw_only=True,
-    )
-
-
-def _default_of(field: msgspec.structs.FieldInfo) -> Any:
-    return msgspec.field(default=field.default, default_factory=field.default_factory)  # type: ignore[call-overload]
-
-
-class _EitherAddress(type):
-    """Makes both kinds of addresses instances of a class."""
-
-    def __instancecheck__(cls, value: object) -> bool:
-        return isinstance(value, _ADDRESSES)
-
-
-class _Address(metaclass=_EitherAddress):
-    """Stands for an address of either kind: msgspec knows no union of two classes that are not its own."""
-
-
-def _without_unions(hint: Any) -> Any:
-    """Return an annotation with `_Address` in place of each union of both kinds of addresses."""
-    inside = tuple(map(_without_unions, get_args(hint)))
-    is_union = get_origin(hint) in (Union, UnionType)
-    if is_union and set(_ADDRESSES) <= set(inside):
-        inside = (*(member for member in inside if member not in _ADDRESSES), _Address)
-    if inside == get_args(hint):
-        return hint
-    origin: Any = Union if is_union else get_origin(hint)
-    return Annotated[inside] if origin is Annotated else origin[inside]
+    return replaced_fields(row, with_either_address)
 
 
 def _address(kind: type[Any], value: Any) -> Any:
     """Return an `inet` as an address of `ipaddress`, which msgspec does not know."""
-    if kind is _Address and isinstance(value, str):
+    if kind is EitherAddress and isinstance(value, str):
         return ipaddress.ip_address(value)
-    if kind in _ADDRESSES and isinstance(value, str):
+    if kind in ADDRESSES and isinstance(value, str):
         return kind(value)
     raise NotImplementedError(f"a row cannot have a field of type {kind.__name__}")
 

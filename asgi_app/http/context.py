@@ -18,12 +18,12 @@ from starlette.types import Scope
 
 from asgi_app.catalog import Catalog
 from asgi_app.db import Database
-from asgi_app.errors import LifespanNotStarted, OpenedBeforeFork, WrongEventLoop
+from asgi_app.driver.row_sizes import RowSizes
+from asgi_app.errors import ForeignRequest, LifespanNotStarted, OpenedBeforeFork, WrongEventLoop
 from asgi_app.http.auth import Authorize, HasName
 from asgi_app.http.cors import CrossOrigin
 from asgi_app.http.headers import RawHeaders, security_headers
 from asgi_app.http.page_tokens import PageTokens
-from asgi_app.paging import RowSizes
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
 from asgi_app.runtime.health import CassandraCheck, Health
@@ -37,6 +37,7 @@ _REQUEST = "asgi_cassandra"
 _PRINCIPAL = "asgi_cassandra.principal"
 _SERVICE = "asgi_cassandra.service"
 _BODY = "asgi_cassandra.body"
+_NO_SERVICE = object()
 
 
 class RequestContext(msgspec.Struct, frozen=True):
@@ -57,7 +58,6 @@ class Service:
     page_tokens: PageTokens
     diagnostics: bool
     """Whether the diagnostics' paths are served."""
-    row_sizes: RowSizes
     nested: anyio.Lock
     """A lock held by the diagnostics that open a cluster of their own, so that only one runs at a time."""
     queries: Mapping[str, Queries]
@@ -74,6 +74,11 @@ class Service:
     """Header fields of every response."""
     cors: CrossOrigin | None = None
     """CORS, if origins are configured."""
+
+
+def mark(app: Starlette) -> None:
+    """Mark an application as one of the service that is not started, so that others can be told from it."""
+    app.state.service = None
 
 
 @contextmanager
@@ -103,11 +108,6 @@ def started(
         ),
         page_tokens=PageTokens([key.reveal() for key in settings.page_keys], lifetime=settings.page_token_lifetime),
         diagnostics=diagnostics,
-        row_sizes=RowSizes(
-            settings.max_page_bytes,
-            settings.max_prepared,
-            page_bytes_beside=settings.page_bytes_beside_reads,
-        ),
         nested=anyio.Lock(),
         queries={table.name: Queries(settings.keyspace, table) for table in tables},
         catalog=catalog,
@@ -122,7 +122,8 @@ def started(
         yield
     finally:
         if app.state.service is service:  # else another start replaced it after this event loop was closed
-            del app.state.service, app.state.database
+            mark(app)
+            del app.state.database
 
 
 def _cassandra_check(database: Database, tables: Sequence[Table], catalog: Catalog) -> CassandraCheck:
@@ -143,17 +144,19 @@ def _cassandra_check(database: Database, tables: Sequence[Table], catalog: Catal
 def service_of(scope: Scope) -> Service:
     """Return the service of the application that handles this scope.
 
-    Raises LifespanNotStarted if its lifespan is not running, WrongEventLoop if it runs on another event loop, and
-    OpenedBeforeFork if it runs in the process that forked this one. The accessors below raise the same.
+    Raises ForeignRequest if another application handles it, such as the parent of a mounted one, LifespanNotStarted if
+    the lifespan is not running, WrongEventLoop if it runs on another event loop, and OpenedBeforeFork if it runs in the
+    process that forked this one. The accessors below raise the same.
     """
-    app = scope["app"]
+    app = scope.get("app")
     kept: tuple[Starlette, Service] | None = scope.get(_SERVICE)
     if kept is not None and kept[0] is app:  # a mounted application gets the scope of its parent
         return kept[1]
-    try:
-        service: Service = app.state.service
-    except AttributeError:
-        raise LifespanNotStarted from None
+    service = getattr(getattr(app, "state", None), "service", _NO_SERVICE)
+    if service is None:
+        raise LifespanNotStarted
+    if app is None or not isinstance(service, Service):
+        raise ForeignRequest
     service.database.check_caller()
     scope[_SERVICE] = app, service
     return service
@@ -163,7 +166,7 @@ def service_if_started(scope: Scope) -> Service | None:
     """Return the service as `service_of` does, or None if that raises."""
     try:
         return service_of(scope)
-    except (LifespanNotStarted, WrongEventLoop, OpenedBeforeFork):
+    except (ForeignRequest, LifespanNotStarted, WrongEventLoop, OpenedBeforeFork):
         return None
 
 
@@ -195,7 +198,7 @@ def drain_of(scope: Scope) -> Drain:
 
 def row_sizes_of(request: Request) -> RowSizes:
     """Return the estimates of row sizes, by statement."""
-    return service_of(request.scope).row_sizes
+    return service_of(request.scope).database.row_sizes
 
 
 def health_of(request: Request) -> Health:
@@ -235,7 +238,10 @@ def set_principal(scope: Scope, principal: HasName) -> None:
 
 
 def principal_of(scope: Scope) -> HasName | None:
-    """Return the client that the `authorize` hook authenticated, or None if the hook was not called."""
+    """Return the client that the `authorize` hook authenticated, or None if the hook was not called.
+
+    It is not called for a request of another application, such as a parent's.
+    """
     principal: HasName | None = scope.get(_PRINCIPAL)
     return principal
 
@@ -252,6 +258,11 @@ def kept_body(scope: Scope) -> bytes | None:
 
 
 def deadline_of(request: Request) -> Deadline:
-    """Return the time by which this request must be answered."""
-    context: RequestContext = request.scope[_REQUEST]
+    """Return the time by which this request must be answered.
+
+    Raises ForeignRequest for a request that the service did not receive, such as one of a parent application.
+    """
+    context = context_of(request.scope)
+    if context is None:
+        raise ForeignRequest
     return context.deadline

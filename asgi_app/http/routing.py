@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import isawaitable
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import anyio
@@ -24,6 +25,8 @@ _FOUND = "asgi_cassandra.found"
 _PROBES = "A load balancer may check GET /livez, whether the process answers, or GET /readyz, whether it can serve."
 """A hint for `OPTIONS /` and `OPTIONS *`, which some load balancers send unless they are configured."""
 
+_NO_HINTS: Mapping[str, str] = MappingProxyType({})
+
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 """Takes the request and returns the response: Starlette's own, or any ASGI callable that sends one."""
 
@@ -40,19 +43,21 @@ def path(
     while_draining: bool = False,
     recover: Recover | None = None,
     routine: bool = False,
+    lacks: Mapping[str, str] = _NO_HINTS,
     **handlers: Handler,
 ) -> SegmentRoute:
     """Return the route of a path. `handlers` are named by their methods in lower case; `get` handles HEAD too.
 
     `resource` is what the `authorize` hook is called with; None is open to everybody. The hook's verb is `verb` if
     given, else "read" for GET and "write" for the other methods. `recover` decides after a failure whether the request
-    is served once more. The other options are as in `SegmentRoute`.
+    is served once more. `lacks` has a sentence for clients on methods that there are elsewhere and not here, by the
+    method in upper case. The other options are as in `SegmentRoute`.
     """
     methods = {
         name.upper(): (handler, Action(verb or ("read" if name == "get" else "write"), resource) if resource else None)
         for name, handler in handlers.items()
     }
-    served = _Methods(methods, recover)
+    served = _Methods(methods, recover, lacks)
     return SegmentRoute(template, served, lane=lane, while_draining=while_draining, routine=routine)
 
 
@@ -313,8 +318,11 @@ class _Methods:
     With one route for each method, as in Starlette, a 405 would name only the methods of the first route.
     """
 
-    def __init__(self, methods: dict[str, tuple[Handler, Action | None]], recover: Recover | None) -> None:
+    def __init__(
+        self, methods: dict[str, tuple[Handler, Action | None]], recover: Recover | None, lacks: Mapping[str, str]
+    ) -> None:
         self._recover = recover
+        self._lacks = lacks
         self._methods = {"HEAD": methods["GET"], **methods} if "GET" in methods else methods
         self.resources = {action.resource for _, action in methods.values() if action is not None}
         """What the `authorize` hook is called with."""
@@ -347,7 +355,7 @@ class _Methods:
         action = next((action for _, action in self._methods.values() if action is not None), None)
         if action is not None and _hides_names(scope):
             await authenticate(scope, action)
-        raise MethodNotAllowed(tuple(sorted(self._methods)))
+        raise MethodNotAllowed(tuple(sorted(self._methods)), self._lacks.get(scope["method"], ""))
 
 
 def _hides_names(scope: Scope) -> bool:

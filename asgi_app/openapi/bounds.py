@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import inspect
 
-from asgi_app.openapi.components import Schema
-from asgi_app.resources.table.bounds import described_type
+from asgi_app.openapi.components import Schema, enumeration
+from asgi_app.tables.annotations import accepts_null, choices_of, described_type, types_beside_none
 from asgi_app.tables.types import CqlType, ListOf, MapOf, SetOf, TupleOf, VectorOf
 
 _NUMBERS = {
@@ -19,6 +21,8 @@ _NUMBERS = {
     "lt": "exclusiveMaximum",
     "multiple_of": "multipleOf",
 }
+
+_ADDRESS_FORMS: Mapping[type, str] = MappingProxyType({IPv4Address: "ipv4", IPv6Address: "ipv6"})
 
 
 @dataclass(frozen=True)
@@ -56,21 +60,10 @@ def _described(found: inspect.Type) -> Described:
         if isinstance(found, inspect.Metadata):
             annotations |= {k: v for k, v in (found.extra_json_schema or {}).items() if k not in annotations}
             found = found.type
-        elif isinstance(found, inspect.UnionType) and len(members := _without_none(found)) == 1:
+        elif isinstance(found, inspect.UnionType) and len(members := types_beside_none(found)) == 1:
             found = members[0]
         else:
             return Described(found, annotations)
-
-
-def _without_none(union: inspect.UnionType) -> list[inspect.Type]:
-    return [member for member in union.types if not isinstance(member, inspect.NoneType)]
-
-
-def accepts_null(found: inspect.Type) -> bool:
-    """Return whether a described type includes None."""
-    while isinstance(found, inspect.Metadata):
-        found = found.type
-    return isinstance(found, inspect.UnionType) and any(isinstance(each, inspect.NoneType) for each in found.types)
 
 
 def inner_hints(cql_type: CqlType, hint: Described) -> Sequence[Described]:
@@ -104,6 +97,8 @@ def field_rules(hint: Described) -> Mapping[str, FieldRule]:
 def bounded(schema: Schema, hint: Described) -> Schema:
     """Return the schema with the bounds and the descriptions of an annotation, or an equal one without any."""
     keywords = _keywords(hint.plain)
+    if (form := _address_form(hint.plain)) is not None:
+        return {"type": "string", "format": form, **hint.annotations}
     if "anyOf" in schema and keywords:  # a number, or a text for one: the bounds are those of the number
         first, *others = schema["anyOf"]
         return {"anyOf": [_merged(first, keywords), *others], **hint.annotations}
@@ -129,11 +124,24 @@ def _keywords(plain: inspect.Type) -> Schema:
         case inspect.BytesType():  # "0x" and two digits a byte
             least, most = plain.min_length, plain.max_length
             return _present(minLength=least and 2 + 2 * least, maxLength=most and 2 + 2 * most)
-        case inspect.ListType() | inspect.SetType() | inspect.FrozenSetType():
+        case inspect.EnumType() | inspect.LiteralType():
+            return _enumerated(choices_of(plain) or ())
+        case inspect.ListType() | inspect.SetType() | inspect.FrozenSetType() | inspect.VarTupleType():
             return _present(minItems=plain.min_length, maxItems=plain.max_length)
         case inspect.DictType():
             return _present(minProperties=plain.min_length, maxProperties=plain.max_length)
     return {}
+
+
+def _enumerated(choices: Sequence[str] | Sequence[int]) -> Schema:
+    """Return the keywords of an enumeration. The type and the bounds of its values say no more."""
+    texts = [choice for choice in choices if isinstance(choice, str)]
+    return enumeration(texts) if texts else {"enum": list(choices)}
+
+
+def _address_form(plain: inspect.Type) -> str | None:
+    """Return the format of an address of one kind."""
+    return _ADDRESS_FORMS.get(plain.cls) if isinstance(plain, inspect.CustomType) else None
 
 
 def _ecma(pattern: str | None) -> str | None:

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asgi_app.db import Parameter
-from asgi_app.openapi.bounds import accepts_null
 from asgi_app.openapi.components import Schema
 from asgi_app.openapi.tables import Shared
 from asgi_app.openapi.values import nullable
 from asgi_app.resources.query import Query
-from asgi_app.resources.table.bounds import described_type
+from asgi_app.tables.annotations import accepts_none
 from asgi_app.tables.cql_text import marker_names
 from asgi_app.tables.table import column_hints
 from asgi_app.tables.types import CqlType, Native, type_of_hint
@@ -107,7 +106,7 @@ class QueryDocument:
 
     def _column(self, hint: Any) -> Schema:
         schema = self._answer(hint)
-        return nullable(schema) if schema and accepts_null(described_type(hint)) else schema
+        return nullable(schema) if schema and accepts_none(hint) else schema
 
     def _answer(self, hint: Any) -> Schema:
         try:

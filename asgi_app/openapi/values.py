@@ -11,6 +11,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from msgspec import inspect
+
 from asgi_app.openapi.bounds import ANYTHING, Described, bounded, field_rules, inner_hints
 from asgi_app.openapi.components import Components, Schema
 from asgi_app.tables.types import (
@@ -204,6 +206,8 @@ class Values:
         """Return the schema of a value in a body that is not null. `hint` is what a struct's annotation says of it."""
         match cql_type:
             case Native(name):
+                if isinstance(hint.plain, inspect.EnumType):
+                    return self._enumeration(hint.plain.cls, _BODIES[name], hint)
                 schema = bounded(_BODIES[name], hint)
                 return self._shared(_NAMES.get(name), schema) if schema == _BODIES[name] else schema
             case UserType():
@@ -212,6 +216,12 @@ class Values:
                 hints = inner_hints(cql_type, hint)
                 inner = iter(hints)
                 return bounded(_container(cql_type, lambda each: self.body(each, next(inner)), self.key), hint)
+
+    def _enumeration(self, listed: type, schema: Schema, hint: Described) -> Schema:
+        """Return a reference to the component of an `enum.Enum`: generators make one class of it."""
+        made = bounded(schema, replace(hint, annotations={}))
+        reference = self._components.refer("schemas", ("enum", listed, repr(made)), listed.__name__, lambda: made)
+        return {**reference, **hint.annotations}
 
     def indexed_vector(self, vector: CqlType, hint: Described = ANYTHING) -> Schema:
         """Return the schema of a vector in a body, of floats that an index takes: numbers, and not the largest."""
@@ -279,6 +289,8 @@ class Values:
         """Return `{"schema": …}`, or `{"content": …}` where the text of a parameter is JSON. `hint` is as in `body`."""
         if isinstance(cql_type, Native):
             plain = _PARAMETERS[cql_type.name]
+            if isinstance(hint.plain, inspect.EnumType) and cql_type.name not in _NUMBERS_AS_TEXT:
+                return {"schema": self._enumeration(hint.plain.cls, plain, hint)}
             schema = plain if cql_type.name in _NUMBERS_AS_TEXT else bounded(plain, hint)
             name = _NUMBERS_AS_TEXT.get(cql_type.name, _NAMES.get(cql_type.name))
             return {"schema": self._shared(name, schema) if schema == plain else schema}

@@ -10,7 +10,7 @@ from asgi_app.catalog import Catalog
 from asgi_app.errors import NotFound, ServiceError
 from asgi_app.http.context import context_of, service_of
 from asgi_app.http.routing import RouteIndex, SegmentRoute, authenticate_unknown, serve_again
-from asgi_app.resources.table.operations import operations_of, routes_of
+from asgi_app.resources.table.operations import ONLY_READ, operations_of, routes_of
 from asgi_app.resources.table.served import ServedResource
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.scheduler import Lane
@@ -72,7 +72,15 @@ class _Mounted:
     def __init__(self, resource: Resource, catalog: Catalog) -> None:
         self.resource = resource
         self.served = ServedResource(resource, resource.keyspace or "", catalog.current[resource.name])
-        self.routes = RouteIndex(routes_of(operations_of(resource, self.served)))
+        operations = operations_of(resource, self.served, only_read=_why_only_read(resource.name, catalog))
+        self.routes = RouteIndex(routes_of(operations))
+
+
+def _why_only_read(name: str, catalog: Catalog) -> str:
+    """Return the sentence on a table of the live schema that clients may not write."""
+    if name in catalog.offer.unwritten:
+        return f"{ONLY_READ} The setting `--writable` of the service names the tables that may be written."
+    return ONLY_READ
 
 
 class _Unknown(RouteIndex):

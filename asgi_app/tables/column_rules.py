@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any
 
 import msgspec
 
+from asgi_app.tables.annotation_rules import ignored_annotations
+from asgi_app.tables.annotations import accepts_none, listed_values
 from asgi_app.tables.declared import COUNTER, DURATION, Declared, names_of, parts
 from asgi_app.tables.encoding import WrongValue, encoder_of
 from asgi_app.tables.option_form import COLUMN_OPTIONS
@@ -64,6 +65,10 @@ def _default_values(declared: Declared) -> Iterator[str]:
             encoder_of(cql_type).from_json(json_form(cql_type, value))
         except (WrongValue, ValueError) as error:
             yield f"{field.encode_name}: the default does not fit {cql_type}: {error}."
+            continue
+        choices = listed_values(declared.hints[field.encode_name])
+        if choices is not None and value is not None and json_form(cql_type, value) not in choices:
+            yield f"{field.encode_name}: the default is none of the values that its annotation lists."
 
 
 def _column_types(declared: Declared) -> Iterator[str]:
@@ -111,7 +116,7 @@ def _key_columns(declared: Declared) -> Iterator[str]:
 
 def _key_problems(name: str, hint: Any, cql_type: CqlType) -> Iterator[str]:
     """Yield why a column cannot be in the key."""
-    if _is_optional(hint):
+    if accepts_none(hint, or_nothing=True):
         yield f"{name} is in the key, so it cannot be None or left out."
     if not is_frozen(cql_type):
         yield f"{name} is in the key, so its type must be frozen: CQLType('frozen<{cql_type}>')."
@@ -119,14 +124,6 @@ def _key_problems(name: str, hint: Any, cql_type: CqlType) -> Iterator[str]:
         yield f"{name} is in the key, so it cannot be a counter."
     if _orders_durations(cql_type):
         yield f"{name} is in the key, so it cannot hold a duration: durations have no order."
-
-
-def _is_optional(hint: Any) -> bool:
-    """Return whether an annotation allows None or a missing field."""
-    if get_origin(hint) is Annotated:
-        return _is_optional(get_args(hint)[0])
-    in_union = get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
-    return any(member in (NoneType, msgspec.UnsetType) for member in in_union)
 
 
 def _orders_durations(cql_type: CqlType) -> bool:
@@ -146,7 +143,7 @@ def _static_columns(declared: Declared) -> Iterator[str]:
         yield f"{names_of(made)} cannot be in static and in generated: a new row sets no static columns."
 
 
-SINGLE_COLUMN_RULES = (_unknown_columns, _column_names, _default_values, _column_types)
+SINGLE_COLUMN_RULES = (_unknown_columns, _column_names, ignored_annotations, _default_values, _column_types)
 """Functions that yield mistakes of one declaration, each about one option or one column by itself."""
 
 COLUMN_RULES = (*SINGLE_COLUMN_RULES, _key_columns, _static_columns)

@@ -6,7 +6,16 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from asgi_app.tables.declaration import problems_of
-from asgi_app.tables.live_choice import ALL, LeftOut, by_keyspace, choose, note_of, resource_of, why_not_served
+from asgi_app.tables.live_choice import (
+    ALL,
+    LeftOut,
+    by_keyspace,
+    choose,
+    note_of,
+    resource_of,
+    why_not_served,
+    why_read_only,
+)
 from asgi_app.tables.live_schema import LiveSchema
 from asgi_app.tables.live_table import LiveTable, table_of_settings
 from asgi_app.tables.resource import Resource
@@ -63,7 +72,8 @@ class Offer:
 
     `resources` are served, by their names. `trouble` says why a name that is wanted is not served, `left_out` why
     another table is not. `notes` has what is special about resources that are served. `sources` has the live table and
-    the declaration that each resource was made of.
+    the declaration that each resource was made of. `unwritten` are those that are read-only only because the setting
+    `writable` does not name them.
     """
 
     resources: Mapping[str, Resource] = field(default_factory=dict)
@@ -71,6 +81,7 @@ class Offer:
     left_out: tuple[LeftOut, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, tuple[Table, LiveTable]] = field(default_factory=dict)
+    unwritten: frozenset[str] = frozenset()
 
 
 def offer(wanted: Wanted, schemas: Mapping[str, LiveSchema], before: Offer) -> Offer:
@@ -93,13 +104,21 @@ class _Offering:
         self._left_out: list[LeftOut] = []
         self._notes: dict[str, str] = {}
         self._sources: dict[str, tuple[Table, LiveTable]] = {}
+        self._unwritten: set[str] = set()
 
     def made(self) -> Offer:
         for declaration in self._wanted.declared:
             self._declared(replace(declaration, keyspace=declaration.keyspace or self._wanted.keyspace))
         for keyspace, names in self._wanted.tables.items():
             self._named(keyspace, names)
-        return Offer(self._resources, self._trouble, tuple(self._left_out), self._notes, self._sources)
+        return Offer(
+            self._resources,
+            self._trouble,
+            tuple(self._left_out),
+            self._notes,
+            self._sources,
+            frozenset(self._unwritten),
+        )
 
     def _declared(self, declaration: LiveTable) -> None:
         """Add a table that the application declares, or its trouble."""
@@ -125,6 +144,8 @@ class _Offering:
             table = schema.tables[resource.table_name]
             is_writable = ALL in writable or table.name in writable
             self._add(resource, table, table_of_settings(table.name, keyspace, writable=is_writable))
+            if not is_writable and why_read_only(table) is None:
+                self._unwritten.add(resource.name)
         for each in choice.left_out:
             if each.name in others:
                 self._left_out.append(LeftOut(each.name, f"/{each.name} serves {others[each.name]}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from math import isfinite
 from types import MappingProxyType
@@ -19,10 +20,12 @@ from asgi_app.tables.types import CqlType, ListOf, MapOf, Native, SetOf, TupleOf
 def json_form(cql_type: CqlType, value: Any) -> Any:
     """Return the value that an `Encoder` of the type takes, as `decode_json` would give it.
 
-    Takes what annotations of a struct allow: UUIDs, aware datetimes, bytes, sets, tuples, structs and others, at any
-    depth. An object that has no JSON form is returned as it is, and the encoder refuses it. Raises ValueError for a
-    datetime without a zone.
+    Takes what annotations of a struct allow: UUIDs, aware datetimes, bytes, sets, tuples, structs, members of an
+    `Enum` and others, at any depth. An object that has no JSON form is returned as it is, and the encoder refuses it.
+    Raises ValueError for a datetime without a zone.
     """
+    if isinstance(value, Enum):
+        value = value.value
     match cql_type:
         case ListOf(element) | SetOf(element) | VectorOf(element) if isinstance(value, _SEQUENCES):
             return [json_form(element, member) for member in value]

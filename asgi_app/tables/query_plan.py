@@ -47,6 +47,17 @@ OPTIONS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
         "partitions": ("limit", "page_state"),
     }
 )
+_PLACES: Mapping[Kind, str] = MappingProxyType(
+    {
+        "list": "the list of rows",
+        "stream": "/-/stream",
+        "export": "/-/export",
+        "pages": "/-/pages",
+        "partitions": "/-/partitions",
+    }
+)
+"""The kinds of reads in words, for what is an option elsewhere."""
+
 EVERY_OPTION = frozenset(name for names in OPTIONS.values() for name in names)
 SEARCH_MEMBERS = ("where", "near", "select", "limit", "order", "per_partition_limit")
 _LONGEST_NAME = 100
@@ -257,7 +268,8 @@ class _Request:
 
     def _refuse_option(self, name: str, kind: Kind) -> None:
         column = f"; the column is compared by {name}.eq" if self._named_column(name) else ""
-        self._refuse(self._at(name), f"is not an option of this operation{column}", OPTIONS[kind])
+        having = ", ".join(_PLACES[each] for each, names in OPTIONS.items() if name in names)
+        self._refuse(self._at(name), f"is not an option of this operation, but of {having}{column}", OPTIONS[kind])
 
     def _relations(self, name: str, given: Sequence[Any], encode: _Encode) -> list[Relation]:
         """Return the relations of one parameter. `encode` is the method of `Encoder` for the given values."""

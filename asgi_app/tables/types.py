@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import re
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -14,9 +15,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType, NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+
+from asgi_app.tables.annotations import choices_of, described_type, reason_of
 
 _NATIVE_NAMES = (
     "ascii bigint blob boolean counter date decimal double duration float inet int smallint text time timestamp "
@@ -364,8 +367,9 @@ class CQLType:
 def type_of_hint(hint: Any) -> CqlType:
     """Return the CQL type of a Python annotation; `T | None` has the type of `T`.
 
-    A `msgspec.Struct` is a user-defined type, named by the class in snake_case. `Annotated[…, CQLType(…)]` names
-    another type. Types inside of others are frozen. Raises TypeError for an annotation without a CQL type.
+    A `msgspec.Struct` is a user-defined type, named by the class in snake_case. An `enum.Enum` or a `Literal` has the
+    type of its values, texts or integers. `Annotated[…, CQLType(…)]` names another type. Types inside of others are
+    frozen. Raises TypeError for an annotation without a CQL type.
     """
     return _type_of_hint(hint, ())
 
@@ -376,8 +380,12 @@ def _type_of_hint(hint: Any, within: tuple[type, ...]) -> CqlType:
         inner, *extras = get_args(hint)
         overrides = [extra.name for extra in extras if isinstance(extra, CQLType)]
         return _overridden(inner, overrides[0], within) if overrides else _type_of_hint(inner, within)
+    if isinstance(hint, NewType):
+        return _type_of_hint(hint.__supertype__, within)
     if get_origin(hint) in (Union, UnionType):
         return _type_of_union(hint, within)
+    if get_origin(hint) is Literal or (isinstance(hint, type) and issubclass(hint, enum.Enum)):
+        return _type_of_choices(hint)
     if get_origin(hint) in _CONTAINERS:
         return _type_of_container(hint, within)
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
@@ -398,6 +406,14 @@ def _type_of_union(hint: Any, within: tuple[type, ...]) -> CqlType:
     if not types or any(other != types[0] for other in types):
         raise TypeError(_no_type(hint))
     return types[0]
+
+
+def _type_of_choices(hint: Any) -> CqlType:
+    try:
+        choices = choices_of(described_type(hint)) or ()
+    except TypeError as error:
+        raise TypeError(f"{hint!r} has no CQL type: {reason_of(error)}") from None
+    return Native("text" if isinstance(choices[0], str) else "int")
 
 
 def _type_of_container(hint: Any, within: tuple[type, ...]) -> CqlType:

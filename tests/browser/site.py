@@ -12,7 +12,7 @@ import os
 from collections.abc import AsyncIterator
 
 import httpx
-from contract.written import documents, everything, founds, items, longs, readings, tallies
+from contract.written import documents, everything, founds, items, longs, readings, rides, tallies
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, StreamingResponse
@@ -23,7 +23,7 @@ from asgi_app import Action, Principal, Query, create_app, lifespan_of
 from asgi_app.errors import Unauthorized
 from browser.many import multiplied
 
-RESOURCES = (everything, items, documents, tallies, founds, readings, longs)
+RESOURCES = (everything, items, documents, tallies, founds, readings, longs, rides)
 KEYSPACE = os.environ.get("CASSANDRA_KEYSPACE", "test_keyspace")
 QUERIES = (
     Query("/recent/{tenant}", f"SELECT id, kind, size FROM {KEYSPACE}.items WHERE tenant = :tenant AND day = :day"),

@@ -6,10 +6,12 @@ import json
 import re
 import subprocess
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
 import pytest
+from cassandra.cluster import Session
 from playwright.sync_api import expect
 from process.running import environment
 
@@ -190,6 +192,25 @@ def test_create_change_and_delete_a_row_of_every_type(
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(status(page)).to_contain_text("row")
     assert httpx.get(f"{tab.address}everything/-/row", params={"id": key}).status_code == 404
+
+
+def test_listed_values_are_chosen_and_that_of_another_program_is_kept(
+    tab: Tab, site: str, cql: Session, variables: Mapping[str, str]
+) -> None:
+    number = uuid.uuid4().int % 2**31
+    keyspace = variables["CASSANDRA_KEYSPACE"]
+    cql.execute(f"INSERT INTO {keyspace}.rides (kind, id, state, stars) VALUES ('car', {number}, 'lost', 9)")
+    page = show(tab, f"row/rides?kind=car&id={number}")
+    page.get_by_role("link", name="Edit").click()
+    assert tab.field("state").locator("option").all_text_contents() == ["", "done", "new", "lost"]
+    assert (tab.field("state").input_value(), tab.field("stars").input_value()) == ("lost", "9")
+    tab.button("Save").click()
+    expect(page.get_by_role("alert")).to_have_text("Nothing was changed.")
+    tab.field("state").select_option("done")
+    tab.button("Save").click()
+    expect(page.get_by_role("region", name="Values")).to_contain_text("done")
+    row = httpx.get(f"{site}/rides/car/{number}").json()
+    assert (row["state"], row["stars"]) == ("done", 9)
 
 
 def test_only_the_version_that_is_shown_is_deleted(tab: Tab, site: str) -> None:

@@ -41,8 +41,9 @@ def test_many_tables_have_a_summary_and_a_change_has_one_line(caplog: pytest.Log
     assert len(first.live) == 500
     told = lines(Snapshot(), first, caplog)
     assert told[0] == "/t000 serves shop.t000; key id; read-only"
-    assert len(told) == MOST_LINES + 1
-    assert told[-1].startswith("480 more resources of the live schema are served or have changed")
+    assert len(told) == MOST_LINES + 2
+    assert told[-2].startswith("480 more resources of the live schema are served or have changed")
+    assert told[-1] == "read-only tables: 500; `--writable NAME` (ASGI_CASSANDRA_WRITABLE) lets clients write"
     changed = [table("t000", "kind", "new"), *many[1:-1]]
     second = compared({}, WANTED, schemas(*changed), first)
     assert not second.serves_as(first)

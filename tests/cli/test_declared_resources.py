@@ -69,12 +69,33 @@ def test_resources_may_be_those_of_an_application(module: str) -> None:
         (":several", "Serve them with app = create_app(resources=several)."),
         (":nothing", "must be an application made by create_app."),
         ("", "must be module:name, such as shop:app, not"),
+        ("", "Did you mean {}:app or {}:empty_app?"),
+        (".py", "Did you mean {}:app or {}:empty_app?"),
+        (".py:app", "Did you mean {}:app or {}:empty_app?"),
+        (":ap", "the module {} has no ap. It has app, empty_app."),
     ],
 )
 def test_serve_says_what_it_takes_instead(module: str, name: str, message: str) -> None:
     with pytest.raises(click.BadParameter) as error:
         check_application(module + name)
-    assert message in error.value.message
+    assert message.replace("{}", module) in error.value.message
+
+
+def test_path_of_a_file_in_a_package(module: str, tmp_path: Path) -> None:
+    package = f"package_{module}"
+    (tmp_path / package).mkdir()
+    (tmp_path / f"{module}.py").rename(tmp_path / package / "rides.py")
+    for written in (f"{package}/rides.py", f"./{package}/rides.py"):
+        with pytest.raises(click.BadParameter) as error:
+            check_application(written)
+        assert f"Did you mean {package}.rides:app or {package}.rides:empty_app?" in error.value.message
+
+
+@pytest.mark.parametrize("reference", ["nowhere.py", "/tmp/x.py", "..", "/", "a b.py"])
+def test_file_that_is_not_there(module: str, reference: str) -> None:
+    with pytest.raises(click.BadParameter) as error:
+        check_application(reference)
+    assert error.value.message == f"must be module:name, such as shop:app, not {reference!r}."
 
 
 def test_resources_may_be_in_several_keyspaces(module: str) -> None:
@@ -89,7 +110,8 @@ def test_resources_may_be_in_several_keyspaces(module: str) -> None:
     [
         ("{}", "must be module:name, such as shop.tables:resources, not"),
         (":one", "must be module:name"),
-        ("{}:absent", "has no absent."),
+        ("{}:absent", "has no absent. It has one, several, live, beside_live, wrong."),
+        ("{}.py", "Did you mean {}:one or "),
         ("{}:live", "has no Resource with a struct, so it says nothing about tables to create."),
         ("{}:nothing", "must be a Resource, a list or tuple of them, or an application with some."),
         ("{}:Thing", "must be a Resource, a list or tuple of them, or an application with some."),
@@ -102,7 +124,7 @@ def test_wrong_reference_is_refused(module: str, reference: str, message: str) -
     ended = dry_run(reference.format(module))
     assert ended.exit_code == 2
     assert "--resources" in ended.stderr
-    assert message in ended.stderr
+    assert message.replace("{}", module) in ended.stderr
 
 
 def test_every_mistake_of_the_declarations_is_shown(module: str) -> None:

@@ -183,10 +183,11 @@ async def test_read_only_unless_writable(node_address: tuple[str, int], keyspace
     tables = ("events", "expiring", "nothing", "health")
     async with live_service(node_address, keyspace, tables=tables, writable=("expiring",)) as (service, client):
         await served_as(client, "/events", 200)
-        problem(await client.post("/events", json={}), 405, "method_not_allowed")
+        found = problem(await client.post("/events", json={}), 405, "method_not_allowed")
+        assert found["detail"].startswith("This resource answers GET, HEAD. This table is only read here.")
         for method in ("PUT", "PATCH", "DELETE"):
             answer = await client.request(method, "/events/a/2026-11-28/2026-11-28T09:00:00Z", json={})
-            problem(answer, 405, "method_not_allowed")
+            assert "`--writable`" in problem(answer, 405, "method_not_allowed")["detail"]
             assert answer.headers["allow"] == "GET, HEAD"
         assert (await client.put("/expiring/2", json={"n": 1})).status_code == 204
         problem(await client.get("/Events"), 404, "not_found")
@@ -201,7 +202,9 @@ async def test_virtual_tables_are_read_only(node_address: tuple[str, int]) -> No
         assert (await served_as(client, "/clients", 200)).json()
         assert all(resource.writes == "none" for resource in service.catalog.live.values())
         assert (await client.get("/settings?limit=1")).json()
-        problem(await client.delete("/settings/auto_snapshot"), 405, "method_not_allowed")
+        found = problem(await client.delete("/settings/auto_snapshot"), 405, "method_not_allowed")
+        assert found["detail"].endswith("This table is only read here.")
+        assert service.catalog.offer.unwritten == frozenset()
 
 
 async def test_own_tables_of_cassandra_are_read_only(node_address: tuple[str, int]) -> None:
@@ -318,6 +321,7 @@ async def test_lines_at_the_start_say_what_is_served(
     assert [record.getMessage() for record in caplog.records if record.name == "asgi_app.catalog"] == [
         f"/events serves {keyspace}.events; key (tenant, day), at desc; read-only",
         f"/strange serves {keyspace}.strange; key id; plain writes ({NOTES['strange']})",
+        "read-only tables: 1; `--writable NAME` (ASGI_CASSANDRA_WRITABLE) lets clients write",
     ]
 
 

@@ -98,7 +98,8 @@ async def test_what_counters_do_not_have(client: httpx.AsyncClient, cql: Session
     response = await client.put(address, json={"seen": 1})
     problem(response, 405, "method_not_allowed")
     assert response.headers["allow"] == "GET, HEAD, PATCH"
-    problem(await client.delete(address), 405, "method_not_allowed")
+    found = problem(await client.delete(address), 405, "method_not_allowed")
+    assert "delete_counters=True in its declaration" in found["detail"]
     for name, value in (("Cassandra-TTL", "1"), ("If-Match", "*"), ("If-None-Match", "*")):
         response = await client.patch(address, json={"seen": {"$inc": 1}}, headers={name: value})
         problem(response, 400, "invalid_header", f"header.{name}")

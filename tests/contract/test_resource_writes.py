@@ -139,7 +139,8 @@ async def test_put_creates_and_patch_creates_where_declared(client: httpx.AsyncC
     other, _ = new_item()
     assert (await client.patch(other, json={"size": 1})).status_code == 204
     assert (await client.get(other)).json()["size"] == 1
-    problem(await client.patch(other.replace("/items", "/each"), json={"size": 1}), 405, "method_not_allowed")
+    found = problem(await client.patch(other.replace("/items", "/each"), json={"size": 1}), 405, "method_not_allowed")
+    assert found["detail"].endswith("PATCH is off for this table; patch_creates=True in its declaration turns it on.")
 
 
 CREATING = [
@@ -212,7 +213,8 @@ async def test_prefix_of_a_partition_is_deleted_where_declared(
         for _ in range(2):
             await client.put(f"/items/acme/{day}/{at}/{uuid.uuid4()}", json={"kind": "a"})
     rows = f"{keyspace}.items WHERE tenant = 'acme' AND day = '{day}'"
-    problem(await client.delete(f"/each/acme/{day}"), 405, "method_not_allowed")
+    found = problem(await client.delete(f"/each/acme/{day}"), 405, "method_not_allowed")
+    assert "delete_prefix=True in its declaration" in found["detail"]
     assert count(cql, rows) == 4
     assert (await client.delete(f"/items/acme/{day}/2026-01-01T01:00:00.000Z")).status_code == 204
     assert count(cql, rows) == 2
@@ -262,7 +264,8 @@ async def test_resource_without_writes(client: httpx.AsyncClient) -> None:
     address = new_item()[0].replace("/items", "/shut")
     for method in ("PUT", "PATCH", "DELETE"):
         assert (await client.request(method, address, json={})).headers["allow"] == "GET, HEAD"
-    problem(await client.post("/shut", json={}), 405, "method_not_allowed")
+    found = problem(await client.post("/shut", json={}), 405, "method_not_allowed")
+    assert found["detail"] == "This resource answers GET, HEAD. This table is only read here."
     problem(await client.patch("/shut/acme/2026-11-28", json={}), 405, "method_not_allowed")
 
 
@@ -441,7 +444,7 @@ async def test_replacement_that_keeps_columns_takes_no_ttl(client: httpx.AsyncCl
 async def test_patch_where_rows_expire(client: httpx.AsyncClient, cql: Session, keyspace: str) -> None:
     address, _ = new_item()
     found = problem(await client.patch(address.replace("/items", "/expiring"), json={"size": 1}), 405, _NOT_ALLOWED)
-    assert "PUT" in found["detail"]
+    assert "ttl_on_patch=True in its declaration" in found["detail"]
     # the default of the table, which no declaration has
     brief = new_id()
     assert (await client.put(f"/briefs/{brief}", json={"text": "a"})).status_code == 204

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from ipaddress import IPv4Address
-from typing import Annotated, Any
+from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated, Any, Literal
 
 import httpx
 import msgspec
@@ -55,6 +56,40 @@ class Item(msgspec.Struct):
     office: Annotated[Address, CQLType("frozen<address>")] | None = None
     owner: Annotated[str, msgspec.Meta(max_length=10)] | None = None
     labels: set[str] | None = None
+
+
+class Kind(enum.Enum):
+    """The kinds of rides."""
+
+    CAR = "car"
+    BIKE = "bike"
+
+
+class Stars(enum.IntEnum):
+    """How a ride was liked."""
+
+    ONE = 1
+    TWO = 2
+
+
+class Stop(msgspec.Struct):
+    place: str
+    kind: Kind | None = None
+
+
+class Ride(msgspec.Struct):
+    """A row whose columns list their values."""
+
+    kind: Kind
+    id: int
+    state: Literal["new", "done"] = "new"
+    stars: Annotated[Stars, msgspec.Meta(description="How it was liked.")] | None = None
+    level: Annotated[Literal[1, 2, 3], CQLType("tinyint")] | None = None
+    paid: Literal["cash", "card", None] = None
+    kinds: set[Kind] | None = None
+    counts: dict[Kind, int] | None = None
+    stop: Annotated[Stop, CQLType("stop")] | None = None
+    host: IPv4Address | None = None
 
 
 class Document(msgspec.Struct):
@@ -146,7 +181,7 @@ class Sorted(msgspec.Struct):
     s_decimal: set[Decimal] | None = None
     s_double: set[float] | None = None
     s_float: Annotated[set[float], CQLType("set<float>")] | None = None
-    s_inet: set[IPv4Address] | None = None
+    s_inet: set[IPv4Address | IPv6Address] | None = None
     s_text: set[str] | None = None
     s_time: set[datetime.time] | None = None
     s_timestamp: set[datetime.datetime] | None = None
@@ -154,19 +189,19 @@ class Sorted(msgspec.Struct):
     s_uuid: set[uuid.UUID] | None = None
     s_varint: Annotated[set[int], CQLType("set<varint>")] | None = None
     s_list: set[tuple[int, str]] | None = None
-    s_lists: Annotated[set[bytes], CQLType("set<frozen<list<int>>>")] | None = None
-    s_maps: Annotated[set[bytes], CQLType("set<frozen<map<int, text>>>")] | None = None
+    s_lists: Annotated[set[Any], CQLType("set<frozen<list<int>>>")] | None = None
+    s_maps: Annotated[set[Any], CQLType("set<frozen<map<int, text>>>")] | None = None
     s_place: set[Place] | None = None
-    s_vector: Annotated[set[bytes], CQLType("set<vector<float, 2>>")] | None = None
-    s_short_vector: Annotated[set[bytes], CQLType("set<vector<smallint, 2>>")] | None = None
-    m_words: Annotated[bytes, CQLType("map<vector<text, 2>, int>")] | None = None
-    m_sets: Annotated[bytes, CQLType("map<frozen<set<decimal>>, int>")] | None = None
-    l_vector: Annotated[bytes, CQLType("list<vector<frozen<set<int>>, 2>>")] | None = None
-    v_set: Annotated[bytes, CQLType("vector<frozen<set<int>>, 2>")] | None = None
+    s_vector: Annotated[set[Any], CQLType("set<vector<float, 2>>")] | None = None
+    s_short_vector: Annotated[set[Any], CQLType("set<vector<smallint, 2>>")] | None = None
+    m_words: Annotated[Any, CQLType("map<vector<text, 2>, int>")] | None = None
+    m_sets: Annotated[Any, CQLType("map<frozen<set<decimal>>, int>")] | None = None
+    l_vector: Annotated[Any, CQLType("list<vector<frozen<set<int>>, 2>>")] | None = None
+    v_set: Annotated[Any, CQLType("vector<frozen<set<int>>, 2>")] | None = None
     m_tuple: dict[tuple[int, str], set[int]] | None = None
     f_set: Annotated[set[int], CQLType("frozen<set<int>>")] | None = None
     f_decimals: Annotated[set[Decimal], CQLType("frozen<set<decimal>>")] | None = None
-    l_decimals: Annotated[bytes, CQLType("list<frozen<set<decimal>>>")] | None = None
+    l_decimals: Annotated[Any, CQLType("list<frozen<set<decimal>>>")] | None = None
     t_set: tuple[int, set[int]] | None = None
 
 
@@ -183,7 +218,7 @@ class Everything(msgspec.Struct):
     c_double: float | None = None
     c_duration: Annotated[str, CQLType("duration")] | None = None
     c_float: Annotated[float, CQLType("float")] | None = None
-    c_inet: IPv4Address | None = None
+    c_inet: IPv4Address | IPv6Address | None = None
     c_int: int | None = None
     c_smallint: Annotated[int, CQLType("smallint")] | None = None
     c_text: str | None = None
@@ -272,6 +307,15 @@ readings = Resource(Reading, "readings", **_READING, patch_creates=True)
 firm_readings = Resource(Reading, "firm_readings", **_READING, writes="conditional")
 founds = Resource(Found, "founds", partition_key=("id",), patch_creates=True, batch="logged")
 sorted_values = Resource(Sorted, "sorted_values", partition_key=("id",))
+rides = Resource(
+    Ride,
+    "rides",
+    partition_key=("kind",),
+    clustering=("id",),
+    patch_creates=True,
+    batch="per_row",
+    allow_filtering=("state", "stars"),
+)
 everything = Resource(Everything, "everything", partition_key=("id",), patch_creates=True)
 
 RESOURCES: Sequence[Resource] = (
@@ -300,6 +344,7 @@ RESOURCES: Sequence[Resource] = (
     firm_readings,
     founds,
     sorted_values,
+    rides,
     everything,
 )
 

@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text().partition("## Your own table")[2].partition("\n## ")[0]
 TABLES = (ROOT / "docs" / "tables.md").read_text()
 QUERIES = (ROOT / "docs" / "queries.md").read_text()
+EMBEDDING = (ROOT / "docs" / "embedding.md").read_text()
 OPENAPI = (ROOT / "docs" / "openapi.md").read_text()
 CLI = (ROOT / "docs" / "cli.md").read_text()
 
@@ -128,6 +129,15 @@ async def test_queries(folder: Path, shop: str) -> None:
     shown = commands(QUERIES)
     assert len(shown) >= 15
     await run(whole(module), shown)
+
+
+async def test_route_of_a_parent(folder: Path, shop: str) -> None:
+    section = EMBEDDING.partition("## From a route of the parent")[2].partition("\n## ")[0]
+    module = load(folder, program(section), shop)
+    create_tables(module)
+    shown = commands(section)
+    assert len(shown) == 4
+    await run(module.app, shown)
 
 
 def test_cql_for_the_local_node(cql: Session, shop: str) -> None:

@@ -48,6 +48,7 @@ def test_tutorial(tmp_path: Path, keyspace: str, node_address: tuple[str, int]) 
         return on_port(Shown(*(re.sub(r"\btutorial\b", keyspace, text) for text in shown)), port)
 
     page = TUTORIAL.replace(f":{PORT}/readings/-/batch", f":{port}/readings/-/batch")
+    page = page.replace("FROM tutorial.", f"FROM {keyspace}.")
     settings = {"CASSANDRA_HOSTS": node_address[0], "CASSANDRA_PORT": str(node_address[1])}
     assert run_page(page, tmp_path, environment_of_a_reader(settings), adapt) >= 15
 

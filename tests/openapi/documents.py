@@ -26,6 +26,7 @@ EVERY_KIND = (
     written.edges,
     written.firm_edges,
     written.founds,
+    written.rides,
     written.everything,
 )
 """Resources of every kind: plain and conditional ones, with versions, static columns, counters, vectors, every type."""

@@ -8,7 +8,7 @@ from asgi_app import Query, Resource, create_app
 
 LIVE = "live_everything"
 
-DECLARED = (written.everything, written.documents, written.items)
+DECLARED = (written.everything, written.documents, written.items, written.rides)
 
 count = Query("/count", "SELECT count(*) AS n FROM system_schema.tables WHERE keyspace_name = :name", one=True)
 

@@ -169,6 +169,30 @@ def test_body_of_a_new_row(events: dict[str, Any]) -> None:
     ]
 
 
+def test_listed_values_are_enumerations_of_bodies_and_new_keys() -> None:
+    document = document_of(written.rides)
+    kind = {"type": "string", "enum": ["car", "bike"]}
+    assert document["components"]["schemas"]["Kind"] == kind
+    body = body_of(document, "rides_create")["properties"]
+    assert body["kind"] == kind
+    assert body["state"] == {"type": "string", "enum": ["done", "new"], "default": "new"}
+    assert document["components"]["schemas"]["Stars"]["enum"] == [1, 2]
+    stars, null = document["components"]["schemas"]["rides_new"]["properties"]["stars"]["anyOf"]
+    assert stars == {"$ref": "#/components/schemas/Stars", "description": "How it was liked."}
+    assert null == {"type": "null"}
+    assert body["level"]["anyOf"][0]["enum"] == [1, 2, 3]
+    assert body["paid"] == {"anyOf": [{"type": "string", "enum": ["card", "cash"]}, {"type": "null"}]}
+    assert body["kinds"]["anyOf"][0]["items"] == kind
+    assert body["counts"]["anyOf"][0]["propertyNames"] == kind
+    assert body["stop"]["anyOf"][0]["properties"]["kind"] == {"anyOf": [kind, {"type": "null"}]}
+    assert body["host"] == {"anyOf": [{"type": "string", "format": "ipv4"}, {"type": "null"}]}
+    for method, creates in (("put", True), ("get", False), ("delete", False)):
+        found = _schemas_of_parameters(document, "/rides/{kind}/{id}", method)
+        assert ("enum" in found["kind"]) is creates, method
+    answer = resolved(document, operation(document, "rides_read")["responses"]["200"])
+    assert answer["content"]["application/json"]["schema"]["allOf"][0]["properties"]["kind"] == {"type": "string"}
+
+
 def test_body_of_a_replacement_has_no_key(events: dict[str, Any]) -> None:
     assert set(body_of(events, "events_replace")["properties"]) == {"kind", "n", "size", "tags", "attrs", "secret"}
 

@@ -225,7 +225,7 @@ def test_existing_table_is_neither_altered_nor_given_indexes(cql: Session, keysp
     ("key", "hint"),
     [
         (False, Annotated[list[str], CQLType("set<duration>")]),
-        (False, Annotated[list[str], CQLType("frozen<tuple<frozen<set<duration>>>>")]),
+        (False, Annotated[tuple[Any], CQLType("frozen<tuple<frozen<set<duration>>>>")]),
         (False, Annotated[dict[str, int], CQLType("map<duration, int>")]),
         (False, Annotated[list[int], CQLType("list<counter>")]),
         (False, Annotated[tuple[int], CQLType("tuple<counter>")]),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import enum
 import uuid
 from collections.abc import Callable
-from typing import Annotated, Any
+from decimal import Decimal
+from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated, Any, Literal, NewType
 
 import msgspec
 import pytest
@@ -311,6 +315,188 @@ def test_field_that_hides_the_module_of_its_annotation() -> None:
         "odd: an annotation of Odd cannot be read: 'member_descriptor' object has no attribute 'UUID'. "
         "A field has the name that stands there: import the type under another name."
     )
+
+
+class Color(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Size(enum.IntEnum):
+    SMALL = 1
+    LARGE = 300
+
+
+class Mixed(enum.Enum):
+    ONE = 1
+    RED = "red"
+
+
+class Flags(enum.Flag):
+    A = 1
+    B = 2
+
+
+class Checked(msgspec.Struct):
+    a: int
+
+    def __post_init__(self) -> None:
+        raise ValueError
+
+
+class Home(msgspec.Struct):
+    street: str
+    country: str = "FR"
+
+
+class Indexed(msgspec.Struct):
+    street: Annotated[str, Index()]
+
+
+class Host(msgspec.Struct):
+    address: IPv4Address | IPv6Address
+    port: Annotated[Decimal, msgspec.Meta(ge=0)]
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+
+
+class Custom:
+    pass
+
+
+UserId = NewType("UserId", uuid.UUID)
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        Color,
+        Size,
+        Color | None,
+        Literal["a", "b"],
+        Literal["a", None],
+        Literal[1, 2] | None,
+        Annotated[Color, CQLType("ascii")],
+        Annotated[Size, CQLType("smallint")],
+        Annotated[Size, CQLType("varint")],
+        set[Color],
+        dict[Color, Size],
+        tuple[Color, int | None],
+        UserId,
+        Annotated[UserId, CQLType("timeuuid")],
+        IPv4Address,
+        IPv6Address,
+        Annotated[list[IPv4Address | IPv6Address], msgspec.Meta(max_length=3)],
+        Annotated[str, "a text that explains"],
+        Annotated[str, CQLType("date")],
+        Annotated[float, CQLType("decimal")],
+        Annotated[Any, CQLType("text")],
+        Annotated[bytes, CQLType("'org.example.Strange'")],
+        Annotated[list[str], CQLType("set<text>")],
+        Annotated[tuple[int, ...], CQLType("list<int>")],
+        Annotated[tuple[float, float], CQLType("vector<float, 2>")],
+        Annotated[list[tuple[tuple[int, int], str]], CQLType("map<frozen<tuple<int, int>>, text>")],
+        Annotated[list[Any], CQLType("tuple<int, text>")],
+        msgspec.defstruct("Place", [("street", str), ("city", str | None, None)]),
+        msgspec.defstruct("Place", [("street", str), ("city", str | msgspec.UnsetType, msgspec.UNSET)]),
+    ],
+    ids=str,
+)
+def test_annotation_that_bodies_are_held_to(hint: Any) -> None:
+    assert problems_of([row(x=hint)]) == []
+
+
+NOT_SET = "{}. Bound the type beside None, as in Annotated[int, ...] | None, and other types by check=."
+
+
+@pytest.mark.parametrize(
+    ("hint", "problem"),
+    [
+        (Mixed, f"{Mixed!r} has no CQL type: Enums must contain either all str or all int values."),
+        (Flags, f"{Flags!r} has no CQL type: Flags is a set of flags, of which no list has all values."),
+        (
+            Literal["a", 1],
+            "typing.Literal['a', 1] has no CQL type: an enumeration lists either texts or integers, and at least one.",
+        ),
+        (Literal["a"] | Literal["b"], "a union of Literal and Literal is not told apart in bodies: name one of them."),
+        (Annotated[Size, CQLType("tinyint")], "300 does not fit tinyint: it must be an integer from -128 to 127."),
+        (Annotated[Color, CQLType("date")], "'red' does not fit date: it must be a date like 2024-02-29."),
+        (Annotated[Color, CQLType("int")], "a list of texts does not describe int."),
+        (Annotated[Size, CQLType("counter")], "a list of integers does not describe counter."),
+        (Annotated[Point, CQLType("text")], "Point does not describe text: use str."),
+        (Annotated[Custom, CQLType("text")], "Custom does not describe text: use str."),
+        (Annotated[object, CQLType("int")], "object does not describe int: use int."),
+        (Annotated[int, CQLType("text")], "int does not describe text: use str."),
+        (Annotated[int, CQLType("double")], "int does not describe double: use float."),
+        (
+            Annotated[int | str, CQLType("varint")],
+            "a union of int and str is not told apart in bodies: name one of them.",
+        ),
+        (Annotated[bytearray, CQLType("blob")], "bytearray does not describe blob: use bytes."),
+        (Annotated[datetime.timedelta, CQLType("duration")], "timedelta does not describe duration: use str."),
+        (Annotated[list[int], CQLType("list<text>")], "int does not describe text: use str."),
+        (Annotated[set[str], CQLType("list<text>")], "set does not describe list<text>: use list[...]."),
+        (Annotated[dict[str, str], CQLType("set<text>")], "dict does not describe set<text>: use set[...]."),
+        (Annotated[list[str], CQLType("map<text, text>")], "list does not describe map<text, text>: use dict[...]."),
+        (
+            Annotated[tuple[int], CQLType("tuple<int, int>")],
+            "tuple does not describe frozen<tuple<int, int>>: use tuple[...] with its elements.",
+        ),
+        (
+            Annotated[list[Home], CQLType("list<frozen<map<text, text>>>")],
+            "Home does not describe frozen<map<text, text>>: use dict[...].",
+        ),
+        (Annotated[int, CQLType("bigint"), CQLType("int")], "two CQL types are named: leave one."),
+        (
+            Annotated[datetime.datetime, msgspec.Meta(tz=False)],
+            "a timestamp always has a zone, which tz=False forbids.",
+        ),
+        (Annotated[datetime.time, msgspec.Meta(tz=True)], "a time has no zone, which tz=True asks for."),
+        (Annotated[Decimal, msgspec.Meta(ge=0)], NOT_SET.format("Can only set ge on a numeric type")),
+        (Annotated[int | None, msgspec.Meta(ge=0)], NOT_SET.format("Can only set ge on a numeric type")),
+        (Host, NOT_SET.format("Can only set ge on a numeric type")),
+        (
+            Annotated[int, Size],
+            f"{Size!r} is not read here: Annotated takes msgspec.Meta(...), CQLType(...) and Index(...).",
+        ),
+        (
+            Annotated[int, Index],
+            f"{Index!r} is not read here: Annotated takes msgspec.Meta(...), CQLType(...) and Index(...).",
+        ),
+        (
+            list[Annotated[str, Index()]],
+            "an Index within another type indexes nothing: Annotated[..., Index()] is for the whole column.",
+        ),
+        (
+            Indexed,
+            "an Index within another type indexes nothing: Annotated[..., Index()] is for the whole column.",
+        ),
+        (Home, "country: a default is not used within home: a field that is absent is null."),
+        (Checked, "Checked has __post_init__, which is not called for a body: write its rules as check=."),
+    ],
+)
+def test_annotation_that_would_be_ignored(hint: Any, problem: str) -> None:
+    assert problems_of([row(x=hint)]) == [f"rows: x: {problem}"]
+
+
+def test_bounds_of_a_counter() -> None:
+    counter = Annotated[int, CQLType("counter"), msgspec.Meta(ge=0)]
+    assert problems_of([row(x=counter)]) == ["rows: x: a counter has no bounds: only increments come in."]
+
+
+def test_default_that_is_not_listed() -> None:
+    struct = msgspec.defstruct("Row", [("id", int), ("a", Color, Color.RED), ("b", Literal["x"], "y")])
+    sentence = "rows: b: the default is none of the values that its annotation lists."
+    assert problems_of([Resource(struct, "rows", partition_key=("id",))]) == [sentence]
+
+
+@pytest.mark.parametrize("hint", [Color | None, Literal["red", None]])
+def test_key_that_may_be_null(hint: Any) -> None:
+    resource = Resource(of(x=hint), "rows", partition_key=("x",))
+    assert problems_of([resource]) == ["rows: x is in the key, so it cannot be None or left out."]
 
 
 @pytest.mark.parametrize("annotation", ["uuid.Uuid", "int |", "int[3]"])

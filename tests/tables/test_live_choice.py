@@ -9,13 +9,13 @@ import pytest
 
 from asgi_app.tables.declaration import problems_of
 from asgi_app.tables.live_choice import LeftOut, by_keyspace, choose, resource_of
-from asgi_app.tables.live_description import described
+from asgi_app.tables.live_description import described, filter_texts
 from asgi_app.tables.live_schema import LiveSchema
 from asgi_app.tables.live_table import LiveOptions, LiveTable
 from asgi_app.tables.live_wanted import Offer, Wanted, changed_names, offer
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import Column, Index, Table
-from asgi_app.tables.types import ListOf, Native, UnknownType, UserType
+from asgi_app.tables.types import ListOf, Native, UnknownType, UserType, parse_type
 
 INT, TEXT = Native("int"), Native("text")
 ADDRESS = UserType("address", (("street", TEXT),), frozen=True)
@@ -110,7 +110,32 @@ def test_names_by_keyspace() -> None:
 
 def test_description() -> None:
     resource = resource_of(EVENTS, LiveTable("events", writes="none"))
-    assert described(resource, EVENTS) == "shop.events; key id, at desc; read-only; filters values(tags)"
+    assert described(resource, EVENTS) == "shop.events; key id, at desc; read-only; filters tags.contains"
+
+
+def test_filters_are_the_parameters_of_requests() -> None:
+    columns = (
+        Column("id", INT, "partition_key"),
+        Column("limit", INT),
+        Column("tags", parse_type("set<text>")),
+        Column("labels", parse_type("map<text, text>")),
+        Column("pair", parse_type("frozen<list<text>>")),
+        Column("spot", parse_type("vector<float, 2>")),
+        Column("kind", parse_type("text")),
+        Column("odd", INT),
+        Column("entries", parse_type("map<text, text>")),
+    )
+    indexes = (
+        Index("limit"),
+        Index("tags", "values"),
+        Index("labels", "keys"),
+        Index("pair", "full"),
+        Index("spot", similarity="cosine"),
+        Index("odd", kind="other"),
+        Index("entries", "entries"),
+    )
+    found = filter_texts(Table("t", columns, ("id",), indexes=indexes), ("kind",), {"pair"})
+    assert [*found] == ["limit.eq", "tags.contains", "labels.contains_key", "kind", "near.spot"]
 
 
 def test_offer_keeps_what_did_not_change() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, assert_type
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse
@@ -33,7 +34,11 @@ from asgi_app import (
     principal_of,
 )
 
-COUNT = Statement("SELECT count(*) FROM users", idempotent=True, writes=False)
+COUNT = Statement("SELECT count(*) FROM shop.users", idempotent=True, writes=False)
+
+
+class Named(msgspec.Struct):
+    name: str
 
 
 def authorize(connection: HTTPConnection, action: Action) -> Principal:
@@ -51,6 +56,10 @@ async def count(request: Request) -> JSONResponse:
         result = await database.execute(COUNT, deadline=Deadline.after(1.0))
     except ServiceError as error:
         return JSONResponse({"code": error.code}, error.status)
+    async for row in database.rows(COUNT, deadline=Deadline.after(1.0)):
+        assert_type(row, dict[str, Any])
+    async for named in database.rows(COUNT, [], Named, deadline=Deadline.after(1.0)):
+        assert_type(named, Named)
     principal = principal_of(request.scope)
     return JSONResponse({"rows": result.row_count, "by": principal.name if principal else None})
 

@@ -78,7 +78,11 @@ export class Field {
 	fill(value) {
 		if (this.null) this.null.checked = value === null;
 		if (this.sent) this.sent.checked = value !== undefined;
-		this.input.value = value == null ? "" : this.#textOf(value);
+		const text = value == null ? "" : this.#textOf(value);
+		if (this.shape.kind === "choice" && text && !this.shape.choices.includes(text)) {
+			this.input.append(el("option", text)); // another program wrote it
+		}
+		this.input.value = text;
 		this.#changed();
 	}
 

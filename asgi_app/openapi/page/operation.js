@@ -48,14 +48,13 @@ export class OperationView {
 		const { fields, element, credential } = this.form;
 		const submit = (event) => this.#submit(event);
 		const listeners = { submit, input: () => this.#preview(), keydown: (event) => isSend(event) && submit(event) };
-		const none = el("p", { class: "quiet" }, "This operation takes nothing.");
 		const buttons = [
 			el("button", { class: "primary" }, "Send"),
 			fields.length > 0 && button("Fill in examples", () => this.#fillExamples()),
 			credential && button("Key …", () => askForKey(credential)),
 		];
 		const bar = el("div", { class: "bar" }, buttons);
-		return el("form", { "aria-label": "Request", ...listeners }, fields.length ? element : none, bar, this.#answers());
+		return el("form", { "aria-label": "Request", ...listeners }, element, bar, this.#answers());
 	}
 
 	#request() {

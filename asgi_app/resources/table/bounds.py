@@ -1,21 +1,23 @@
-"""Check decoded JSON against the bounds that `msgspec.Meta` gives to the types of a struct's fields.
+"""Check decoded JSON against what the annotations of a struct's fields say beyond the types of the columns.
 
-The encoder of a column checks its type before. What is checked here: numbers, lengths and patterns, also within
-collections, and within user types which fields are required and which may be null.
+The encoder of a column checks its type before. What is checked here: the numbers, lengths and patterns of
+`msgspec.Meta`, and the values that an `Enum` or a `Literal` lists, also within collections; within user types also
+which fields are required and which may be null.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import inspect
 
 from asgi_app.errors import FieldError
 from asgi_app.http.validation import explain
+from asgi_app.tables.annotations import ADDRESSES, accepts_null, choices_of, described_type
 from asgi_app.tables.encoding import pointer_token
 
 Bounds = Callable[[Any, str], Iterator[FieldError]]
@@ -31,33 +33,6 @@ def bounds_of(hint: Any, *, of_members: bool = False) -> Bounds | None:
     return _bounds(described_type(hint), of_members)
 
 
-def accepts_none(hint: Any) -> bool:
-    """Return whether a type includes None."""
-    while get_origin(hint) is Annotated:
-        hint = get_args(hint)[0]
-    return get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint)
-
-
-def _accepts_none(described: inspect.Type) -> bool:
-    described = _plain(described)
-    members = described.types if isinstance(described, inspect.UnionType) else (described,)
-    return any(isinstance(member, inspect.NoneType) for member in members)
-
-
-def described_type(hint: Any) -> inspect.Type:
-    """Return what msgspec knows about a type. It cannot describe `IPv4Address | IPv6Address`, which has no bounds."""
-    try:
-        return inspect.type_info(hint)
-    except TypeError:
-        return inspect.AnyType()
-
-
-def _plain(described: inspect.Type) -> inspect.Type:
-    while isinstance(described, inspect.Metadata):
-        described = described.type
-    return described
-
-
 def _bounds(described: inspect.Type, of_members: bool = False) -> Bounds | None:
     match described:
         case inspect.Metadata(type=inner, extra_json_schema=extra):
@@ -71,9 +46,14 @@ def _bounds(described: inspect.Type, of_members: bool = False) -> Bounds | None:
             return _of_value(described, int, int, _NUMBER)
         case inspect.FloatType():
             return _of_value(described, float, float, _NUMBER)
+        case inspect.EnumType() | inspect.LiteralType():
+            return _of_choices(choices_of(described) or ())
+        case inspect.CustomType(cls=kind) if kind in ADDRESSES:
+            return _of_address(kind)
         case inspect.BytesType():
             return _of_length(described, lambda text: len(text) // 2 - 1, "bytes")  # "0x" and two digits a byte
-        case inspect.ListType(item_type=item) | inspect.SetType(item_type=item) | inspect.FrozenSetType(item_type=item):
+        case inspect.ListType() | inspect.SetType() | inspect.FrozenSetType() | inspect.VarTupleType():
+            item = described.item_type
             length = None if of_members else _of_length(described, len, "members")
             return _both(length, _of_items(_bounds(item)))
         case inspect.TupleType(item_types=items):
@@ -113,6 +93,31 @@ def _of_value(described: Any, plain: type, convert: Callable[[Any], Any], names:
             msgspec.convert(convert(value), bounded)
         except msgspec.ValidationError as error:
             yield FieldError(pointer, explain(error))
+
+    return check
+
+
+_MOST_NAMED = 20
+"""A longer list of values is not written into the sentence of an error, but only beside it."""
+
+
+def _of_choices(choices: Sequence[str] | Sequence[int]) -> Bounds:
+    """Return the check that a value is one of some texts or integers. An integer may be text of its digits."""
+    allowed, usable = frozenset(choices), tuple(map(str, choices))
+    convert = type(choices[0])
+    listed = ", ".join(usable) if len(usable) <= _MOST_NAMED else f"{len(usable)} values"
+
+    def check(value: Any, pointer: str) -> Iterator[FieldError]:
+        if convert(value) not in allowed:
+            yield FieldError(pointer, f"must be one of {listed}", usable=usable)
+
+    return check
+
+
+def _of_address(kind: type) -> Bounds:
+    def check(value: Any, pointer: str) -> Iterator[FieldError]:
+        if not isinstance(ipaddress.ip_address(value), kind):
+            yield FieldError(pointer, f"must be an {kind.__name__.removesuffix('Address')} address")
 
     return check
 
@@ -186,7 +191,7 @@ def _entries(given: Any, pointer: str) -> Iterable[tuple[str, Any, str, Any]]:
 
 
 def _of_fields(fields: Sequence[inspect.Field], of_members: bool) -> Bounds:
-    rules = [(field, _accepts_none(field.type), _bounds(field.type)) for field in fields]
+    rules = [(field, accepts_null(field.type), _bounds(field.type)) for field in fields]
 
     def check(value: Any, pointer: str) -> Iterator[FieldError]:
         for field, nullable, bounds in rules:

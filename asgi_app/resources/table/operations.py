@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from starlette.requests import Request
@@ -23,6 +24,9 @@ from asgi_app.resources.table.writing import TableWrites
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.tables.resource import Resource
 
+_WRITES = ("POST", "PUT", "PATCH", "DELETE")
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
 _not_in_template = re.compile(r"[/{}:]")
 
 
@@ -32,6 +36,7 @@ class Operation:
 
     `name` is its id, such as `events_read`. `template` is the path, with a parameter in braces for each key column that
     it has. `resource` and `verb` are what the `authorize` hook gets. `lane` is that of the handler's statements.
+    `lacks` says why the address does not have other methods, by method.
 
     `kind` is what it does, whatever its address: `list`, `create`, `stream`, `export`, `pages`, `partitions`, `search`,
     `batch`, `read`, `replace`, `change`, `delete`, `change_partition`, `delete_prefix`, or `lacks`: 404, because the
@@ -46,11 +51,21 @@ class Operation:
     resource: str
     verb: Verb
     lane: Lane = Lane.REQUESTS
+    lacks: Mapping[str, str] = field(default_factory=dict)
 
 
-def operations_of(resource: Resource, served: ServedResource | None = None) -> tuple[Operation, ...]:
-    """Return the operations of a resource; with `served`, handlers that work on that and on no other."""
-    return tuple(_Addresses(resource, served).operations())
+ONLY_READ = "This table is only read here."
+"""Why a resource has no writes."""
+
+
+def operations_of(
+    resource: Resource, served: ServedResource | None = None, *, only_read: str = ONLY_READ
+) -> tuple[Operation, ...]:
+    """Return the operations of a resource; with `served`, handlers that work on that and on no other.
+
+    `only_read` says why there are no writes, if there are none.
+    """
+    return tuple(_Addresses(resource, served, only_read).operations())
 
 
 def routes_of(operations: Iterable[Operation]) -> list[SegmentRoute]:
@@ -65,15 +80,18 @@ def _route(template: str, methods: list[Operation]) -> SegmentRoute:
     first = methods[0]
     handlers: dict[str, Any] = {operation.method.lower(): operation.handler for operation in methods}
     is_search = first.method == "POST" and first.verb == "read"
+    lacks = {method: why for operation in methods for method, why in operation.lacks.items()}
     verb: Verb | None = "read" if is_search else None
-    return path(template, first.resource, verb=verb, lane=first.lane, recover=SecondTry(first.resource), **handlers)
+    recover = SecondTry(first.resource)
+    return path(template, first.resource, verb=verb, lane=first.lane, recover=recover, lacks=lacks, **handlers)
 
 
 class _Addresses:
     """The addresses of one resource."""
 
-    def __init__(self, resource: Resource, served: ServedResource | None) -> None:
+    def __init__(self, resource: Resource, served: ServedResource | None, only_read: str) -> None:
         self._resource = resource
+        self._only_read = only_read
         self._table = resource.table
         self._reads = TableReads(resource, served)
         self._writes = TableWrites(resource, served)
@@ -88,7 +106,7 @@ class _Addresses:
     def operations(self) -> Iterator[Operation]:
         """Yield the operations: the collection, the verbs, then the addresses of partitions and rows."""
         if self._columns:
-            yield self._read("list", self._base, self._reads.rows)
+            yield self._read("list", self._base, self._reads.rows, lacks=self._lacking())
             if self._writes.creates:
                 yield self._write("create", "POST", self._base, self._writes.create)
             if not self._least:  # the client's partition has the address of the collection
@@ -138,7 +156,8 @@ class _Addresses:
                 missing = ", ".join(self._columns[length : self._least])
                 yield self._read("lacks", template, _too_short(missing), suffix=f"_{length}")
                 continue
-            yield self._read("list", template, self._reads.rows, suffix=f"_{length}")
+            off = {} if self._resource.delete_prefix else {"DELETE": _off("DELETE", "delete_prefix")}
+            yield self._read("list", template, self._reads.rows, suffix=f"_{length}", lacks=self._lacking(off))
             yield from self._writes_of_prefix(length)
 
     def _writes_of_prefix(self, length: int) -> Iterator[Operation]:
@@ -152,25 +171,54 @@ class _Addresses:
     def _row(
         self, suffix: str, template: str, read: Handler, writes: Iterable[tuple[str, str, Handler]]
     ) -> Iterator[Operation]:
-        yield self._read("read", template, read, suffix=suffix)
+        yield self._read("read", template, read, suffix=suffix, lacks=self._lacking(dict(self._off_for_rows())))
         for kind, method, handler in writes:
             yield self._write(kind, method, template, handler, suffix=suffix)
 
     def _template(self, length: int) -> str:
         return "/".join([self._base, *self._names[:length]])
 
+    def _lacking(self, off: Mapping[str, str] = _NOTHING) -> Mapping[str, str]:
+        """Return why an address has no writes, if there are none; else why those are `off` that are."""
+        return dict.fromkeys(_WRITES, self._only_read) if self._resource.writes == "none" else off
+
+    def _off_for_rows(self) -> Iterator[tuple[str, str]]:
+        """Yield the methods that an option would turn on for the addresses of rows, with a sentence."""
+        resource, table = self._resource, self._resource.table
+        if table.is_counter:
+            if not resource.delete_counters:
+                yield "DELETE", _off("DELETE", "delete_counters")
+        elif not table.is_key_only:
+            by_plain = ["patch_creates"] * (resource.writes == "plain" and not resource.patch_creates)
+            by_ttl = ["ttl_on_patch"] * (resource.ttl is not None and not resource.ttl_on_patch)
+            if options := by_plain + by_ttl:
+                yield "PATCH", _off("PATCH", *options)
+
     def _read(
-        self, kind: str, template: str, handler: Handler, lane: Lane = Lane.REQUESTS, *, suffix: str = ""
+        self,
+        kind: str,
+        template: str,
+        handler: Handler,
+        lane: Lane = Lane.REQUESTS,
+        *,
+        suffix: str = "",
+        lacks: Mapping[str, str] = _NOTHING,
     ) -> Operation:
         resource = self._resource.name
         name = f"{resource}_{kind}{suffix}"
-        return Operation(name, kind, "GET", template, _checked_read(handler), resource, "read", lane)
+        return Operation(name, kind, "GET", template, _checked_read(handler), resource, "read", lane, lacks)
 
     def _write(self, kind: str, method: str, template: str, handler: Handler, *, suffix: str = "") -> Operation:
         resource = self._resource.name
         reads = () if kind == "batch" else ("GET", "HEAD")
         checked = _checked_write(resource, handler, reads, has_parameters=template.endswith("/-/row"))
         return Operation(f"{resource}_{kind}{suffix}", kind, method, template, checked, resource, "write")
+
+
+def _off(method: str, *options: str) -> str:
+    """Return the sentence on a method that options of the declaration turn on."""
+    by = " and ".join(f"{option}=True" for option in options)
+    return f"{method} is off for this table; {by} in its declaration turns it on."
 
 
 def _checked_read(handler: Handler) -> Handler:

@@ -1,15 +1,16 @@
-"""Check and encode the usual values of a column in one step: texts and integers within their bounds."""
+"""Check and encode the usual values of a column in one step: texts and integers within their bounds or from a list."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import inspect
 
-from asgi_app.resources.table.bounds import bounds_of, described_type
+from asgi_app.resources.table.bounds import bounds_of
+from asgi_app.tables.annotations import choices_of, described_type
 from asgi_app.tables.encoding import Encoded, WrongValue, encoder_of
 from asgi_app.tables.types import CqlType, Native
 
@@ -24,6 +25,8 @@ def quick_encoder(cql_type: CqlType, hint: Any) -> QuickEncoder | None:
     explains what is wrong.
     """
     described = _without_none(described_type(hint))
+    if (choices := choices_of(described)) is not None:
+        return _choice(cql_type, choices)
     if isinstance(described, inspect.StrType) and described.pattern is None:
         return _text(cql_type, described.min_length or 0, described.max_length or sys.maxsize)
     if isinstance(described, inspect.IntType) and described.gt is described.lt is described.multiple_of is None:
@@ -41,6 +44,12 @@ def _without_none(described: inspect.Type) -> inspect.Type:
         return described
     members = [member for member in described.types if not isinstance(member, inspect.NoneType)]
     return _without_none(members[0]) if len(members) == 1 else described
+
+
+def _choice(cql_type: CqlType, choices: Sequence[str] | Sequence[int]) -> QuickEncoder:
+    write, kind = encoder_of(cql_type).write, type(choices[0])
+    encodings = {value: Encoded(write(value)) for value in choices}
+    return lambda value: encodings.get(value) if type(value) is kind else None
 
 
 def _text(cql_type: CqlType, least: int, most: int) -> QuickEncoder:

@@ -20,8 +20,9 @@ from asgi_app.http.context import principal_of
 from asgi_app.http.paths import location
 from asgi_app.http.requests import LONGEST_KEY
 from asgi_app.resources.table.bodies import BodyColumn
-from asgi_app.resources.table.bounds import Bounds, accepts_none, bounds_of
+from asgi_app.resources.table.bounds import Bounds, bounds_of
 from asgi_app.resources.table.quick_values import quick_encoder
+from asgi_app.tables.annotations import accepts_none
 from asgi_app.tables.cql import Statement, select_row
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, has_decimals, random_uuid
 from asgi_app.tables.index_limits import LONGEST_OF_ENTRY
