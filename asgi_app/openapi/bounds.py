@@ -9,7 +9,6 @@ from typing import Any
 from msgspec import inspect
 
 from asgi_app.openapi.components import Schema
-from asgi_app.resources.table.bounds import described_type
 from asgi_app.tables.types import CqlType, ListOf, MapOf, SetOf, TupleOf, VectorOf
 
 _NUMBERS = {
@@ -45,12 +44,8 @@ ANYTHING = Described(inspect.AnyType(), {})
 """The description of a value of which no annotation says anything."""
 
 
-def described(hint: Any) -> Described:
-    """Return what an annotation says of a value."""
-    return _described(described_type(hint))
-
-
-def _described(found: inspect.Type) -> Described:
+def described(found: inspect.Type) -> Described:
+    """Return what an annotation says of a value, of what `described_type` says of it."""
     annotations: dict[str, Any] = {}
     while True:
         if isinstance(found, inspect.Metadata):
@@ -66,28 +61,28 @@ def _without_none(union: inspect.UnionType) -> list[inspect.Type]:
     return [member for member in union.types if not isinstance(member, inspect.NoneType)]
 
 
-def accepts_null(found: inspect.Type) -> bool:
-    """Return whether a described type includes None."""
-    while isinstance(found, inspect.Metadata):
-        found = found.type
-    return isinstance(found, inspect.UnionType) and any(isinstance(each, inspect.NoneType) for each in found.types)
-
-
 def inner_hints(cql_type: CqlType, hint: Described) -> Sequence[Described]:
     """Return the descriptions of the types within a container, in their order."""
     plain = hint.plain
     match cql_type:
         case ListOf() | SetOf() | VectorOf():
-            return [_described(item)] if (item := getattr(plain, "item_type", None)) is not None else [ANYTHING]
+            return [described(item)] if (item := getattr(plain, "item_type", None)) is not None else [ANYTHING]
         case MapOf():
             if isinstance(plain, inspect.DictType):
-                return [_described(plain.key_type), _described(plain.value_type)]
+                return [described(plain.key_type), described(plain.value_type)]
             return [ANYTHING, ANYTHING]
         case TupleOf(elements):
             if isinstance(plain, inspect.TupleType) and len(plain.item_types) == len(elements):
-                return [_described(item) for item in plain.item_types]
+                return [described(item) for item in plain.item_types]
             return [ANYTHING] * len(elements)
     return []
+
+
+def accepts_null(found: inspect.Type) -> bool:
+    """Return whether a described type includes None."""
+    while isinstance(found, inspect.Metadata):
+        found = found.type
+    return isinstance(found, inspect.UnionType) and any(isinstance(each, inspect.NoneType) for each in found.types)
 
 
 def field_rules(hint: Described) -> Mapping[str, FieldRule]:
@@ -97,7 +92,7 @@ def field_rules(hint: Described) -> Mapping[str, FieldRule]:
     rules = {}
     for field in hint.plain.fields:
         null = accepts_null(field.type)
-        rules[field.encode_name] = FieldRule(_described(field.type), field.required and not null, null)
+        rules[field.encode_name] = FieldRule(described(field.type), field.required and not null, null)
     return rules
 
 

@@ -18,7 +18,7 @@ from asgi_app.resources.table.headers import CONSISTENCY, TTL
 from asgi_app.resources.table.operations import Operation
 from asgi_app.resources.table.served import ServedResource
 from asgi_app.resources.table.writing import MOST_BATCH_ROWS
-from asgi_app.tables.table import Column, Table, column_hints
+from asgi_app.tables.table import Column, Table
 from asgi_app.tables.types import Native, is_known
 
 
@@ -167,7 +167,7 @@ class TableDocument:
 
         With `is_new` it is the key of a new row, which has the bounds of the struct.
         """
-        hint = described(column_hints(self._resource.struct)[column.name]) if is_new else ANYTHING
+        hint = described(self._served.described[column.name]) if is_new else ANYTHING
         value = self._values.parameter(column.type, hint)
         not_empty = in_path or self._table.partition_key == (column.name,)
         if not_empty and column.type in (Native("text"), Native("ascii")):
@@ -459,15 +459,15 @@ class TableDocument:
 
     def _new_row(self) -> Schema:
         def make() -> Schema:
-            return row_schema(self._resource, self._table, self._served.created_body, self._values)
+            return row_schema(self._served, self._table, self._served.created_body, self._values)
 
         return self._schema("new", make)
 
     def _replacement(self) -> Schema:
-        return row_schema(self._resource, self._table, self._served.replaced_body, self._values)
+        return row_schema(self._served, self._table, self._served.replaced_body, self._values)
 
     def _change_schema(self, columns: Mapping[str, Any]) -> Schema:
-        return change_schema(self._resource, self._table, columns, self._values)
+        return change_schema(self._served, self._table, columns, self._values)
 
     def _links(self, kind: str, operation: Operation, source: str = "$response") -> Schema:
         """Return the link from an answer to the operation of this kind on the same row."""

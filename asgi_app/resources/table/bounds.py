@@ -22,13 +22,13 @@ Bounds = Callable[[Any, str], Iterator[FieldError]]
 """Takes a value and its JSON pointer, and yields what is wrong with it."""
 
 
-def bounds_of(hint: Any, *, of_members: bool = False) -> Bounds | None:
-    """Return the check of a type's bounds; None for a type without bounds.
+def bounds_of(described: inspect.Type, *, of_members: bool = False) -> Bounds | None:
+    """Return the check of the bounds of a type that `described_type` returned; None for a type without bounds.
 
     With `of_members`, it is the check of what is added to a value: without the bounds of a collection's length, and
     without the fields of a user type that a whole value must have.
     """
-    return _bounds(described_type(hint), of_members)
+    return _bounds(described, of_members)
 
 
 def accepts_none(hint: Any) -> bool:

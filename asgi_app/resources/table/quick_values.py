@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import inspect
 
-from asgi_app.resources.table.bounds import bounds_of, described_type
+from asgi_app.resources.table.bounds import bounds_of
 from asgi_app.tables.encoding import Encoded, WrongValue, encoder_of
 from asgi_app.tables.types import CqlType, Native
 
@@ -17,20 +17,20 @@ QuickEncoder = Callable[[Any], Encoded | None]
 """Takes any value in decoded JSON, and returns its encoding, or None if it needs a closer look. Never raises."""
 
 
-def quick_encoder(cql_type: CqlType, hint: Any) -> QuickEncoder | None:
-    """Return the quick encoder of a column of this type, whose field has the hint; None if it needs the closer look.
+def quick_encoder(cql_type: CqlType, field: inspect.Type) -> QuickEncoder | None:
+    """Return the quick encoder of a column of this type; None if values need the closer look. `field` describes it.
 
     Values are encoded as the encoder of the type does it, several times as fast as with the check of bounds that
     explains what is wrong.
     """
-    described = _without_none(described_type(hint))
+    described = _without_none(field)
     if isinstance(described, inspect.StrType) and described.pattern is None:
         return _text(cql_type, described.min_length or 0, described.max_length or sys.maxsize)
     if isinstance(described, inspect.IntType) and described.gt is described.lt is described.multiple_of is None:
         low = -math.inf if described.ge is None else described.ge
         high = math.inf if described.le is None else described.le
         return _integer(cql_type, low, high)
-    return _unbounded(cql_type) if bounds_of(hint) is None else None
+    return _unbounded(cql_type) if bounds_of(field) is None else None
 
 
 def _without_none(described: inspect.Type) -> inspect.Type:
