@@ -77,6 +77,7 @@ class TableDocument:
         self._is_conditional = self._resource.writes == "conditional"
         self._filters = Filters(self._name, self._planner, shared.components, shared.values)
         self._operations = [each for each in operations if self._is_described(each)]
+        self._own_parameters: dict[str, list[Schema]] = {}
         self._ids = {each.name: shared.operation_ids.new(each.name) for each in self._operations}
 
     def _is_described(self, operation: Operation) -> bool:
@@ -536,11 +537,13 @@ class TableDocument:
         return self._own("if_none_match", lambda: _header("If-None-Match", about, {"type": "string", "enum": ["*"]}))
 
     def _own(self, name: str, make: Callable[[], Schema | None]) -> list[Schema]:
-        """Return a parameter of this table, or none if `make` makes none."""
-        made = make()
-        if made is None:
-            return []
-        return [self._shared.components.refer("parameters", (self._name, name), self._part(name), lambda: made)]
+        """Return a parameter of this table, or none if `make` makes none. It is made once."""
+        if name not in self._own_parameters:
+            made = make()
+            refer = self._shared.components.refer
+            found = [] if made is None else [refer("parameters", (self._name, name), self._part(name), lambda: made)]
+            self._own_parameters[name] = found
+        return self._own_parameters[name]
 
 
 def page_schema(rows: str, row: Schema) -> Schema:
