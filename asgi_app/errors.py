@@ -308,12 +308,13 @@ class InvalidInput(RequestError):
 
 
 class InvalidPageState(InvalidInput):
-    """The page token was not issued by this service, or for another request, or has expired."""
+    """The page token was not issued by this service, or for another request, or another table, or has expired."""
 
     code = "invalid_page_state"
     title = "Invalid page state"
     default_detail = (
-        "This page_state was not issued by this service for this request, or it has expired. Start again without one."
+        "This page_state was not issued by this service for this request, or it has expired, or the table's key or "
+        "indexes have changed since. Start again without one."
     )
 
     def __init__(self) -> None:

@@ -93,19 +93,23 @@ def _callgrind() -> Iterator[Callable[[str], None]]:
 
 
 async def _work(settings: Settings, slices: int) -> None:
-    with _callgrind() as callgrind:
-        for name, make in _APPLICATIONS.items():
-            app = make(settings)
-            async with app.router.lifespan_context(app):
-                for at, work in enumerate(works_on([sample_user(number) for number in range(_USERS)])):
+    """Count the requests of each kind in slices, to both applications in turn: what else runs is the same for both."""
+    works = works_on([sample_user(number) for number in range(_USERS)])
+    one, other = (make(settings) for make in _APPLICATIONS.values())
+    async with one.router.lifespan_context(one), other.router.lifespan_context(other):
+        apps = dict(zip(_APPLICATIONS, (one, other), strict=True))
+        with _callgrind() as callgrind:
+            for at, work in enumerate(works):
+                for app in apps.values():
                     await _send(app, work, _WARM)
-                    callgrind("instrumentation on")
-                    await _send(app, work, 1)
-                    for _ in range(slices):
+                callgrind("instrumentation on")
+                for _ in range(slices):
+                    for name, app in apps.items():
+                        await _send(app, work, 1)
                         callgrind("zero")
                         await _send(app, work, REQUESTS)
                         callgrind(f"dump {name}-{at}")
-                    callgrind("instrumentation off")
+                callgrind("instrumentation off")
 
 
 async def _send(app: Starlette, work: Work, requests: int) -> None:

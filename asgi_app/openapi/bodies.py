@@ -6,48 +6,49 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec import inspect
 
 from asgi_app.openapi.bounds import described
 from asgi_app.openapi.components import Schema
 from asgi_app.openapi.values import Values, is_writable, nullable
 from asgi_app.resources.table.bodies import BodyColumn
+from asgi_app.resources.table.served import ServedResource
 from asgi_app.tables.python_values import json_form
 from asgi_app.tables.resource import Resource
-from asgi_app.tables.table import Column, Table, column_hints
+from asgi_app.tables.table import Column, Table
 from asgi_app.tables.types import Native, VectorOf
 from asgi_app.tables.vectors import index_on_vector
 
 
-def row_schema(resource: Resource, table: Table, columns: Mapping[str, BodyColumn], values: Values) -> Schema:
+def row_schema(served: ServedResource, table: Table, columns: Mapping[str, BodyColumn], values: Values) -> Schema:
     """Return the schema of a whole row, new or a replacement. `columns` are those that the body may have."""
-    hints, defaults = column_hints(resource.struct), _defaults(resource, table)
+    defaults = _defaults(served.resource, table)
     properties = {}
     for name, column in _writable(table, columns).items():
-        schema = _value(table, table.column(name), hints[name], values, values.body)
+        schema = _value(table, table.column(name), served.described[name], values, values.body)
         schema = _not_empty(table, table.column(name), schema)
-        schema = _seen(resource, name, nullable(schema) if column.nullable else schema)
+        schema = _seen(served.resource, name, nullable(schema) if column.nullable else schema)
         properties[name] = {**schema, "default": defaults[name]} if name in defaults else schema
     required = [name for name in properties if columns[name].required]
     return _closed(properties, **({"required": required} if required else {}))
 
 
-def change_schema(resource: Resource, table: Table, columns: Mapping[str, BodyColumn], values: Values) -> Schema:
+def change_schema(served: ServedResource, table: Table, columns: Mapping[str, BodyColumn], values: Values) -> Schema:
     """Return the schema of a merge patch of a row, or of a partition (RFC 7396)."""
-    hints = column_hints(resource.struct)
     properties = {}
     for name, column in _writable(table, columns).items():
-        schema = _value(table, table.column(name), hints[name], values, values.change)
+        schema = _value(table, table.column(name), served.described[name], values, values.change)
         is_counter = table.column(name).type == Native("counter")
         schema = nullable(schema) if column.nullable and not is_counter else schema
-        properties[name] = _seen(resource, name, schema)
+        properties[name] = _seen(served.resource, name, schema)
     return _closed(properties, minProperties=1)
 
 
-def _value(table: Table, column: Column, hint: Any, values: Values, make: Callable[..., Schema]) -> Schema:
+def _value(table: Table, column: Column, found: inspect.Type, values: Values, make: Callable[..., Schema]) -> Schema:
     """Return what `make` makes of a column's type, or the schema of a vector whose index takes fewer."""
     if isinstance(column.type, VectorOf) and index_on_vector(table, column) is not None:
-        return values.indexed_vector(column.type, described(hint))
-    return make(column.type, described(hint))
+        return values.indexed_vector(column.type, described(found))
+    return make(column.type, described(found))
 
 
 def _writable(table: Table, columns: Mapping[str, BodyColumn]) -> Mapping[str, BodyColumn]:

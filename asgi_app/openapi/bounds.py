@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import inspect
 
 from asgi_app.openapi.components import Schema, enumeration
-from asgi_app.tables.annotations import accepts_null, choices_of, described_type, types_beside_none
+from asgi_app.tables.annotations import accepts_null, choices_of, types_beside_none
 from asgi_app.tables.types import CqlType, ListOf, MapOf, SetOf, TupleOf, VectorOf
 
 _NUMBERS = {
@@ -49,12 +49,8 @@ ANYTHING = Described(inspect.AnyType(), {})
 """The description of a value of which no annotation says anything."""
 
 
-def described(hint: Any) -> Described:
-    """Return what an annotation says of a value."""
-    return _described(described_type(hint))
-
-
-def _described(found: inspect.Type) -> Described:
+def described(found: inspect.Type) -> Described:
+    """Return what an annotation says of a value, of what `described_type` says of it."""
     annotations: dict[str, Any] = {}
     while True:
         if isinstance(found, inspect.Metadata):
@@ -71,14 +67,14 @@ def inner_hints(cql_type: CqlType, hint: Described) -> Sequence[Described]:
     plain = hint.plain
     match cql_type:
         case ListOf() | SetOf() | VectorOf():
-            return [_described(item)] if (item := getattr(plain, "item_type", None)) is not None else [ANYTHING]
+            return [described(item)] if (item := getattr(plain, "item_type", None)) is not None else [ANYTHING]
         case MapOf():
             if isinstance(plain, inspect.DictType):
-                return [_described(plain.key_type), _described(plain.value_type)]
+                return [described(plain.key_type), described(plain.value_type)]
             return [ANYTHING, ANYTHING]
         case TupleOf(elements):
             if isinstance(plain, inspect.TupleType) and len(plain.item_types) == len(elements):
-                return [_described(item) for item in plain.item_types]
+                return [described(item) for item in plain.item_types]
             return [ANYTHING] * len(elements)
     return []
 
@@ -90,7 +86,7 @@ def field_rules(hint: Described) -> Mapping[str, FieldRule]:
     rules = {}
     for field in hint.plain.fields:
         null = accepts_null(field.type)
-        rules[field.encode_name] = FieldRule(_described(field.type), field.required and not null, null)
+        rules[field.encode_name] = FieldRule(described(field.type), field.required and not null, null)
     return rules
 
 

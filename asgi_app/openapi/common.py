@@ -75,14 +75,21 @@ class Common:
         self._components = components
         self._refusals = ("Unauthorized", "Forbidden") if has_keys else ()
         self._longest_timeout = longest_timeout
+        self._kept_problems: dict[tuple[tuple[str, ...], bool], Schema] = {}
 
     # --- responses
 
     def problems(self, *names: str, is_open: bool = False) -> Schema:
         """Return the responses of a request that failed: `default`, and those of the status codes of these names.
 
-        With `is_open` the request needs no API key.
+        With `is_open` the request needs no API key. Most operations have the same, so it is kept: do not change it.
         """
+        kept = self._kept_problems.get((names, is_open))
+        if kept is None:
+            kept = self._kept_problems[names, is_open] = self._made_problems(names, is_open)
+        return kept
+
+    def _made_problems(self, names: tuple[str, ...], is_open: bool) -> Schema:
         refusals = () if is_open else self._refusals
         found = {_STATUSES[name]: self._problem(name) for name in (*refusals, *names)}
         return {**dict(sorted(found.items())), "default": self._problem("Problem")}

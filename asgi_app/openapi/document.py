@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -25,6 +27,9 @@ from asgi_app.tables.table import Table
 
 _LEVEL = 6
 """The usual level of compression: more takes several times as long for a few per cent."""
+
+PAUSE_SECONDS = 0.00005
+"""The pause after each table: long enough for the event loop, which waits for the interpreter's lock."""
 
 _BUILT_IN = {
     USER_RESOURCE.name: builtin.user_paths,
@@ -86,15 +91,20 @@ class Document:
 
 
 def made_document(contents: Contents) -> Schema:
-    """Return the document, without `servers`."""
+    """Return the document, without `servers`. The addresses of tables are encoded already.
+
+    So the many parts of many tables are not there at the same time, which the garbage collector would search again and
+    again. Between two tables other threads can run.
+    """
     parts = Components({**common.RESERVED, "schemas": (*common.RESERVED["schemas"], *values.RESERVED)})
     shared = Shared(
         parts, Common(parts, contents.longest_timeout, has_keys=contents.has_keys), values.Values(parts), Names()
     )
     tables = [_table(each, contents, shared) for each in _resources(contents)]
-    paths: dict[str, Schema] = {}
+    paths: dict[str, Any] = {}
     for table in tables:
-        paths |= _paths_of_table(table, contents, shared)
+        paths |= _encoded(_paths_of_table(table, contents, shared))
+        time.sleep(PAUSE_SECONDS)
     paths |= query_paths(contents.queries, contents.parameters, shared)
     paths |= builtin.service_paths(shared, has_shutdown=contents.has_shutdown)
     if contents.diagnostics:
@@ -105,9 +115,16 @@ def made_document(contents: Contents) -> Schema:
         "security": [{name: []} for name in common.API_KEYS] if contents.has_keys else [],
         "tags": _tags(contents, tables),
         "paths": paths,
-        "components": {**parts.sections(), **_security_schemes(contents)},
+        "components": {
+            **{name: _encoded(section) for name, section in parts.sections().items()},
+            **_security_schemes(contents),
+        },
         "x-cassandra-tables": {table.name: table.facts() for table in tables},
     }
+
+
+def _encoded(parts: Mapping[str, Schema]) -> dict[str, Any]:
+    return {name: msgspec.Raw(msgspec.json.encode(part)) for name, part in parts.items()}
 
 
 _INFO: Schema = {

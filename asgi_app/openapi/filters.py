@@ -47,6 +47,7 @@ class Filters:
             column for column in planner.columns.values() if planner.where.index_on_vector(column) is not None
         ]
         """The columns whose nearest vectors a search finds."""
+        self._references: dict[tuple[str, Operator], Schema] = {}
 
     def parameters(self, *, without: Collection[str] = (), kinds: Collection[str] = ()) -> list[Schema]:
         """Return the parameters that some request can use, `without` the columns in its path.
@@ -54,10 +55,17 @@ class Filters:
         With `kinds`, only columns of these kinds.
         """
         return [
-            self._parameter(column, operator)
+            self._reference(column, operator)
             for column, operator in self._planner.where.servable
             if column.name not in without and (not kinds or column.kind in kinds)
         ]
+
+    def _reference(self, column: Column, operator: Operator) -> Schema:
+        """Return the reference to a parameter, which most reads of the table have."""
+        key = column.name, operator
+        if key not in self._references:
+            self._references[key] = self._parameter(column, operator)
+        return self._references[key]
 
     def _parameter(self, column: Column, operator: Operator) -> Schema:
         def make() -> Schema:

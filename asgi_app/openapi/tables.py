@@ -18,7 +18,7 @@ from asgi_app.resources.table.headers import CONSISTENCY, TTL
 from asgi_app.resources.table.operations import Operation
 from asgi_app.resources.table.served import ServedResource
 from asgi_app.resources.table.writing import MOST_BATCH_ROWS
-from asgi_app.tables.table import Column, Table, column_hints
+from asgi_app.tables.table import Column, Table
 from asgi_app.tables.types import Native, is_known
 
 
@@ -77,6 +77,7 @@ class TableDocument:
         self._is_conditional = self._resource.writes == "conditional"
         self._filters = Filters(self._name, self._planner, shared.components, shared.values)
         self._operations = [each for each in operations if self._is_described(each)]
+        self._own_parameters: dict[str, list[Schema]] = {}
         self._ids = {each.name: shared.operation_ids.new(each.name) for each in self._operations}
 
     def _is_described(self, operation: Operation) -> bool:
@@ -169,7 +170,7 @@ class TableDocument:
 
         With `is_new` it is the key of a new row, which has the bounds of the struct.
         """
-        hint = described(column_hints(self._resource.struct)[column.name]) if is_new else ANYTHING
+        hint = described(self._served.described[column.name]) if is_new else ANYTHING
         value = self._values.parameter(column.type, hint)
         not_empty = in_path or self._table.partition_key == (column.name,)
         if not_empty and column.type in (Native("text"), Native("ascii")):
@@ -461,15 +462,15 @@ class TableDocument:
 
     def _new_row(self) -> Schema:
         def make() -> Schema:
-            return row_schema(self._resource, self._table, self._served.created_body, self._values)
+            return row_schema(self._served, self._table, self._served.created_body, self._values)
 
         return self._schema("new", make)
 
     def _replacement(self) -> Schema:
-        return row_schema(self._resource, self._table, self._served.replaced_body, self._values)
+        return row_schema(self._served, self._table, self._served.replaced_body, self._values)
 
     def _change_schema(self, columns: Mapping[str, Any]) -> Schema:
-        return change_schema(self._resource, self._table, columns, self._values)
+        return change_schema(self._served, self._table, columns, self._values)
 
     def _links(self, kind: str, operation: Operation, source: str = "$response") -> Schema:
         """Return the link from an answer to the operation of this kind on the same row."""
@@ -538,11 +539,13 @@ class TableDocument:
         return self._own("if_none_match", lambda: _header("If-None-Match", about, {"type": "string", "enum": ["*"]}))
 
     def _own(self, name: str, make: Callable[[], Schema | None]) -> list[Schema]:
-        """Return a parameter of this table, or none if `make` makes none."""
-        made = make()
-        if made is None:
-            return []
-        return [self._shared.components.refer("parameters", (self._name, name), self._part(name), lambda: made)]
+        """Return a parameter of this table, or none if `make` makes none. It is made once."""
+        if name not in self._own_parameters:
+            made = make()
+            refer = self._shared.components.refer
+            found = [] if made is None else [refer("parameters", (self._name, name), self._part(name), lambda: made)]
+            self._own_parameters[name] = found
+        return self._own_parameters[name]
 
 
 def page_schema(rows: str, row: Schema) -> Schema:

@@ -123,7 +123,8 @@ class QueryPlanner:
         self.columns = {column.name: column for column in table.columns if column.name not in unnamed}
         self.open_key = tuple(name for name in table.primary_key if name not in rules.bound)
         self.where = WherePlanner(table, rules.allow_filtering, unnamed)
-        self._source = f" FROM {quoted(rules.keyspace)}.{quoted(table.name)}"
+        self.source = f" FROM {quoted(rules.keyspace)}.{quoted(table.name)}"
+        """The FROM of every SELECT."""
         self._every_column = self._listed(self.columns)
 
     def query(
@@ -153,7 +154,7 @@ class QueryPlanner:
     def rows(self, shown: Collection[str], verb: str = "SELECT", also: str = "") -> str:
         """Return the SELECT of some columns of all rows; `also` is another expression to select."""
         columns = self._every_column if shown is self.columns else self._listed(shown)
-        return f"{verb} {columns}{also and ', '}{also}{self._source}"
+        return f"{verb} {columns}{also and ', '}{also}{self.source}"
 
     def _listed(self, columns: Iterable[str]) -> str:
         return ", ".join(map(quoted, columns))
@@ -569,7 +570,7 @@ class _Request:
             options.fetch_size if near is None else limit,
             options.page_state,
             options.format,
-            _purpose(f"{kind} {options.slice}", cql, values),
+            _purpose(f"{kind} {options.slice}", self._planner.source + where.cql + rest, values),
             None if near is None else "LOCAL_ONE",
             unshown,
             f"{select}{where.within(in_range(self._table.partition_key))}{rest}" if has_ring else None,
@@ -635,7 +636,10 @@ def _encoded_int(value: int) -> Encoded:
 
 
 def _purpose(kind: str, cql: str, values: Iterable[Encoded]) -> str:
-    """Return a text that is the same for the same rows in the same order."""
+    """Return a text that is the same for the same rows in the same order. `cql` has what decides that.
+
+    The columns that are selected do not: a position in the rows stays valid when columns come and go.
+    """
     digest = hashlib.sha256()
     for value in values:
         digest.update(len(value).to_bytes(4, "big") + value)

@@ -35,7 +35,7 @@ class Thing(msgspec.Struct):
     kind: str | None = None
 
 
-TESTS = tuple(f"t{number}" for number in range(11))
+TESTS = tuple(f"t{number}" for number in range(13))
 """Prefixes of tables; each test has tables and a type of its own."""
 
 DECLARED = [Resource(Thing, f"{each}_things", partition_key=("id",)) for each in TESTS]
@@ -269,6 +269,36 @@ async def test_every_request_sees_the_old_table_or_the_new_one(running: Running)
     assert statuses == {200, 204}
     old = ("id", "home", "kind", "old")
     assert rows == {old, ("id", "home", "kind", "new", "old")}
+
+
+async def next_of(client: httpx.AsyncClient, pages: str, answer: httpx.Response) -> tuple[list[Any], httpx.Response]:
+    """Return the rows of a page, and the answer with the next one."""
+    if "pages" in pages:
+        body = answer.json()
+        return body["rows"], await client.get(f"{pages}?page_state={body['page_state']}")
+    return answer.json(), await client.get(answer.links["next"]["url"])
+
+
+@pytest.mark.parametrize("pages", ["", "/-/pages"])
+async def test_walk_goes_on_when_columns_come_and_go(running: Running, pages: str) -> None:
+    for number in range(2, 7):
+        running.change(f"INSERT INTO {{t}}_places (id, kind) VALUES ({number}, 'k')")
+    client, path = running.client, f"{running.places}{pages}"
+    answer = await client.get(f"{path}?{'fetch_size' if pages else 'limit'}=2")
+    ids, columns = [], []
+    for statement in ("ALTER TABLE {t}_places ADD new text", "ALTER TABLE {t}_places DROP old"):
+        version = running.catalog.version
+        running.change(statement)
+        await until_version(running.catalog, version)
+        rows, answer = await next_of(client, path, answer)
+        assert answer.status_code == 200, answer.text
+        ids += [row["id"] for row in rows]
+        columns.append(set(rows[0]))
+    rows = answer.json()["rows"] if pages else answer.json()
+    assert sorted(ids + [row["id"] for row in rows]) == [1, 2, 3, 4, 5, 6]
+    columns.append(set(rows[0]))
+    both = {"id", "home", "kind", "old"}
+    assert columns == [both, both | {"new"}, (both | {"new"}) - {"old"}]
 
 
 @pytest.fixture

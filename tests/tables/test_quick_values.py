@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_app.resources.table.bounds import bounds_of
+from asgi_app.resources.table.bounds import bounds_of, described_type
 from asgi_app.resources.table.quick_values import quick_encoder
 from asgi_app.tables.encoding import encoder_of, random_uuid
 from asgi_app.tables.types import CqlType, ListOf, Native
@@ -53,7 +53,8 @@ values = st.recursive(
 @pytest.mark.parametrize(("cql_type", "hint"), COLUMNS, ids=str)
 @given(value=values)
 def test_what_is_quickly_encoded_is_right(cql_type: CqlType, hint: Any, value: Any) -> None:
-    quick, bounds = quick_encoder(cql_type, hint), bounds_of(hint)
+    field = described_type(hint)
+    quick, bounds = quick_encoder(cql_type, field), bounds_of(field)
     cell = None if quick is None else quick(value)
     if cell is not None:
         assert cell == encoder_of(cql_type).from_json(value)
@@ -65,7 +66,7 @@ USUAL = [(Native("text"), SHORT, "abc"), (Native("int"), SMALL | None, 7), (Nati
 
 @pytest.mark.parametrize(("cql_type", "hint", "value"), USUAL, ids=str)
 def test_usual_values_need_no_closer_look(cql_type: CqlType, hint: Any, value: Any) -> None:
-    quick = quick_encoder(cql_type, hint)
+    quick = quick_encoder(cql_type, described_type(hint))
     assert quick is not None
     assert quick(value) == encoder_of(cql_type).from_json(value)
 

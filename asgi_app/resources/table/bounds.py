@@ -17,20 +17,20 @@ from msgspec import inspect
 
 from asgi_app.errors import FieldError
 from asgi_app.http.validation import explain
-from asgi_app.tables.annotations import ADDRESSES, accepts_null, choices_of, described_type
+from asgi_app.tables.annotations import ADDRESSES, accepts_null, choices_of
 from asgi_app.tables.encoding import pointer_token
 
 Bounds = Callable[[Any, str], Iterator[FieldError]]
 """Takes a value and its JSON pointer, and yields what is wrong with it."""
 
 
-def bounds_of(hint: Any, *, of_members: bool = False) -> Bounds | None:
-    """Return the check of a type's bounds; None for a type without bounds.
+def bounds_of(described: inspect.Type, *, of_members: bool = False) -> Bounds | None:
+    """Return the check of the bounds of a type that `described_type` returned; None for a type without bounds.
 
     With `of_members`, it is the check of what is added to a value: without the bounds of a collection's length, and
     without the fields of a user type that a whole value must have.
     """
-    return _bounds(described_type(hint), of_members)
+    return _bounds(described, of_members)
 
 
 def _bounds(described: inspect.Type, of_members: bool = False) -> Bounds | None:

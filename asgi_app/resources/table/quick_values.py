@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import inspect
 
 from asgi_app.resources.table.bounds import bounds_of
-from asgi_app.tables.annotations import choices_of, described_type
+from asgi_app.tables.annotations import choices_of, plain_type
 from asgi_app.tables.encoding import Encoded, WrongValue, encoder_of
 from asgi_app.tables.types import CqlType, Native
 
@@ -18,13 +18,13 @@ QuickEncoder = Callable[[Any], Encoded | None]
 """Takes any value in decoded JSON, and returns its encoding, or None if it needs a closer look. Never raises."""
 
 
-def quick_encoder(cql_type: CqlType, hint: Any) -> QuickEncoder | None:
-    """Return the quick encoder of a column of this type, whose field has the hint; None if it needs the closer look.
+def quick_encoder(cql_type: CqlType, field: inspect.Type) -> QuickEncoder | None:
+    """Return the quick encoder of a column of this type; None if values need the closer look. `field` describes it.
 
     Values are encoded as the encoder of the type does it, several times as fast as with the check of bounds that
     explains what is wrong.
     """
-    described = _without_none(described_type(hint))
+    described = plain_type(field)
     if (choices := choices_of(described)) is not None:
         return _choice(cql_type, choices)
     if isinstance(described, inspect.StrType) and described.pattern is None:
@@ -33,17 +33,7 @@ def quick_encoder(cql_type: CqlType, hint: Any) -> QuickEncoder | None:
         low = -math.inf if described.ge is None else described.ge
         high = math.inf if described.le is None else described.le
         return _integer(cql_type, low, high)
-    return _unbounded(cql_type) if bounds_of(hint) is None else None
-
-
-def _without_none(described: inspect.Type) -> inspect.Type:
-    """Return the one type that a field has beside None, without what is told about it beyond its bounds."""
-    while isinstance(described, inspect.Metadata):
-        described = described.type
-    if not isinstance(described, inspect.UnionType):
-        return described
-    members = [member for member in described.types if not isinstance(member, inspect.NoneType)]
-    return _without_none(members[0]) if len(members) == 1 else described
+    return _unbounded(cql_type) if bounds_of(field) is None else None
 
 
 def _choice(cql_type: CqlType, choices: Sequence[str] | Sequence[int]) -> QuickEncoder:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
 import msgspec
+from msgspec import inspect
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Scope
@@ -22,7 +23,7 @@ from asgi_app.http.requests import LONGEST_KEY
 from asgi_app.resources.table.bodies import BodyColumn
 from asgi_app.resources.table.bounds import Bounds, bounds_of
 from asgi_app.resources.table.quick_values import quick_encoder
-from asgi_app.tables.annotations import accepts_none
+from asgi_app.tables.annotations import accepts_none, described_type
 from asgi_app.tables.cql import Statement, select_row
 from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, has_decimals, random_uuid
 from asgi_app.tables.index_limits import LONGEST_OF_ENTRY
@@ -133,21 +134,31 @@ class ServedResource:
         return tuple(column.name for column in regular if column.name not in made)
 
     def _body(self, names: Sequence[str]) -> Mapping[str, BodyColumn]:
+        return {name: self._body_columns[name] for name in names if name not in self.resource.generated}
+
+    @cached_property
+    def _body_columns(self) -> Mapping[str, BodyColumn]:
+        """Each column that a client may write, in any body."""
         fields = {field.encode_name: field for field in msgspec.structs.fields(self.resource.struct)}
         hints = column_hints(self.resource.struct)
         return {
-            name: BodyColumn(
-                encoder=self.encoders[name],
-                bounds=bounds_of(hints[name]),
-                member_bounds=bounds_of(hints[name], of_members=True),
-                required=fields[name].required,
-                nullable=name not in self.key_columns and accepts_none(hints[name]),
-                default=self._default_of(name, fields[name]),
-                quick=quick_encoder(self.table.column(name).type, hints[name]),
+            column.name: BodyColumn(
+                encoder=self.encoders[column.name],
+                bounds=bounds_of(self.described[column.name]),
+                member_bounds=bounds_of(self.described[column.name], of_members=True),
+                required=fields[column.name].required,
+                nullable=column.name not in self.key_columns and accepts_none(hints[column.name]),
+                default=self._default_of(column.name, fields[column.name]),
+                quick=quick_encoder(column.type, self.described[column.name]),
             )
-            for name in names
-            if name not in self.resource.generated
+            for column in self.table.columns
+            if column.name not in self.resource.generated
         }
+
+    @cached_property
+    def described(self) -> Mapping[str, inspect.Type]:
+        """What the struct says of each column."""
+        return {name: described_type(hint) for name, hint in column_hints(self.resource.struct).items()}
 
     def _default_of(self, column: str, field: msgspec.structs.FieldInfo) -> Callable[[], Encoded | None] | None:
         """Return a function that makes the default of a column; None for a column without one, or with None."""
@@ -279,8 +290,7 @@ class ServedResource:
 
     @cached_property
     def _key_bounds(self) -> Mapping[str, Bounds]:
-        hints = column_hints(self.resource.struct)
-        found = {name: bounds_of(hints[name]) for name in self.open_key}
+        found = {name: bounds_of(self.described[name]) for name in self.open_key}
         return {name: bounds for name, bounds in found.items() if bounds is not None}
 
     def has_limited(self, row: Mapping[str, Encoded | None]) -> bool:
