@@ -37,7 +37,7 @@ export class Answer {
 		try {
 			const begun = performance.now();
 			const response = await send(request, controller.signal);
-			if (isLast()) this.#say(classOf(response), statusOf(response), "reading …");
+			if (isLast()) this.#say(response.ok ? "ok" : "failed", statusOf(response), "reading …");
 			const read = await readBody(response, MOST_BYTES, controller.signal, (text) => isLast() && this.#show(response, text));
 			return isLast() ? this.#end(response, read, performance.now() - begun) : null;
 		} catch (error) {
@@ -62,7 +62,7 @@ export class Answer {
 
 	#end(response, { text, bytes, ended }, took) {
 		const problem = typeOf(response).startsWith("application/problem+json") && !jsonError(text) ? JSON.parse(text) : null;
-		this.#say(classOf(response), statusOf(response), `${Math.round(took)} ms`, `${bytes.toLocaleString("en")} bytes`);
+		this.#say(response.ok ? "ok" : "failed", statusOf(response), `${Math.round(took)} ms`, `${bytes.toLocaleString("en")} bytes`);
 		this.#show(response, text);
 		const parts = [
 			problem && el("p", { class: "error" }, el("strong", problem.title), ` ${problem.detail ?? ""}`),
@@ -78,7 +78,7 @@ export class Answer {
 	}
 
 	#show(response, text) {
-		this.body.hidden = text === "";
+		this.body.hidden = !text;
 		this.body.textContent = /[/+]json(;|$)/.test(typeOf(response)) ? pretty(text) : text;
 	}
 
@@ -97,8 +97,6 @@ export function valueOf(expression, pathValues, text) {
 }
 
 const typeOf = ({ headers }) => headers.get("content-type") ?? "";
-
-const classOf = ({ ok }) => (ok ? "ok" : "failed");
 
 const statusOf = ({ status, statusText }) => `${status} ${statusText}`;
 

@@ -1,12 +1,10 @@
 // Read the body of a response bit by bit, as far as a page can show it.
 
-const TEXT = /^text|json|csv/;
-
 // Read a body until it ends, has more than `most` bytes, or `signal` of its request is aborted.
 // `show` gets all of the text so far, at most about four times a second. Returns the `text`, the number of `bytes` read,
 // and how it `ended`: "complete", "cut" (more than `most`), "stopped" (aborted) or "broken" (the connection failed).
 export async function readBody(response, most, signal, show) {
-	const asText = TEXT.test(response.headers.get("content-type") ?? "");
+	const asText = /^text|json|csv/.test(response.headers.get("content-type") ?? "");
 	const reader = response.body?.getReader();
 	const decoder = new TextDecoder();
 	const result = { text: "", bytes: 0, ended: "complete" };

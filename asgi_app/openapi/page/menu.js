@@ -17,7 +17,7 @@ export class Menu {
 		this.element = [el("label", { for: "search" }, "Search operations"), this.search, this.count, this.found, this.all];
 	}
 
-	// Mark what is shown, an operation or else a resource, and open its resource.
+	// Mark what is shown, an operation or a resource, and open its resource.
 	mark(resource, id) {
 		const group = this.groups.get(resource);
 		if (group) group.element.open = true;
@@ -30,7 +30,7 @@ export class Menu {
 	}
 
 	#look() {
-		const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+		const words = this.search.value.toLowerCase().match(/\S+/g) ?? [];
 		const found = this.operations.filter(({ text }) => words.every((word) => text.includes(word)));
 		const shown = found.slice(0, MOST_FOUND).map(({ operation }) => item(operation, operation.path));
 		const more = found.length > MOST_FOUND ? `, the first ${MOST_FOUND} are shown` : "";
