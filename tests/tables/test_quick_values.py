@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_app.resources.table.bounds import bounds_of, described_type
+from asgi_app.resources.table.bounds import bounds_of
 from asgi_app.resources.table.quick_values import quick_encoder
+from asgi_app.tables.annotations import described_type
 from asgi_app.tables.encoding import encoder_of, random_uuid
 from asgi_app.tables.types import CqlType, ListOf, Native
 
@@ -33,6 +34,8 @@ COLUMNS: list[tuple[CqlType, Any]] = [
     (Native("int"), EVEN),
     (Native("bigint"), ABOVE),
     (Native("boolean"), bool),
+    (Native("text"), Literal["abc", "ab"] | None),
+    (Native("tinyint"), Literal[-1, 2]),
     (ListOf(Native("int")), list[int]),
     (ListOf(Native("text")), list[SHORT]),
 ]
@@ -62,6 +65,7 @@ def test_what_is_quickly_encoded_is_right(cql_type: CqlType, hint: Any, value: A
 
 
 USUAL = [(Native("text"), SHORT, "abc"), (Native("int"), SMALL | None, 7), (Native("boolean"), bool, True)]
+USUAL += [(Native("text"), Literal["a", "b"], "b"), (Native("int"), Literal[1, 2] | None, 1)]
 
 
 @pytest.mark.parametrize(("cql_type", "hint", "value"), USUAL, ids=str)
