@@ -23,9 +23,9 @@ from asgi_app.tables.builtin import ANIMAL_RESOURCE, USER_RESOURCE
 OPERATIONS: tuple[SegmentRoute, ...] = (
     path("/", "service", get=operations.welcome),
     path("/health", "health", lane=Lane.PROBES, while_draining=True, get=operations.health),
-    path("/livez", None, while_draining=True, get=operations.livez),
-    path("/readyz", None, lane=Lane.PROBES, while_draining=True, get=operations.readyz),
-    path("/metrics", "metrics", while_draining=True, get=operations.metrics),
+    path("/livez", None, while_draining=True, routine=True, get=operations.livez),
+    path("/readyz", None, lane=Lane.PROBES, while_draining=True, routine=True, get=operations.readyz),
+    path("/metrics", "metrics", while_draining=True, routine=True, get=operations.metrics),
     path_where(
         operations.has_admin_token, "/shutdown", None, while_draining=True, post=operations.shutdown
     ),  # checks the token itself
@@ -82,10 +82,10 @@ def documentation(document: OpenApi) -> tuple[SegmentRoute, ...]:
         path_where(is_documented, "/openapi.json", "docs", get=document.answer),
         path_where(is_documented, "/docs", None, get=DOCS_PAGE.page),
         path_where(is_documented, "/docs/", None, get=without_slash),
-        path_where(is_documented, "/docs/{file}", None, get=DOCS_PAGE.file),
+        path_where(is_documented, "/docs/{file}", None, routine=True, get=DOCS_PAGE.file),
         path_where(has_console, "/console", None, get=with_slash),
         path_where(has_console, "/console/", None, get=CONSOLE_PAGE.page),
-        path_where(has_console, "/console/{file}", None, get=CONSOLE_PAGE.file),
+        path_where(has_console, "/console/{file}", None, routine=True, get=CONSOLE_PAGE.file),
     )
 
 

@@ -37,7 +37,7 @@ from asgi_app.paging import PageTimes, RowReader
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
 from asgi_app.runtime.tasks import background_tasks
-from asgi_app.scan import Extent, reader_of
+from asgi_app.scan.extent import Extent, reader_of
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.slices import RingSelect
 from asgi_app.telemetry.metrics import CLIENT_TOO_SLOW
@@ -52,6 +52,9 @@ INLINE_BYTES = 16 * 1024
 
 FINAL_SEND_SECONDS = 1.0
 """Seconds a client has to read the error record of a stream that breaks off."""
+
+RECORD_SECONDS = 0.1
+"""Seconds between the error record and the cut of the connection: a browser drops what its page has not read then."""
 
 
 class ClientTooSlow(Exception):
@@ -335,6 +338,8 @@ class RowStream:
         body = record if self._gzip is None else self._gzip.piece(record)
         with anyio.move_on_after(FINAL_SEND_SECONDS) as sending:
             await send({"type": "http.response.body", "body": body, "more_body": True})
+        if not sending.cancelled_caught:
+            await anyio.sleep(RECORD_SECONDS)
         return not sending.cancelled_caught
 
 

@@ -1,7 +1,7 @@
 """The command: `python -m benchmarks [SCENARIO …] [--quick] [--node HOST:PORT] [--rounds N] [--seconds N]`.
 
 `python -m benchmarks report FOLDER` writes summary, report and plot of an earlier run again. `publish FOLDER` puts them
-into docs/benchmarks and README.md.
+into docs/benchmarks and docs/performance.md.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The driver without HTTP, in a process of its own: `python -m benchmarks.driver_worker WHAT ROWS`.
 
-WHAT is `named` or `tuple` for a plain loop over the first rows with that row factory of the driver, or `ranges` for a
-walk over ranges of tokens, several at once, to the last row. Or it is `body` for the body that a stream of these rows
-must have; this module formats it without the service's codecs. Prints one line of JSON, a `Looped` or a `Body`.
+WHAT is `named` or `tuple` for a plain loop over the first rows with that row factory of the driver. Or it is `body` for
+the body that a stream of these rows must have; this module formats it without the service's codecs. Prints one line of
+JSON, a `Looped` or a `Body`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -28,7 +27,6 @@ from benchmarks.site import Site
 
 FETCH_SIZE = 2000
 _SECONDS = 180.0
-_THREADS, _RANGES = 8, 128
 
 
 class Looped(msgspec.Struct, frozen=True):
@@ -56,11 +54,6 @@ def loop(site: Site, factory: str, rows: int) -> Looped:
     return _answer(site, factory, rows, Looped)
 
 
-def walk(site: Site) -> Looped:
-    """Return what a walk over ranges of tokens takes, of all rows. Raises ContenderFailed if the process fails."""
-    return _answer(site, "ranges", 0, Looped)
-
-
 def _answer(site: Site, what: str, rows: int, kind: type[Answer]) -> Answer:
     return answer_of(module("driver_worker", what, rows), _SECONDS, kind, child_environment(site, SERVICE))
 
@@ -83,23 +76,6 @@ def _loop(session: Any, factory: Any, rows: int) -> Looped:
     return Looped(count, time.perf_counter() - began, time.process_time() - used)
 
 
-def _walk(session: Any) -> Looped:
-    """Read ranges of tokens that together are the ring, each in one of some threads, as tuples."""
-    profile = session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, row_factory=tuple_factory)
-    select = session.prepare(f"{cql.ALL} WHERE token(id) > ? AND token(id) <= ?")
-    select.fetch_size = FETCH_SIZE
-    ends = [-(2**63) + 2**64 * place // _RANGES for place in range(_RANGES)] + [2**63 - 1]
-
-    def count(bounds: tuple[int, int]) -> int:
-        return sum(1 for _ in session.execute(select, bounds, execution_profile=profile))
-
-    count((ends[0], ends[1]))  # warms up
-    began, used = time.perf_counter(), time.process_time()
-    with ThreadPoolExecutor(_THREADS) as threads:
-        rows = sum(threads.map(count, pairwise(ends)))
-    return Looped(rows, time.perf_counter() - began, time.process_time() - used)
-
-
 def _body(session: Any, rows: int) -> Body:
     size, crc = 1, zlib.crc32(b"[")
     for position, row in enumerate(_read(session, tuple_factory, rows)):
@@ -114,8 +90,6 @@ def main() -> None:
     with open_session(Settings.load()) as session:
         if what == "body":
             done: Looped | Body = _body(session, rows)
-        elif what == "ranges":
-            done = _walk(session)
         else:
             done = _loop(session, {"named": named_tuple_factory, "tuple": tuple_factory}[what], rows)
     print(msgspec.json.encode(done).decode())

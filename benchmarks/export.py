@@ -1,190 +1,99 @@
-"""A whole table as a file, beside other ways to read all rows: `python -m benchmarks.export`.
+"""A whole table as a file, beside other ways to read all rows: `scripts/bench export`.
 
-Fills a keyspace with users and reads all of them, in rounds of all ways:
+Fills a table of users, one row a partition, and one of sightings, a thousand rows a partition. Warms Cassandra up, and
+reads all rows of both, in rounds of all ways:
 
-- the service's stream, one page after another, as NDJSON;
-- its export with `parallel=1` and with `parallel=8`;
+- the service's stream, one page after another, and its export with one slice at a time and with eight, all as NDJSON;
 - the driver alone, which walks ranges of tokens in eight threads and makes tuples;
-- cqlsh's COPY TO, from PyPI, into a CSV file; only in the first round, because it is slow.
+- async-cassandra, in the way of that project's example of bulk operations, into a file of JSON lines;
+- cqlsh's COPY TO, from PyPI, into a CSV file. Its rate is the one that it prints, without its start.
 
-Prints rows per second, CPU time per row of the process that reads from Cassandra, and its peak memory. Then it reads
-single users over eight connections, alone and beside an export that is read again and again, and prints the 99th
-percentile of their times. `--raw FILE` keeps every figure of every round as JSON.
+All ways read at LOCAL_QUORUM. The service's ask for pages of 2,000 rows, the others for as many as they do by default:
+5,000, and COPY TO 1,000. Every way must give every row. Then it reads single users, alone and beside an export that is
+read again and again, and the memory of an export of a tenth of the users and of all. It prints medians and the targets.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import resource
-import statistics
-import subprocess
+import signal
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from benchmarks.__main__ import at_least_one
-from benchmarks.contenders import SERVICE, Contender
-from benchmarks.driver_worker import FETCH_SIZE, walk
-from benchmarks.environments import interpreter
+from benchmarks.__main__ import at_least_one, leave
+from benchmarks.contenders import Contender
+from benchmarks.environments import description
+from benchmarks.export_report import CONNECTIONS, ExportRun, publish, report
+from benchmarks.export_ways import EXPORTER, OTHERS, Readable, memory, reads, warm_up, ways
 from benchmarks.machine import describe
-from benchmarks.measure import CPU_ROW, P99, PEAK_MB, ROW_RATE, Load, in_rounds, measure
-from benchmarks.operations import READ, asks_file
-from benchmarks.processes import ContenderFailed, end, finished
-from benchmarks.report import bullets, table
+from benchmarks.measure import in_rounds
 from benchmarks.rows import Row
-from benchmarks.serving import PeakMemory, Served, answer_of, module, python_path_added, serving
-from benchmarks.site import FAILURES, Site, parse_node, prepared_ground
-from benchmarks.stream_client import Drained
+from benchmarks.serving import ROOT, serving
+from benchmarks.site import FAILURES, Ground, Site, parse_node, prepared_ground
+from benchmarks.whole_tables import WHOLE_TABLES, fill_wide
 
-SCENARIO, WHOLE, READS = "export", "all rows", "point reads"
-CQLSH = Contender("cqlsh COPY TO", "", "cqlsh from PyPI", requirements=("cqlsh>=6.2",))
-
-STREAM = "one stream"
-PATHS = {
-    STREAM: f"/users/stream?format=ndjson&fetch_size={FETCH_SIZE}",
-    "export, parallel=1": f"/users/export.ndjson?parallel=1&fetch_size={FETCH_SIZE}",
-    "export, parallel=8": f"/users/export.ndjson?parallel=8&fetch_size={FETCH_SIZE}",
-}
-BUSIEST = "export, parallel=8"
-DRIVER = "the driver, 128 ranges in 8 threads"
-_SECONDS = 600.0
-_CONNECTIONS = 8
+_ROUNDS, _ROUNDS_ON_SEVERAL, _MEMORY_ROUNDS = 5, 3, 3
+_PUBLISHED = ROOT / "docs" / "benchmarks"
 
 
-def _streamed(served: Served, site: Site, name: str, sizes: set[int], rows: int, number: int) -> Row:
-    """Measure one stream or export. Raises ContenderFailed if its body is not as long as the others'."""
-    with PeakMemory(served) as peak:
-        before = served.cpu_seconds()
-        found = answer_of(module("stream_client", served.port, PATHS[name]), _SECONDS, Drained)
-        cpu = served.cpu_seconds() - before
-    sizes.add(found.bytes)
-    if len(sizes) > 1:
-        raise ContenderFailed(f"bodies of {sizes} bytes: some rows are missing")
-    return _row(name, number, rows, found.seconds, cpu, peak.mb)
-
-
-def _walked(site: Site, rows: int, number: int) -> Row:
-    found = walk(site)
-    if found.rows != rows:
-        raise ContenderFailed(f"{DRIVER} gives {found.rows} rows, not {rows}")
-    return _row(DRIVER, number, rows, found.seconds, found.cpu_seconds)
-
-
-def _copied(site: Site, rows: int, number: int) -> Row:
-    """Measure COPY TO, with the start of cqlsh and the time of all its processes."""
-    program = Path(interpreter(CQLSH)).with_name("cqlsh")
-    file = site.folder / "users.csv"
-    copy = f"COPY \"{site.keyspace}\".users TO '{file}'"
-    before, began = _children_seconds(), time.perf_counter()
-    finished([str(program), site.node.host, str(site.node.port), "-e", copy], _SECONDS)
-    seconds, cpu = time.perf_counter() - began, _children_seconds() - before
-    with file.open("rb") as lines:
-        count = sum(1 for _ in lines)
-    if count != rows:
-        raise ContenderFailed(f"COPY TO gives {count} rows, not {rows}")
-    return _row(CQLSH.name, number, rows, seconds, cpu)
-
-
-def _children_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _row(name: str, number: int, rows: int, seconds: float, cpu: float, peak_mb: float | None = None) -> Row:
-    figures = {ROW_RATE: rows / seconds, CPU_ROW: cpu / rows * 1e6}
-    return Row(SCENARIO, WHOLE, name, number, figures if peak_mb is None else {**figures, PEAK_MB: peak_mb})
-
-
-@contextmanager
-def _exporting(served: Served) -> Iterator[None]:
-    """Read an export again and again during the block. Raises ContenderFailed if one breaks off."""
-    process = subprocess.Popen(
-        module("stream_client", served.port, PATHS[BUSIEST], 1),
-        env=python_path_added(dict(os.environ)),
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        time.sleep(1)
-        yield
-        if process.poll() is not None:
-            raise ContenderFailed("an export beside reads breaks off")
-    finally:
-        end(process)
-
-
-def _reads(served: Served, load: Load, beside: bool, number: int) -> Row:
-    if not beside:
-        return measure(served, load, number)
-    with _exporting(served):
-        return msgspec.structs.replace(measure(served, load, number), load=f"{READS} beside an export")
-
-
-def measured(site: Site, rows: int, rounds: int, seconds: int, *, cqlsh: bool) -> Iterator[Row]:
-    """Measure all ways in turn. Raises ContenderFailed."""
-    if cqlsh:
-        yield _copied(site, rows, 0)
-    with serving(SERVICE, site) as served:
-        sizes: set[int] = set()
-        ways = [partial(_streamed, served, site, name, sizes, rows) for name in PATHS]
-        for way in ways:
-            way(0)  # warms up
-        yield from in_rounds([*ways, partial(_walked, site, rows)], rounds)
-        load = Load(SCENARIO, READS, _CONNECTIONS, seconds, asks_file(site, READ.name, READ.asks(site)))
-        yield from in_rounds([partial(_reads, served, load, beside) for beside in (False, True)], rounds)
-
-
-def report(rows: Sequence[Row]) -> str:
-    """Return the medians of all rounds as two tables."""
-    ways = dict.fromkeys(row.contender for row in rows if row.load == WHOLE)
-    one = _median(rows, WHOLE, STREAM, ROW_RATE)
-    lines = [
-        (
-            name,
-            f"{_median(rows, WHOLE, name, ROW_RATE):.0f}",
-            f"{_median(rows, WHOLE, name, ROW_RATE) / one:.2f}",
-            f"{_median(rows, WHOLE, name, CPU_ROW):.2f}",
-            f"{_median(rows, WHOLE, name, PEAK_MB):.0f}" if name in PATHS else "",
-        )
-        for name in ways
-    ]
-    loads = dict.fromkeys(row.load for row in rows if row.load != WHOLE)
-    reads = [(load, f"{_median(rows, load, SERVICE.name, P99):.2f}") for load in loads]
-    header = ("medians", "rows/s", f"beside {STREAM}", CPU_ROW, PEAK_MB)
-    return f"{table(header, lines)}\n\n{table(('over 8 connections', P99), reads)}"
-
-
-def _median(rows: Sequence[Row], load: str, name: str, figure: str) -> float:
-    return statistics.median(row.figures[figure] for row in rows if (row.load, row.contender) == (load, name))
+def measured(site: Site, options: argparse.Namespace, others: Sequence[Contender]) -> Iterator[Row]:
+    """Measure all ways in turn, then the reads beside an export, then memory. Raises ContenderFailed."""
+    with serving(EXPORTER, site) as served:
+        warm_up(served, WHOLE_TABLES, options.warm_up * options.nodes)
+        for table in WHOLE_TABLES:
+            yield from in_rounds(ways(Readable(site, table, options.rows), served, others), options.rounds)
+        yield from in_rounds(reads(site, served, CONNECTIONS, options.seconds), options.rounds)
+    yield from in_rounds(memory(site), min(options.rounds, _MEMORY_ROUNDS))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command: 1 if something cannot run, else 0."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.export", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--node", type=parse_node, metavar="HOST:PORT", help="a running Cassandra; else one is booted")
-    parser.add_argument("--rows", type=at_least_one, default=200_000, metavar="N", help="in the table (200000)")
-    parser.add_argument("--rounds", type=at_least_one, default=5, metavar="N", help="of all ways (5)")
-    parser.add_argument("--seconds", type=at_least_one, default=5, metavar="N", help="of single reads in a round (5)")
-    parser.add_argument("--no-cqlsh", action="store_true", help="leave out COPY TO, which PyPI has to be reached for")
-    parser.add_argument("--raw", type=Path, metavar="FILE", help="write every figure of every round as JSON")
-    options = parser.parse_args(arguments)
+    """Run the command: 1 if something cannot run or rows are missing, else 0."""
+    signal.signal(signal.SIGTERM, leave)
+    options = _parser().parse_args(arguments)
+    options.rounds = options.rounds or (_ROUNDS if options.nodes == 1 else _ROUNDS_ON_SEVERAL)
+    others = [contender for name, contender in OTHERS.items() if name not in options.without]
     try:
-        with prepared_ground(options.node) as ground, ground.site(options.rows) as site:
-            about = describe(ground)
-            rows = list(measured(site, options.rows, options.rounds, options.seconds, cqlsh=not options.no_cqlsh))
+        versions = {each.name: description(each) for each in others}
+        with prepared_ground(options.node, options.nodes) as ground, ground.site(options.rows) as site:
+            fill_wide(site, options.rows)
+            run = ExportRun(_about(ground, options) | versions, list(measured(site, options, others)))
     except FAILURES as error:
         print(f"benchmarks.export: {error}", file=sys.stderr)
         return 1
     if options.raw is not None:
-        options.raw.write_bytes(msgspec.json.encode({"about": about, "rows": rows}))
-    print(f"{bullets(about.items())}\n\n{options.rows} users, {options.rounds} rounds\n\n{report(rows)}")
+        options.raw.write_bytes(msgspec.json.encode(run))
+    if options.publish:
+        publish(run, "export" if options.nodes == 1 else f"export-{options.nodes}-nodes", _PUBLISHED)
+    print(report(run))
     return 0
+
+
+def _about(ground: Ground, options: argparse.Namespace) -> dict[str, str]:
+    nodes = f"{ground.replicas}, each with every row" if ground.replicas > 1 else "1"
+    run = f"{options.rows} rows of each table, {options.rounds} rounds, {options.seconds} s of reads in each"
+    return describe(ground) | {"nodes": nodes, "run": run}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.export", description=(__doc__ or "").partition("\n")[0])
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--node", type=parse_node, metavar="HOST:PORT", help="a running Cassandra; else one is started")
+    where.add_argument(
+        "--nodes", type=at_least_one, default=1, metavar="N", help="so many are started, on 127.0.0.1 and up (1)"
+    )
+    parser.add_argument("--rows", type=at_least_one, default=200_000, metavar="N", help="in each table (200000)")
+    parser.add_argument("--rounds", type=at_least_one, metavar="N", help="of all ways (5; 3 on several nodes)")
+    parser.add_argument("--seconds", type=at_least_one, default=5, metavar="N", help="of single reads in a round (5)")
+    parser.add_argument("--warm-up", type=int, default=15, metavar="N", help="seconds of reading for each node (15)")
+    parser.add_argument(
+        "--without", action="append", choices=OTHERS, default=[], help="leave out a way, for which PyPI must be reached"
+    )
+    parser.add_argument("--publish", action="store_true", help="put the report and every figure into docs/benchmarks")
+    parser.add_argument("--raw", type=Path, metavar="FILE", help="write every figure of every round as JSON")
+    return parser
 
 
 if __name__ == "__main__":

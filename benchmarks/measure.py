@@ -28,7 +28,7 @@ from benchmarks.stream_client import Drained
 
 CPU_REQUEST, CPU_ROW = "CPU µs/request", "CPU µs/row"
 RATE, P99, ROW_RATE, PEAK_MB, GOODPUT = "requests/s", "p99 ms", "rows/s", "peak RSS MB", "200/s"
-"""Titles of the figures that targets, plot and README use."""
+"""Titles of the figures that targets, plot and page use."""
 
 _SCRIPT = Path(__file__).with_name("wrk_report.lua")
 _GRACE_SECONDS = 40.0

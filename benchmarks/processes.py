@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 _STOP_SECONDS = 15.0
@@ -54,3 +56,23 @@ def end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def free_port(host: str) -> int:
+    """Return a port that was free a moment ago."""
+    with socket.create_server((host, 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def port_of_all(hosts: Sequence[str], above: int) -> int:
+    """Return the first port above a number that is free on each of these addresses. Raises ContenderFailed.
+
+    Systems give ports above 32767 to clients, so a lower one stays free while a node boots.
+    """
+    for port in range(above + 1, above + 1000):
+        with suppress(OSError), ExitStack() as held:
+            for host in hosts:
+                held.enter_context(socket.create_server((host, port)))
+            return port
+    raise ContenderFailed(f"no port above {above} is free on {', '.join(hosts)}")

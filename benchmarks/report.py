@@ -1,4 +1,4 @@
-"""Make the report of a run, the README's section about it, and their plot from a `Summary`."""
+"""Make the report of a run, the section of a page about it, and their plot from a `Summary`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from benchmarks.summary import SUMMARY, Line, Summary, load_summary, to_json
 from benchmarks.targets import TARGETS, Target
 
 REPORT = "report.md"
+PAGE = "docs/performance.md"
 PLOT = "point-read-cpu.png"
 MEDIANS = "medians [least–greatest]"  # noqa: RUF001
 NOT_MEASURED = "not measured"
@@ -34,17 +35,17 @@ def render(folder: Path) -> None:
 
 
 def publish(folder: Path, root: Path = _ROOT) -> None:
-    """Put summary, report and plot of a run into `docs/benchmarks`, and its section into the README.
+    """Put summary, report and plot of a run into `docs/benchmarks`, and its section into docs/performance.md.
 
     Raises UnusableRun for a quick look or a run without point reads, and ContenderFailed.
     """
     summary = load_summary(folder)
     if summary.quick or not _point_reads(summary):
         raise UnusableRun("only a whole run with the scenario point-read can be published, not a quick look")
-    readme = root / "README.md"
-    changed = put_into(readme.read_text(), readme_section(summary))
+    page = root / PAGE
+    changed = put_into(page.read_text(), page_section(summary))
     _write(summary, root / "docs" / "benchmarks")
-    readme.write_text(changed)
+    page.write_text(changed)
 
 
 def draw_environment() -> None:
@@ -74,23 +75,23 @@ def report(summary: Summary) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def readme_section(summary: Summary) -> str:
-    """Return the README's section, including its marks."""
+def page_section(summary: Summary) -> str:
+    """Return the section for docs/performance.md, including its marks."""
     machine = summary.machine
     rows = [
-        (f"**{line.contender}**" if line.contender == SERVICE.name else line.contender, *_cells(line, _README_FIGURES))
+        (f"**{line.contender}**" if line.contender == SERVICE.name else line.contender, *_cells(line, _PAGE_FIGURES))
         for line in _point_reads(summary)
     ]
     parts = [
         BEGIN,
-        "## How fast",
+        "## Beside its alternatives",
         f"`GET /users/{{id}}` over {CONNECTIONS} keep-alive connections, one process each, on the same Cassandra "
         f"{machine['Cassandra']}, in the same run ({machine['processor']}; client, service and Cassandra share it). "
         f"CPU time is that of the serving process, all its threads. {MEDIANS.capitalize()}.",
-        table(("", *_README_FIGURES), rows),
-        f"![{_TITLE}](docs/benchmarks/{PLOT})",
+        table(("", *_PAGE_FIGURES), rows),
+        f"![{_TITLE}](benchmarks/{PLOT})",
         f"From the run of {summary.at:%Y-%m-%d}: [writes, lists, streams, overload, and the targets that were "
-        f"missed](docs/benchmarks/{REPORT}).",
+        f"missed](benchmarks/{REPORT}).",
         END,
     ]
     return "\n\n".join(parts)
@@ -100,7 +101,7 @@ def put_into(page: str, section: str) -> str:
     """Replace what is between the marks of a page with the section. Raises UnusableRun without marks."""
     changed, count = re.subn(f"{BEGIN}.*?{END}", lambda _: section, page, count=1, flags=re.DOTALL)
     if not count:
-        raise UnusableRun(f"the README has no {BEGIN} … {END}")
+        raise UnusableRun(f"{PAGE} has no {BEGIN} … {END}")
     return changed
 
 
@@ -115,7 +116,7 @@ def bullets(entries: Iterable[tuple[str, str]]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in entries)
 
 
-_README_FIGURES = (CPU_REQUEST, RATE, P99)
+_PAGE_FIGURES = (CPU_REQUEST, RATE, P99)
 
 
 def _section(name: str, lines: Sequence[Line]) -> str:
@@ -155,7 +156,7 @@ def _judged(target: Target, summary: Summary) -> tuple[str, ...]:
 
 
 def _point_reads(summary: Summary) -> list[Line]:
-    """Return the lines that README and plot show, the smallest CPU time first."""
+    """Return the lines that page and plot show, the smallest CPU time first."""
     return sorted(
         (line for line in summary.lines if (line.scenario, line.load) == ("point-read", MAIN)), key=_first_figure
     )

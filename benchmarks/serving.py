@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +19,7 @@ import psutil
 from benchmarks import HOST
 from benchmarks.contenders import Contender
 from benchmarks.environments import interpreter
-from benchmarks.processes import ContenderFailed, end, finished
+from benchmarks.processes import ContenderFailed, end, finished, free_port
 from benchmarks.site import Site
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,7 +97,7 @@ def side_by_side(contenders: Sequence[Contender], site: Site) -> Iterator[list[S
 @contextmanager
 def serving(contender: Contender, site: Site) -> Iterator[Served]:
     """Start the contender, wait for its first answer, and end its process at the end. Raises ContenderFailed."""
-    port = _free_port()
+    port = free_port(HOST)
     log = site.folder / f"{contender.name}.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -145,13 +144,6 @@ def answer_of(
 def module(name: str, *arguments: object) -> list[str]:
     """Return the command that runs a module of this package."""
     return [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def _wait_until_ready(served: Served, process: subprocess.Popen[bytes], path: str, log: Path) -> None:

@@ -22,10 +22,11 @@ _BUFFER = 1024 * 1024
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """Size and CRC-32 of a body, and the seconds from the request to its first byte and to its end."""
+    """Size, CRC-32 and line ends of a body, and the seconds from the request to its first byte and to its end."""
 
     bytes: int
     crc: int
+    lines: int
     first_byte: float
     seconds: float
 
@@ -41,10 +42,11 @@ def drain(port: int, path: str) -> Drained:
             raise HTTPException(f"{path} is answered with {response.status}, not with a stream")
         response.peek(1)
         first_byte = time.perf_counter() - began
-        buffer, size, crc = memoryview(bytearray(_BUFFER)), 0, 0
+        buffer, size, crc, lines = bytearray(_BUFFER), 0, 0, 0
         while count := response.readinto(buffer):
-            size, crc = size + count, zlib.crc32(buffer[:count], crc)
-        return Drained(size, crc, first_byte, time.perf_counter() - began)
+            size, crc = size + count, zlib.crc32(memoryview(buffer)[:count], crc)
+            lines += buffer.count(b"\n", 0, count)
+        return Drained(size, crc, lines, first_byte, time.perf_counter() - began)
     finally:
         connection.close()
 

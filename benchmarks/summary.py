@@ -1,4 +1,4 @@
-"""The summary of a run: the spread of each figure over the rounds. Report and README section need nothing else."""
+"""The summary of a run: the spread of each figure over the rounds. Report and page section need nothing else."""
 
 from __future__ import annotations
 

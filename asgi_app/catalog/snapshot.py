@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from asgi_app.tables.builtin import TABLES
 from asgi_app.tables.live_choice import served_table
 from asgi_app.tables.live_schema import LiveSchema, described_differences, differences, other_static
 from asgi_app.tables.live_wanted import Offer, Wanted, offer
@@ -79,6 +80,7 @@ def _with_facts(table: Table, live: Table) -> Table:
 def _reason(declared: Table, found: Table | None) -> str:
     place = f"{declared.keyspace}.{declared.name}"
     if found is None:
-        return f"there is no table {place}: `asgi-cassandra schema --resources module:name` creates it"
+        option = "" if replace(declared, keyspace=None) in TABLES else " --resources module:name"
+        return f"there is no table {place}: `asgi-cassandra schema{option}` creates it"
     described = ", ".join(described_differences(declared, found))
     return f"columns are missing or of another type or place in {place}: {described}"

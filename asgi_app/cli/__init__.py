@@ -1,56 +1,31 @@
-"""The command line, `asgi-cassandra`.
-
-The module of a command is imported when that command runs, so that `--version` and usage errors do not wait for the
-driver and the server.
-"""
+"""The command line, `asgi-cassandra`. Its commands are in `asgi_app.cli.commands`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib import import_module
-from types import MappingProxyType
+import sys
+from collections.abc import Sequence
 
-import click
-
-import asgi_app
-
-_COMMANDS: Mapping[str, str] = MappingProxyType(
-    {
-        "check": "asgi_app.cli.check",
-        "demo": "asgi_app.cli.demo",
-        "export": "asgi_app.cli.export",
-        "import": "asgi_app.cli.import_table:import_table",
-        "node": "asgi_app.cli.node",
-        "schema": "asgi_app.cli.data",
-        "seed": "asgi_app.cli.data",
-        "serve": "asgi_app.cli.serve",
-        "tables": "asgi_app.cli.tables",
-    }
-)
+from asgi_app.cli.signals import INTERRUPTED_LINE, end_at_signals
 
 
-class _LazyGroup(click.Group):
-    """A group that imports each command from its module in `_COMMANDS`.
+def main(arguments: Sequence[str] | None = None, prog_name: str | None = None) -> None:
+    """Run a command line, by default that of this process, and raise SystemExit with its exit code.
 
-    There it is defined under its own name, or under the one after the colon.
+    Whatever is imported here comes after the handlers of signals: it takes a part of a second, in which Ctrl-C must not
+    print a traceback.
     """
+    end_at_signals(1, INTERRUPTED_LINE)
+    from asgi_app.cli.commands import command_line
+    from asgi_app.cli.standard_streams import hold_closed_streams
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, name = _COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), name or cmd_name)
-        return command
+    hold_closed_streams()
+    try:
+        command_line.main(sys.argv[1:] if arguments is None else [*arguments], prog_name)
+    except SystemExit as end:  # the command has said how it ended
+        end_at_signals(_number(end.code))
+        raise
 
 
-@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(asgi_app.__version__, prog_name="asgi-cassandra")
-def main() -> None:
-    """Apache Cassandra, Astra DB or ScyllaDB behind HTTP.
-
-    Exit codes: 0 success, or Ctrl-C or SIGTERM while serving; 1 failure (Cassandra does not answer, a port is in use,
-    ...) or interrupted before the end; 2 wrong command line or settings. Some commands have more; see their --help.
-    """
+def _number(code: str | int | None) -> int:
+    """Return the exit code of a SystemExit as the system sees it."""
+    return code if isinstance(code, int) else int(code is not None)

@@ -42,9 +42,9 @@ class BackgroundRows:
             with open_session(self._settings) as session:
                 rows = write_sightings(session, self._settings.keyspace, self._total, self._stopped)
         except Exception as error:  # the demo continues with the rows that are there
-            server.logger.warning(
-                "not all sightings were written (%s); the next demo writes them", type(error).__name__
-            )
+            server.logger.warning("not all sightings were written; the next demo writes them: %s", error)
             return
-        if rows:
-            server.logger.info("wrote %s sightings in %.1f s", f"{rows:,}", time.monotonic() - began)
+        if rows == self._total:
+            server.logger.info("all %s sightings are there, after %.1f s", f"{rows:,}", time.monotonic() - began)
+        elif rows:
+            server.logger.info("wrote %s of %s sightings; the next demo goes on", f"{rows:,}", f"{self._total:,}")

@@ -15,13 +15,13 @@ from asgi_app.cli.console import say
 from asgi_app.cli.declared import load_declarations
 from asgi_app.cli.failures import report_failures
 from asgi_app.cli.live import LiveView, names_of
-from asgi_app.cli.options import settings_options
+from asgi_app.cli.local_hint import warn_of_missed_node
+from asgi_app.cli.options import quiet_option, settings_options
 from asgi_app.cli.peers import is_this_machine
-from asgi_app.cli.session import open_session
-from asgi_app.cli.tables_report import NotServed, Served, output, tables_report
+from asgi_app.cli.session import CassandraFailure, open_session
+from asgi_app.cli.tables_report import Served, output, tables_report
 from asgi_app.driver.cluster import ClusterUnreachableError
 from asgi_app.driver.cluster_facts import cluster_facts, keyspaces, may_execute
-from asgi_app.driver.connecting import explain
 from asgi_app.http.auth import unknown_scopes
 from asgi_app.http.routing import resource_names
 from asgi_app.resources.start_checks import shortened
@@ -34,6 +34,7 @@ from asgi_app.tables.live_choice import why_read_only
 
 @click.command()
 @click.argument("application", metavar="[MODULE:NAME]", required=False)
+@quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--strict", is_flag=True, help="Exit with 1 also if something is dangerous.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address that `serve` will listen on.")
@@ -48,6 +49,7 @@ from asgi_app.tables.live_choice import why_read_only
 @report_failures
 def check(
     application: str | None,
+    quiet: bool,
     as_json: bool,
     strict: bool,
     host: str,
@@ -69,15 +71,14 @@ def check(
     own = load_declarations(application, "MODULE:NAME") if application else load_declarations(resources)
     examples = not own and not settings.tables
     view = LiveView(settings, own or (RESOURCES if examples else ()), examples=examples)
-    report = CheckReport(None if settings.astra_db_secure_bundle_path else settings.cassandra_username)
+    login = None if settings.astra_db_secure_bundle_path else settings.cassandra_username
+    report = CheckReport(settings.address, login)
+    warn_of_missed_node(settings, overrides, quiet=quiet)
     try:
         with open_session(settings) as session:
             _look(session, settings, view, report)
-    except Exception as error:
-        sentence = str(error) if isinstance(error, ClusterUnreachableError) else explain(error)
-        if sentence is None:
-            raise
-        report.problems.append(Problem("cluster", sentence))
+    except (ClusterUnreachableError, CassandraFailure) as error:
+        report.problems.append(Problem("cluster", str(error)))
     is_open = not is_this_machine(host)
     report.dangers += dangers(
         settings, is_open=is_open, workers=workers, serves_examples=examples, env_file=Path(".env")
@@ -88,7 +89,7 @@ def check(
         click.echo(msgspec.json.format(msgspec.json.encode(report_as_values(report))))
     else:
         show_report(output(), report)
-        if examples and any(each.wanted for each in report.tables.not_served):
+        if examples and not quiet and any(each.wanted for each in report.tables.not_served):
             say("These are the built-in tables. For yours: check MODULE:NAME of your application, or --tables '*'.")
     raise click.exceptions.Exit(report.exit_code(strict=strict))
 
@@ -101,25 +102,21 @@ def _look(session: Any, settings: Settings, view: LiveView, report: CheckReport)
     report.problems += replication_problems(report.cluster, report.keyspaces, settings)
     report.dangers += cluster_dangers(report.cluster, report.keyspaces, settings)
     if missing := view.missing_keyspaces(existing):
-        report.problems += [Problem(f"keyspace {name}", f"does not exist; {names_of(existing)}") for name in missing]
+        message = f"does not exist at {report.address}; {names_of(existing)}"
+        report.problems += [Problem(f"keyspace {name}", message) for name in missing]
         return
     report.tables = tables_report(view.snapshot(session), view.resources)
-    report.problems += [Problem(each.name, _reason(each)) for each in report.tables.not_served if each.wanted]
+    report.problems += [Problem(each.name, each.reason) for each in report.tables.not_served if each.wanted]
     report.problems += [
         Problem(each.resource.name, f"it is to be writable, and is read-only: {reason}")
         for each in report.tables.served
         if view.names_writable(each.table) and (reason := why_read_only(each.table))
     ]
     if not report.tables.served and not report.problems:
-        report.problems.append(Problem("tables", f"the keyspace {', '.join(view.keyspaces)} has none to serve"))
+        place = f"{', '.join(view.keyspaces)} at {report.address}"
+        report.problems.append(Problem("tables", f"the keyspace {place} has none to serve"))
     if settings.cassandra_username or settings.astra_db_secure_bundle_path:
         report.problems += [problem for each in report.tables.served for problem in _denials(session, each)]
-
-
-def _reason(table: NotServed) -> str:
-    """Return why a table is not served. The command `schema` creates the built-in ones without an option."""
-    is_built_in = table.name in {resource.name for resource in RESOURCES}
-    return table.reason.replace(" --resources module:name", "") if is_built_in else table.reason
 
 
 def _denials(session: Any, served: Served) -> Iterator[Problem]:

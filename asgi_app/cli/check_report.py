@@ -18,8 +18,12 @@ from asgi_app.settings import Problem
 
 @dataclass
 class CheckReport:
-    """The findings of `check`. `problems` keep something from being served; `dangers` do not."""
+    """The findings of `check`. `problems` keep something from being served; `dangers` do not.
 
+    `address` is the Cassandra that the settings name.
+    """
+
+    address: str
     login: str | None = None
     cluster: ClusterFacts | None = None
     keyspaces: Sequence[Keyspace] = ()
@@ -69,12 +73,12 @@ def show_report(console: Console, report: CheckReport) -> None:
 def _facts(report: CheckReport) -> Iterator[tuple[str, str]]:
     cluster = report.cluster
     if cluster is None:
-        yield "cluster", "not connected"
+        yield "cluster", f"not connected to {report.address}"
         return
     name = f" '{cluster.name}'" if cluster.name else ""
     tls = "with TLS" if cluster.tls else "without TLS"
     login = f"as {report.login}" if report.login else "without a login"
-    yield "cluster", f"{cluster.product}{name}, {tls}, {login}, protocol {cluster.protocol_version}"
+    yield "cluster", f"{cluster.product}{name} at {report.address}, {tls}, {login}, protocol {cluster.protocol_version}"
     tested = "" if cluster.driver_is_tested else ", which is not tested with this service: it uses public parts only"
     yield "driver", f"{cluster.driver}{tested}"
     yield "nodes", _nodes_text(cluster.nodes)

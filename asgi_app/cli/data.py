@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import click
@@ -12,6 +12,7 @@ from asgi_app.cli import sample_data
 from asgi_app.cli.console import row_progress
 from asgi_app.cli.declared import load_resources
 from asgi_app.cli.failures import Failure, report_failures
+from asgi_app.cli.local_hint import warn_of_missed_node
 from asgi_app.cli.options import connection_fields, json_option, quiet_option, settings_options
 from asgi_app.cli.session import open_session
 from asgi_app.settings import Settings
@@ -58,6 +59,8 @@ def _checked_replication(_: click.Context, __: click.Parameter, text: str | None
     "tables: a Resource, a list or tuple of them, or an application that has them. The module is looked for in the "
     "working directory too.",
 )
+@quiet_option
+@json_option
 @settings_options(connection_fields())
 @report_failures
 def schema(
@@ -67,6 +70,8 @@ def schema(
     no_keyspace: bool,
     indexes: bool,
     resources: str | None,
+    quiet: bool,
+    as_json: bool,
     overrides: Mapping[str, str],
 ) -> None:
     """Create the keyspace and the tables if they are missing. Existing ones are not changed."""
@@ -79,14 +84,13 @@ def schema(
     if dry_run:
         chosen = replication or ddl.network_replication(replication_factor or 1)
         replication = None if no_keyspace else chosen
-        for statement in ddl.schema_statements(
-            settings.keyspace, built_in, replication, indexes=indexes, declared=declared
-        ):
-            click.echo(f"{statement};")
+        statements = ddl.schema_statements(settings.keyspace, built_in, replication, indexes=indexes, declared=declared)
+        _show_statements(statements, as_json)
         return
+    warn_of_missed_node(settings, overrides, quiet=quiet)
     with open_session(settings) as session:
         chosen = replication or ddl.local_replication(session, replication_factor)
-        with _mismatch_reported():
+        with _mismatch_reported(settings):
             ddl.create_schema(
                 session,
                 settings.keyspace,
@@ -95,8 +99,11 @@ def schema(
                 indexes=indexes,
                 declared=declared,
             )
-    names = ", ".join(dict.fromkeys(_shown(table) for table in [*built_in, *declared]))
-    click.echo(f"Keyspace {settings.keyspace} has the tables {names}.")
+    names = list(dict.fromkeys(_shown(table) for table in [*built_in, *declared]))
+    if as_json:
+        click.echo(json.dumps({"address": settings.address, "keyspace": settings.keyspace, "tables": names}))
+    else:
+        click.echo(f"Keyspace {settings.keyspace} at {settings.address} has the tables {', '.join(names)}.")
 
 
 @click.command()
@@ -108,9 +115,14 @@ def schema(
 def seed(users: int, quiet: bool, as_json: bool, overrides: Mapping[str, str]) -> None:
     """Write sample animals, plants and users. You may run it again: it keeps later changes of these rows."""
     settings = Settings.load(overrides=overrides)
+    warn_of_missed_node(settings, overrides, quiet=quiet)
     with open_session(settings) as session, row_progress(sample_data.row_count(users), quiet=quiet) as show:
         report = sample_data.seed(session, settings.keyspace, users, show)
-    click.echo(_report_as_json(report) if as_json else f"Seeded {report.sentence}.")
+    click.echo(
+        _report_as_json(report)
+        if as_json
+        else f"Seeded keyspace {settings.keyspace} at {settings.address}: {report.sentence}."
+    )
 
 
 def _report_as_json(report: sample_data.SeedReport) -> str:
@@ -118,13 +130,21 @@ def _report_as_json(report: sample_data.SeedReport) -> str:
     return json.dumps({name: round(value, 3) for name, value in figures.items()})
 
 
+def _show_statements(statements: Iterable[str], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"statements": list(statements)}))
+        return
+    for statement in statements:
+        click.echo(f"{statement};")
+
+
 @contextmanager
-def _mismatch_reported() -> Iterator[None]:
+def _mismatch_reported(settings: Settings) -> Iterator[None]:
     """Raise Failure if a declared table exists with other columns."""
     try:
         yield
     except ddl.SchemaMismatchError as error:
-        raise Failure(str(error)) from error
+        raise Failure(f"Keyspace {settings.keyspace} at {settings.address}: {error}") from error
 
 
 def _shown(table: Table) -> str:

@@ -19,8 +19,7 @@ from asgi_app.cli.examples import examples, own_table_hint, shutdown_example
 from asgi_app.cli.failures import report_failures
 from asgi_app.cli.options import quiet_option
 from asgi_app.cli.session import open_session
-from asgi_app.cli.sightings import SIGHTINGS, write_sightings
-from asgi_app.cli.signals import sigterm_as_interrupt
+from asgi_app.cli.sightings import SIGHTINGS, has_sightings, write_sightings
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
 from asgi_app.settings import Settings, check_metrics_directory, setting_fields
 from asgi_app.tables.builtin import TABLES
@@ -37,10 +36,11 @@ FIRST_SIGHTINGS = 1000
 
 
 class Shown(NamedTuple):
-    """The numbers of rows for the demo's examples, and whether it prints examples at all."""
+    """The numbers of rows for the demo's examples, whether all sightings are there, and whether it prints examples."""
 
     users: int
     sightings: int
+    are_all_there: bool
     quiet: bool
 
 
@@ -74,7 +74,6 @@ def demo(port: int, users: int, sightings: int, data: Path, heap: str, quiet: bo
     check_metrics_directory()
     server.listen(HOST, port, settings.send_timeout).close()  # and a port in use too
     with ExitStack() as stack:
-        stack.enter_context(sigterm_as_interrupt())
         with node_progress(quiet=quiet) as show:
             node = stack.enter_context(local_node(NodeSpec(data=data, heap=heap), progress=show))
         environment = _environment(node.host, node.port)
@@ -82,8 +81,8 @@ def demo(port: int, users: int, sightings: int, data: Path, heap: str, quiet: bo
         os.environ.update(environment)
         if not settings.page_keys:
             os.environ[server.PAGE_KEYS] = server.new_page_key()
-        _fill(settings, users, sightings, quiet)
-        _serve(settings, port, Shown(users, sightings, quiet), node)
+        are_all_there = _fill(settings, users, sightings, quiet)
+        _serve(settings, port, Shown(users, sightings, are_all_there, quiet), node)
         if not quiet:
             say("stopping Cassandra")
 
@@ -103,14 +102,17 @@ def _environment(host: str, port: int) -> Mapping[str, str]:
     }
 
 
-def _fill(settings: Settings, users: int, sightings: int, quiet: bool) -> None:
+def _fill(settings: Settings, users: int, sightings: int, quiet: bool) -> bool:
+    """Create the tables and write the rows that are there when the demo serves. Return whether these are all rows."""
     with open_session(settings) as session:
         create_schema(session, settings.keyspace, network_replication(1), TABLES, declared=[SIGHTINGS.table])
         with row_progress(sample_data.row_count(users), quiet=quiet) as show:
             report = sample_data.seed(session, settings.keyspace, users, show)
         write_sightings(session, settings.keyspace, min(sightings, FIRST_SIGHTINGS), threading.Event())
+        are_all_there = has_sightings(session, settings.keyspace, sightings)
     if not quiet:
-        say(f"seeded {report.sentence}")
+        say(f"seeded users, animals and plants: {report.sentence}")
+    return are_all_there
 
 
 def _serve(settings: Settings, port: int, shown: Shown, node: LocalNode) -> None:
@@ -146,7 +148,16 @@ def _print_addresses(url: str, shown: Shown, settings: Settings) -> None:
     if shown.quiet:
         return
     click.echo(f"in a browser: {url}/console/ shows tables and rows, {url}/docs has a form for every operation\n")
+    if not shown.are_all_there:
+        click.echo(_rows_to_come(shown.sightings))
     click.echo("Ctrl-C ends the service and its Cassandra. Try in another terminal:\n")
     for example in (*examples(url, KEYSPACE, shown.users, shown.sightings), *shutdown_example(url, settings)):
         click.echo(f"  {example.command}\n  # {example.answer}\n")
     click.echo(own_table_hint(settings))
+
+
+def _rows_to_come(sightings: int) -> str:
+    return (
+        f"The table sightings has {FIRST_SIGHTINGS:,} of {sightings:,} rows so far. The demo writes the others while "
+        "it serves, and the log says when all are there.\n"
+    )

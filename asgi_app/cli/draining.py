@@ -83,10 +83,9 @@ class DrainingServer(uvicorn.Server):
     def _abort_connections(self) -> None:
         if self._drain is not None:
             self._drain.cut()
-        for connection in list(self.server_state.connections):
-            transport: Any = connection.transport
-            if transport is not None:
-                transport.abort()
+        connections: set[Any] = self.server_state.connections
+        for connection in list(connections):
+            connection.drop()
 
 
 class WorkerServer(DrainingServer):

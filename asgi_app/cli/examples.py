@@ -51,7 +51,7 @@ def _sighting_examples(url: str) -> Iterator[Example]:
         f"curl '{url}/sightings?species={quote(latest.species)}&limit=1'",
         f'[{{"station":"…","species":"{latest.species}"…}}]',
     )
-    saved = "curl -so sightings.csv -w '%{size_download} bytes in %{time_total} s'"
+    saved = "curl -so sightings.csv -w '%{size_download} bytes in %{time_total} s\\n'"
     yield Example(f"{saved} '{url}/sightings/-/stream?format=csv'", "… bytes in … s")
 
 
@@ -75,7 +75,7 @@ Serve a table of your own from this Cassandra: save shop.py of README.md in this
   {command} schema --resources shop:events
   {command} serve shop:app --port 8001
 
-A table that exists needs no code: {command} serve --tables '*' --port 8001"""
+Tables that exist already need no code: {command} serve --tables '*' --port 8001"""
 
 
 def _command() -> str:

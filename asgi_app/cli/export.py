@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, cast, get_args
 
 import click
@@ -11,10 +15,11 @@ from msgspec.structs import replace
 
 from asgi_app.cli.console import counted
 from asgi_app.cli.failures import report_failures
+from asgi_app.cli.local_hint import warn_of_missed_node
 from asgi_app.cli.options import connection_fields, settings_options
 from asgi_app.cli.standard_output import StandardOutput
 from asgi_app.cli.transfer_view import View, size_text
-from asgi_app.cli.transfers import comma_separated, json_option, need_extra, run_transfer
+from asgi_app.cli.transfers import comma_separated, json_option, need_extra, run_transfer, table_name
 from asgi_app.settings import Settings
 from asgi_app.settings.values import Consistency
 from asgi_app.transfer.export_plan import ExportOptions
@@ -24,11 +29,17 @@ from asgi_app.transfer.progress import Progress
 
 STDOUT = "-"
 
+_FILE_ENDS = re.compile(r"\.(?P<form>csv|ndjson|jsonl|json|parquet|msgpack)(?P<gzip>\.gz)?$", re.IGNORECASE)
+"""Matches the name of a file of rows."""
+
+_TEXT_FORMATS: Mapping[str, Format] = MappingProxyType({"csv": "csv", "ndjson": "ndjson", "jsonl": "ndjson"})
+"""The formats that can be written to standard output, by the ends of files' names."""
+
 _Mode = Literal["text", "json", "quiet"]
 
 
 @click.command()
-@click.argument("table")
+@click.argument("table", callback=table_name)
 @click.argument("target")
 @click.option(
     "--format", "form", type=click.Choice(get_args(Format)), help="The format of the rows.  [default: ndjson]"
@@ -80,13 +91,18 @@ def export(
     mode: _Mode = "quiet" if quiet else "json" if as_json else "text"
     if target == STDOUT:
         _check_for_stdout(options)
+        warn_of_missed_node(settings, overrides, quiet=quiet)
         _to_stdout(_fitting(settings, parallel), table, options, mode)
     else:
         _check_for_files(options)
+        _check_is_folder(table, Path(target))
+        warn_of_missed_node(settings, overrides, quiet=quiet)
         _to_files(_fitting(settings, parallel), table, Path(target), options, mode)
 
 
 def _check_for_stdout(options: ExportOptions) -> None:
+    if sys.stdout is None:
+        raise click.UsageError("Standard output is closed, and the rows would go there; name a folder.")
     if options.format == "parquet":
         raise click.UsageError("Parquet cannot be written to standard output; name a folder.")
     if options.gzip:
@@ -100,6 +116,19 @@ def _check_for_files(options: ExportOptions) -> None:
         need_extra("pyarrow", "parquet")
         if options.gzip:
             raise click.UsageError("--gzip is for text; Parquet files are compressed by themselves.")
+
+
+def _check_is_folder(table: str, target: Path) -> None:
+    """Raise a usage error if the target has the name of a file and is not a folder that exists."""
+    ends = _FILE_ENDS.search(target.name)
+    if ends is None or target.is_dir():
+        return
+    form = _TEXT_FORMATS.get(ends["form"].lower())
+    if form is None:
+        raise click.UsageError(f"TARGET is a folder, which gets the files of the export: name it without {ends[0]}.")
+    compress = " | gzip" if ends["gzip"] else ""
+    command = f"asgi-cassandra export {table} - --format {form}{compress} > {shlex.quote(str(target))}"
+    raise click.UsageError(f"TARGET is a folder, which gets the files of the export; for one file: {command}")
 
 
 def _fitting(settings: Settings, parallel: int) -> Settings:
@@ -124,10 +153,12 @@ def _to_files(settings: Settings, table: str, folder: Path, options: ExportOptio
 
 
 def _end(manifest: Manifest, folder: Path, progress: Progress) -> str:
-    size = size_text(sum(part.bytes for part in manifest.parts))
+    rows, name = counted(manifest.rows, "row"), f"{manifest.keyspace}.{manifest.table}"
+    size = f"{counted(len(manifest.parts), 'part')}, {size_text(sum(part.bytes for part in manifest.parts))}"
+    if progress.kept == progress.total:
+        return f"The export of {name} in {folder} was whole already: {rows}, {size}."
     return (
-        f"Exported {counted(manifest.rows, 'row')} of {manifest.keyspace}.{manifest.table} to {folder}: "
-        f"{counted(len(manifest.parts), 'part')}, {size}, in {progress.seconds:.1f} s, "
+        f"Exported {rows} of {name} to {folder}: {size}, in {progress.seconds:.1f} s, "
         f"{progress.rows_per_second:,.0f} rows/s."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import click
 
+from asgi_app.cli.signals import INTERRUPTED, interrupts
 from asgi_app.settings import SettingsError
 
 
@@ -25,7 +27,10 @@ class WrongSettings(Failure):
 
 
 def report_failures(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a command to turn every error into a `Failure`; add `--verbose`, which also shows the traceback."""
+    """Decorate a command to turn every error, and a signal that ends it, into a `Failure`.
+
+    Adds `--verbose`, which also shows the traceback of an error.
+    """
 
     @click.option("--verbose", "-v", is_flag=True, help="Show the traceback of a failure, and the driver's log.")
     @functools.wraps(command)
@@ -33,7 +38,10 @@ def report_failures(command: Callable[..., None]) -> Callable[..., None]:
         if not verbose:
             logging.getLogger("cassandra").addHandler(logging.NullHandler())
         try:
-            command(*args, **kwargs)
+            with interrupts():
+                command(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise Failure(INTERRUPTED) from None
         except click.ClickException as error:
             if verbose and error.__cause__ is not None:
                 traceback.print_exception(error.__cause__, file=sys.stderr)
@@ -52,11 +60,18 @@ def failure_of(error: Exception) -> Failure:
     """Return the sentence and the exit code for an error of a command."""
     if isinstance(error, SettingsError):
         return WrongSettings(_settings_sentence(error))
-    return _cluster_failure(error) or _node_failure(error) or _driver_failure(error) or _unexpected(error)
+    return _output_failure(error) or _cluster_failure(error) or _node_failure(error) or _unexpected(error)
 
 
 def _settings_sentence(error: SettingsError) -> str:
     return "These settings cannot be used:\n" + "\n".join(f"  {line}" for line in str(error).splitlines())
+
+
+def _output_failure(error: Exception) -> Failure | None:
+    """Return the sentence for standard output or error that takes no more. Errors of files have the file's name."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EPIPE) and error.filename is None:
+        return Failure(f"The output could not be written: {error.strerror}.")
+    return None
 
 
 def _cluster_failure(error: Exception) -> Failure | None:
@@ -73,13 +88,6 @@ def _node_failure(error: Exception) -> Failure | None:
     if isinstance(error, (JavaNotFoundError, MissingExtraError)):
         return WrongSettings(str(error))
     return Failure(str(error)) if isinstance(error, LocalNodeError) else None
-
-
-def _driver_failure(error: Exception) -> Failure | None:
-    from asgi_app.driver.connecting import explain
-
-    sentence = explain(error)
-    return None if sentence is None else Failure(sentence)
 
 
 def _unexpected(error: Exception) -> Failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -11,11 +12,13 @@ from msgspec.structs import replace
 
 from asgi_app.cli.console import counted
 from asgi_app.cli.failures import report_failures
+from asgi_app.cli.local_hint import warn_of_missed_node
 from asgi_app.cli.options import connection_fields, settings_options
 from asgi_app.cli.transfer_view import View
-from asgi_app.cli.transfers import RejectedRows, comma_separated, json_option, need_extra, run_transfer
+from asgi_app.cli.transfers import RejectedRows, comma_separated, json_option, need_extra, run_transfer, table_name
 from asgi_app.settings import Settings
 from asgi_app.settings.values import Consistency
+from asgi_app.transfer.batches import MOST_PARTITIONS
 from asgi_app.transfer.import_plan import ImportOptions
 from asgi_app.transfer.importing import import_from
 from asgi_app.transfer.manifest import Format
@@ -44,7 +47,7 @@ def _timestamp(_: click.Context, __: click.Parameter, text: str) -> int | str:
 
 
 @click.command("import")
-@click.argument("table")
+@click.argument("table", callback=table_name)
 @click.argument("source", type=click.Path(exists=True, allow_dash=True, path_type=Path))
 @click.option(
     "--format", "form", type=click.Choice(get_args(Format)), help="The format of a file.  [default: by its name]"
@@ -58,6 +61,13 @@ def _timestamp(_: click.Context, __: click.Parameter, text: str) -> int | str:
     default=32,
     show_default=True,
     help="The most rows of one partition to write at once; never more than 5 KiB.",
+)
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, MOST_PARTITIONS),
+    default=1,
+    show_default=True,
+    help="The most partitions of one write, where rows come in the order of the ring.",
 )
 @click.option(
     "--select", metavar="COLUMNS", callback=comma_separated, help="The columns to write, with commas.  [default: all]"
@@ -118,10 +128,13 @@ def import_table(
         raise click.UsageError(
             "Only the import of a folder can be resumed. Import the file again: repeats are harmless."
         )
+    if source == STDIN and sys.stdin is None:
+        raise click.UsageError("Standard input is closed, and the rows would come from there; name a file.")
     if source == STDIN and form not in (None, "ndjson"):
         raise click.UsageError("Standard input is NDJSON; other formats are read from files.")
     if form == "parquet" or any(source.glob("*.parquet")) or source.suffix == ".parquet":
         need_extra("pyarrow", "parquet")
+    warn_of_missed_node(settings, overrides, quiet=quiet)
     mode: Literal["text", "json", "quiet"] = "quiet" if quiet else "json" if as_json else "text"
     _run(_fitting(settings, options.parallel), table, source, options, mode)
 
@@ -142,9 +155,7 @@ def _run(
         view,
         resumable=source.is_dir() and not options.dry_run,
     )
-    done = "Checked" if options.dry_run else "Imported"
-    rows, rate = counted(progress.rows, "row"), f"{progress.rows_per_second:,.0f} rows/s"
-    sentence = f"{done} {rows} in {progress.seconds:.1f} s, {rate}."
+    sentence = _end(source, options, progress)
     if not rejects.count:
         view.end("whole", sentence)
         return
@@ -152,3 +163,11 @@ def _run(
     rejected = f"{sentence} {counted(rejects.count, 'row')} {were} rejected; see {rejects.path}."
     view.end("rejected", rejected)
     raise RejectedRows(rejected)
+
+
+def _end(source: Path, options: ImportOptions, progress: Progress) -> str:
+    if progress.total and progress.kept == progress.total:
+        return f"The import of {source} was whole already."
+    done = "Checked" if options.dry_run else "Imported"
+    rows, rate = counted(progress.rows, "row"), f"{progress.rows_per_second:,.0f} rows/s"
+    return f"{done} {rows} in {progress.seconds:.1f} s, {rate}."

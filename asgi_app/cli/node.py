@@ -10,6 +10,7 @@ import click
 
 from asgi_app.cli.console import node_progress, say
 from asgi_app.cli.failures import Failure, report_failures
+from asgi_app.cli.local_hint import CQL_PORT, DATA, how_to_reach
 from asgi_app.cli.options import json_option, quiet_option
 from asgi_app.local_node import (
     NodeSpec,
@@ -22,12 +23,11 @@ from asgi_app.local_node import (
 )
 
 NOT_RUNNING = 3
-CQL_PORT = 9042
 
 _data_option = click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path(".cassandra"),
+    default=DATA,
     show_default=True,
     help="The folder for everything the node writes. Delete it to start from scratch.",
 )
@@ -50,17 +50,18 @@ def node() -> None:
 def start(data: Path, port: int | None, heap: str, quiet: bool, as_json: bool) -> None:
     """Start the node, unless it runs already, and return when it answers. The first start downloads Cassandra."""
     with node_progress(quiet=quiet) as show:
-        status = _start(data, port, heap, show)
-    click.echo(_as_json(status) if as_json else _description(status))
-    if status.port != CQL_PORT and not (quiet or as_json):
-        say(f"To use it: export CASSANDRA_PORT={status.port}")
+        status, subject = _start(data, port, heap, show)
+    _show(status, as_json)
+    if not (quiet or as_json):
+        _show_port(status, subject)
 
 
 @node.command()
 @_data_option
+@quiet_option
 @json_option
 @report_failures
-def stop(data: Path, as_json: bool) -> None:
+def stop(data: Path, quiet: bool, as_json: bool) -> None:  # it shows no progress, so --quiet changes nothing
     """Stop the node and return when its process has ended."""
     stopped = stop_detached(data)
     sentence = "Stopped." if stopped else f"No node runs on {data}."
@@ -69,27 +70,41 @@ def stop(data: Path, as_json: bool) -> None:
 
 @node.command()
 @_data_option
+@quiet_option
 @json_option
 @report_failures
-def status(data: Path, as_json: bool) -> None:
+def status(data: Path, quiet: bool, as_json: bool) -> None:
     """Print the address and process of the node. Exit code 3 if no node runs on this folder."""
     found = detached_status(data)
     if found is None:
         click.echo(json.dumps({"running": False}) if as_json else f"No node runs on {data}.")
         raise click.exceptions.Exit(NOT_RUNNING)
-    click.echo(_as_json(found) if as_json else _description(found))
+    _show(found, as_json)
+    if not (quiet or as_json):
+        _show_port(found, "It")
 
 
-def _start(data: Path, port: int | None, heap: str, show: ProgressCallback) -> NodeStatus:
+def _start(data: Path, port: int | None, heap: str, show: ProgressCallback) -> tuple[NodeStatus, str]:
+    """Start the node. Return its status, and how a sentence about its port begins."""
     running = detached_status(data)
     if port and running is not None and running.port != port:
         raise Failure(f"The node on {data} already runs on port {running.port}; stop it, or choose another --data.")
     try:
-        return start_detached(NodeSpec(data=data, port=port or CQL_PORT, heap=heap), show)
+        return start_detached(NodeSpec(data=data, port=port or CQL_PORT, heap=heap), show), "It"
     except PortInUseError:
         if port:
             raise
-    return start_detached(NodeSpec(data=data, heap=heap), show)
+    return start_detached(NodeSpec(data=data, heap=heap), show), f"Port {CQL_PORT} is taken, so it"
+
+
+def _show(status: NodeStatus, as_json: bool) -> None:
+    click.echo(_as_json(status) if as_json else _description(status))
+
+
+def _show_port(status: NodeStatus, subject: str) -> None:
+    """Say what to set for a node that does not listen on the port that the commands expect."""
+    if status.port != CQL_PORT:
+        say(f"{subject} listens on {status.port}. {how_to_reach(status.port)}")
 
 
 def _as_json(status: NodeStatus) -> str:

@@ -12,6 +12,7 @@ import click
 from asgi_app.cli import server
 from asgi_app.cli.declared import check_application
 from asgi_app.cli.failures import report_failures
+from asgi_app.cli.local_hint import missed_node
 from asgi_app.cli.options import settings_options
 from asgi_app.cli.peers import is_this_machine
 from asgi_app.cli.session import check_cluster
@@ -78,6 +79,8 @@ def serve(
             settings, application=application, workers=workers, reload=reload, root_path=root_path
         )
         warn_if_unauthenticated(host, settings)
+        if missed := missed_node(settings, overrides):
+            server.logger.warning("%s", missed)
         if reload:
             server.run_reloading(config, listener)
         elif workers > 1:

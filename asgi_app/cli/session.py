@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from asgi_app.cli.failures import Failure
 from asgi_app.driver.cluster import ClusterUnreachableError, build_cluster
-from asgi_app.driver.connecting import connect
+from asgi_app.driver.connecting import connect, explain
 from asgi_app.settings import Settings
+
+
+class CassandraFailure(Failure):
+    """An error of Cassandra or of the driver; the message is a sentence that names the address."""
 
 
 @contextmanager
@@ -16,11 +21,16 @@ def open_session(settings: Settings) -> Iterator[Any]:
     """Open a connected session and close it at the end of the block.
 
     Raises ClusterConfigError for settings that can never work, ClusterUnreachableError if no node accepts the
-    connection.
+    connection, CassandraFailure for an error of the driver within the block.
     """
     cluster = build_cluster(settings)
     try:
         yield connect(cluster, settings)
+    except Exception as error:
+        sentence = explain(error, settings.address)
+        if sentence is None:
+            raise
+        raise CassandraFailure(sentence) from error
     finally:
         cluster.shutdown()
 

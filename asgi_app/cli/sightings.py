@@ -83,18 +83,22 @@ def write_sightings(session: Any, keyspace: str, total: int, stopped: threading.
     The table must exist. It takes half of the time at most and pauses in the other half, so that requests are answered
     meanwhile. Ends early if `stopped` is set; the next run then writes all of them. Raises the driver's errors.
     """
-    if not total or _has_sighting(session, keyspace, sample_sighting(total - 1)):
+    if has_sightings(session, keyspace, total):
         return 0
     cql = Queries(keyspace, SIGHTINGS.table).insert_at.cql
     rows = _values(range(total - 1), stopped)
     written = write_rows(session, cql, rows, _Pauses(stopped), in_flight=_BATCHES_IN_FLIGHT)
     if stopped.is_set():
         return written
-    # The last row stands for all: it is written when the others are there.
+    # The last row stands for all: it is written when the others are there, as `has_sightings` expects.
     return written + write_rows(session, cql, _values(range(total - 1, total), stopped), lambda _: None)
 
 
-def _has_sighting(session: Any, keyspace: str, row: Sighting) -> bool:
+def has_sightings(session: Any, keyspace: str, total: int) -> bool:
+    """Return whether the first `total` generated sightings are there. Raises the driver's errors."""
+    if not total:
+        return True
+    row = sample_sighting(total - 1)
     select = session.prepare(Queries(keyspace, SIGHTINGS.table).row.cql)
     return session.execute(select, (row.station, row.at, row.id)).one() is not None
 

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import click
 import msgspec
 
+from asgi_app.cli.console import say
 from asgi_app.cli.failures import Failure, report_failures
 from asgi_app.cli.live import LiveView, names_of
-from asgi_app.cli.options import connection_fields, settings_options
+from asgi_app.cli.local_hint import warn_of_missed_node
+from asgi_app.cli.options import connection_fields, quiet_option, settings_options
 from asgi_app.cli.session import open_session
 from asgi_app.cli.tables_report import output, show_tables, tables_as_values, tables_report
 from asgi_app.driver.cluster_facts import keyspaces
@@ -20,10 +22,11 @@ _TABLES, _WRITABLE = "ASGI_CASSANDRA_TABLES", "ASGI_CASSANDRA_WRITABLE"
 
 
 @click.command()
+@quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @settings_options((*_CHOICE, *connection_fields()))
 @report_failures
-def tables(as_json: bool, overrides: Mapping[str, str]) -> None:
+def tables(quiet: bool, as_json: bool, overrides: Mapping[str, str]) -> None:
     """Show which tables would be served without a declaration, and how.
 
     Without --tables: all of the keyspace, as `serve --tables '*'` serves them.
@@ -31,18 +34,22 @@ def tables(as_json: bool, overrides: Mapping[str, str]) -> None:
     Exit code 1 if nothing would be served, or if a table that you name would not.
     """
     settings = _settings(overrides)
+    warn_of_missed_node(settings, overrides, quiet=quiet)
     view = LiveView(settings, examples=False)
+    place = f"{', '.join(view.keyspaces)} at {settings.address}"
     with open_session(settings) as session:
         existing = keyspaces(session)
         if missing := view.missing_keyspaces(existing):
-            raise Failure(f"The keyspace {missing[0]} does not exist; {names_of(existing)}.")
+            raise Failure(f"The keyspace {missing[0]} does not exist at {settings.address}; {names_of(existing)}.")
         report = tables_report(view.snapshot(session), {})
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(tables_as_values(report))))
     elif report.served or report.not_served:
+        if not quiet:
+            say(f"Keyspace {place}")
         show_tables(output(), report)
     else:
-        raise Failure(f"The keyspace {', '.join(view.keyspaces)} has no tables.")
+        raise Failure(f"The keyspace {place} has no tables.")
     if not report.served or any(each.wanted for each in report.not_served):
         raise click.exceptions.Exit(1)
 

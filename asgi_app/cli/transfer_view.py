@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TextIO
 
@@ -16,7 +16,7 @@ from rich.progress import Progress as Bars
 
 from asgi_app.cli.console import LINE_SECONDS, counted
 from asgi_app.runtime.tasks import background_tasks
-from asgi_app.transfer.progress import Progress
+from asgi_app.transfer.progress import Progress, Wait
 
 Mode = Literal["text", "json", "quiet"]
 
@@ -79,6 +79,7 @@ class View:
             "rows_per_second": round(progress.rows_per_second),
             "seconds": round(progress.seconds, 1),
             "seconds_left": None if left is None else round(left, 1),
+            "waiting": list(map(_wait, progress.long_waits)),
         }
 
     def _event(self, kind: str, members: dict[str, Any]) -> None:
@@ -95,7 +96,7 @@ class View:
 
 
 def figures(progress: Progress) -> str:
-    """Return the rows, the speed, the bytes and the time left as a text."""
+    """Return the rows, the speed, the bytes, the time left and what is waited for as a text."""
     left = progress.seconds_left
     parts = [
         counted(progress.rows, "row"),
@@ -103,8 +104,27 @@ def figures(progress: Progress) -> str:
         size_text(progress.bytes),
         f"{progress.rejected:,} rejected" if progress.rejected else "",
         f"{left // 60:.0f}:{left % 60:02.0f} left" if left is not None else "",
+        _waits(progress.long_waits),
     ]
     return ", ".join(filter(None, parts))
+
+
+def _waits(waits: Sequence[Wait]) -> str:
+    """Return what is waited for, and why if it failed: `waits 12 s for slice 3/64 and 2 more (failed 4 times: …)`."""
+    if not waits:
+        return ""
+    longest, *others = waits
+    failed = f" (failed {counted(longest.failures, 'time')}: {longest.reason})" if longest.failures else ""
+    return f"waits {longest.seconds:.0f} s for {longest.name}{f' and {len(others)} more' if others else ''}{failed}"
+
+
+def _wait(wait: Wait) -> dict[str, Any]:
+    return {
+        "for": wait.name,
+        "seconds": round(wait.seconds, 1),
+        "failures": wait.failures,
+        "reason": wait.reason,
+    }
 
 
 def size_text(count: int) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shlex
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
@@ -17,12 +18,13 @@ from anyio import CancelScope, to_thread
 
 from asgi_app.cli.failures import Failure, WrongSettings
 from asgi_app.cli.session import open_session
-from asgi_app.cli.signals import sigterm_as_interrupt
+from asgi_app.cli.signals import INTERRUPTED, Interruption
 from asgi_app.cli.transfer_view import View
 from asgi_app.db import Database
 from asgi_app.errors import NotConnected, ServiceError
 from asgi_app.settings import Settings
 from asgi_app.transfer.outcomes import Partial, Refused, RowsRejected, TransferError
+from asgi_app.transfer.table_lookup import parts_of
 
 T = TypeVar("T")
 
@@ -50,44 +52,23 @@ def run_transfer(settings: Settings, work: Callable[[Database], Awaitable[T]], v
     """
     logging.getLogger("asgi_app").addHandler(logging.NullHandler())  # what matters is said in the error
     options = {"use_uvloop": True} if find_spec("uvloop") is not None else {}
-    with sigterm_as_interrupt():
+    with Interruption().watched() as interruption:
         try:
-            return anyio.run(_run, settings, work, view, backend_options=options)
+            return anyio.run(_run, settings, work, view, interruption, backend_options=options)
         except (TransferError, ServiceError) as error:
-            view.end(_outcome(error), str(error))
-            raise _failure(error, resumable) from error
+            sentence = _sentence(error, settings)
+            view.end(_outcome(error), sentence)
+            raise _failure(error, sentence, resumable) from error
 
 
-async def _run(settings: Settings, work: Callable[[Database], Awaitable[T]], view: View) -> T:
-    async with _interruptible() as interrupted, _connected(settings) as database, view.refreshed():
-        return await work(database)
-    raise Partial("Interrupted.") if interrupted() else AssertionError("the block was cancelled without a signal")
-
-
-@asynccontextmanager
-async def _interruptible() -> AsyncIterator[Callable[[], bool]]:
-    """Cancel the block at the first SIGINT or SIGTERM. Yields a function that says whether that happened."""
-    if sys.platform == "win32":  # Ctrl-C raises KeyboardInterrupt there
-        yield lambda: False
-        return
-    received: list[int] = []
-
-    async def watch(scope: CancelScope) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for number in signals:
-                received.append(number)
-                scope.cancel()
-
-    failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(watch, tasks.cancel_scope)
-        try:
-            yield lambda: bool(received)
-        except Exception as error:  # a task group would wrap it
-            failure = error
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+async def _run(
+    settings: Settings, work: Callable[[Database], Awaitable[T]], view: View, interruption: Interruption
+) -> T:
+    with CancelScope() as scope:
+        interruption.on_arrival(partial(asyncio.get_running_loop().call_soon_threadsafe, scope.cancel))
+        async with _connected(settings) as database, view.refreshed():
+            return await work(database)
+    raise Partial(INTERRUPTED)
 
 
 @asynccontextmanager
@@ -119,14 +100,20 @@ def _outcome(error: Exception) -> str:
     return "rejected" if isinstance(error, RowsRejected) else "failed"
 
 
-def _failure(error: Exception, resumable: bool) -> click.ClickException:
+def _sentence(error: Exception, settings: Settings) -> str:
+    """Return the text of an error, after the address of Cassandra if that is what failed."""
+    is_of_cassandra = isinstance(error, ServiceError) or isinstance(error.__cause__, ServiceError)
+    return f"Cassandra at {settings.address}: {error}" if is_of_cassandra else str(error)
+
+
+def _failure(error: Exception, sentence: str, resumable: bool) -> click.ClickException:
     if isinstance(error, Refused):
-        return WrongSettings(str(error))
+        return WrongSettings(sentence)
     if isinstance(error, RowsRejected):
-        return RejectedRows(str(error))
+        return RejectedRows(sentence)
     if isinstance(error, Partial) and resumable:
-        return PartialTransfer(f"{error} To do the rest:\n  {resume_command()}")
-    return Failure(str(error))
+        return PartialTransfer(f"{sentence} To do the rest:\n  {resume_command()}")
+    return Failure(sentence)
 
 
 def resume_command() -> str:
@@ -140,15 +127,24 @@ def comma_separated(_: click.Context, __: click.Parameter, text: str | None) -> 
     return tuple(filter(None, (name.strip() for name in (text or "").split(","))))
 
 
+def table_name(_: click.Context, __: click.Parameter, text: str) -> str:
+    """Return the name of a table as it was given; the callback of an argument. Raises a usage error if it is none."""
+    try:
+        parts_of(text)
+    except Refused as error:
+        raise click.BadParameter(str(error)) from None
+    return text
+
+
 def need_extra(module: str, extra: str) -> None:
     """Raise a usage error if a module of an extra is not installed."""
     if find_spec(module) is None:
-        raise WrongSettings(f"This needs the extra {extra}: pip install 'asgi-cassandra[{extra}]'.")
+        raise WrongSettings(f"This needs the extra {extra}; in a clone of the project: pip install '.[{extra}]'.")
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--json` and `--quiet` to a command."""
-    command = click.option("--quiet", is_flag=True, help="Print nothing but errors.")(command)
+    command = click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")(command)
     return click.option(
         "--json", "as_json", is_flag=True, help="Print progress and the end as JSON, an object a line, for programs."
     )(command)

@@ -44,18 +44,21 @@ def connect(cluster: Any, settings: Settings) -> Any:
         ) from error
 
 
-def explain(error: Exception) -> str | None:
-    """Return a sentence for an error of the driver that ended a command; None for an error of another kind."""
+def explain(error: Exception, place: str) -> str | None:
+    """Return a sentence for an error of the driver that ended a command; None for an error of another kind.
+
+    `place` is the address of Cassandra in the words of the sentence.
+    """
     if isinstance(error, _no_host_available()):
         return explain_unreachable(error)
     if isinstance(error, OperationTimedOut):
-        return "Cassandra did not answer in time; run the command again. Nothing is written twice."
+        return f"Cassandra at {place} did not answer in time; run the command again. Nothing is written twice."
     if isinstance(error, Unauthorized):
-        return f"Cassandra does not permit this to the configured role ({server_message(error)})."
+        return f"Cassandra at {place} does not permit this to the configured role ({server_message(error)})."
     if isinstance(error, InvalidRequest):
-        return _refused_sentence(server_message(error))
+        return _refused_sentence(server_message(error), place)
     if isinstance(error, (RequestExecutionException, DriverException)):
-        return f"Cassandra could not do this ({server_message(error)})."
+        return f"Cassandra at {place} could not do this ({server_message(error)})."
     return None
 
 
@@ -88,10 +91,11 @@ _missing = re.compile(r"unconfigured|does not exist|doesn't exist|unknown (keysp
 """Matches Cassandra's messages about a missing keyspace, table or column."""
 
 
-def _refused_sentence(message: str) -> str:
+def _refused_sentence(message: str, place: str) -> str:
+    refusal = f"Cassandra at {place} refuses this ({message})."
     if _missing.search(message):
-        return f"Cassandra refuses this ({message}). If the keyspace or the tables are missing, run the command schema."
-    return f"Cassandra refuses this ({message})."
+        return f"{refusal} If the keyspace or the tables are missing, run the command schema."
+    return refusal
 
 
 def server_message(error: Exception) -> str:

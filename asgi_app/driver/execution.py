@@ -188,7 +188,7 @@ class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no typ
         self.attempted_hosts: list[Any] = []
         self._load_balancer = profile.load_balancing_policy
         self._retry_policy = profile.retry_policy
-        self._start_time = time.time()
+        self._began = time.monotonic()
         self._errors: dict[Any, Any] = {}
         self._event = _Flag()
         self._protocol_handler = session.client_protocol_handler
@@ -201,11 +201,16 @@ class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no typ
         self._make_query_plan()
         self._start_timer()
 
+    @property
+    def _start_time(self) -> float:
+        """The start, for the driver, which subtracts it from the time of day: right even if the clock was set since."""
+        return time.time() - (time.monotonic() - self._began)
+
     def _start_timer(self) -> None:
         """Start the timer as the driver does, but read the clock once, not four times."""
         if self._timer is not None:
             return
-        left = self._start_time + self.timeout - time.time()
+        left = self._began + self.timeout - time.monotonic()
         delay = self._spec_execution_plan.next_execution(self._current_host)
         start = self.session.cluster.connection_class.create_timer
         self._timer = start(delay, self._on_speculative_execute) if 0 <= delay < left else start(left, self._on_timeout)

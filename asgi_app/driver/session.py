@@ -202,7 +202,7 @@ class Connection:
             return False
         if not is_tested():
             logger.warning("%s is used by its public methods; the fast path is for %s", driver_name(), TESTED)
-        logger.info("connected to Cassandra; JSON of rows is written %s", transcoding.HOW)
+        logger.info("connected to Cassandra at %s; JSON of rows is written %s", self._settings.address, transcoding.HOW)
         return True
 
     async def _open(self) -> Any:

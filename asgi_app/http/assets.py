@@ -43,17 +43,21 @@ class Assets:
     """A fixed set of files: a page, and what it loads. They are read once, when the set is made.
 
     `folders` are searched for files in their order, without the folders in them; a page's own comes before those that
-    pages share. Files without a media type in `MEDIA_TYPES` are left out. Answers have an ETag, and a browser asks each
-    time whether a file has changed: its name stays the same when a new version of the service is installed.
+    pages share. Files without a media type in `MEDIA_TYPES` are left out. `prefix` leads from the page to its files: it
+    names its modules in the field Link, so that a browser need not find them one import after another. Answers have an
+    ETag, and a browser asks each time whether a file has changed: its name stays the same when a new version of the
+    service is installed.
     """
 
-    def __init__(self, *folders: Traversable) -> None:
+    def __init__(self, *folders: Traversable, prefix: str = "") -> None:
         self._files = {
             file.name: _Asset(file.read_bytes(), MEDIA_TYPES[suffix])
             for folder in reversed(folders)
             for file in folder.iterdir()
             if (suffix := f".{file.name.rpartition('.')[2]}") in MEDIA_TYPES
         }
+        modules = sorted(name for name in self._files if name.endswith(".js"))
+        self._preloads = ", ".join(f"<{prefix}{name}>; rel=modulepreload" for name in modules)
 
     @property
     def size(self) -> int:
@@ -62,7 +66,9 @@ class Assets:
 
     async def page(self, request: Request) -> Response:
         """Answer with the page itself, `index.html`."""
-        return self._files[_INDEX].answer(request)
+        answer = self._files[_INDEX].answer(request)
+        answer.headers["Link"] = self._preloads
+        return answer
 
     async def file(self, request: Request) -> Response:
         """Answer with the file that the path parameter `file` names. Raises NotFound if there is none."""

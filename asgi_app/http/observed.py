@@ -60,19 +60,24 @@ class ObservedRequest:
         record = self.record
         seconds = time.perf_counter() - record.began
         route = self._scope.get("route")
-        template: str | None = getattr(route, "path", None) if route is not self._outer_route else None
+        own = route if route is not self._outer_route else None
+        template: str | None = getattr(own, "path", None)
         if self._service is not None:
             metrics = self._service.database.metrics
             metrics.request_ended(template or UNMATCHED, self._scope["method"], self.status or 0, seconds)
-        if access_logger.isEnabledFor(logging.INFO):
-            self._log(template, seconds)
+        level = logging.DEBUG if getattr(own, "routine", False) and self._has_succeeded() else logging.INFO
+        if access_logger.isEnabledFor(level):
+            self._log(level, template, seconds)
         current_record.reset(self._begun)
         # The failure's traceback refers to frames that refer to the record. Do not keep the cycle.
         failure, record.failure = record.failure, None
         if self._span is not None:
             self._span.end(template, self.status, failure)
 
-    def _log(self, template: str | None, seconds: float) -> None:
+    def _has_succeeded(self) -> bool:
+        return self.status is not None and self.status < 400
+
+    def _log(self, level: int, template: str | None, seconds: float) -> None:
         scope, record = self._scope, self.record
         path = encoded_path(scope)
         principal = _principal_name(scope)
@@ -81,7 +86,7 @@ class ObservedRequest:
         values = (scope["method"], path, status, seconds * 1000, by, record.request_id)
         # `Logger.info` would take longer than all the rest: it looks for the caller and checks each extra field.
         line = access_logger.makeRecord(
-            access_logger.name, logging.INFO, __file__, 0, "%s %s %s %.1fms%s [request %s]", values, None
+            access_logger.name, level, __file__, 0, "%s %s %s %.1fms%s [request %s]", values, None
         )
         fields = line.__dict__
         fields |= record.log_fields()

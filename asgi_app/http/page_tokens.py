@@ -42,7 +42,7 @@ class PagePosition(msgspec.Struct, array_like=True, frozen=True):
     largest number of rows of the whole walk and `rows_left` the rest of it, both None without a limit. `minimum` is the
     smallest value of the filtered column, None without a filter. `parameters` are those of the walk's first request,
     and `plan` is what they mean, both for walks that any filter may restrict. `slice` is the text of the slice that is
-    walked, empty for all rows.
+    walked, empty for all rows, and `after` the token behind which the next page begins, None if that is the beginning.
     """
 
     paging_state: bytes
@@ -53,6 +53,7 @@ class PagePosition(msgspec.Struct, array_like=True, frozen=True):
     parameters: tuple[tuple[str, str], ...] = ()
     plan: str = ""
     slice: str = ""
+    after: int | None = None
 
 
 class _Issued(msgspec.Struct, array_like=True, frozen=True):

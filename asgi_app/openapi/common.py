@@ -8,7 +8,7 @@ from typing import Any
 from asgi_app.http.formats import FORMATS
 from asgi_app.openapi.components import Components, Schema
 from asgi_app.openapi.values import NULL
-from asgi_app.resources.table.reading import DEFAULT_FETCH_SIZE
+from asgi_app.resources.table.reading import EXPORTED, STREAMED
 from asgi_app.tables.query_plan import (
     DEFAULT_LIMIT,
     MOST_FETCHED,
@@ -291,7 +291,8 @@ _OPTIONS: Mapping[str, Schema] = {
     ),
     "FetchSize": query_parameter(
         "fetch_size",
-        f"The largest number of rows of a page from Cassandra; {DEFAULT_FETCH_SIZE} without it.",
+        "The largest number of rows of a page from Cassandra; "
+        f"{STREAMED.fetch_size} without it, {EXPORTED.fetch_size} for an export.",
         {"type": "integer", "minimum": 1, "maximum": MOST_FETCHED},
     ),
     "Limit": query_parameter(

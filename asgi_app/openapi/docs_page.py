@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from asgi_app.http.assets import Assets
 
-DOCS_PAGE = Assets(files("asgi_app.openapi") / "page", files("asgi_app.http") / "browser")
+DOCS_PAGE = Assets(files("asgi_app.openapi") / "page", files("asgi_app.http") / "browser", prefix="docs/")
 """The files of the page: its own, and those that all pages of the service share."""
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from asgi_app.resources.table.served import ServedResource
-from asgi_app.tables.cql import where
+from asgi_app.tables.cql import Queries, where
 from asgi_app.tables.query_plan import QueryPlanner
 from asgi_app.tables.types import RESERVED_WORDS
 from asgi_app.tables.writes import Write
@@ -23,6 +23,15 @@ def statement_of(served: ServedResource, planner: QueryPlanner, kind: str, prefi
     if kind in _READS:
         return _readable(_READS[kind](served, planner, prefix))
     return _readable(_write_of(served, kind, prefix).statement.cql)
+
+
+def creation_of(served: ServedResource, planner: QueryPlanner) -> str | None:
+    """Return the CQL that creates a table; None if clients do not know all columns, or nobody creates such a table."""
+    table = planner.table
+    is_whole = len(planner.columns) == len(table.columns)
+    if not is_whole or table.is_view or table.is_virtual or table.is_compact:
+        return None
+    return _readable(Queries(served.keyspace, table).create_table())
 
 
 _quoted_name = re.compile(r'"([a-z][a-z0-9_]*)"', re.ASCII)

@@ -12,7 +12,7 @@ from asgi_app.openapi.bounds import ANYTHING, described
 from asgi_app.openapi.common import Common, query_parameter
 from asgi_app.openapi.components import Components, Names, Schema
 from asgi_app.openapi.filters import Filters
-from asgi_app.openapi.statements import statement_of
+from asgi_app.openapi.statements import creation_of, statement_of
 from asgi_app.openapi.values import Values, nullable
 from asgi_app.resources.table.headers import CONSISTENCY, TTL
 from asgi_app.resources.table.operations import Operation
@@ -91,6 +91,7 @@ class TableDocument:
     def facts(self) -> Schema:
         """Return what the table is, for programs that show it: its keys, columns and indexes."""
         shown, table = self._planner.columns, self._table
+        creation = creation_of(self._served, self._planner)
         return {
             "keyspace": self._served.keyspace,
             "table": table.name,
@@ -107,6 +108,7 @@ class TableDocument:
                 if index.column in shown
             ],
             "writes": self._writes,
+            **({} if creation is None else {"cql": creation}),
         }
 
     def tag(self) -> Schema:

@@ -29,15 +29,16 @@ from asgi_app.http.paths import location
 from asgi_app.http.requests import json_body, path_uuid
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
 from asgi_app.http.validation import ArrayDecoder, BodyDecoder, QueryValues, nul_errors
-from asgi_app.resources.pages import gathered
-from asgi_app.resources.table.reading import EXPORT_PARALLEL, export_name, read_row_of, served_of
+from asgi_app.resources.pages import gathered, position_after, scanned
+from asgi_app.resources.table.reading import EXPORTED, STREAMED, export_name, read_row_of, served_of
 from asgi_app.resources.table.writing import creation_time
-from asgi_app.scan import Extent, check_partitioner
+from asgi_app.scan.extent import Extent
+from asgi_app.scan.partitioner import check_partitioner
 from asgi_app.stream import Export, RowStream, stream_select
 from asgi_app.tables.builtin import USER_RESOURCE, USERS
 from asgi_app.tables.cql import Queries
 from asgi_app.tables.encoding import Encoded
-from asgi_app.tables.slices import MOST_PARALLEL, WHOLE_RING, RingSelect, Slice
+from asgi_app.tables.slices import MOST_PARALLEL, RingSelect, Slice
 from asgi_app.tables.wrong_value import WrongValue
 
 MAX_BATCH_USERS = 100
@@ -175,24 +176,24 @@ async def list_users(request: Request) -> ASGIApp:
 
 async def stream_users(request: Request) -> RowStream:
     """Answer GET /users/stream?limit&fetch_size&age_filter&slice&parallel&format with a stream of users."""
-    return _stream(request, 1)
+    return _stream(request, STREAMED)
 
 
 def export_users(form: str) -> Callable[[Request], Awaitable[RowStream]]:
     """Return the handler of GET /users/export.{form}: what /users/stream streams, as a file in one of `FORMATS`."""
 
     async def answer(request: Request) -> RowStream:
-        return _stream(request, EXPORT_PARALLEL, form)
+        return _stream(request, EXPORTED, form)
 
     return answer
 
 
-def _stream(request: Request, parallel: int, form: str | None = None) -> RowStream:
-    """Return the stream. `parallel`: how many slices are read at once if the client does not say."""
+def _stream(request: Request, usual: Extent, form: str | None = None) -> RowStream:
+    """Return the stream. `usual`: how it is read if the client does not say."""
     query = QueryValues(request.query_params)
-    parallel = query.integer("parallel", 1, MOST_PARALLEL) or parallel
+    parallel = query.integer("parallel", 1, MOST_PARALLEL)
     limit, fetch_size, minimum, part = _stream_parameters(query)
-    extent = Extent(fetch_size or DEFAULT_FETCH_SIZE, limit, part, parallel)
+    extent = usual.asked(fetch_size, limit, part, parallel)
     export = None if form is None else Export(form, export_name("users", part))
     return stream_select(request, _scan(request, minimum), extent, export)
 
@@ -200,22 +201,19 @@ def _stream(request: Request, parallel: int, form: str | None = None) -> RowStre
 async def page_users(request: Request) -> ASGIApp:
     """Answer GET /users/stream/pages?limit&fetch_size&age_filter&page_state with one page and the next `page_state`."""
     position = _position(request)
-    if position.slice:
+    part = Slice.parse(position.slice) if position.slice else None
+    if part is not None:
         check_partitioner(database_of(request))
     if request.method == "HEAD":
         return HeadersOnly()
     if position.rows_left == 0:
         return json_response(_page_body(b"", None))
-    tokens = Slice.parse(position.slice).bounds if position.slice else WHOLE_RING
-    statement, values = _scan(request, position.minimum).within(tokens)
     size = position.fetch_size if position.rows_left is None else min(position.fetch_size, position.rows_left)
-    page = await gathered(request, statement, values, size, position.paging_state or None, exactly=False)
-    left = None if position.rows_left is None else position.rows_left - page.row_count
-    token = None
-    if page.paging_state is not None and left != 0:
-        following = msgspec.structs.replace(position, paging_state=page.paging_state, rows_left=left)
-        token = page_tokens_of(request).issue(following, _pages_walk(request))
-    return json_response(_page_body(page.json_rows(), token))
+    page = await scanned(request, _scan(request, position.minimum), part, size, position)
+    left = None if position.rows_left is None else position.rows_left - page.rows.row_count
+    following = position_after(position, page, left)
+    token = None if following is None else page_tokens_of(request).issue(following, _pages_walk(request))
+    return json_response(_page_body(page.rows.json_rows(), token))
 
 
 def _queries(request: Request) -> Queries:

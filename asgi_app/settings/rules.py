@@ -228,7 +228,7 @@ _TABLES, _WRITABLE = "ASGI_CASSANDRA_TABLES", "ASGI_CASSANDRA_WRITABLE"
 
 def _otel_not_installed(_: Fields, values: Values) -> Iterator[Problem]:
     if values["otel"] and not _is_installed("opentelemetry", "opentelemetry.trace"):
-        yield Problem("ASGI_CASSANDRA_OTEL", "needs OpenTelemetry; install it with pip install 'asgi-cassandra[otel]'")
+        yield Problem("ASGI_CASSANDRA_OTEL", "needs OpenTelemetry; in a clone of the project: pip install '.[otel]'")
 
 
 def _is_installed(*modules: str) -> bool:

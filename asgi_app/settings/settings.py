@@ -1,7 +1,7 @@
 """`Settings`: every variable the service reads, declared once as a typed field and checked before anything connects."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -9,7 +9,7 @@ import msgspec
 
 from asgi_app.settings.env_file import read_env_file
 from asgi_app.settings.fields import SettingField, declared_fields, markdown_table, setting
-from asgi_app.settings.parsing import OWN_PREFIX, contradictions, merge_sources, parse_values, unknown_variables
+from asgi_app.settings.parsing import OWN_PREFIX, Source, contradictions, merge_sources, parse_values, unknown_variables
 from asgi_app.settings.rules import in_order, violations
 from asgi_app.settings.service_links import without_service_links
 from asgi_app.settings.values import (
@@ -17,6 +17,7 @@ from asgi_app.settings.values import (
     ContactPoint,
     LogFormat,
     LogLevel,
+    Problem,
     ProtocolVersion,
     Secret,
     SerialConsistency,
@@ -587,6 +588,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return self.astra_db_keyspace
         return self.cassandra_keyspace
 
+    @property
+    def address(self) -> str:
+        """The Cassandra in effect, for messages: `10.0.0.1:9042, 10.0.0.2:9042`, or the bundle of an Astra database."""
+        if self.astra_db_secure_bundle_path is not None:
+            return f"the database of {self.astra_db_secure_bundle_path.name}"
+        points = ((point.host, point.port or self.cassandra_port) for point in self.cassandra_hosts)
+        return ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in points)
+
     @classmethod
     def load(
         cls,
@@ -605,9 +614,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Raises `SettingsError` with everything that is wrong.
         """
         fields = setting_fields()
-        from_file, file_problems = read_env_file(env_file) if env_file else ({}, [])
-        from_environment = without_service_links(os.environ if environ is None else environ, ("CASSANDRA_", OWN_PREFIX))
-        texts, sources = merge_sources({"file": from_file, "environment": from_environment, "option": overrides or {}})
+        texts, sources, file_problems = _given(environ, env_file, overrides)
         values, unparsed = parse_values(fields, texts, sources)
         broken_rules = violations(fields, {field.name: field.default for field in fields} | values)
         unknown = {problem.name for problem in unparsed}  # `broken_rules` saw their defaults instead
@@ -621,6 +628,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if problems:
             raise SettingsError(in_order(fields, dict.fromkeys(problems)))
         return cls(**values)
+
+
+def given_variables(
+    environ: Mapping[str, str] | None = None,
+    env_file: Path | None = Path(".env"),
+    overrides: Mapping[str, str] | None = None,
+) -> Set[str]:
+    """Return the names of the variables that are set, where `Settings.load` with the same arguments would read them."""
+    texts, _, _ = _given(environ, env_file, overrides)
+    return texts.keys()
+
+
+def _given(
+    environ: Mapping[str, str] | None, env_file: Path | None, overrides: Mapping[str, str] | None
+) -> tuple[dict[str, str], dict[str, Source], list[Problem]]:
+    """Return the text of each variable that is set and its source, and the problems of the file."""
+    from_file, file_problems = read_env_file(env_file) if env_file else ({}, [])
+    from_environment = without_service_links(os.environ if environ is None else environ, ("CASSANDRA_", OWN_PREFIX))
+    texts, sources = merge_sources({"file": from_file, "environment": from_environment, "option": overrides or {}})
+    return texts, sources, file_problems
 
 
 def setting_fields() -> tuple[SettingField, ...]:

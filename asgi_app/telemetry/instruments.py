@@ -181,8 +181,8 @@ class Instruments(Collector):
         )
         self.narrowed_pages = self._counter(
             "narrowed_pages_total",
-            "Pages of streams that timed out, or that a replica refused, and that were asked for in smaller pieces. "
-            "Many of them mean many deleted rows.",
+            "Pages of streams, and of `/-/pages`, that timed out, or that a replica refused, and that were asked for "
+            "in smaller pieces. Many of them mean many deleted rows.",
         )
 
         self.loop_lag_seconds = self._histogram(

@@ -1,4 +1,4 @@
-"""Group the rows of a file into what is written at once: consecutive rows of one partition, or of neighbours."""
+"""Group the rows of a file into what is written at once: consecutive rows of one partition, or of a few."""
 
 from __future__ import annotations
 
@@ -13,12 +13,8 @@ from asgi_app.transfer.row_readers import Rejected
 MOST_BYTES = 5 * 1024
 """A batch of more than 5 KiB makes Cassandra log a warning (`batch_size_warn_threshold`)."""
 
-NEIGHBOURS = 10
-"""Partitions of one batch, where rows come in the order of the ring, as in the parts of an export.
-
-Neighbours are on the same nodes, so one of these writes them all. More partitions make Cassandra log a warning
-(`unlogged_batch_across_partitions_warn_threshold`).
-"""
+MOST_PARTITIONS = 10
+"""A batch of more partitions makes Cassandra log a warning (`unlogged_batch_across_partitions_warn_threshold`)."""
 
 
 def batches_of(

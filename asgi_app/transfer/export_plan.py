@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from asgi_app.tables.table import Column, Table
 from asgi_app.transfer import manifest as manifests
 from asgi_app.transfer.files import TEMPORARY
 from asgi_app.transfer.manifest import Format, Manifest, Part
 from asgi_app.transfer.outcomes import Refused
 from asgi_app.transfer.progress import Say
+from asgi_app.transfer.table_identity import ChosenColumns
 
 SLICES = 64
 """Into how many slices an export cuts the ring, unless it is told."""
@@ -34,20 +33,7 @@ class ExportOptions:
     resume: bool = False
 
 
-class Exported(NamedTuple):
-    """What is exported: columns of a table, which has its keyspace."""
-
-    table: Table
-    table_id: str | None
-    columns: tuple[Column, ...]
-
-    @property
-    def name(self) -> str:
-        """The table's name with its keyspace."""
-        return f"{self.table.keyspace}.{self.table.name}"
-
-
-def begin(folder: Path, exported: Exported, options: ExportOptions, consistency: str) -> Manifest:
+def begin(folder: Path, exported: ChosenColumns, options: ExportOptions, consistency: str) -> Manifest:
     """Return the manifest of a new export after it was written, or that of the one that is resumed.
 
     `consistency` is that of a new export whose options name none. Raises Refused if the folder has another export, or
@@ -80,11 +66,12 @@ def _check_no_parts(folder: Path) -> None:
         )
 
 
-def _new(exported: Exported, options: ExportOptions, consistency: str) -> Manifest:
+def _new(exported: ChosenColumns, options: ExportOptions, consistency: str) -> Manifest:
     return manifests.plan(
         exported.table,
-        exported.table_id,
         exported.columns,
+        exported.identity,
+        started_at=exported.began,
         form=options.format or "ndjson",
         gzip=bool(options.gzip),
         slices=options.slices or SLICES,
@@ -111,19 +98,14 @@ def keep(folder: Path, found: Manifest, whole: Sequence[Part], say: Say) -> Mani
 # --- whether the folder has the same export
 
 
-def _check_same_table(found: Manifest, exported: Exported, folder: Path) -> None:
+def _check_same_table(found: Manifest, exported: ChosenColumns, folder: Path) -> None:
     if (found.keyspace, found.table) != (exported.table.keyspace, exported.table.name):
         raise Refused(
             f"{folder} has an export of {found.keyspace}.{found.table}, not of {exported.name}. Name another folder."
         )
-    if found.table_id != exported.table_id:
-        raise Refused(
-            f"{exported.name} is not the table whose export in {folder} began: it was dropped and created again, or is "
-            "in another cluster. Name another folder."
-        )
 
 
-def _check_columns(found: Manifest, exported: Exported, folder: Path) -> None:
+def _check_columns(found: Manifest, exported: ChosenColumns, folder: Path) -> None:
     """Raise Refused if the table does not have the columns of the manifest any more."""
     live = {column.name: column for column in manifests.described(exported.table.columns)}
     changed = [column.name for column in found.columns if live.get(column.name) != column]
@@ -134,7 +116,7 @@ def _check_columns(found: Manifest, exported: Exported, folder: Path) -> None:
         )
 
 
-def _check_options(found: Manifest, exported: Exported, options: ExportOptions, folder: Path) -> None:
+def _check_options(found: Manifest, exported: ChosenColumns, options: ExportOptions, folder: Path) -> None:
     """Raise Refused for an option with another value than the export has. Those that are not given do not matter."""
     if options.select and manifests.described(exported.columns) != found.columns:
         raise Refused(f"The export in {folder} has the columns {', '.join(found.column_names)}. Leave --select out.")

@@ -13,10 +13,10 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 
 from asgi_app.db import Database
 from asgi_app.errors import SchemaMissing, ServiceError
-from asgi_app.scan import has_murmur3
+from asgi_app.scan.partitioner import has_murmur3
 from asgi_app.tables.slices import Slice, slices
 from asgi_app.transfer import manifest as manifests
-from asgi_app.transfer.export_plan import SLICES, Exported, ExportOptions, begin, keep
+from asgi_app.transfer.export_plan import SLICES, ExportOptions, begin, keep
 from asgi_app.transfer.files import locked
 from asgi_app.transfer.manifest import Manifest
 from asgi_app.transfer.outcomes import Failed, Partial, Refused, TransferError, reason_of
@@ -24,7 +24,8 @@ from asgi_app.transfer.part_files import damage, part_file
 from asgi_app.transfer.progress import Progress, Say
 from asgi_app.transfer.row_writers import TextFormat
 from asgi_app.transfer.scanning import Scan
-from asgi_app.transfer.table_lookup import chosen_columns, find_table, id_of
+from asgi_app.transfer.table_identity import ChosenColumns
+from asgi_app.transfer.table_lookup import chosen_columns, find_table
 
 SAVE_SECONDS = 1.0
 """Seconds between two manifests: a run that is killed loses at most the parts of that time."""
@@ -53,10 +54,10 @@ async def export_to_folder(
             consistency = database.settings.cassandra_consistency
             manifest = await to_thread.run_sync(begin, folder, exported, options, consistency)
             if options.resume:
-                manifest = await _kept(folder, manifest, say)
+                manifest = await _kept(database, exported, folder, manifest, say)
             return await _FolderExport(database, exported, manifest, folder, progress).run(options.parallel)
     except OSError as error:
-        raise Failed(f"{folder} cannot be used: {error.strerror}.") from error
+        raise Failed(f"{error.filename or folder} cannot be used: {error.strerror}.") from error
 
 
 async def export_to_stream(
@@ -71,33 +72,57 @@ async def export_to_stream(
     form = TextFormat(options.format or "ndjson", exported.columns)
     consistency = options.consistency or database.settings.cassandra_consistency
     progress.total = options.slices or SLICES
-    stream = _StreamExport(Scan(database, exported.table, exported.columns, consistency), form, send, progress)
+    stream = _StreamExport(
+        Scan(database, exported.table, exported.columns, consistency, progress), form, send, progress
+    )
     is_whole = False
     try:
         await send(form.header)
         await _each(slices(progress.total), options.parallel, stream, progress)
-        await _check_same_table(database, exported)
+        await _check_unchanged(database, exported)
         is_whole = True
     except (ServiceError, OSError) as error:
-        raise Failed(_reason(await _cause(database, exported, error), exported)) from error
+        raise await _failed(database, exported, error) or Failed(_reason(error)) from error
     finally:
         if not is_whole:
             with CancelScope(shield=True), anyio.move_on_after(FINAL_SECONDS), suppress(OSError):
                 await send(form.broken_off)
 
 
-async def _exported(database: Database, name: str, select: Sequence[str]) -> Exported:
+async def _exported(database: Database, name: str, select: Sequence[str]) -> ChosenColumns:
     """Return the table of this name, and its columns to export. Raises Refused if that is not possible."""
     table = await find_table(database, name)
     if not has_murmur3(database):
         raise Refused("The cluster does not use the partitioner Murmur3, whose tokens the slices are made of.")
-    return Exported(table, await id_of(database, table), chosen_columns(table, select))
+    return await ChosenColumns.now(database, table, chosen_columns(table, select))
 
 
-async def _kept(folder: Path, manifest: Manifest, say: Say) -> Manifest:
-    """Return the manifest with the parts whose files are whole. Reads them one by one, so that it can be cancelled."""
+async def _kept(database: Database, exported: ChosenColumns, folder: Path, manifest: Manifest, say: Say) -> Manifest:
+    """Return the manifest with the parts whose files are whole. Reads them one by one, so that it can be cancelled.
+
+    Raises Refused if others are missing, and the table does not have the rows any more that the whole parts have.
+    """
     whole = [part for part in manifest.parts if await to_thread.run_sync(damage, folder, part) is None]
+    if manifest.finished_at is None or len(whole) < manifest.slices:
+        await _check_same_table(database, exported, folder, manifest)
     return await to_thread.run_sync(keep, folder, manifest, whole, say)
+
+
+async def _check_same_table(database: Database, exported: ChosenColumns, folder: Path, manifest: Manifest) -> None:
+    """Raise Refused if the table was changed since the export in the folder began."""
+    begun = _begun(exported, manifest)
+    change = await begun.change(database)
+    if change is not None:
+        raise Refused(
+            f"{exported.name} {change} since the export in {folder} began, or is in another cluster. Name another "
+            "folder."
+        )
+
+
+def _begun(exported: ChosenColumns, manifest: Manifest) -> ChosenColumns:
+    """Return what is exported as it was when the export began."""
+    columns = tuple(exported.table.column(name) for name in manifest.column_names)
+    return ChosenColumns(exported.table, columns, manifest.identity, manifest.started_at)
 
 
 class _Export(Protocol):
@@ -129,12 +154,12 @@ class _FolderExport:
     """The export of the slices that a manifest lacks, into its folder."""
 
     def __init__(
-        self, database: Database, exported: Exported, manifest: Manifest, folder: Path, progress: Progress
+        self, database: Database, exported: ChosenColumns, manifest: Manifest, folder: Path, progress: Progress
     ) -> None:
         self._database = database
-        self._exported = exported
-        self._columns = [exported.table.column(name) for name in manifest.column_names]
-        self._scan = Scan(database, exported.table, self._columns, manifest.consistency)
+        self._exported = _begun(exported, manifest)
+        self._columns = self._exported.columns
+        self._scan = Scan(database, exported.table, self._columns, manifest.consistency, progress)
         self._manifest = manifest
         self._folder = folder
         self._progress = progress
@@ -152,7 +177,7 @@ class _FolderExport:
             return self._manifest
         try:
             await _each(iter(missing), parallel, self, self._progress)
-            await _check_same_table(self._database, self._exported)
+            await _check_unchanged(self._database, self._exported)
             return await self._save(finished=True)
         except (ServiceError, OSError) as error:
             raise await self._outcome(error) from error
@@ -187,11 +212,8 @@ class _FolderExport:
             await self._save()
 
     async def _outcome(self, error: ServiceError | OSError) -> TransferError:
-        cause = await _cause(self._database, self._exported, error)
-        reason = _reason(cause, self._exported)
-        if isinstance(cause, SchemaMissing):
-            return Failed(reason)
-        return Partial(f"{reason} {len(self._parts)} of {self._manifest.slices} parts are whole.")
+        failed = await _failed(self._database, self._exported, error)
+        return failed or Partial(f"{_reason(error)} {len(self._parts)} of {self._manifest.slices} parts are whole.")
 
 
 class _StreamExport:
@@ -218,31 +240,32 @@ class _StreamExport:
 # --- what went wrong
 
 
-async def _check_same_table(database: Database, exported: Exported) -> None:
-    """Raise SchemaMissing if the table is no longer the one whose export began."""
-    if await id_of(database, exported.table) != exported.table_id:
-        raise SchemaMissing
+async def _check_unchanged(database: Database, exported: ChosenColumns) -> None:
+    """Raise Failed if the table does not have the rows any more whose export began."""
+    change = await exported.change(database)
+    if change is not None:
+        raise Failed(f"{exported.name} {change} while it was exported.")
 
 
-async def _cause(database: Database, exported: Exported, error: ServiceError | OSError) -> ServiceError | OSError:
-    """Return SchemaMissing if the table is gone, whatever error that caused; else the error."""
+async def _failed(database: Database, exported: ChosenColumns, error: ServiceError | OSError) -> Failed | None:
+    """Return the failure if a change of the table is the cause of an error, which then may be any."""
     if isinstance(error, OSError):
-        return error
+        return None
     try:
-        await _check_same_table(database, exported)
-    except SchemaMissing as missing:
-        return missing
+        await _check_unchanged(database, exported)
+    except Failed as failed:
+        return failed
     except ServiceError:
-        return error
-    return error
+        pass
+    if isinstance(error, SchemaMissing):
+        return Failed(f"{exported.name} was dropped or altered while it was exported.")
+    return None
 
 
-def _reason(error: ServiceError | OSError, exported: Exported) -> str:
+def _reason(error: ServiceError | OSError) -> str:
     """Return the sentence of a failure."""
     if isinstance(error, BrokenPipeError):
         return "What reads standard output has closed it before the end."
     if isinstance(error, OSError):
-        return f"A file could not be written: {error.strerror}."
-    if isinstance(error, SchemaMissing):
-        return f"{exported.name} was dropped or altered while it was exported."
+        return f"{error.filename or 'Standard output'} could not be written: {error.strerror}."
     return reason_of(error)

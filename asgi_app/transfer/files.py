@@ -18,6 +18,17 @@ TEMPORARY = ".tmp"
 _CHUNK = 1024 * 1024
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give an OSError of the block the file's name, which that of a write has not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 class FileFacts(NamedTuple):
     """The size and the SHA-256 of a file."""
 
@@ -45,7 +56,8 @@ class WholeFile:
         """Append bytes, and return their number. After `abort` they go nowhere: pyarrow writes to the very end."""
         if self._is_aborted:
             return len(data)
-        count = self._file.write(data)
+        with naming(self._path):
+            count = self._file.write(data)
         self._digest.update(data)
         self._size += count
         return count
@@ -62,9 +74,10 @@ class WholeFile:
 
     def commit(self) -> FileFacts:
         """Write everything to the disk and give the file its name, which `sync_folder` writes to the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with naming(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
         os.replace(self._temporary, self._path)
         return FileFacts(self._size, self._digest.hexdigest())
 
@@ -112,23 +125,72 @@ def facts_of(path: Path) -> FileFacts:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder for the duration of the block. Raises Refused if one is there.
+    """Keep other runs out of a folder for the duration of the block. Raises Refused if one is there, and OSError.
 
     The lock ends with the process, however that ends. Windows and file systems without locks have none.
     """
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # folders cannot be opened there
         yield
         return
-    import fcntl
-
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused(f"Another process is at work in {folder}; wait for its end.") from None
-        except OSError:  # the file system has no locks
-            pass
+        if not _lock(descriptor):
+            raise Refused(f"Another process is at work in {folder}; wait for its end.")
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Keep other runs from writing to a file for the duration of the block; an empty one is removed at its end.
+
+    The file is created if need be. Raises Refused if another run writes to it. One that cannot be created has nothing
+    that could be lost.
+    """
+    try:
+        descriptor = _opened_alone(path)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        if not os.fstat(descriptor).st_size:
+            with suppress(OSError):
+                path.unlink()
+        os.close(descriptor)
+
+
+def _opened_alone(path: Path) -> int:
+    """Return the descriptor of a file that is locked. Raises Refused if another process has the lock, and OSError."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        if not _lock(descriptor):
+            os.close(descriptor)
+            raise Refused(f"Another process writes to {path}; wait for its end, or name another file.")
+        if _is_at(path, descriptor):
+            return descriptor
+        os.close(descriptor)  # the process that had the lock has removed the file
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an opened file or folder. Return false if another process has it."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # the file system has no locks
+        pass
+    return True

@@ -20,7 +20,8 @@ class ImportOptions:
     """How to import.
 
     `format`: that of a file whose name does not say it. `select`: the columns to write, all if there are none.
-    `parallel`: how many statements are in flight. `batch`: the most rows of one statement. `timestamp`: of all writes,
+    `parallel`: how many statements are in flight. `batch`: the most rows of one write, and
+    `partitions` those of its partitions, where rows come in the order of the ring. `timestamp`: of all writes,
     in microseconds; `export` is the time of the export, `now` the time of each write. `ttl` in seconds. `nulls`: what a
     null does to the value of a row that exists. `max_rejects`: the import stops above so many rejected rows.
     `state` and `rejects`: files in place of those beside the export.
@@ -31,6 +32,7 @@ class ImportOptions:
     consistency: str | None = None
     parallel: int = 64
     batch: int = 32
+    partitions: int = 1
     timestamp: int | Literal["now", "export"] = "now"
     ttl: int | None = None
     nulls: Literal["keep", "delete"] = "keep"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,18 +11,23 @@ from msgspec import Meta
 
 from asgi_app.transfer.files import replace_file
 from asgi_app.transfer.outcomes import Failed, Refused
+from asgi_app.transfer.table_identity import Identity
 
 
 class ImportState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An import of one export into one table, and the files whose rows are all written.
 
-    `digest` names the export and `table_id` the table. `runs` counts the runs, this one too.
+    `digest` names the export, `identity` is that of the `columns` that are written, and `began` the time of the cluster
+    at which the first of the runs began that are one import. `runs` counts the runs of this export into this table,
+    this one too.
     """
 
     version: Literal[1] = 1
     keyspace: str
     table: str
-    table_id: str
+    columns: tuple[str, ...]
+    identity: Identity
+    began: datetime
     digest: str
     runs: Annotated[int, Meta(ge=1)] = 1
     files: tuple[str, ...] = ()
@@ -45,7 +51,7 @@ def save(path: Path, state: ImportState) -> None:
 def again(path: Path, begun: ImportState) -> ImportState:
     """Return the state of a run that begins again, and still counts the runs before it. Raises as `load`."""
     found = load(path)
-    same_table = found is not None and found.table_id == begun.table_id
+    same_table = found is not None and found.identity.id == begun.identity.id
     return msgspec.structs.replace(begun, runs=found.runs + 1) if found is not None and same_table else begun
 
 
@@ -64,9 +70,9 @@ def resumed(path: Path, begun: ImportState) -> ImportState:
             f"{path} is about an import into {found.keyspace}.{found.table}. Name another file with --state for this "
             "one."
         )
-    if found.table_id != begun.table_id:
+    if sorted(found.columns) != sorted(begun.columns):
         raise Refused(
-            f"{path} is about an import into a table of this name in another cluster, or one that was dropped since. "
-            "Name another file with --state, or remove it to begin again."
+            f"{path} is about an import of the columns {', '.join(found.columns)}. Name the same with --select, or "
+            "remove it to begin again."
         )
     return msgspec.structs.replace(found, runs=found.runs + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,20 +18,21 @@ from asgi_app.db import Database
 from asgi_app.driver.connecting import server_message
 from asgi_app.errors import FieldError, RejectedByCassandra, SchemaMissing, ServiceError
 from asgi_app.tables.encoding import Encoded
-from asgi_app.tables.table import Column, Table
-from asgi_app.transfer.batches import NEIGHBOURS, batches_of
-from asgi_app.transfer.files import locked
+from asgi_app.transfer.batches import batches_of
+from asgi_app.transfer.files import locked, only_writer
 from asgi_app.transfer.import_plan import ImportOptions, columns_to_write, timestamp_of_writes
+from asgi_app.transfer.import_state import ImportState
 from asgi_app.transfer.inserts import Inserts
-from asgi_app.transfer.journal import Journal, paths_of
-from asgi_app.transfer.outcomes import Failed, Partial, RowsRejected, TransferError, reason_of
+from asgi_app.transfer.journal import Journal, JournalPaths
+from asgi_app.transfer.outcomes import Failed, Partial, Refused, RowsRejected, reason_of
 from asgi_app.transfer.progress import Progress, Say
 from asgi_app.transfer.rejects import Rejects
 from asgi_app.transfer.row_encoding import Row, RowEncoder
 from asgi_app.transfer.row_readers import Rejected, rows_of
 from asgi_app.transfer.row_sink import Budget, RowSink
 from asgi_app.transfer.sources import Source, SourceFile, open_source
-from asgi_app.transfer.table_lookup import find_table, id_of
+from asgi_app.transfer.table_identity import ChosenColumns
+from asgi_app.transfer.table_lookup import find_table
 
 T = TypeVar("T", bound=list[Row] | Rejected)
 
@@ -56,24 +57,53 @@ async def import_from(
     `max_rejects` rows were rejected, and Failed otherwise.
     """
     table = await find_table(database, name)
+    paths = JournalPaths.of(table, path, options)
     try:
         source = await to_thread.run_sync(open_source, path, options.format)
         columns = columns_to_write(table, source, options.select)
         timestamp = timestamp_of_writes(table, source, options)
-        table_id = await id_of(database, table) or ""
-        with ExitStack() as locks:
-            for folder in {
-                each.parent.resolve() for each in paths_of(table, path, options) if source.digest is not None
-            }:
-                locks.enter_context(locked(folder))
-            journal = await to_thread.run_sync(Journal.begin, table, table_id, source, path, options, say)
-            run = _Import(database, table, columns, source, timestamp, options, journal, progress)
-            await run.run()
-        if (await id_of(database, table) or "") != table_id:
-            raise Failed(f"{table.keyspace}.{table.name} was dropped and created again while rows were written to it.")
+        target = await ChosenColumns.now(database, table, columns)
+        with _alone(source, paths):
+            journal = await to_thread.run_sync(Journal.begin, target, source, paths, options, say)
+            if options.resume and journal.state is not None:
+                await _check_same_table(database, target, journal.state)
+            await _Import(database, target, source, timestamp, options, journal, progress).run()
+        await _check_unchanged(database, target)
     except OSError as error:
-        raise Failed(f"{error.filename or path} cannot be used: {error.strerror}.") from error
+        raise Failed(_cannot_be_used(error, paths)) from error
     return journal.rejects
+
+
+@contextmanager
+def _alone(source: Source, paths: JournalPaths) -> Iterator[None]:
+    """Keep other runs away from the files that this one writes, for the duration of the block."""
+    folders = {each.parent.resolve() for each in paths} if source.digest is not None else set()
+    with ExitStack() as locks:
+        for folder in folders:
+            locks.enter_context(locked(folder))
+        locks.enter_context(only_writer(paths.rejects))
+        yield
+
+
+def _cannot_be_used(error: OSError, paths: JournalPaths) -> str:
+    file = error.filename or "A file"
+    return f"{file} cannot be used: {error.strerror}.{paths.hint(file)}"
+
+
+async def _check_same_table(database: Database, target: ChosenColumns, state: ImportState) -> None:
+    """Raise Refused if the table lost what the runs before this one wrote."""
+    change = await target._replace(identity=state.identity, began=state.began).change(database)
+    if change is not None:
+        raise Refused(
+            f"{target.name} {change} since its import began, or is in another cluster. Begin again, without --resume."
+        )
+
+
+async def _check_unchanged(database: Database, target: ChosenColumns) -> None:
+    """Raise Failed if the table lost what was written to it."""
+    change = await target.change(database)
+    if change is not None:
+        raise Failed(f"{target.name} {change} while rows were written to it.")
 
 
 @dataclass(slots=True, eq=False)
@@ -105,22 +135,23 @@ class _Import:
     def __init__(
         self,
         database: Database,
-        table: Table,
-        columns: Sequence[Column],
+        target: ChosenColumns,
         source: Source,
         timestamp: int | None,
         options: ImportOptions,
         journal: Journal,
         progress: Progress,
     ) -> None:
-        self._database = database
-        self._table = table
+        table, columns = target.table, target.columns
+        self._name = target.name
         self._columns = columns
         self._static = [place for place, column in enumerate(columns) if column.kind == "static"]
         nulls = UNSET if options.nulls == "keep" else None
-        self._encoder = RowEncoder(table, columns, nulls=nulls, strict=not options.select)
+        self._encoder = RowEncoder(
+            table, columns, nulls=nulls, strict=not options.select, of_export=source.digest is not None
+        )
         inserts = Inserts(table, columns, options.ttl, timestamp, options.consistency)
-        self._sink = RowSink(database, inserts, 1 if journal.state is None else journal.state.runs)
+        self._sink = RowSink(database, inserts, 1 if journal.state is None else journal.state.runs, progress)
         self._budget = Budget(WAITING_BYTES)
         self._source = source
         self._options = options
@@ -167,7 +198,7 @@ class _Import:
             await to_thread.run_sync(source.check)
             with source.open() as opened:
                 rows = rows_of(source, opened.content, self._encoder)
-                partitions = NEIGHBOURS if source.is_in_ring_order else 1
+                partitions = self._options.partitions if source.is_in_ring_order else 1
                 batches = batches_of(rows, self._columns, self._options.batch, partitions)
                 while some := await to_thread.run_sync(_some, batches):
                     await self._hand_over(file, some, send)
@@ -243,12 +274,10 @@ class _Import:
 
     def _outcome(self, error: Exception) -> Exception:
         """Return the error with which the run ends."""
-        if isinstance(error, TransferError | OSError):
-            return error
+        if isinstance(error, OSError):
+            return Partial(_cannot_be_used(error, self._journal.paths))
         if isinstance(error, SchemaMissing):
-            return Failed(
-                f"{self._table.keyspace}.{self._table.name} was dropped or altered while rows were written to it."
-            )
+            return Failed(f"{self._name} was dropped or altered while rows were written to it.")
         if isinstance(error, ServiceError):
             return Partial(reason_of(error))
         return error

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from anyio import to_thread
 from msgspec.structs import replace
@@ -15,46 +18,70 @@ from asgi_app.transfer.import_state import ImportState
 from asgi_app.transfer.progress import Say
 from asgi_app.transfer.rejects import Rejects
 from asgi_app.transfer.sources import STDIN, Source, SourceFile
+from asgi_app.transfer.table_identity import ChosenColumns
 
 SAVE_SECONDS = 1.0
 """Seconds between two writes of the state: a run that is killed repeats at most what it did in that time."""
 
 
-def paths_of(table: Table, path: Path, options: ImportOptions) -> tuple[Path, Path]:
-    """Return the paths of the state and of the rejected rows of an import from `path`.
+class JournalPaths(NamedTuple):
+    """The files of an import's state and of its rejected rows."""
 
-    Each file has its own rejected rows, so that the import of one never removes those of another beside it.
-    """
-    beside = path if path.is_dir() else path.parent
-    name = rejects.NAME if path.is_dir() or path == STDIN else f"{path.name}.{rejects.NAME}"
-    return options.state or beside / f"import-{table.keyspace}.{table.name}.json", options.rejects or beside / name
+    state: Path
+    rejects: Path
+
+    @classmethod
+    def of(cls, table: Table, path: Path, options: ImportOptions) -> JournalPaths:
+        """Return the paths for an import from `path`."""
+        beside = path if path.is_dir() else path.parent
+        state = options.state or beside / f"import-{table.keyspace}.{table.name}.json"
+        return cls(state, options.rejects or beside / _name_of_rejects(path))
+
+    def hint(self, file: object) -> str:
+        """Return how to have another file in place of one of these, if an error names one; else nothing."""
+        options = {"--state": self.state, "--rejects": self.rejects}
+        return next(
+            (f" {name} names another." for name, path in options.items() if str(file).startswith(str(path))), ""
+        )
+
+
+def _name_of_rejects(path: Path) -> str:
+    """Return a name that no other import of another source has: it would remove the rows of the first one."""
+    if path == STDIN:
+        return f"rejected-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}.ndjson"
+    return rejects.NAME if path.is_dir() else f"{path.name}.{rejects.NAME}"
 
 
 class Journal:
     """What is done and what was rejected, in the files beside the export. `state` is None without a manifest."""
 
-    def __init__(self, state: ImportState | None, path: Path, rejected: Rejects) -> None:
+    def __init__(self, state: ImportState | None, paths: JournalPaths, rejected: Rejects) -> None:
         self.state = state
         self.rejects = rejected
-        self._path = path
+        self.paths = paths
         self._saved_at = time.monotonic()
 
     @classmethod
     def begin(
-        cls, table: Table, table_id: str, source: Source, path: Path, options: ImportOptions, say: Say
+        cls, target: ChosenColumns, source: Source, paths: JournalPaths, options: ImportOptions, say: Say
     ) -> Journal:
-        """Return the journal of a new import, or of the one that is resumed, after it was written."""
-        keyspace = table.keyspace or ""
-        state_path, rejects_path = paths_of(table, path, options)
+        """Return the journal of a new import into the target, or of the one that is resumed, after it was written."""
         state = None
         if source.digest is not None and not options.dry_run:
-            state = ImportState(keyspace=keyspace, table=table.name, table_id=table_id, digest=source.digest)
-            state = (import_state.resumed if options.resume else import_state.again)(state_path, state)
+            state = ImportState(
+                keyspace=target.table.keyspace or "",
+                table=target.table.name,
+                columns=tuple(column.name for column in target.columns),
+                identity=target.identity,
+                began=target.began,
+                digest=source.digest,
+            )
+            state = (import_state.resumed if options.resume else import_state.again)(paths.state, state)
             if options.resume:
                 say(f"{len(state.files)} of {len(source.files)} files are imported already.")
-            import_state.save(state_path, state)
-        rejected = Rejects(rejects_path, state.files if state else ())
-        return cls(state, state_path, rejected)
+            import_state.save(paths.state, state)
+        rejected = Rejects(paths.rejects, state.files if state else ())
+        return cls(state, paths, rejected)
 
     def is_done(self, file: SourceFile) -> bool:
         """Return whether all rows of a file are written or rejected."""
@@ -71,4 +98,4 @@ class Journal:
         """Write the state. Raises OSError."""
         if self.state is not None:
             self._saved_at = time.monotonic()
-            await to_thread.run_sync(import_state.save, self._path, self.state)
+            await to_thread.run_sync(import_state.save, self.paths.state, self.state)

@@ -18,6 +18,7 @@ from asgi_app.tables.slices import Slice
 from asgi_app.tables.table import Column, ColumnKind, Table
 from asgi_app.transfer.files import replace_file
 from asgi_app.transfer.outcomes import Failed
+from asgi_app.transfer.table_identity import Identity
 
 NAME = "manifest.json"
 VERSION: Final = 1
@@ -48,14 +49,14 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An export, planned or done. `finished_at` is None until it is whole.
 
-    `table_id` is the one that Cassandra gave the table or view when it was created. `digest` is the SHA-256 of
-    the manifest without it, to find changes by accident.
+    `identity` is that of the exported columns when the export began. `started_at` is a time by the clock of a node of
+    Cassandra. `digest` is the SHA-256 of the manifest without it, to find changes by accident.
     """
 
     version: Literal[1] = VERSION
     keyspace: str
     table: str
-    table_id: str | None
+    identity: Identity
     format: Format
     gzip: bool
     slices: Annotated[int, Meta(ge=1, le=65536)]
@@ -98,20 +99,21 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 def plan(
     table: Table,
-    table_id: str | None,
     columns: Sequence[Column],
+    identity: Identity,
     *,
+    started_at: datetime,
     form: Format,
     gzip: bool,
     slices: int,
     consistency: str,
 ) -> Manifest:
-    """Return the manifest of an export of `columns` that begins now. The table has its keyspace."""
+    """Return the manifest of an export of `columns` that begins at `started_at`. The table has its keyspace."""
     keyspace = table.keyspace or ""
     return Manifest(
         keyspace=keyspace,
         table=table.name,
-        table_id=table_id,
+        identity=identity,
         format=form,
         gzip=gzip,
         slices=slices,
@@ -120,7 +122,7 @@ def plan(
         clustering_columns=table.clustering_columns,
         create_table=";\n".join([*create_types(keyspace, [table]), Queries(keyspace, table).create_table()]),
         consistency=consistency,
-        started_at=datetime.now(UTC),
+        started_at=started_at,
     )
 
 

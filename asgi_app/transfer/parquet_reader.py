@@ -23,12 +23,19 @@ def columns_in(file: BinaryIO) -> tuple[str, ...]:
         return tuple(parquet.ParquetFile(file).schema_arrow.names)
 
 
-def members_of(file: BinaryIO, columns: Sequence[Column]) -> Iterator[Mapping[str, Any]]:
-    """Yield each row's values in their JSON form, by column. Raises Failed if the file is damaged."""
-    names = [column.name for column in columns]
+def members_of(
+    file: BinaryIO, columns: Sequence[Column], if_there: Sequence[Column] = ()
+) -> Iterator[Mapping[str, Any]]:
+    """Yield each row's values in their JSON form, by column. Raises Failed if the file is damaged.
+
+    `if_there` are more columns, which the file need not have.
+    """
     with _explained():
-        for batch in parquet.ParquetFile(file).iter_batches(batch_size=ROWS, columns=names):
-            values = [json_values(column.type, batch.column(column.name)) for column in columns]
+        opened = parquet.ParquetFile(file)
+        found = [*columns, *(column for column in if_there if column.name in opened.schema_arrow.names)]
+        names = [column.name for column in found]
+        for batch in opened.iter_batches(batch_size=ROWS, columns=names):
+            values = [json_values(column.type, batch.column(column.name)) for column in found]
             for row in zip(*values, strict=True):
                 yield dict(zip(names, row, strict=True))
 

@@ -24,6 +24,7 @@ import pyarrow as pa
 from asgi_app.driver.codec import timestamp_text
 from asgi_app.tables.moments import days_of, milliseconds_of, nanoseconds_of
 from asgi_app.tables.types import CqlType, ListOf, MapOf, Native, SetOf, TupleOf, UserType, VectorOf
+from asgi_app.transfer.csv_cells import EXACT
 
 _Convert = Callable[[Any], Any]
 
@@ -184,13 +185,11 @@ def _each(convert: _Convert, array: Any) -> list[Any]:
 
 
 _INTEGERS = frozenset({"bigint", "int", "smallint", "tinyint", "varint"})
-_EXACT = 2**53
-"""Up to this, a float is the integer that it was made of."""
 
 
 def _integer(value: float) -> Any:
     """Return the integer that a float stands for: pandas makes floats of a column of integers with nulls."""
-    return int(value) if value.is_integer() and abs(value) <= _EXACT else _plain(value)
+    return int(value) if value.is_integer() and abs(value) < EXACT else _plain(value)
 
 
 def _day_text(days: int) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from asgi_app.transfer.files import replace_file
+from asgi_app.transfer.files import naming, replace_file
 from asgi_app.transfer.row_readers import Rejected
 
 NAME = "rejected.ndjson"
@@ -32,12 +33,12 @@ class Rejects:
         row = _row(rejected.source)
         if row is not None:
             line["row"] = row
-        with self.path.open("ab") as opened:
+        with naming(self.path), self.path.open("ab") as opened:
             opened.write(msgspec.json.encode(line) + b"\n")
         self.count += 1
 
     def _keep(self, files: Collection[str]) -> None:
-        """Leave in the file what an earlier run rejected from these files; remove it if that is nothing."""
+        """Leave in the file what an earlier run rejected from these files."""
         if not self.path.exists():
             return
         lines = [line for line in self.path.read_bytes().splitlines(keepends=True) if _file_of(line) in files]
@@ -45,7 +46,7 @@ class Rejects:
         if lines:
             replace_file(self.path, b"".join(lines))
         else:
-            self.path.unlink()
+            os.truncate(self.path, 0)  # it may be locked: see `only_writer`
 
 
 def _file_of(line: bytes) -> str | None:

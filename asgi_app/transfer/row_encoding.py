@@ -14,6 +14,7 @@ from asgi_app.errors import FieldError
 from asgi_app.tables.encoding import Encoded, WrongValue, encoder_of, has_decimals, pointer_token
 from asgi_app.tables.table import Column, Table
 from asgi_app.tables.wrong_value import MOST_ERRORS
+from asgi_app.transfer.csv_cells import cell_reader
 
 Cell = Encoded | UnsetType | None
 
@@ -57,15 +58,25 @@ class RowEncoder:
     """Encodes rows of some columns of a table, among them its primary key.
 
     `nulls`: what a null does to a row that is in the table already: UNSET leaves the value there, None deletes it.
-    `strict`: whether a member that is none of the columns is an error; else it is ignored. Immutable: any number of
-    threads may use it.
+    `strict`: whether a member that is none of the columns is an error; else it is ignored. `of_export`: whether the
+    rows are those of an export, which has partitions without rows even if it left their static values out. Immutable:
+    any number of threads may use it.
+
+    `columns` are those to write, `other_static` the static columns of the table that are not among them.
     """
 
     def __init__(
-        self, table: Table, columns: Sequence[Column], *, nulls: UnsetType | None = UNSET, strict: bool = True
+        self,
+        table: Table,
+        columns: Sequence[Column],
+        *,
+        nulls: UnsetType | None = UNSET,
+        strict: bool = True,
+        of_export: bool = False,
     ) -> None:
         self._strict = strict
         self.columns = tuple(columns)
+        self.other_static = tuple(column for column in table.static_columns if column not in self.columns)
         self.needs_exact_numbers = any(has_decimals(column.type) for column in columns)
         self._writers = [_writer(column) for column in columns]
         self._names = frozenset(column.name for column in columns)
@@ -74,13 +85,13 @@ class RowEncoder:
         self._partition = [names.index(name) for name in table.partition_key]
         self._clustering = [names.index(name) for name in table.clustering_columns]
         self._static = [place for place, column in enumerate(columns) if column.kind == "static"]
-        self._lacks_static = not {column.name for column in table.static_columns} <= self._names
+        self._static_may_be_left_out = of_export and bool(self.other_static)
         self._regular = [place for place, column in enumerate(columns) if column.kind == "regular"]
 
     def of_members(self, line: int, value: Any, source: Any) -> Row | None:
         """Return the row that a decoded JSON object describes. An absent member is left alone. Raises RowErrors.
 
-        None stands for a partition that has nothing but static values, none of which are among the columns.
+        None stands for a partition that has nothing but static values, none of which are to be written.
         """
         if not isinstance(value, dict):
             raise RowErrors([FieldError("", "must be a JSON object")])
@@ -90,12 +101,15 @@ class RowEncoder:
             raise RowErrors(self._errors(value)) from None
         if self._strict and not self._names >= value.keys():
             raise RowErrors(self._unknown(value))
-        return self._row(line, cells, source)
+        others = any(value.get(column.name) is not None for column in self.other_static)
+        return self._row(line, cells, source, others)
 
-    def of_texts(self, line: int, texts: Sequence[str | None], source: Any) -> Row | None:
+    def of_texts(
+        self, line: int, texts: Sequence[str | None], source: Any, *, has_other_static: bool = False
+    ) -> Row | None:
         """Return the row whose values these texts stand for, in the order of the columns; None as `of_members`.
 
-        Raises RowErrors.
+        `has_other_static`: whether the record has a value of one of `other_static`. Raises RowErrors.
         """
         if len(texts) != len(self._writers):
             message = f"must have {len(self._writers)} fields, as the header has, and has {len(texts)}"
@@ -109,7 +123,7 @@ class RowEncoder:
                 errors += _within(error, writer.name)
         if errors:
             raise RowErrors(errors)
-        return self._row(line, cells, source)
+        return self._row(line, cells, source, has_other_static)
 
     def _cell(self, writer: _Writer, value: Mapping[str, Any]) -> Cell:
         given = value.get(writer.name, UNSET)
@@ -135,13 +149,13 @@ class RowEncoder:
             for name in islice(unknown, MOST_ERRORS)
         ]
 
-    def _row(self, line: int, cells: list[Cell], source: Any) -> Row | None:
+    def _row(self, line: int, cells: list[Cell], source: Any, has_other_static: bool) -> Row | None:
         partition = tuple([cells[place] for place in self._partition])
         key = tuple([cells[place] for place in self._clustering])
         missing = [place for place in (*self._partition, *self._clustering) if type(cells[place]) is not Encoded]
         is_static = bool(missing) and self._is_without_row(cells, missing)
         if is_static and not any(type(cells[place]) is Encoded for place in self._static):
-            if self._lacks_static:
+            if has_other_static or self._static_may_be_left_out:
                 return None
             is_static = False
         if missing and not is_static:
@@ -158,7 +172,7 @@ class RowEncoder:
 
 def _writer(column: Column) -> _Writer:
     encoder = encoder_of(column.type)
-    return _Writer(column.name, encoder.write, lambda text: encoder.write(encoder.value_of_text(text)))
+    return _Writer(column.name, encoder.write, cell_reader(encoder))
 
 
 def _within(error: WrongValue, name: str) -> list[FieldError]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
@@ -65,6 +66,7 @@ def _csv(file: BinaryIO, encoder: RowEncoder) -> _Found:
     file.seek(0)
     places = {name: place for place, name in enumerate(names)}
     order = [places[column.name] for column in encoder.columns]
+    static = [places[column.name] for column in encoder.other_static if column.name in places]
     records = records_of(file)
     next(records)
     for number, record in records:
@@ -77,13 +79,14 @@ def _csv(file: BinaryIO, encoder: RowEncoder) -> _Found:
             yield _rejected(number, f"must have {len(names)} fields, as the header has, and has {len(fields)}", record)
             continue
         texts = [fields[place] for place in order]
-        yield _checked(encoder.of_texts, number, texts, record)
+        encode = partial(encoder.of_texts, has_other_static=any(fields[place] is not None for place in static))
+        yield _checked(encode if static else encoder.of_texts, number, texts, record)
 
 
 def _parquet(file: BinaryIO, encoder: RowEncoder) -> _Found:
     from asgi_app.transfer.parquet_reader import members_of
 
-    for number, members in enumerate(members_of(file, encoder.columns), 1):
+    for number, members in enumerate(members_of(file, encoder.columns, encoder.other_static), 1):
         yield _checked(encoder.of_members, number, members, members)
 
 

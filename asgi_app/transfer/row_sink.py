@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import anyio
@@ -18,6 +17,7 @@ from asgi_app.errors import (
 )
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.transfer.inserts import Inserts
+from asgi_app.transfer.progress import Progress
 from asgi_app.transfer.row_encoding import Row
 
 PATIENCE = 120.0
@@ -37,11 +37,13 @@ _FINAL = (NotPermitted, SchemaMissing)
 class RowSink:
     """Writes rows by `inserts`. `run` counts the runs of this import, from 1.
 
-    Each run writes lists with a later timestamp than the run before, and so does each repetition within it.
+    Each run writes lists with a later timestamp than the run before, and so does each repetition within it. `progress`
+    tells of writes that Cassandra does not take.
     """
 
-    def __init__(self, database: Database, inserts: Inserts, run: int) -> None:
+    def __init__(self, database: Database, inserts: Inserts, run: int, progress: Progress) -> None:
         self._database = database
+        self._progress = progress
         self._inserts = inserts
         self._shift = (run - 1) * SHIFTS_OF_A_RUN
 
@@ -51,17 +53,19 @@ class RowSink:
         Raises RejectedByCassandra if it refuses one of them, and what `Database.execute` raises. After a cancellation
         it is unknown whether they were written.
         """
-        began, pause, shift = time.monotonic(), 0.1, self._shift
-        while True:
-            try:
-                await self._send(rows, shift)
-                return
-            except (Unavailable, DeadlineExceeded) as error:
-                if isinstance(error, _FINAL) or time.monotonic() - began > PATIENCE:
-                    raise
-            await anyio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-            shift += 1
+        pause, shift = 0.1, self._shift
+        with self._progress.waiting("a write") as wait:
+            while True:
+                try:
+                    await self._send(rows, shift)
+                    return
+                except (Unavailable, DeadlineExceeded) as error:
+                    if isinstance(error, _FINAL) or wait.seconds > PATIENCE:
+                        raise
+                    wait.failed(error.detail)
+                await anyio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+                shift += 1
 
     async def _send(self, rows: Sequence[Row], shift: int) -> None:
         statement = self._inserts.of(rows[0])

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from asgi_app.catalog.reader import SchemaReader
 from asgi_app.db import Database
 from asgi_app.runtime.deadline import Deadline
-from asgi_app.tables.cql import Statement
 from asgi_app.tables.table import Column, Table
 from asgi_app.transfer.outcomes import Refused
 
 _OF_EACH_NODE = frozenset({"system", "system_schema", "system_views", "system_virtual_schema"})
 """The keyspaces whose tables each node has for itself."""
 
-_TABLE_ID = Statement(
-    "SELECT id FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?", idempotent=True, writes=False
-)
-_VIEW_ID = Statement(
-    "SELECT id FROM system_schema.views WHERE keyspace_name = ? AND view_name = ?", idempotent=True, writes=False
-)
+_NAME = re.compile(r"(?:([A-Za-z0-9_]+)\.)?([A-Za-z0-9_]+)", re.ASCII)
+"""A table's name, after its keyspace's and a dot or alone. Cassandra has no other characters in either."""
+
+
+def parts_of(name: str) -> tuple[str | None, str]:
+    """Return the keyspace, None if none is named, and the table of `shop.users` or `users`. Raises Refused."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise Refused(
+            f"{name!r} is not the name of a table: write TABLE or KEYSPACE.TABLE, without quotes. Both have letters, "
+            "digits and underscores only."
+        )
+    return found[1], found[2]
 
 
 async def find_table(database: Database, name: str) -> Table:
     """Return the table `users` of the configured keyspace, or `shop.users` of another, with its keyspace.
 
-    Raises Refused if there is none, and what `Database.execute` raises.
+    Raises Refused if there is none or this is no name, and what `Database.execute` raises.
     """
-    keyspace, dot, table = name.rpartition(".")
-    keyspace = keyspace if dot else database.settings.keyspace
+    named, table = parts_of(name)
+    keyspace = named or database.settings.keyspace
     if keyspace in _OF_EACH_NODE:
         raise Refused(
             f"{keyspace} belongs to Cassandra: each node has other rows in it, and there is no whole of them."
@@ -36,19 +43,14 @@ async def find_table(database: Database, name: str) -> Table:
     schemas = await SchemaReader(database).read({keyspace}, Deadline.after(database.settings.request_timeout))
     tables = schemas[keyspace].tables
     if table not in tables:
-        raise Refused(_no_table(keyspace, table, sorted(tables)))
+        raise Refused(_no_table(keyspace, table, sorted(tables), database.settings.address))
     return tables[table]
 
 
-async def id_of(database: Database, table: Table) -> str | None:
-    """Return the id that Cassandra gave the table or view when it was created; None if it was dropped.
-
-    Raises what `Database.execute` raises.
-    """
-    deadline = Deadline.after(database.settings.request_timeout)
-    statement = _VIEW_ID if table.is_view else _TABLE_ID
-    result = await database.execute(statement, (table.keyspace, table.name), deadline=deadline)
-    return next((row["id"] for row in result.dicts()), None)
+async def read_table(database: Database, keyspace: str, table: str) -> Table | None:
+    """Return a table as Cassandra has it now, None if there is none. Raises what `Database.execute` raises."""
+    schemas = await SchemaReader(database).read({keyspace}, Deadline.after(database.settings.request_timeout))
+    return schemas[keyspace].tables.get(table)
 
 
 def chosen_columns(table: Table, names: Sequence[str]) -> tuple[Column, ...]:
@@ -60,11 +62,11 @@ def chosen_columns(table: Table, names: Sequence[str]) -> tuple[Column, ...]:
     return tuple(table.column(name) for name in dict.fromkeys(names)) or table.columns
 
 
-def _no_table(keyspace: str, table: str, others: Sequence[str]) -> str:
+def _no_table(keyspace: str, table: str, others: Sequence[str], address: str) -> str:
     if not others:
-        found = f"There is no table {table}: Cassandra has no keyspace {keyspace}, or no table in it."
+        found = f"There is no table {table}: Cassandra at {address} has no keyspace {keyspace}, or no table in it."
     else:
-        found = f"There is no table {table} in the keyspace {keyspace}. It has {', '.join(others)}."
+        found = f"There is no table {table} in the keyspace {keyspace} at {address}. It has {', '.join(others)}."
     return (
         f"{found} For another keyspace set CASSANDRA_KEYSPACE, or write KEYSPACE.{table}. Neither export nor import "
         "creates a table: for an import, create it first, by CQL or by `asgi-cassandra schema --resources`."

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from itertools import combinations
+from itertools import combinations, pairwise
 
-_USERS = f'"{os.environ.get("CASSANDRA_KEYSPACE", "test_keyspace")}"."users"'
+_KEYSPACE = os.environ.get("CASSANDRA_KEYSPACE", "test_keyspace")
+_USERS = f'"{_KEYSPACE}"."users"'
 _COLUMNS = "id, name, email, age, created_at, updated_at"
 
 ALL = f"SELECT {_COLUMNS} FROM {_USERS}"  # noqa: S608 - here and below the identifiers are this module's own
@@ -29,6 +30,17 @@ def updates() -> dict[tuple[str, ...], str]:
 def statements() -> list[str]:
     """Return every statement, to prepare it."""
     return [ALL, READ, FIRST, INSERT, *updates().values()]
+
+
+def in_range(table: str, key: str) -> str:
+    """Return the statement that selects the rows in a range of tokens. `key`: the column of the partition key."""
+    return f'SELECT * FROM "{_KEYSPACE}"."{table}" WHERE token({key}) > ? AND token({key}) <= ?'  # noqa: S608
+
+
+def ranges(count: int) -> list[tuple[int, int]]:
+    """Return ranges of tokens, the values of `in_range`, that together have every partition once."""
+    ends = [-(2**63) + 2**64 * place // count for place in range(count)] + [2**63 - 1]
+    return list(pairwise(ends))
 
 
 def hosts() -> list[tuple[str, int]]:

@@ -15,7 +15,19 @@ from benchmarks import report as reporting
 from benchmarks.contenders import ACSYLLA, SERVICE, THREAD_HOP
 from benchmarks.measure import CPU_REQUEST, CPU_ROW, P99, PEAK_MB, RATE, ROW_RATE, in_rounds, rotated
 from benchmarks.processes import ContenderFailed
-from benchmarks.report import BEGIN, END, NOT_MEASURED, PLOT, REPORT, publish, put_into, readme_section, render, report
+from benchmarks.report import (
+    BEGIN,
+    END,
+    NOT_MEASURED,
+    PAGE,
+    PLOT,
+    REPORT,
+    page_section,
+    publish,
+    put_into,
+    render,
+    report,
+)
 from benchmarks.rows import ROWS, Row, Run, Spread, UnusableRun, load, paired, save, values_of
 from benchmarks.scenarios import MAIN, NAMED_LOOP, QUICK, SCENARIOS, STREAM, Effort
 from benchmarks.site import Ground, parse_node
@@ -23,8 +35,8 @@ from benchmarks.summary import SUMMARY, load_summary, summarize, to_json
 from benchmarks.targets import TARGETS
 
 ROOT = Path(__file__).parents[2]
-KEPT = ROOT / "docs" / "benchmarks"
 README = ROOT / "README.md"
+KEPT = ROOT / "docs" / "benchmarks"
 
 CPU = {SERVICE.name: (100.0, 300.0, 110.0), THREAD_HOP.name: (200.0, 400.0, 250.0)}
 
@@ -67,10 +79,18 @@ def test_the_docs_show_the_run_that_they_keep() -> None:
     summary = load_summary(KEPT)
     assert (KEPT / SUMMARY).read_text() == to_json(summary)
     assert (KEPT / REPORT).read_text() == report(summary)
-    readme = README.read_text()
-    assert put_into(readme, readme_section(summary)) == readme
-    assert readme.count(BEGIN) == readme.count(END) == 1
-    assert {path.name for path in KEPT.iterdir()} == {SUMMARY, REPORT, PLOT}
+    page = (ROOT / PAGE).read_text()
+    assert put_into(page, page_section(summary)) == page
+    assert page.count(BEGIN) == page.count(END) == 1
+    of_exports = {path for path in KEPT.iterdir() if path.name.startswith("export")}
+    assert {path.name for path in {*KEPT.iterdir()} - of_exports} == {SUMMARY, REPORT, PLOT}
+
+
+def test_the_readme_has_figures_of_the_run_that_is_kept() -> None:
+    lines = (line for line in load_summary(KEPT).lines if (line.scenario, line.load) == ("point-read", MAIN))
+    cpu = {line.contender: line.figures[CPU_REQUEST].median for line in lines}
+    ours, theirs = cpu[SERVICE.name], cpu[THREAD_HOP.name]
+    assert f"takes {ours / 1000:.2f} ms of CPU, {theirs / ours:.1f} times less than with a thread" in README.read_text()
 
 
 def test_the_kept_summary_is_short() -> None:
@@ -174,24 +194,28 @@ def test_a_run_without_point_reads_has_no_plot(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_run_is_published_whole(tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text(f"# A project\n\n{BEGIN}\nold\n{END}\n\n## Run it\n")
+    page = tmp_path / PAGE
+    page.parent.mkdir()
+    page.write_text(f"# A page\n\n{BEGIN}\nold\n{END}\n\n## More\n")
     save(_run(), tmp_path / "run")
     for _ in range(2):
         publish(tmp_path / "run", root=tmp_path)
-        readme = (tmp_path / "README.md").read_text()
-        assert readme.count(BEGIN) == 1
-        assert readme.startswith("# A project\n")
-        assert readme.endswith(f"{END}\n\n## Run it\n")
-    assert "old" not in readme
-    assert "| **asgi-cassandra** | 110 [100–300] | 2000 | 11.0 [10.0–12.0] |" in readme  # noqa: RUF001
+        text = page.read_text()
+        assert text.count(BEGIN) == 1
+        assert text.startswith("# A page\n")
+        assert text.endswith(f"{END}\n\n## More\n")
+    assert "old" not in text
+    assert "| **asgi-cassandra** | 110 [100–300] | 2000 | 11.0 [10.0–12.0] |" in text  # noqa: RUF001
     assert {path.name for path in (tmp_path / "docs" / "benchmarks").iterdir()} == {SUMMARY, REPORT, PLOT}
 
 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("wrong", ["nothing", "quick", "no point reads", "broken", "no marks"])
 def test_what_cannot_be_published_changes_nothing(tmp_path: Path, wrong: str) -> None:
-    page = "# A project\n" if wrong == "no marks" else f"{BEGIN}\nold\n{END}\n"
-    (tmp_path / "README.md").write_text(page)
+    text = "# A page\n" if wrong == "no marks" else f"{BEGIN}\nold\n{END}\n"
+    page = tmp_path / PAGE
+    page.parent.mkdir()
+    page.write_text(text)
     folder = tmp_path / "run"
     if wrong != "nothing":
         run = _run(quick=wrong == "quick")
@@ -202,8 +226,8 @@ def test_what_cannot_be_published_changes_nothing(tmp_path: Path, wrong: str) ->
         (folder / ROWS).write_text('{"at": "once"}')
     with pytest.raises(UnusableRun):
         publish(folder, root=tmp_path)
-    assert (tmp_path / "README.md").read_text() == page
-    assert not (tmp_path / "docs").exists()
+    assert page.read_text() == text
+    assert list(page.parent.iterdir()) == [page]
 
 
 def test_each_round_begins_with_another_contender() -> None:

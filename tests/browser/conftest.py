@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from contract.written import create_tables
 from helpers.cassandra import own_keyspace
 from helpers.ports import free_port
 from playwright.sync_api import Browser, expect, sync_playwright
-from process.running import COMMAND, PYTHON, started
+from process.running import COMMAND, PYTHON, Program, started
 
 from asgi_app.cli.sample_data import seed
 from browser.site import RESOURCES
@@ -58,11 +59,8 @@ def site(variables: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def live(variables: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a service of the same tables without a declaration; yield its address, without a slash at the end."""
-    port = free_port()
-    command = [COMMAND, "serve", "--tables", "*", "--writable", "*", "--port", str(port)]
-    with started(command, tmp_path_factory.mktemp("live"), variables) as program:
-        program.answers(f"http://127.0.0.1:{port}/readyz")
-        yield f"http://127.0.0.1:{port}"
+    with _all_tables(variables, tmp_path_factory) as (address, _):
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +74,34 @@ def guarded(variables: Mapping[str, str], tmp_path_factory: pytest.TempPathFacto
     with started(command, tmp_path_factory.mktemp("guarded"), settings) as program:
         program.answers(f"{address}readyz")
         yield address
+
+
+@pytest.fixture
+def bearer(variables: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run the service with a hook that takes bearer tokens alone; yield its address, without a slash at the end."""
+    port = free_port()
+    command = [PYTHON, "-m", "uvicorn", "--app-dir", str(TESTS), "--port", str(port), "browser.site:bearer"]
+    settings = {**variables, "BEARER": READER}
+    with started(command, tmp_path_factory.mktemp("bearer"), settings) as program:
+        program.answers(f"http://127.0.0.1:{port}/readyz")
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def mortal(variables: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Program]]:
+    """Run a service to kill; yield its address, without a slash at the end, and its process."""
+    with _all_tables(variables, tmp_path_factory) as served:
+        yield served
+
+
+@contextmanager
+def _all_tables(settings: Mapping[str, str], folders: pytest.TempPathFactory) -> Iterator[tuple[str, Program]]:
+    """Run a service of the tables without a declaration; yield its address and its process."""
+    port = free_port()
+    command = [COMMAND, "serve", "--tables", "*", "--writable", "*", "--port", str(port)]
+    with started(command, folders.mktemp("live"), settings) as program:
+        program.answers(f"http://127.0.0.1:{port}/readyz")
+        yield f"http://127.0.0.1:{port}", program
 
 
 @pytest.fixture

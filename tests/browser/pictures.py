@@ -1,7 +1,7 @@
 """Take the pictures of the console in docs/images anew: python -m browser.pictures, in the folder of tests.
 
 It shows the service at http://127.0.0.1:8000/, or at the address that is its argument, while it reads users and streams
-there. Run `scripts/demo` first, or `asgi-cassandra serve` with sample data.
+there. Run `scripts/demo` first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 from browser.tab import chromium
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-OVERVIEW, ROWS = {"width": 1200, "height": 690}, {"width": 1200, "height": 520}
+OVERVIEW, ROWS = {"width": 1200, "height": 690}, {"width": 1200, "height": 560}
 SECONDS = 60
 """How long the sparklines are filled."""
 
@@ -42,7 +42,7 @@ def main(address: str) -> None:
         page.goto(f"{address}/console/")
         page.wait_for_timeout(SECONDS * 1000)
         page.screenshot(path=IMAGES / "console-overview.png")
-        page.goto(f"{address}/console/#/rows/users?age_filter=30")
+        page.goto(f"{address}/console/#/rows/sightings?station=Amrum")
         page.set_viewport_size(ROWS)  # type: ignore[arg-type]
         expect(page.get_by_role("region", name="Rows", exact=True)).to_be_visible()
         page.screenshot(path=IMAGES / "console-rows.png")

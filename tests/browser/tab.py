@@ -124,7 +124,7 @@ class Tab:
 
     def snippet(self, language: str) -> str:
         """Return the request as text in a language: `curl`, `Python httpx`."""
-        self.page.get_by_role("radio", name=language).check()
+        self.page.get_by_label("Language").select_option(language)
         return self.page.get_by_label("The request as text").text_content() or ""
 
     def axe(self) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -67,17 +68,14 @@ def test_declared_table_has_the_indexes_of_cassandra_and_only_its_own_columns() 
 
 
 def test_what_is_missing_is_told_once_and_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
-    declared = {
-        "plants": Table("plants", PLANTS.columns, PLANTS.partition_key, PLANTS.clustering_columns, keyspace="shop")
-    }
+    declared = {"plants": replace(PLANTS, keyspace="shop")}
     wanted = Wanted.of_settings("shop", [LiveTable("live")], [], [], [])
     first = compared(declared, wanted, schemas(), Snapshot())
     assert first.missing == {"plants": ("genus", "species", "sightings"), "live": ()}
     assert first.absent == {"plants"}
     assert lines(Snapshot(), first, caplog) == [
         "live is not served: there is no table shop.live",
-        "plants is not served: there is no table shop.plants: "
-        "`asgi-cassandra schema --resources module:name` creates it",
+        "plants is not served: there is no table shop.plants: `asgi-cassandra schema` creates it",
     ]
     assert lines(first, compared(declared, wanted, schemas(), first), caplog) == []
     second = compared(declared, wanted, schemas(declared["plants"], table("live")), first)

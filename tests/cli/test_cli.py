@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -18,7 +19,7 @@ from cassandra.cluster import NoHostAvailable
 from click.testing import CliRunner, Result
 
 import asgi_app
-from asgi_app.cli import main
+from asgi_app.cli.commands import command_line
 from asgi_app.cli.console import node_progress, pace, row_progress
 from asgi_app.cli.examples import examples
 from asgi_app.cli.failures import failure_of
@@ -26,6 +27,7 @@ from asgi_app.cli.serve import warn_if_unauthenticated
 from asgi_app.cli.server import listen, log_config
 from asgi_app.cli.sightings import LAST_AT, STATIONS, sample_sighting
 from asgi_app.driver.cluster import ClusterConfigError, ClusterUnreachableError
+from asgi_app.driver.connecting import explain
 from asgi_app.local_node import LocalNodeError, MissingExtraError, Progress, Stage
 from asgi_app.settings import Problem, SettingField, Settings, SettingsError, setting_fields
 
@@ -41,7 +43,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+    return CliRunner().invoke(command_line, arguments, catch_exceptions=False)
 
 
 def test_version() -> None:
@@ -116,6 +118,10 @@ def test_dry_run_prints_the_schema() -> None:
     )
     without = invoke("schema", "--dry-run", "--cassandra-keyspace", "Mine", "--no-keyspace").output
     assert printed.splitlines()[1:] == without.splitlines()
+    as_json = json.loads(
+        invoke("schema", "--dry-run", "--json", "--cassandra-keyspace", "Mine", "--no-keyspace").output
+    )
+    assert [f"{statement};" for statement in as_json["statements"]] == "\n".join(without.splitlines()).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -127,19 +133,6 @@ def test_dry_run_prints_the_schema() -> None:
         (ImportError("The driver."), 1, "The driver."),
         (LocalNodeError("No Java."), 1, "No Java."),
         (MissingExtraError("It needs psutil."), 2, "It needs psutil."),
-        (NoHostAvailable("all", {"127.0.0.1:9042": OSError("refused")}), 1, "No Cassandra node answers at 127.0.0.1:9"),
-        (NoHostAvailable("none", {}), 1, "No Cassandra node answers; check CASSANDRA_HOSTS"),
-        (NoHostAvailable("all", {"a": AuthenticationFailed("no")}), 1, "Cassandra refuses this user name and password"),
-        (OperationTimedOut(), 1, "Cassandra did not answer in time"),
-        (
-            Unauthorized('Error from server: code=2100 [Unauthorized] message="You may not"'),
-            1,
-            "Cassandra does not per",
-        ),
-        (InvalidRequest('message="unconfigured table x"'), 1, "Cassandra refuses this (unconfigured table x). If t"),
-        (InvalidRequest('message="Keyspace x does not exist"'), 1, "Cassandra refuses this (Keyspace x does not"),
-        (InvalidRequest('message="Unable to find x"'), 1, "Cassandra refuses this (Unable to find x)."),
-        (WriteTimeout("late", write_type=0), 1, "Cassandra could not do this ("),
         (RuntimeError("oh"), 1, "Unexpected: RuntimeError: oh."),
     ],
 )
@@ -147,6 +140,30 @@ def test_failure_of_each_error(error: Exception, code: int, beginning: str) -> N
     failure = failure_of(error)
     assert failure.exit_code == code
     assert failure.message.startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("error", "beginning"),
+    [
+        (NoHostAvailable("all", {"127.0.0.1:9042": OSError("refused")}), "No Cassandra node answers at 127.0.0.1:9"),
+        (NoHostAvailable("none", {}), "No Cassandra node answers; check CASSANDRA_HOSTS"),
+        (NoHostAvailable("all", {"a": AuthenticationFailed("no")}), "Cassandra refuses this user name and password"),
+        (OperationTimedOut(), "Cassandra at a:1 did not answer in time"),
+        (
+            Unauthorized('Error from server: code=2100 [Unauthorized] message="You may not"'),
+            "Cassandra at a:1 does not permit this to the configured role (You may not).",
+        ),
+        (InvalidRequest('message="unconfigured table x"'), "Cassandra at a:1 refuses this (unconfigured table x). If"),
+        (InvalidRequest('message="Keyspace x does not exist"'), "Cassandra at a:1 refuses this (Keyspace x does not"),
+        (InvalidRequest('message="Unable to find x"'), "Cassandra at a:1 refuses this (Unable to find x)."),
+        (WriteTimeout("late", write_type=0), "Cassandra at a:1 could not do this ("),
+    ],
+)
+def test_errors_of_the_driver_name_the_address(error: Exception, beginning: str) -> None:
+    sentence = explain(error, "a:1")
+    assert sentence is not None
+    assert sentence.startswith(beginning)
+    assert explain(RuntimeError("oh"), "a:1") is None
 
 
 def test_port_in_use_is_reported() -> None:

@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from asgi_app.cli import main
+from asgi_app.cli.commands import command_line
 from asgi_app.cli.declared import check_application
 
 DECLARATIONS = """
@@ -42,11 +42,11 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def dry_run(reference: str) -> Result:
-    return CliRunner().invoke(main, ["schema", "--dry-run", "--resources", reference])
+    return CliRunner().invoke(command_line, ["schema", "--dry-run", "--resources", reference])
 
 
 def test_tables_of_resources_come_in_place_of_the_built_in_ones(module: str) -> None:
-    built_in = CliRunner().invoke(main, ["schema", "--dry-run"]).output.splitlines()
+    built_in = CliRunner().invoke(command_line, ["schema", "--dry-run"]).output.splitlines()
     shown = dry_run(f"{module}:one").output.splitlines()
     assert shown == [
         built_in[0],

@@ -19,7 +19,7 @@ from helpers.faulty_node import EXECUTE, QUERY, faulty_node, not_permitted
 from helpers.ports import free_port
 from rich.console import Console
 
-from asgi_app.cli import main
+from asgi_app.cli.commands import command_line
 from asgi_app.cli.live import LiveView
 from asgi_app.cli.session import open_session
 from asgi_app.cli.tables_report import show_tables, tables_report
@@ -56,17 +56,24 @@ def run(node_address: NodeAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     def run(keyspace: str, *arguments: str, at: NodeAddress = node_address, **environment: str) -> Result:
         variables = {"CASSANDRA_HOSTS": f"{at[0]}:{at[1]}", "CASSANDRA_KEYSPACE": keyspace}
-        return CliRunner().invoke(main, arguments, env={**variables, **environment})
+        return CliRunner().invoke(command_line, arguments, env={**variables, **environment})
 
     return run
+
+
+@pytest.fixture
+def address(node_address: NodeAddress) -> str:
+    """The node as messages name it."""
+    return ":".join(map(str, node_address))
 
 
 # --- tables
 
 
-def test_tables_of_a_keyspace(run: Run, shop: str) -> None:
+def test_tables_of_a_keyspace(run: Run, shop: str, address: str) -> None:
     ended = run(shop, "tables")
-    assert (ended.exit_code, ended.stderr) == (0, "")
+    assert (ended.exit_code, ended.stderr) == (0, f"Keyspace {shop} at {address}\n")
+    assert run(shop, "tables", "--quiet").stderr == ""
     assert [re.split("  +", line.strip()) for line in ended.stdout.splitlines()] == [
         ["path", "table", "key", "writes", "filters"],
         ["/Hits", f"{shop}.Hits", "id", "read-only"],
@@ -109,13 +116,15 @@ def test_tables_that_were_named_and_are_not_there(run: Run, shop: str) -> None:
     assert json.loads(ended.stdout)["not_served"] == [{"name": "evnts", "reason": reason, "wanted": True}]
 
 
-def test_keyspace_without_tables_and_keyspace_that_does_not_exist(run: Run, cql: Session, shop: str) -> None:
+def test_keyspace_without_tables_and_keyspace_that_does_not_exist(
+    run: Run, cql: Session, shop: str, address: str
+) -> None:
     with own_keyspace(cql, ()) as empty:
         ended = run(empty, "tables")
-        assert (ended.exit_code, ended.output) == (1, f"Error: The keyspace {empty} has no tables.\n")
+        assert (ended.exit_code, ended.output) == (1, f"Error: The keyspace {empty} at {address} has no tables.\n")
     ended = run("nothing_here", "tables")
     assert ended.exit_code == 1
-    assert ended.output.startswith("Error: The keyspace nothing_here does not exist; there are: ")
+    assert ended.output.startswith(f"Error: The keyspace nothing_here does not exist at {address}; there are: ")
     assert run(shop, "tables", "--tables", "no such").exit_code == 2
 
 
@@ -123,10 +132,8 @@ def test_schema_that_may_not_be_read(run: Run, shop: str, node_address: NodeAddr
     with faulty_node(node_address) as node:
         node.fail(EXECUTE, not_permitted(), always=True)
         ended = run(shop, "tables", at=("127.0.0.1", node.port))
-        assert (ended.exit_code, ended.output) == (
-            1,
-            "Error: Cassandra does not permit this to the configured role (10.0.0.1 said no).\n",
-        )
+        refusal = "does not permit this to the configured role (10.0.0.1 said no)."
+        assert (ended.exit_code, ended.output) == (1, f"Error: Cassandra at 127.0.0.1:{node.port} {refusal}\n")
 
 
 @pytest.mark.parametrize("width", [30, 80])
@@ -149,9 +156,10 @@ def report_of(ended: Result) -> dict[str, Any]:
     return report
 
 
-def test_check_of_a_service_with_the_built_in_tables(run: Run, keyspace: str) -> None:
+def test_check_of_a_service_with_the_built_in_tables(run: Run, keyspace: str, address: str) -> None:
     ended = run(keyspace, "check")
     assert (ended.exit_code, ended.stderr) == (0, "")
+    assert f" at {address}, without TLS" in ended.stdout
     for text in ("cluster   Apache Cassandra 5.0.9 ", "1 of 1 up: 1 in datacenter1", f"  {keyspace}.users  "):
         assert text in ended.stdout
     assert ended.stdout.endswith("\nAll that is asked for can be served, 1 danger.\n")
@@ -183,6 +191,11 @@ def test_check_finds_what_is_missing(run: Run, shop: str) -> None:
     assert f"  users: there is no table {shop}.users: `asgi-cassandra schema` creates it\n" in ended.stdout
     assert ended.stdout.endswith("Not all of this can be served: 3 problems, 1 danger.\n")
     assert "These are the built-in tables. For yours: check MODULE:NAME" in ended.stderr
+    assert run(shop, "check", "--quiet").stderr == ""
+    report = report_of(run(shop, "check", "--json"))
+    texts = [each["reason"] for each in report["tables"]["not_served"] if each["wanted"]]
+    assert texts == [problem["message"] for problem in report["problems"]]
+    assert len(texts) == 3
     missing = report_of(run("nothing_here", "check", "--json"))
     assert [problem["where"] for problem in missing["problems"]] == ["keyspace nothing_here"]
 

@@ -124,6 +124,27 @@ async def test_access_records(settings: Settings, lines: Lines) -> None:
     assert last["status"] == 200
 
 
+async def test_routine_requests_are_at_debug_unless_they_fail(settings: Settings, lines: Lines) -> None:
+    routine = ("/livez", "/readyz", "/metrics", "/docs/style.css", "/console/icon.svg")
+    others = ("/health", "/docs", "/console/", "/openapi.json")
+    async with serving(changed(settings, api_keys=(Secret(f"ada:read:{KEY}"),))) as (_, client):
+        headers = {"Authorization": f"Bearer {KEY}"}
+        for path in (*routine, *others):
+            assert (await client.get(path, headers=headers)).status_code == 200
+        assert (await client.get("/metrics")).status_code == 401
+        assert (await client.get("/console/none.js")).status_code == 404
+        cached = await client.get("/docs/style.css", headers={"If-None-Match": "*"})
+        assert cached.status_code == 304
+    found = [(line["level"], line["path"], line["status"]) for line in of(lines, "asgi_app.access")]
+    assert found == [
+        *(("DEBUG", path, 200) for path in routine),
+        *(("INFO", path, 200) for path in others),
+        ("INFO", "/metrics", 401),
+        ("INFO", "/console/none.js", 404),
+        ("DEBUG", "/docs/style.css", 304),
+    ]
+
+
 async def test_slow_statements_are_logged_with_their_cql(settings: Settings, lines: Lines, keyspace: str) -> None:
     async with serving(changed(settings, slow_statement=1e-6)) as (_, client):
         for _ in range(3):
@@ -148,7 +169,7 @@ async def test_the_slow_log_can_be_turned_off(settings: Settings, lines: Lines) 
     async with serving(changed(settings, slow_statement=0.0)) as (_, client):
         await client.post("/users", json=SENT)
     (line,) = of(lines, "asgi_app.db")
-    assert line["message"] == f"connected to Cassandra; JSON of rows is written {transcoding.HOW}"
+    assert line["message"] == f"connected to Cassandra at {settings.address}; JSON of rows is written {transcoding.HOW}"
 
 
 async def test_a_slow_failure_is_logged_with_its_error(settings: Settings, lines: Lines) -> None:

@@ -119,7 +119,7 @@ async def test_principal_for_handlers_and_log(settings: Settings, caplog: pytest
         await app(scope, receive, send)
         seen.append(principal_of(scope))
 
-    caplog.set_level(logging.INFO, logger="asgi_app.access")
+    caplog.set_level(logging.DEBUG, logger="asgi_app.access")
     async with app.router.lifespan_context(app), client_of(look) as client:
         await client.get("/users")
         await client.get("/livez")

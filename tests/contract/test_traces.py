@@ -214,7 +214,7 @@ async def test_a_broken_stream_is_an_error_despite_status_200(traced: Settings, 
 async def test_the_callers_trace_is_continued(
     traced: Settings, spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixture, sent: list[str], kept: bool
 ) -> None:
-    caplog.set_level("INFO", logger="asgi_app.access")
+    caplog.set_level("DEBUG", logger="asgi_app.access")
     async with serving(traced) as (_, client):
         await client.get("/livez", headers=[("traceparent", value) for value in sent])
     span = the(spans, "GET /livez")

@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from asgi_app import Query, Resource, create_app
-from asgi_app.cli import main
+from asgi_app.cli.commands import command_line
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +77,7 @@ def create_tables(module: ModuleType) -> None:
     for name, value in vars(module).items():
         if isinstance(value, Resource):
             ended = CliRunner().invoke(
-                main, ["schema", "--replication", ONE_REPLICA, "--resources", f"{module.__name__}:{name}"]
+                command_line, ["schema", "--replication", ONE_REPLICA, "--resources", f"{module.__name__}:{name}"]
             )
             assert ended.exit_code == 0, ended.output
 

@@ -35,11 +35,17 @@ def client(tmp_path: Path) -> httpx.AsyncClient:
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assets = Assets(tmp_path / "page", tmp_path / "shared")
+    assets = Assets(tmp_path / "page", tmp_path / "shared", prefix="page/")
     assert assets.size == len("<p>page</p>" + "own" + "p {}" + "<svg/>")
     routes = [Route("/page", assets.page), Route("/page/{file}", assets.file)]
     app = Starlette(routes=routes, exception_handlers={NotFound: not_found})
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://page.example")
+
+
+async def test_page_names_its_modules_before_they_are_imported(client: httpx.AsyncClient) -> None:
+    found = await client.get("/page")
+    assert found.headers["link"] == "<page/both.js>; rel=modulepreload"
+    assert "link" not in (await client.get("/page/both.js")).headers
 
 
 @pytest.mark.parametrize(

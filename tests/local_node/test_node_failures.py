@@ -103,7 +103,7 @@ def test_data_folder_that_is_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_java_on_the_machine")
 def test_no_java(tmp_path: Path) -> None:
-    with pytest.raises(JavaNotFoundError, match=r'Java 17 .*pip install "asgi-cassandra\[local\]"'):
+    with pytest.raises(JavaNotFoundError, match=r"Java 17 .*pip install '\.\[local\]'"):
         run(NodeSpec(data=tmp_path))
 
 
@@ -140,7 +140,7 @@ def test_jgo_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delitem(sys.modules, "asgi_app.local_node.maven", raising=False)
     for name in ("jgo", "jgo.config", "jgo.maven"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtraError, match=r'needs jgo .*pip install "asgi-cassandra\[local\]"'):
+    with pytest.raises(MissingExtraError, match=r"needs jgo .*pip install '\.\[local\]'"):
         run(NodeSpec(data=tmp_path, cache=tmp_path / "cache"))
 
 
@@ -234,7 +234,7 @@ def test_nothing_is_started_that_could_not_be_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[[NodeSpec], object]
 ) -> None:
     monkeypatch.setitem(sys.modules, "psutil", None)
-    with pytest.raises(MissingExtraError, match=r'needs psutil .*pip install "asgi-cassandra\[local\]"'):
+    with pytest.raises(MissingExtraError, match=r"needs psutil .*pip install '\.\[local\]'"):
         start(NodeSpec(data=tmp_path / "data"))
     assert not (tmp_path / "data" / "node.json").exists()
     assert not (tmp_path / "data" / "conf").exists()  # written just before Java starts

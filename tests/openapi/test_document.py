@@ -254,6 +254,10 @@ def test_facts_for_programs(events: dict[str, Any]) -> None:
     assert {"name": "kind", "type": "text", "kind": "regular"} in facts["columns"]
     assert facts["indexes"] == [{"name": None, "column": "n", "target": "", "kind": "sai"}]
     assert (facts["keyspace"], facts["table"], facts["writes"]) == (KEYSPACE, "events", "plain")
+    assert "cql" not in facts  # it would name a hidden column
+    whole = document_of(replace(EVENTS, hidden=()))["x-cassandra-tables"]["events"]
+    assert whole["cql"].startswith("CREATE TABLE IF NOT EXISTS shop.events (tenant text, ")
+    assert whole["cql"].endswith("PRIMARY KEY ((tenant, day), at, id)) WITH CLUSTERING ORDER BY (at DESC, id ASC)")
     purpose = operation(events, "events_list_2")["x-cassandra"]
     assert purpose["cql"].endswith("FROM shop.events WHERE tenant = ? AND day = ?")
 

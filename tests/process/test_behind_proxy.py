@@ -261,8 +261,8 @@ def test_log_has_the_client_that_the_proxy_reports(
 
     forged = ("-H", "X-Forwarded-For: 192.0.2.66", "-H", "X-Forwarded-Proto: https")
     number = origin.rpartition(":")[2]
-    served.curl("/served/livez", *forged, "-H", f"X-Request-ID: proxied-{number}")
+    served.curl("/served/health", *forged, "-H", f"X-Request-ID: proxied-{number}")
     assert wait_until("it is logged", lambda: client_of(f"proxied-{number}")) == "127.0.0.1"
     direct = Prefix(f"http://127.0.0.1:{port}", "", program, tmp_path)  # here the test is the trusted proxy
-    direct.curl("/livez", *forged, "-H", f"X-Request-ID: direct-{number}")
+    direct.curl("/health", *forged, "-H", f"X-Request-ID: direct-{number}")
     assert wait_until("it is logged", lambda: client_of(f"direct-{number}")) == "192.0.2.66"

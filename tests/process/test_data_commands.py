@@ -28,6 +28,10 @@ class Commands:
         self.folder = folder
         self.settings = {**node_settings, "CASSANDRA_KEYSPACE": keyspace}
 
+    @property
+    def address(self) -> str:
+        return f"{self.settings['CASSANDRA_HOSTS']}:{self.settings['CASSANDRA_PORT']}"
+
     def __call__(self, *arguments: str) -> CompletedProcess[str]:
         return run([COMMAND, *arguments], self.folder, self.settings)
 
@@ -50,7 +54,7 @@ def snapshot(cql: Session, keyspace: str) -> dict[str, list[Any]]:
 
 def test_schema_twice(command: Commands, cql: Session, fresh_keyspace: str) -> None:
     first = command.succeed("schema")
-    assert first == f"Keyspace {fresh_keyspace} has the tables users, animals, plants.\n"
+    assert first == f"Keyspace {fresh_keyspace} at {command.address} has the tables users, animals, plants.\n"
     assert {table: count(cql, f"{fresh_keyspace}.{table}") for table in TABLES} == dict.fromkeys(TABLES, 0)
     assert command.succeed("schema") == first
 
@@ -90,13 +94,14 @@ def test_schema_of_declared_resources(command: Commands, cql: Session, fresh_key
     module = command.folder / "shop.py"
     module.write_text(DECLARATION.format(field="name"))
     shown = command.succeed("schema", "--resources", "shop:things")
-    assert shown == f"Keyspace {fresh_keyspace} has the tables things.\n"
+    assert shown == f"Keyspace {fresh_keyspace} at {command.address} has the tables things.\n"
     assert count(cql, f"{fresh_keyspace}.things") == 0
     module.write_text(DECLARATION.format(field="title"))
     refused = command("schema", "--resources", "shop:things")
     assert refused.returncode == 1
     assert refused.stderr == (
-        "Error: The table things exists, but not as declared: see title (missing, declared as text). "
+        f"Error: Keyspace {fresh_keyspace} at {command.address}: "
+        "The table things exists, but not as declared: see title (missing, declared as text). "
         "Existing tables are not altered; alter this one yourself, or change the declaration.\n"
     )
 
@@ -104,7 +109,7 @@ def test_schema_of_declared_resources(command: Commands, cql: Session, fresh_key
 def test_schema_without_keyspace(command: Commands, cql: Session, fresh_keyspace: str) -> None:
     refused = command("schema", "--no-keyspace")
     assert refused.returncode == 1
-    assert refused.stderr.startswith("Error: Cassandra refuses this (")
+    assert refused.stderr.startswith(f"Error: Cassandra at {command.address} refuses this (")
     command.succeed("schema", "--replication", "{'class': 'SimpleStrategy', 'replication_factor': 1}")
     cql.execute(f"DROP TABLE {fresh_keyspace}.plants")
     command.succeed("schema", "--no-keyspace")
@@ -113,7 +118,9 @@ def test_schema_without_keyspace(command: Commands, cql: Session, fresh_keyspace
 
 def test_seed_twice_changes_nothing(command: Commands, cql: Session, fresh_keyspace: str) -> None:
     command.succeed("schema")
-    assert re.fullmatch(r"Seeded 123 rows in \d+\.\d s, [\d,]+ rows/s\.\n", command.succeed("seed", "--users", "30"))
+    place, _, report = command.succeed("seed", "--users", "30").partition(": ")
+    assert place == f"Seeded keyspace {fresh_keyspace} at {command.address}"
+    assert re.fullmatch(r"123 rows in \d+\.\d s, [\d,]+ rows/s\.\n", report)
     assert [count(cql, f"{fresh_keyspace}.{table}") for table in TABLES] == [5, 88, 30]
     assert json.loads(command.succeed("seed", "--users", "30", "--json", "--quiet"))["rows"] == 123
     port = free_port()

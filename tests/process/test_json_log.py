@@ -43,7 +43,7 @@ def test_every_line_is_json(tmp_path: Path, settings: Mapping[str, str], workers
         assert all(isinstance(line[name], str) for name in ("level", "logger", "message"))
     messages = [line["message"] for line in lines if line["logger"] != "asgi_app.access"]
     assert f"serving on {url}{' with 2 workers' if workers > 1 else ''}" in messages
-    connected = [message for message in messages if message.startswith("connected to Cassandra; ")]
+    connected = [message for message in messages if message.startswith("connected to Cassandra at ")]
     assert len(connected) == messages.count("draining: 0 requests under way") == workers
     served = [line for line in lines if line.get("request_id") == "from-outside"]
     slow, posted, lost = served

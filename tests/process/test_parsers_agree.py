@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from process.running import PARSERS, Program, started
 
 PACE = 0.05
 """Seconds between two segments, so that they are read separately. A slower server only weakens a case."""
+AT_ONCE = 8
+"""Cases that are sent at the same time."""
 
 ANIMAL = json.dumps(
     {"genus": "Lepus", "species": "europaeus", "image_url": "", "size_cm": 1, "sightings": 1, "taxonomy": []}
@@ -332,11 +335,23 @@ def exchange(port: int, case: Case, *, apart: bool) -> bytes:
     return received
 
 
+@pytest.fixture(scope="module")
+def exchanges(ports: Sequence[int]) -> Iterator[Mapping[tuple[str, bool], Future[Sequence[bytes]]]]:
+    """Send every case in both ways to both servers, several at a time: most of it is waiting. Yield what arrives."""
+
+    def received(name: str, apart: bool) -> Sequence[bytes]:
+        return [exchange(port, CASES[name], apart=apart) for port in ports]
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {(name, apart): pool.submit(received, name, apart) for name in CASES for apart in (False, True)}
+
+
 @pytest.mark.parametrize("apart", [False, True], ids=["one segment", "own segments"])
 @pytest.mark.parametrize("name", CASES)
-def test_both_parsers_give_the_same_responses(ports: Sequence[int], name: str, apart: bool) -> None:
-    case = CASES[name]
-    received = [exchange(port, case, apart=apart) for port in ports]
+def test_both_parsers_give_the_same_responses(
+    exchanges: Mapping[tuple[str, bool], Future[Sequence[bytes]]], name: str, apart: bool
+) -> None:
+    case, received = CASES[name], exchanges[name, apart].result()
     assert all(b"smuggled" not in data.lower() for data in received), received
     with_httptools, with_h11 = map(answers, received)
     assert with_httptools == with_h11

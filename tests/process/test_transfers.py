@@ -16,6 +16,7 @@ import pytest
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 from helpers.cassandra import own_keyspace
+from helpers.faulty_node import EXECUTE, faulty_node, not_permitted
 from helpers.ports import free_port
 from helpers.waiting import wait_until
 
@@ -61,10 +62,26 @@ def test_out_and_back(cql: Session, source: Mapping[str, str], target: Mapping[s
     out = run([COMMAND, "export", "plants", "out", "--slices", "4"], tmp_path, source)
     assert (out.returncode, out.stderr) == (0, "")
     assert out.stdout.startswith(f"Exported {ROWS:,} rows of {source['CASSANDRA_KEYSPACE']}.plants to out: 4 parts, ")
+    again = run([COMMAND, "export", "plants", "out", "--resume"], tmp_path, source)
+    name = f"{source['CASSANDRA_KEYSPACE']}.plants"
+    assert again.stdout.startswith(f"The export of {name} in out was whole already: {ROWS:,} rows, 4 parts, ")
     back = run([COMMAND, "import", "plants", "out"], tmp_path, target)
     assert (back.returncode, back.stderr) == (0, "")
     assert back.stdout.startswith(f"Imported {ROWS:,} rows in ")
     assert stored(cql, target) == stored(cql, source)
+    again = run([COMMAND, "import", "plants", "out", "--resume"], tmp_path, target)
+    assert again.stdout == "The import of out was whole already.\n"
+
+
+def test_a_failure_of_cassandra_names_the_address(
+    source: Mapping[str, str], node_address: tuple[str, int], tmp_path: Path
+) -> None:
+    with faulty_node(node_address) as node:
+        node.fail(EXECUTE, not_permitted(), always=True)
+        at = {**source, "CASSANDRA_HOSTS": f"127.0.0.1:{node.port}"}
+        ended = run([COMMAND, "export", "plants", "out"], tmp_path, at)
+    assert ended.returncode in (1, 3)
+    assert ended.stderr.startswith(f"Error: Cassandra at 127.0.0.1:{node.port}: ")
 
 
 def test_through_a_pipe_and_as_json(source: Mapping[str, str], tmp_path: Path) -> None:
@@ -99,6 +116,22 @@ def test_from_one_cluster_to_another(
     assert (out.returncode, back.returncode, back.stderr) == (0, 0, "")
     assert back.stdout.startswith(f"Imported {ROWS:,} rows in ")
     assert stored(cql, target) == stored(cql, source)
+
+
+def test_two_imports_of_standard_input_each_have_their_rejected_rows(target: Mapping[str, str], tmp_path: Path) -> None:
+    for number in range(2):
+        ended = subprocess.run(
+            [COMMAND, "import", "plants", "-"],
+            cwd=tmp_path,
+            env=environment(target),
+            input=f'{{"genus": {number}}}\n',
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 4
+    found = [path.read_text() for path in tmp_path.glob("rejected-*.ndjson")]
+    assert sorted(json.loads(text)["row"]["genus"] for text in found) == [0, 1]
 
 
 def test_a_signal_while_nothing_arrives(target: Mapping[str, str], tmp_path: Path) -> None:
@@ -197,9 +230,10 @@ def test_a_disk_that_is_full(cql: Session, source: Mapping[str, str], tmp_path: 
         check=False,
     )
     assert full.returncode == 3
-    assert full.stderr == (
-        "Error: A file could not be written: File too large. 0 of 2 parts are whole. To do the rest:\n"
-        "  asgi-cassandra export plants out --slices 2 --resume\n"
+    assert re.fullmatch(
+        r"Error: out/part-000[12]-of-0002\.ndjson could not be written: File too large\. 0 of 2 parts are whole\. "
+        r"To do the rest:\n  asgi-cassandra export plants out --slices 2 --resume\n",
+        full.stderr,
     )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["manifest.json"]
     assert run([*command, "--resume"], tmp_path, source).returncode == 0

@@ -428,13 +428,30 @@ def test_log_format() -> None:
     assert problems({name: "xml"}) == {name: "is not one of the choices; allowed: console, json"}
 
 
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({}, "localhost:9042"),
+        ({"CASSANDRA_PORT": "41559"}, "localhost:41559"),
+        ({"CASSANDRA_HOSTS": "10.0.0.1:9043,[::1],db"}, "10.0.0.1:9043, [::1]:9042, db:9042"),
+    ],
+)
+def test_address_of_the_settings(variables: dict[str, str], address: str) -> None:
+    assert load(variables).address == address
+
+
+def test_address_of_an_astra_database(bundle: str) -> None:
+    settings = load({"ASTRA_DB_SECURE_BUNDLE_PATH": bundle, "ASTRA_DB_TOKEN": "t"})
+    assert settings.address == f"the database of {Path(bundle).name}"
+
+
 @pytest.mark.parametrize("missing", ["opentelemetry", "opentelemetry.trace"])
 def test_otel_needs_its_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     name = "ASGI_CASSANDRA_OTEL"
     assert load({name: "on"}).otel is True
     monkeypatch.setitem(sys.modules, missing, None)  # as if not installed
     assert problems({name: "on"}) == {
-        name: "needs OpenTelemetry; install it with pip install 'asgi-cassandra[otel]'",
+        name: "needs OpenTelemetry; in a clone of the project: pip install '.[otel]'",
     }
     assert load({name: "off"}).otel is False
 

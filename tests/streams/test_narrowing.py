@@ -14,7 +14,7 @@ from helpers.service import serving, settings_for
 from starlette.applications import Starlette
 
 from asgi_app.http.extensions import StreamAborted
-from asgi_app.scan import MOST_STEPS
+from asgi_app.scan.slice_reader import MOST_STEPS
 from streams.stored import User, stream, streamed
 
 pytestmark = pytest.mark.anyio
@@ -77,6 +77,30 @@ async def test_the_first_page_is_narrowed_too(
     assert await streamed(own[0], "fetch_size=5000") == crowd
     assert node.asked[EXECUTE] > failures + len(crowd) // 5000
     assert (await scrape(own[1])).of("narrowed_pages_total") >= failures
+
+
+@pytest.mark.parametrize("part", [{}, {"slice": "3/7"}])
+async def test_pages_of_a_walk_are_narrowed_too(
+    own: tuple[Starlette, httpx.AsyncClient], node: FaultyNode, crowd: list[User], part: dict[str, str]
+) -> None:
+    """Some fail once or more, and the next one goes on where the narrowed one ended."""
+    app, client = own
+    wanted = await streamed(app, SLICE) if part else crowd
+    found: list[User] = []
+    params: dict[str, str] = {**part, "fetch_size": "5000"}
+    for number in range(200):
+        failures = number if number <= MOST_STEPS else 0
+        node.fail(EXECUTE, *[FAULTS[("timeout", "failure")[number % 2]]] * failures)
+        answer = await client.get("/users/stream/pages", params=params)
+        assert answer.status_code == 200, answer.text
+        found += answer.json()["users"]
+        if not answer.json()["has_more"]:
+            break
+        params = {"page_state": answer.json()["page_state"]}
+    assert found == wanted
+    node.fail(EXECUTE, *[read_failure()] * (MOST_STEPS + 1))
+    refused = await client.get("/users/stream/pages", params=part)
+    assert (refused.status_code, refused.json()["code"]) == (503, "read_failed")
 
 
 @pytest.mark.parametrize("query", [SLICE, "parallel=4"])

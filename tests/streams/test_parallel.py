@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +25,7 @@ from asgi_app.http.extensions import StreamAborted
 from asgi_app.paging import PageTimes, RowSizes
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.tasks import background_tasks
-from asgi_app.scan import SLICES_OF_A_UNIT, ParallelReader, in_stride
+from asgi_app.scan.parallel_reader import MOST_MERGED, SLICES_OF_A_UNIT, ParallelReader, in_stride, merged
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.slices import WHOLE_RING, RingSelect
@@ -39,9 +40,20 @@ UNITS = 8
 
 def test_ranges_that_are_read_at_the_same_time_are_far_apart() -> None:
     parts = WHOLE_RING.parts(UNITS * SLICES_OF_A_UNIT)
-    order = [parts.index(part) for part in in_stride(parts)]
+    order = [parts.index(part) for part in in_stride(parts, UNITS)]
     assert sorted(order) == list(range(len(parts)))
     assert order[:UNITS] == list(range(0, len(parts), SLICES_OF_A_UNIT))
+    assert in_stride(parts[:1], UNITS) == parts[:1]
+    assert in_stride([], UNITS) == []
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 200])
+def test_merged_ranges_have_the_same_tokens(count: int) -> None:
+    parts = WHOLE_RING.parts(UNITS * SLICES_OF_A_UNIT)
+    found = merged(parts, count)
+    assert len(found) == -(-len(parts) // count)
+    assert (found[0].after, found[-1].until) == WHOLE_RING
+    assert all(one.until == other.after for one, other in pairwise(found))
 
 
 # --- how many at once, by a database that answers when it is told to
@@ -83,11 +95,11 @@ class Held:
         return Result(None, None)
 
 
-def reader(database: Any, parallel: int = UNITS) -> ParallelReader:
+def reader(database: Any, parallel: int = UNITS, values: tuple[Any, ...] = ()) -> ParallelReader:
     whole, part = (Statement(cql, idempotent=True, writes=False) for cql in ("SELECT", "SELECT WHERE"))
     times = PageTimes(Deadline.after(LONG), LONG, Deadline.after(LONG))
     return ParallelReader(
-        database, RowSizes(1 << 20, 10), RingSelect(whole, part), times, fetch_size=10, parallel=parallel
+        database, RowSizes(1 << 20, 10), RingSelect(whole, part, values), times, fetch_size=10, parallel=parallel
     )
 
 
@@ -104,7 +116,8 @@ def reader(database: Any, parallel: int = UNITS) -> ParallelReader:
 )
 async def test_so_many_pages_are_requested_at_once(database: Held, parallel: int, running: int) -> None:
     database = Held(database.pages_at_once, database.open_streams, database.page_slots)  # its event is of this loop
-    pages = 0
+    ranges = WHOLE_RING.parts(min(parallel, database.page_slots) * SLICES_OF_A_UNIT)
+    pages, most = 0, 1 + len(merged(ranges[1:], MOST_MERGED))
     with anyio.fail_after(LONG):
         async with background_tasks() as tasks, aclosing(reader(database, parallel).pages(tasks)) as reading:
             async for _, more in reading:
@@ -112,9 +125,50 @@ async def test_so_many_pages_are_requested_at_once(database: Held, parallel: int
                 if pages == 1:
                     await eventually(lambda: database.running == running)
                     database.go.set()
-                assert more is (pages <= min(parallel, database.page_slots) * SLICES_OF_A_UNIT)
+                assert more is (pages <= most)
     assert database.most == running
     assert database.running == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "values", "requests"),
+    [
+        (0, (), 1 + 32),
+        (2, (), 1 + 32),
+        (3, (), 1 + 43),
+        (4, (), 1 + 64),
+        (6, (), 1 + 127),
+        (10, (), 1 + 127),
+        (0, (18,), 1 + 127),  # a filter left none
+    ],
+)
+async def test_ranges_with_few_rows_are_read_together(rows: int, values: tuple[Any, ...], requests: int) -> None:
+    class Filled(Held):
+        async def execute(self, statement: Statement, values: Any, **options: Any) -> Result:
+            self.asked += 1
+            page: Any = SimpleNamespace(row_count=rows, size=10 * rows)
+            return Result(page, None)
+
+    database = Filled()
+    with anyio.fail_after(LONG):
+        async with background_tasks() as tasks, aclosing(reader(database, values=values).pages(tasks)) as reading:
+            async for _ in reading:
+                pass
+    assert database.asked == requests
+
+
+@pytest.mark.parametrize(("pages_at_once", "open_streams", "kept"), [(8, 1, 8), (8, 4, 2), (8, 50, 1), (1, 1, 1)])
+async def test_no_more_pages_wait_to_be_taken_than_may_be_requested(
+    pages_at_once: int, open_streams: int, kept: int
+) -> None:
+    database = Held(pages_at_once, open_streams)
+    database.go.set()
+    with anyio.fail_after(LONG):
+        async with background_tasks() as tasks, aclosing(reader(database).pages(tasks)) as reading:
+            for taken in range(1, 4):
+                await anext(reading)
+                await anyio.wait_all_tasks_blocked()
+                assert database.asked == taken + kept
 
 
 async def test_an_error_of_the_query_is_raised_before_anything_else_is_requested() -> None:
@@ -160,7 +214,7 @@ def statements(app: Starlette) -> int:
     return total
 
 
-async def test_a_client_that_reads_nothing_leaves_two_pages_of_each_reader_in_memory(
+async def test_a_client_that_reads_nothing_leaves_one_page_of_each_reader_in_memory(
     crowded_service: tuple[Starlette, httpx.AsyncClient],
 ) -> None:
     app, client = crowded_service
@@ -168,9 +222,9 @@ async def test_a_client_that_reads_nothing_leaves_two_pages_of_each_reader_in_me
     exchange = Exchange("GET", "/users/stream", query=b"parallel=4&fetch_size=50", on_chunk=_never)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(exchange.run, app)
-        await eventually(lambda: statements(app) - before == 1 + 2 * 4)
+        await eventually(lambda: statements(app) - before == 1 + 4)
         assert (await client.get("/users?limit=1")).status_code == 200
-        assert statements(app) - before == 1 + 2 * 4 + 1
+        assert statements(app) - before == 1 + 4 + 1
         exchange.disconnect()
     assert app.state.database.open_streams == 0
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import json
+import signal
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,10 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from helpers.ports import free_port
 from helpers.waiting import wait_until
-from process.running import PYTHON, started
+from process.running import PARSERS, PYTHON, started
 
+from asgi_app.http.formats import FORMATS
 from streams.stored import User
-from streams.tcp import ask, connect, rest
+from streams.tcp import SMALL_BUFFER, ask, connect
 
 ROWS = 10_000
 APPLICATION = "asgi_app.app:app"
@@ -76,10 +80,57 @@ def test_streams_over_http_1_0_have_no_chunks_under(
     port = free_port()
     with started(_command(server, port), tmp_path, variables) as program:
         program.answers(f"http://127.0.0.1:{port}/readyz")
-        head, body = _over_http_1_0(port)
+        head, body = _over_http_1_0(port, f"limit={ROWS}")
         assert b" 200 " in head.splitlines()[0]
         assert b"chunked" not in head.lower()
         assert httpx.Response(200, content=body).json() == crowd[:ROWS]
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_a_broken_stream_over_http_1_0_ends_with_a_reset(
+    parser: str, tmp_path: Path, variables: Mapping[str, str]
+) -> None:
+    port = free_port()
+    with started([*PARSERS[parser], "serve", "--port", str(port)], tmp_path, {**variables, **SHORT_STREAMS}) as program:
+        program.answers(f"http://127.0.0.1:{port}/readyz")
+        for form in FORMATS:
+            body = _until_reset(port, f"/users/stream?fetch_size=20&format={form}")
+            assert b"\r\n\r\n" in body, form  # what precedes the reset has arrived
+            if form == "ndjson":
+                assert json.loads(body.splitlines()[-1])["error"]["code"] == "deadline_exceeded"
+        head, body = _over_http_1_0(port, "limit=20&format=csv")
+        assert (b" 200 " in head.splitlines()[0], body.count(b"\n")) == (True, 21)
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_a_stream_over_http_1_0_ends_with_a_reset_if_the_service_is_killed(
+    parser: str, tmp_path: Path, variables: Mapping[str, str]
+) -> None:
+    port = free_port()
+    with started([*PARSERS[parser], "serve", "--port", str(port)], tmp_path, variables) as program:
+        program.answers(f"http://127.0.0.1:{port}/readyz")
+        with connect(port, receive_buffer=SMALL_BUFFER) as client:
+            ask(client, "/users/stream?format=csv", version="1.0")
+            assert client.recv(1000)
+            program.end(signal.SIGKILL)
+            with pytest.raises(ConnectionResetError):
+                _read(client)
+
+
+def _until_reset(port: int, target: str) -> bytes:
+    """Return what arrives of a response over HTTP/1.0 until the server resets the connection."""
+    received = bytearray()
+    with connect(port) as client, pytest.raises(ConnectionResetError):
+        ask(client, target, version="1.0")
+        _read(client, received)
+    return bytes(received)
+
+
+def _read(client: socket.socket, received: bytearray | None = None) -> None:
+    """Read to the end of the connection. Raises ConnectionResetError if that is a reset."""
+    while data := client.recv(1 << 20):
+        if received is not None:
+            received += data
 
 
 @pytest.mark.long
@@ -108,10 +159,13 @@ def _with_tls(worker: str, certificate: tuple[Path, Path], port: int, *options: 
     return [PYTHON, "-m", "hypercorn", "--worker-class", worker, *files, *options, *where, APPLICATION]
 
 
-def _over_http_1_0(port: int) -> tuple[bytes, bytes]:
+def _over_http_1_0(port: int, query: str) -> tuple[bytes, bytes]:
+    """Return the head and the body of a stream over HTTP/1.0 that ends without a reset."""
+    received = bytearray()
     with connect(port) as client:
-        ask(client, f"/users/stream?limit={ROWS}", version="1.0")
-        head, _, body = rest(client).partition(b"\r\n\r\n")
+        ask(client, f"/users/stream?{query}", version="1.0")
+        _read(client, received)
+    head, _, body = bytes(received).partition(b"\r\n\r\n")
     return head, body
 
 

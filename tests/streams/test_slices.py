@@ -20,6 +20,7 @@ from contract.samples import every_loop
 from helpers.exchange import Exchange
 from helpers.murmur3 import id_with_token
 from helpers.service import serving, settings_for
+from helpers.waiting import eventually
 from starlette.applications import Starlette
 
 from asgi_app import Resource
@@ -123,6 +124,15 @@ READERS: Mapping[str, Callable[[bytes, int], list[User]]] = {
     "msgpack": lambda body, count: msgspec.msgpack.decode(b"\xdd" + count.to_bytes(4, "big") + body),  # as one array
     "csv": lambda body, _: [{**row, "age": int(row["age"])} for row in csv.DictReader(io.StringIO(body.decode()))],
 }
+
+
+async def test_an_export_has_few_pages(crowded_service: tuple[Starlette, httpx.AsyncClient]) -> None:
+    app, client = crowded_service
+    await client.get("/users/export.ndjson?limit=1")  # from now on the size of a row is known
+    await eventually(lambda: not app.state.database.dispatcher.slots.throttles_pages)
+    before = _statements(app)
+    await client.get("/users/export.ndjson?parallel=1")
+    assert MANY // 2000 <= _statements(app) - before <= MANY // 2000 + 1
 
 
 async def test_head_of_an_export_reads_nothing(crowded_service: tuple[Starlette, httpx.AsyncClient]) -> None:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ from helpers.cassandra import connected, unused_keyspace
 from helpers.ports import free_port
 from helpers.service import settings_for
 from helpers.waiting import wait_until
+from process.running import COMMAND, run, started
 
 from asgi_app.local_node import LocalNode, NodeSpec, local_node
 from asgi_app.local_node import server as local_server
@@ -144,10 +146,35 @@ def test_a_node_that_dies_in_an_export_loses_no_row(
     wait_until("every replica answers", lambda: every_replica_answers(cql, users), 120)
 
 
-def test_a_node_that_joins_in_a_scan_moves_no_row_to_another_slice(
-    server: Threaded, nodes: list[LocalNode], cql: Session, users: str, spec_of: Callable[[str], NodeSpec]
+def test_a_node_that_dies_while_the_commands_run_loses_no_row(
+    nodes: list[LocalNode], cql: Session, users: str, tmp_path: Path
 ) -> None:
-    """Half of the slices are read before the node joins, the others after it; exports run all the time.
+    here, there = users.partition(".")[0], empty_keyspace(cql)
+    out = tmp_path / "out"
+    for victim, keyspace, first_file, command in (
+        (nodes[-1], here, "part-*.ndjson", ["export", "users", "out", "--slices", "1000", "--parallel", "1"]),
+        (nodes[1], there, "import-*.json", ["import", "users", "out", "--parallel", "2", "--batch", "1"]),
+    ):
+        wait_until("every replica answers", lambda: every_replica_answers(cql, users), 120)
+        with started([COMMAND, *command], tmp_path, environment_of(nodes, keyspace)) as program:
+            wait_until(f"the {command[0]} has begun", partial(has_file, out, first_file), 60)
+            victim.kill()
+            assert program.process.poll() is None
+            assert program.process.wait(300) == 0, program.errors
+        victim.restart()
+    wait_until("every replica answers", lambda: every_replica_answers(cql, users), 120)
+    assert lines_in(out) == whole(cql, users) == whole(cql, f"{there}.users")
+
+
+def test_a_node_that_joins_in_a_scan_moves_no_row_to_another_slice(
+    server: Threaded,
+    nodes: list[LocalNode],
+    cql: Session,
+    users: str,
+    spec_of: Callable[[str], NodeSpec],
+    tmp_path: Path,
+) -> None:
+    """Half of the slices are read before the node joins, the others after it; exports and commands run all the time.
 
     The node fetches the rows of its ranges from the others, as a new one of a real cluster does. This test comes last,
     because the cluster stays without its fourth node.
@@ -167,13 +194,25 @@ def test_a_node_that_joins_in_a_scan_moves_no_row_to_another_slice(
                 found.append(sorted(streamed_while(client, lambda: None, "/users/export.ndjson?fetch_size=20")))
         return found
 
+    here, there = users.partition(".")[0], empty_keyspace(cql)
+
+    def commands() -> list[Path]:
+        """Export and import again and again, and return the folders."""
+        folders: list[Path] = []
+        while not folders or not joined.is_set():
+            folders.append(tmp_path / f"{len(folders)}")
+            for verb, keyspace in (("export", here), ("import", there)):
+                ended = run([COMMAND, verb, "users", str(folders[-1])], tmp_path, environment_of(nodes, keyspace))
+                assert ended.returncode == 0, ended.stderr
+        return folders
+
     usual = local_server.cassandra_yaml
     with pytest.MonkeyPatch.context() as patch, httpx.Client(base_url=server.url, timeout=60) as client:
         patch.setattr(local_server, "cassandra_yaml", lambda spec, ports: usual(spec, ports) | {"auto_bootstrap": True})
         before, after = list(slices(64))[:32], list(slices(64))[32:]
         found = [each for part in before for each in slice_of(client, part)]
         with ThreadPoolExecutor() as pool:
-            exporting = pool.submit(exports)
+            exporting, copying = pool.submit(exports), pool.submit(commands)
             try:
                 with local_node(spec_of(FOURTH)):
                     wait_until("the service knows four nodes", lambda: len(nodes_of(cql)) == len(HOSTS) + 1, 120)
@@ -181,8 +220,48 @@ def test_a_node_that_joins_in_a_scan_moves_no_row_to_another_slice(
                     found += [each for part in after for each in slice_of(client, part)]
                     assert found == ids
                     assert all(each == sorted(ids) for each in exporting.result(120))
+                    rows = whole(cql, users)
+                    assert all(lines_in(folder) == rows for folder in copying.result(240))
+                    assert whole(cql, f"{there}.users") == rows
             finally:
                 joined.set()
+
+
+def empty_keyspace(session: Session) -> str:
+    """Return the name of a keyspace with empty tables on all nodes."""
+    keyspace = unused_keyspace()
+    create_schema(session, keyspace, network_replication(len(HOSTS)), TABLES)
+    return keyspace
+
+
+def environment_of(nodes: list[LocalNode], keyspace: str) -> dict[str, str]:
+    """Return the settings of a command, which knows the address of one node."""
+    return {
+        "CASSANDRA_HOSTS": nodes[0].host,
+        "CASSANDRA_PORT": str(nodes[0].port),
+        "CASSANDRA_KEYSPACE": keyspace,
+    }
+
+
+def has_file(folder: Path, pattern: str) -> bool:
+    return any(folder.glob(pattern))
+
+
+def lines_in(folder: Path) -> list[str]:
+    """Return the rows of an export, sorted, as `whole` has them."""
+    return sorted(
+        f"{row['id']} {row['email']} {row['age']}"
+        for path in folder.glob("part-*.ndjson")
+        for row in map(json.loads, path.read_text().splitlines())
+    )
+
+
+def whole(session: Session, table: str) -> list[str]:
+    """Return every row that a quorum has, sorted."""
+    statement = SimpleStatement(
+        f"SELECT id, email, age FROM {table}", consistency_level=ConsistencyLevel.QUORUM, fetch_size=500
+    )
+    return sorted(f"{row.id} {row.email} {row.age}" for row in session.execute(statement))
 
 
 def nodes_of(session: Session) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Sequence
+import resource
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from helpers.transfers import cql, exported, imported, rows_of
 from pyarrow import parquet
 
 from asgi_app.db import Database
-from asgi_app.transfer.files import locked
+from asgi_app.transfer.files import locked, only_writer
 from asgi_app.transfer.outcomes import Failed, Partial, Refused, RowsRejected
+from asgi_app.transfer.row_encoding import Row
+from asgi_app.transfer.row_sink import RowSink
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +46,17 @@ def written(folder: Path, name: str, *lines: Any) -> Path:
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     path.write_text("".join(f"{text}\n" for text in texts))
     return path
+
+
+@contextmanager
+def small_files(size: int) -> Iterator[None]:
+    """Let no file of this process become larger in the block, as if the disk were full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 async def selected(database: Database, table: str, columns: str) -> list[tuple[Any, ...]]:
@@ -189,6 +204,38 @@ async def test_resume_skips_what_is_done_and_forgets_no_rejected_row(
         await imported(database, table, tmp_path)
 
 
+async def test_resume_notices_that_the_table_lost_what_was_written(
+    database: Database, table: str, tmp_path: Path
+) -> None:
+    await cql(database, f"INSERT INTO {table} (p, c, v) VALUES (1, 1, 'x')")
+    await exported(database, table, tmp_path, slices=2)
+    await imported(database, table, tmp_path)
+    with pytest.raises(Refused, match="is about an import of the columns p, c, s, d, l, v"):
+        await imported(database, table, tmp_path, resume=True, select=["p", "c"])
+    for statements in ([f"TRUNCATE {table}"], [f"ALTER TABLE {table} DROP v", f"ALTER TABLE {table} ADD v text"]):
+        for statement in statements:
+            await cql(database, statement)
+        with pytest.raises(Refused, match=r"was (truncated|altered) .*since its import began"):
+            await imported(database, table, tmp_path, resume=True)
+        progress, _ = await imported(database, table, tmp_path)
+        assert progress.rows == 1
+
+
+async def test_a_table_that_is_truncated_while_rows_are_written(
+    database: Database, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, "rows.ndjson", {"p": 1, "c": 1})
+    write = RowSink.write
+
+    async def write_and_truncate(sink: RowSink, rows: Sequence[Row]) -> None:
+        await write(sink, rows)
+        await cql(database, f"TRUNCATE {table}")
+
+    monkeypatch.setattr(RowSink, "write", write_and_truncate)
+    with pytest.raises(Failed, match="was truncated while rows were written to it"):
+        await imported(database, table, path)
+
+
 async def test_chosen_columns(database: Database, table: str, tmp_path: Path) -> None:
     rows = written(tmp_path, "rows.ndjson", {"p": 1, "c": 1, "v": "no", "d": "2024-01-01", "x": 1})
     await imported(database, table, rows, select=["c", "d", "p"])
@@ -208,6 +255,79 @@ async def test_partitions_without_rows_are_left_out_where_no_static_column_is_ch
         progress, rejects = await imported(database, there, folder, select=chosen)
         assert (progress.rows, rejects.count) == (1, 0)
     assert await selected(database, there, "p, c, s, v") == [(2, 1, None, "row")]
+
+
+async def test_a_row_without_its_key_is_never_left_out_of_a_file(
+    database: Database, table: str, tmp_path: Path
+) -> None:
+    """Unless it has nothing but static values, which are not chosen."""
+    chosen = {"select": ["p", "c", "v"]}
+    rows = [{"p": 1, "c": None}, {"p": 2, "v": "x"}, {"p": 3, "s": "only static"}, {"p": 4, "c": 1, "s": "x"}]
+    parquet.write_table(
+        pa.Table.from_pylist([{**dict.fromkeys("pcsv"), **row} for row in rows]), tmp_path / "r.parquet"
+    )
+    for path in (
+        written(tmp_path, "r.ndjson", *rows),
+        written(tmp_path, "r.csv", "s,p,c,v", ",1,,", ",2,,x", "only static,3,,", "x,4,1,"),
+        tmp_path / "r.parquet",
+    ):
+        progress, rejects = await imported(database, table, path, **chosen)
+        assert (progress.rows, rejects.count) == (1, 2)
+        assert [row["errors"] for row in rejected(rejects.path)] == [[{"field": "/c", "message": "is required"}]] * 2
+    progress, rejects = await imported(database, table, written(tmp_path, "r.csv", "p,c,v", "1,,"))
+    assert (progress.rows, rejects.count) == (0, 1)
+
+
+async def test_imports_never_remove_the_rejected_rows_of_others(database: Database, table: str, tmp_path: Path) -> None:
+    rows = written(tmp_path, "rows.ndjson", {"p": 1})
+    (tmp_path / "rejected").write_text("")
+    with only_writer(tmp_path / "rejected"), pytest.raises(Refused, match=r"Another process writes to \S+rejected;"):
+        await imported(database, table, rows, rejects=tmp_path / "rejected")
+    await imported(database, table, rows, rejects=tmp_path / "rejected")
+    assert len(rejected(tmp_path / "rejected")) == 1
+
+
+async def test_a_file_that_cannot_be_written_is_named(database: Database, table: str, tmp_path: Path) -> None:
+    await exported(database, table, tmp_path, slices=1)
+    (tmp_path / "file").touch()
+    outcomes: dict[str, tuple[Path, type[Exception]]] = {
+        "state": (tmp_path, Failed),
+        "rejects": (written(tmp_path, "rows.ndjson", {"p": 1}), Partial),
+    }
+    for option, (source, outcome) in outcomes.items():
+        sentence = rf"{tmp_path}/file/{option}\S* cannot be used: Not a directory\. --{option} names another\."
+        with pytest.raises(outcome, match=sentence):
+            await imported(database, table, source, **{option: tmp_path / "file" / option})
+
+
+async def test_a_disk_that_is_full_of_rejected_rows(database: Database, table: str, tmp_path: Path) -> None:
+    rows = written(tmp_path, "rows.ndjson", *({"p": 1, "v": "x" * 1000} for _ in range(20)))
+    with (
+        small_files(8192),
+        pytest.raises(Partial, match=r"rejected\.ndjson cannot be used: File too large\. --rejects"),
+    ):
+        await imported(database, table, rows)
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+async def test_a_write_has_one_partition_unless_more_are_allowed(
+    database: Database, keyspace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, partitions: int
+) -> None:
+    name = f"{keyspace}.single{partitions}"
+    await cql(database, f"CREATE TABLE {name} (p int PRIMARY KEY)")
+    for number in range(6):
+        await cql(database, f"INSERT INTO {name} (p) VALUES (?)", [number])
+    await exported(database, name, tmp_path, slices=1)
+    sizes: list[int] = []
+    write = RowSink.write
+
+    async def counting(sink: RowSink, rows: Sequence[Row]) -> None:
+        sizes.append(len(rows))
+        await write(sink, rows)
+
+    monkeypatch.setattr(RowSink, "write", counting)
+    await imported(database, name, tmp_path, partitions=partitions)
+    assert sizes == [partitions] * (6 // partitions)
 
 
 async def test_two_imports_of_a_folder_take_turns(database: Database, table: str, tmp_path: Path) -> None:

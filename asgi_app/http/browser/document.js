@@ -15,19 +15,18 @@ export class Document {
 		this.access = access;
 		this.tables = raw["x-cassandra-tables"] ?? {};
 		this.operations = new Map();
-		this.resources = new Map((raw.tags ?? []).map((tag) => [tag.name, { ...tag, operations: [] }]));
+		this.resources = new Map(raw.tags.map((tag) => [tag.name, { ...tag, operations: [] }]));
 		for (const [path, item] of Object.entries(raw.paths)) {
 			for (const method of METHODS) if (item[method]) this.#add(path, item, method);
 		}
-		this.credentials = this.#credentials();
 	}
 
 	// Return a node without references: what it refers to, with the members that stand beside the reference.
 	resolve(node) {
-		for (let hops = 0; node?.$ref && hops < 20; hops += 1) {
+		while (node?.$ref) {
 			const { $ref, ...beside } = node;
 			const path = segmentsOf(decodeURIComponent($ref));
-			node = { ...path.reduce((found, name) => found?.[name], this.raw), ...beside };
+			node = { ...path.reduce((found, name) => found[name], this.raw), ...beside };
 		}
 		return node;
 	}
@@ -39,13 +38,18 @@ export class Document {
 	}
 
 	answersOf({ raw }) {
-		return Object.entries(raw.responses ?? {}).map(([status, answer]) => [status, this.resolve(answer)]);
+		return Object.entries(raw.responses).map(([status, answer]) => [status, this.resolve(answer)]);
 	}
 
-	// Return the credential that an operation needs, or null.
+	// Return the credential that an operation needs, or null: that of the document where it describes no keys. A key is sent
+	// as X-API-Key if it may be, since a proxy may use Authorization.
 	credentialOf({ raw }) {
 		const security = raw.security ?? this.raw.security;
-		return security ? (this.credentials.get(purposeOf(security)) ?? null) : this.access;
+		if (!raw.security && !security.length) return this.access;
+		const ids = security.flatMap(Object.keys).sort();
+		const ways = ids.map((id) => this.#way(id)).filter(Boolean);
+		const way = ways.find(({ header }) => header === this.access?.header) ?? ways.find(({ prefix }) => !prefix) ?? ways[0];
+		return way ? { ...way, purpose: ids.join(" or ") } : null;
 	}
 
 	tableOf({ raw }) {
@@ -54,26 +58,11 @@ export class Document {
 
 	#add(path, item, method) {
 		const raw = item[method];
-		const { operationId: id = `${method} ${path}`, tags: [resource] = ["other"] } = raw;
+		const { operationId: id, tags: [resource] } = raw;
 		const operation = { id, method: method.toUpperCase(), path, resource, raw, shared: item.parameters ?? [] };
 		this.operations.set(id, operation);
-		if (!this.resources.has(resource)) this.resources.set(resource, { name: resource, operations: [] });
 		this.resources.get(resource).operations.push(operation);
 		this.resources.get(resource).table ??= this.tableOf(operation);
-	}
-
-	// Return a credential for each set of alternatives: X-API-Key if it is one, since a proxy may use Authorization.
-	#credentials() {
-		const found = new Map();
-		for (const { security } of [this.raw, ...[...this.operations.values()].map(({ raw }) => raw)]) {
-			const purpose = purposeOf(security);
-			if (!purpose || found.has(purpose)) continue;
-			const ways = security.flatMap(Object.keys).map((id) => this.#way(id)).filter(Boolean);
-			const known = ways.find(({ header }) => header === this.access?.header);
-			const way = known ?? ways.find(({ prefix }) => !prefix) ?? ways[0];
-			if (way) found.set(purpose, { ...way, purpose });
-		}
-		return found;
 	}
 
 	// Return how the key of a security scheme is sent.
@@ -83,10 +72,6 @@ export class Document {
 		if (type === "apiKey" && place === "header") return { title, variable, header: name, prefix: "" };
 		return scheme === "bearer" ? { title, variable, header: "Authorization", prefix: "Bearer " } : null;
 	}
-}
-
-function purposeOf(security) {
-	return (security ?? []).flatMap(Object.keys).sort().join(" or ");
 }
 
 // Load the document of the service with a credential or null. Asks the user for a key while it needs one.
@@ -102,8 +87,8 @@ export async function loadDocument(access) {
 	}
 	if (!response.ok) throw new Error(`openapi.json: ${response.status} ${response.statusText}`);
 	const loaded = new Document(await response.json(), access);
-	const [first] = loaded.credentials.values();
-	if (access && first && !keyFor(first.purpose)) setKey(first.purpose, keyFor(access.purpose));
+	const usual = loaded.credentialOf({ raw: {} });
+	if (access && usual) setKey(usual.purpose, keyFor(usual.purpose) || keyFor(access.purpose));
 	return loaded;
 }
 

@@ -1,16 +1,17 @@
 // One input of a form: a parameter, or a member of the body. It tells null, an empty text and "not sent" apart.
 
 import { el, inline } from "./dom.js";
-import { jsonError, pretty } from "./json.js";
+import { jsonError, textOf } from "./json.js";
 import { tokenOf } from "./schema.js";
 
 let made = 0;
 
 export class Field {
 	// `place` is the field's place as errors name it: `/age`, `query.limit`; "" is the whole body. `shape` is that of its
-	// schema. A list has a value in each line, and is sent as one parameter each, or as one in all with a `separator`.
-	constructor({ place, name, shape, type, hint, description, example, required, isList, separator }) {
-		Object.assign(this, { place, name, shape, example, required, isList, separator });
+	// `schema`. A list has a value in each line, and is sent as one parameter each, or as one in all with a `separator`.
+	constructor(options) {
+		Object.assign(this, options);
+		const { place, name, label = name, shape, type, hint, description, required, isList } = options;
 		const id = `field-${(made += 1)}`;
 		const text = description && hint ? `${description} (${hint})` : description || hint;
 		this.inBody = !/^(path|query|header)\./.test(place);
@@ -25,16 +26,11 @@ export class Field {
 		this.sent = this.mayBeEmpty && this.#box(`send ${name}`, required);
 		this.null = shape.nullable && this.#box(`${name} is null`, false);
 		this.error = el("p", { id: `${id}-error`, class: "error" });
+		const need = required && el("span", { class: "required" }, "required");
 		this.element = el(
 			"div",
 			{ class: "field", input: ({ target }) => this.#changed(target) },
-			el(
-				"div",
-				{ class: "name" },
-				el("label", { for: id }, name),
-				required && el("span", { class: "required" }, "required"),
-				el("span", { class: "type" }, type),
-			),
+			el("div", { class: "name" }, el("label", { for: id }, label), need, el("span", { class: "type" }, type)),
 			el("div", { class: "value" }, this.input, el("p", { id: `${id}-hint`, class: "hint" }, inline(text)), this.error),
 			el("div", { class: "states" }, labelled(this.sent, "send"), labelled(this.null, "null")),
 		);
@@ -43,7 +39,7 @@ export class Field {
 	// "null", "value" or "absent". An empty input is a value only where a text may be empty and `send` is on.
 	get state() {
 		if (this.null?.checked) return "null";
-		const isThere = this.mayBeEmpty ? this.sent.checked : this.text !== "";
+		const isThere = this.sent ? this.sent.checked : this.text !== "";
 		return isThere ? "value" : "absent";
 	}
 
@@ -73,6 +69,12 @@ export class Field {
 		return error ? `is not JSON: ${error}` : "";
 	}
 
+	// Enter texts: those of a list, or one.
+	enter(texts) {
+		this.fill(null);
+		this.input.value = this.isList ? texts.join("\n") : texts[0];
+	}
+
 	fill(value) {
 		if (this.null) this.null.checked = value === null;
 		if (this.sent) this.sent.checked = value !== undefined;
@@ -96,15 +98,16 @@ export class Field {
 	}
 
 	#textOf(value) {
+		if (this.shape.kind === "increment") return value.$inc;
 		if (this.isList && Array.isArray(value)) return value.join("\n");
-		return typeof value === "string" && this.shape.kind !== "json" ? value : pretty(JSON.stringify(value));
+		return this.shape.kind === "json" ? JSON.stringify(value) : textOf(value);
 	}
 
 	#input(attributes) {
 		const { kind, choices } = this.shape;
 		if (this.isList || kind === "json") return el("textarea", { rows: 1, ...attributes });
 		if (kind === "choice") return el("select", attributes, ["", ...choices].map((each) => el("option", each)));
-		if (kind === "exact" || this.place.startsWith("header.")) return el("input", { type: "text", ...attributes });
+		if (kind === "exact" || kind === "increment" || this.place.startsWith("header.")) return el("input", { type: "text", ...attributes });
 		return el("textarea", { rows: 1, class: "line", title: "Shift+Enter begins a new line", ...attributes });
 	}
 

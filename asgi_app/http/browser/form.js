@@ -3,24 +3,25 @@
 import { el } from "./dom.js";
 import { Field } from "./field.js";
 import { segmentsOf } from "./json.js";
-import { boundsOf, exampleOf, shapeOf, typeName } from "./schema.js";
+import { boundsOf, shapeOf, typeName } from "./schema.js";
 import { base } from "./service.js";
 
 const MANY = 6;
 
+const UNITS = { json: "JSON", increment: "is added to the counter; a negative number is taken away" };
+
 export class Form {
-	constructor(document, operation) {
+	// `wanted` are the names of the parameters that get a field, if not all do.
+	constructor(document, operation, wanted) {
 		Object.assign(this, { document, operation });
 		this.credential = document.credentialOf(operation);
 		this.columns = new Map((document.tableOf(operation)?.columns ?? []).map(({ name, type }) => [name, type]));
-		this.parameters = document.parametersOf(operation).map((parameter) => this.#parameter(parameter));
-		const [, done] = document.answersOf(operation).find(([status]) => status.startsWith("2")) ?? [];
-		const formats = Object.keys(done?.content ?? {});
+		const parameters = document.parametersOf(operation).filter(({ name }) => !wanted || wanted.includes(name));
+		this.parameters = parameters.map((parameter) => this.field(parameter));
 		const [content] = Object.entries(document.resolve(operation.raw.requestBody)?.content ?? {});
 		this.contentType = content?.[0];
 		this.body = content ? this.#members(content[1].schema) : [];
-		this.fields = [...this.parameters, ...this.body, ...(formats.length > 1 ? [acceptField(formats)] : [])];
-		this.element = el("div", this.#groups());
+		this.fields = [...this.parameters, ...this.body];
 	}
 
 	// Return the request that the form describes. `query` replaces its own, as a link to the next page does.
@@ -60,45 +61,47 @@ export class Form {
 		return errors.filter((error) => !known.includes(error));
 	}
 
-	// Fill in examples: in what is required, and in all columns of the body.
-	fillExamples() {
-		const isColumn = ({ name, inBody }) => inBody && (!this.columns.size || this.columns.has(name));
-		for (const field of this.fields) if (field.required || isColumn(field)) field.fill(field.example);
+	// Enter the texts of parameters, as pairs of a name and a text.
+	enter(pairs) {
+		for (const field of this.parameters) {
+			const texts = pairs.filter(([name]) => name === field.name).map(([, text]) => text);
+			if (texts.length) field.enter(texts);
+		}
 	}
 
-	fill(values) {
-		for (const field of this.parameters) if (field.name in values) field.fill(values[field.name]);
-	}
-
-	#parameter({ name, in: group, required, description, schema, content, explode }) {
+	// Return the field of a parameter. Options are those of `Field`.
+	field({ name, in: group, required, description, schema, content, explode }, options) {
 		const described = schema ?? Object.values(content)[0].schema;
 		const isList = shapeOf(this.document, described).types.has("array") && !content;
 		const separator = explode === false && ",";
 		const column = this.#columnOf(name);
-		return this.#field(`${group}.${name}`, name, described, { required, description, column, isList, separator });
+		return this.#field(`${group}.${name}`, name, described, { required, description, column, isList, separator, ...options });
 	}
 
 	// Return the fields of the body: one for each member of an object, else one for all of it.
 	#members(schema) {
 		const { properties, required = [] } = shapeOf(this.document, schema).schema;
 		if (!properties) return [this.#field("", "body", schema, { required: true })];
-		return Object.entries(properties).map(([name, member]) => {
-			const place = `/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
-			return this.#field(place, name, member, { required: required.includes(name), column: this.columns.get(name) });
-		});
+		return Object.entries(properties).map(([name, member]) => this.member(name, member, { required: required.includes(name) }));
+	}
+
+	// Return the field of a member of the body.
+	member(name, schema, options) {
+		const place = `/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+		return this.#field(place, name, schema, { column: this.columns.get(name), ...options });
 	}
 
 	// Return the field of a schema. `column` is the CQL type of its column, if it has one.
 	#field(place, name, schema, { column, ...options }) {
 		const shape = shapeOf(this.document, schema);
-		const unit = options.isList ? "one value in each line" : shape.kind === "json" && "JSON";
+		const unit = options.isList ? "one value in each line" : UNITS[shape.kind];
 		return new Field({
 			place,
 			name,
 			shape,
+			schema,
 			type: column ?? typeName(this.document, shape),
 			hint: [unit, boundsOf(shape)].filter(Boolean).join(", "),
-			example: exampleOf(this.document, schema),
 			...options,
 			description: options.description ?? shape.schema.description,
 		});
@@ -108,18 +111,19 @@ export class Form {
 		return this.columns.get(name) ?? this.columns.get(name.replace(/\.[a-z_]+$/, ""));
 	}
 
-	#groups() {
+	get element() {
 		const of = (group) => this.fields.filter(({ place }) => place.startsWith(`${group}.`));
 		const isFilter = ({ name, required }) => !required && this.#columnOf(name);
 		const filters = of("query").filter(isFilter);
 		const headers = of("header");
-		return [
+		return el(
+			"div",
 			group("Path", of("path")),
 			group("Query", of("query").filter((field) => !isFilter(field))),
 			group("Filters", filters, filters.length > MANY),
 			group("Body", this.body),
 			group("Headers", headers, headers.every(({ required }) => !required)),
-		];
+		);
 	}
 
 	#query() {
@@ -136,7 +140,7 @@ export class Form {
 		if (!this.contentType) return undefined;
 		if (this.body[0]?.place === "") return this.body[0].token;
 		const sent = this.body.filter(({ state }) => state !== "absent");
-		return `{${sent.map(({ name, token }) => `${JSON.stringify(name)}: ${token}`).join(", ")}}`;
+		return `{${sent.map(({ name, token }) => member(name, token)).join(", ")}}`;
 	}
 
 	#sent(group) {
@@ -152,9 +156,12 @@ export class Form {
 	}
 }
 
-function acceptField(choices) {
-	const shape = { kind: "choice", choices };
-	return new Field({ place: "header.Accept", name: "Accept", shape, type: "media type", hint: `default ${choices[0]}` });
+// Return a member of a JSON object.
+export const member = (name, token) => `${JSON.stringify(name)}: ${token}`;
+
+// Return whether a key sends a form: Ctrl+Enter does everywhere, Enter in texts that are usually one line.
+export function isSend({ key, ctrlKey, metaKey, shiftKey, isComposing, target }) {
+	return key === "Enter" && !isComposing && (ctrlKey || metaKey || (!shiftKey && target.matches(".line")));
 }
 
 export const encode = (text) => encodeURIComponent(text.toWellFormed?.() ?? text);

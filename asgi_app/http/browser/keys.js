@@ -11,23 +11,11 @@ export function askForKey({ purpose, title, header, prefix }, message) {
 		event.preventDefault();
 		dialog.close("use");
 	};
-	dialog.append(
-		el(
-			"form",
-			{ submit },
-			el("h2", { id: "key-title" }, "Key"),
-			el("label", { for: "key" }, title),
-			input,
-			message && el("p", { class: "error" }, message),
-			el("p", { class: "hint" }, "Sent as ", el("code", `${header}: ${prefix}…`), ". Only this page's memory keeps it."),
-			el(
-				"div",
-				{ class: "bar" },
-				el("button", { class: "primary" }, "Use this key"),
-				button("Cancel", () => dialog.close("")),
-			),
-		),
-	);
+	const hint = el("p", { class: "hint" }, "Sent as ", el("code", `${header}: ${prefix}…`), ". Only this page's memory keeps it.");
+	const buttons = [el("button", { class: "primary" }, "Use this key"), button("Cancel", () => dialog.close(""))];
+	const wrong = message && el("p", { class: "error" }, message);
+	const label = el("label", { for: "key" }, title);
+	dialog.append(el("form", { submit }, el("h2", { id: "key-title" }, "Key"), label, input, wrong, hint, el("div", { class: "bar" }, buttons)));
 	document.body.append(dialog);
 	dialog.showModal();
 	return new Promise((resolve) => {

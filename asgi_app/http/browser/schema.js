@@ -1,19 +1,10 @@
-// Schemas: how values are entered, the type and bounds in words, and examples.
+// Schemas: how values are entered, and the type and bounds in words.
 
-import { compact, isNumber } from "./json.js";
-
-const EXAMPLES = {
-	"date-time": () => new Date().toISOString(),
-	date: () => new Date().toISOString().slice(0, 10),
-	uuid: ({ pattern }) => (pattern ? TIMEUUID : (crypto.randomUUID?.() ?? TIMEUUID)), // without https there is none
-	ipv4: () => "192.0.2.1",
-};
-const TEXTS = ["text", "1", "ann@example.org", "0x00"]; // one of them matches the usual patterns
-const TIMEUUID = "50554d6e-29bb-11e5-b345-feff819cdc9f";
+import { isNumber } from "./json.js";
 
 // Return the shape of a schema: the `schema` and its alternatives (`others`) without null, whether it is `nullable`, its
-// `types`, and the `kind` of its input: "choice" (of `choices`), "text", "exact" (a number, or a text that is not empty)
-// or "json".
+// `types`, and the `kind` of its input: "choice" (of `choices`), "text", "exact" (a number, or a text that is not empty),
+// "increment" (a number to add to a counter) or "json".
 export function shapeOf(document, schema = {}) {
 	const options = optionsOf(document, schema);
 	const others = options.filter(({ type }) => type !== "null");
@@ -45,39 +36,17 @@ export function boundsOf({ schema, others }) {
 	return all.filter(Boolean).join(", ");
 }
 
-// Return an example of a value, as a member of JSON has it; undefined if none is known that its pattern matches.
-export function exampleOf(document, schema, depth = 0) {
-	const { others, types } = shapeOf(document, schema);
-	const own = others.find(({ examples }) => examples) ?? others[0] ?? {};
-	const given = own.examples?.[0] ?? own.default ?? own.enum?.[0];
-	if (given !== undefined) return given;
-	const inner = (each) => (depth < 8 ? exampleOf(document, each, depth + 1) : null);
-	if (types.has("array")) {
-		const members = (own.prefixItems ?? Array(own.minItems || 1).fill(own.items)).map(inner);
-		return members.includes(undefined) ? undefined : members;
-	}
-	if (types.has("object")) {
-		const key = inner(own.propertyNames ?? { type: "string" });
-		const hasKey = own.additionalProperties && key !== undefined;
-		const members = own.properties ?? (hasKey ? { [key]: own.additionalProperties } : {});
-		return Object.fromEntries(Object.entries(members).map(([name, each]) => [name, inner(each)]));
-	}
-	if (types.has("boolean")) return true;
-	if (types.has("integer") || types.has("number")) return own.minimum > 1 ? own.minimum : 1;
-	const text = EXAMPLES[own.format]?.(own) ?? TEXTS.find((each) => matches(own.pattern, each)) ?? TEXTS[0];
-	const example = text.padEnd(own.minLength ?? 0, text.at(-1)).slice(0, own.maxLength);
-	return matches(own.pattern, example) ? example : undefined;
-}
-
 // Return what was entered as a member of JSON. What is no number is sent as a text.
 export function tokenOf({ kind, types }, text) {
-	if (kind === "json") return compact(text);
+	if (kind === "json") return text;
+	if (kind === "increment") return `{"$inc": ${isNumber(text) ? text : JSON.stringify(text)}}`;
 	const isRaw = kind === "choice" && types.has("boolean");
 	const isDigits = (types.has("integer") || types.has("number")) && isNumber(text);
 	return isRaw || isDigits ? text : JSON.stringify(text);
 }
 
 function inputOf(schema, others, types) {
+	if (schema.properties?.$inc) return { kind: "increment" };
 	if (schema.enum) return { kind: "choice", choices: schema.enum.filter((each) => each !== null).map(String) };
 	if (types.size === 1 && types.has("boolean")) return { kind: "choice", choices: ["true", "false"] };
 	if (!types.size || types.has("array") || types.has("object")) return { kind: "json" };
@@ -85,7 +54,7 @@ function inputOf(schema, others, types) {
 	return { kind: isText && others.some(({ format, pattern }) => !format && matches(pattern, "")) ? "text" : "exact" };
 }
 
-function matches(pattern, text) {
+export function matches(pattern, text) {
 	try {
 		return !pattern || new RegExp(pattern, "u").test(text);
 	} catch {

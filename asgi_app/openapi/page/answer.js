@@ -2,7 +2,8 @@
 
 import { readBody } from "./body.js";
 import { button, el } from "./dom.js";
-import { jsonError, parseExact, pretty, segmentsOf } from "./json.js";
+import { jsonError, parseExact, segmentsOf } from "./json.js";
+import { pretty } from "./pretty.js";
 import { send } from "./service.js";
 
 const MOST_BYTES = 128 * 1024;

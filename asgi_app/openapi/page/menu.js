@@ -45,7 +45,7 @@ function groupOf({ name, operations }) {
 	const fill = () => {
 		if (list.childElementCount) return;
 		list.append(el("li", el("a", { href: resourceLink(name) }, "About this resource")));
-		list.append(...operations.map((operation) => item(operation, operation.raw.summary ?? operation.id)));
+		list.append(...operations.map((operation) => item(operation, operation.raw.summary)));
 	};
 	return { fill, element: el("details", { toggle: fill }, el("summary", name), list) };
 }
@@ -55,4 +55,4 @@ function item({ id, method, path }, text) {
 	return el("li", el("a", { href: operationLink(id), title }, badge(method), el("span", text)));
 }
 
-const textOf = ({ id, method, path, raw }) => `${method} ${path} ${id} ${raw.summary ?? ""}`.toLowerCase();
+const textOf = ({ id, method, path, raw }) => `${method} ${path} ${id} ${raw.summary}`.toLowerCase();

@@ -1,12 +1,15 @@
 // The view of one operation: what it does, its form, the request as text, and the answer.
 
 import { Answer, valueOf } from "./answer.js";
+import { curl } from "./curl.js";
 import { button, copyButton, el, prose } from "./dom.js";
-import { Form } from "./form.js";
+import { fillExamples } from "./examples.js";
+import { Form, isSend } from "./form.js";
+import { httpx } from "./httpx.js";
+import { textOf } from "./json.js";
 import { askForKey } from "./keys.js";
 import { badge, resourceLink } from "./links.js";
 import { nextQuery } from "./service.js";
-import { curl, httpx } from "./snippets.js";
 
 const LANGUAGES = { curl, "Python httpx": httpx };
 
@@ -24,7 +27,7 @@ export class OperationView {
 	}
 
 	fill(values) {
-		this.form.fill(values);
+		this.form.enter(Object.entries(values).map(([name, value]) => [name, textOf(value)]));
 		this.#preview();
 	}
 
@@ -33,7 +36,7 @@ export class OperationView {
 		const { cql } = this.facts;
 		return el(
 			"header",
-			el("h1", { tabindex: -1 }, raw.summary ?? id),
+			el("h1", { tabindex: -1 }, raw.summary),
 			el("p", { class: "address" }, badge(method), el("code", path)),
 			prose(raw.description),
 			cql && el("pre", { tabindex: 0, role: "region", "aria-label": "CQL" }, cql),
@@ -43,46 +46,26 @@ export class OperationView {
 
 	#form() {
 		const { fields, element, credential } = this.form;
-		const listeners = {
-			input: () => this.#preview(),
-			submit: (event) => this.#submit(event),
-			keydown: (event) => isSend(event) && this.#submit(event),
-		};
-		return el(
-			"form",
-			{ "aria-label": "Request", ...listeners },
-			fields.length ? element : el("p", { class: "quiet" }, "This operation takes nothing."),
-			el(
-				"div",
-				{ class: "bar" },
-				el("button", { class: "primary" }, "Send"),
-				fields.length > 0 && button("Fill in examples", () => this.#fillExamples()),
-				credential && button("Key …", () => askForKey(credential)),
-			),
-			this.#answers(),
-		);
+		const submit = (event) => this.#submit(event);
+		const listeners = { submit, input: () => this.#preview(), keydown: (event) => isSend(event) && submit(event) };
+		const none = el("p", { class: "quiet" }, "This operation takes nothing.");
+		const buttons = [
+			el("button", { class: "primary" }, "Send"),
+			fields.length > 0 && button("Fill in examples", () => this.#fillExamples()),
+			credential && button("Key …", () => askForKey(credential)),
+		];
+		const bar = el("div", { class: "bar" }, buttons);
+		return el("form", { "aria-label": "Request", ...listeners }, fields.length ? element : none, bar, this.#answers());
 	}
 
 	#request() {
-		const languages = Object.keys(LANGUAGES).map((name) => {
-			const checked = name === this.language;
-			const change = () => {
-				this.language = name;
-				this.#preview();
-			};
-			return el("label", el("input", { type: "radio", name: `in-${this.operation.id}`, checked, change }), name);
-		});
-		return el(
-			"section",
-			el(
-				"div",
-				{ class: "bar" },
-				el("h2", "Request"),
-				el("div", { class: "choices", role: "group", "aria-label": "Language" }, languages),
-				copyButton("Copy", () => this.snippet.textContent),
-			),
-			this.snippet,
-		);
+		const change = ({ target }) => {
+			this.language = target.value;
+			this.#preview();
+		};
+		const languages = el("select", { "aria-label": "Language", change }, Object.keys(LANGUAGES).map((name) => el("option", name)));
+		const bar = el("div", { class: "bar" }, el("h2", "Request"), languages, copyButton("Copy", () => this.snippet.textContent));
+		return el("section", bar, this.snippet);
 	}
 
 	#answers() {
@@ -97,7 +80,7 @@ export class OperationView {
 	}
 
 	#fillExamples() {
-		this.form.fillExamples();
+		fillExamples(this.form);
 		this.#preview();
 	}
 
@@ -132,11 +115,6 @@ export class OperationView {
 		]);
 		if (!target || values.some(([, value]) => value == null)) return null;
 		const open = () => this.open(target, Object.fromEntries(values));
-		return button(`${target.method} ${target.raw.summary ?? operationId}`, open, { class: "small" });
+		return button(`${target.method} ${target.raw.summary}`, open, { class: "small" });
 	}
-}
-
-// Return whether a key sends the form: Ctrl+Enter does everywhere, Enter in texts that are usually one line.
-function isSend({ key, ctrlKey, metaKey, shiftKey, isComposing, target }) {
-	return key === "Enter" && !isComposing && (ctrlKey || metaKey || (!shiftKey && target.matches(".line")));
 }

@@ -4,43 +4,27 @@ import { el, prose } from "./dom.js";
 import { badge, operationLink, resourceLink } from "./links.js";
 import { base } from "./service.js";
 
-export function overview({ raw: { info }, resources, operations, tables }) {
+export function overview({ raw: { info }, resources }) {
 	const served = [...resources.values()];
 	const others = served.filter(({ table }) => !table);
+	const document = el("a", { href: new URL("openapi.json", base).href }, "openapi.json");
 	return el(
 		"article",
 		heading(info.title, info.description ?? info.summary),
-		facts({
-			Version: info.version,
-			Address: el("code", base.href),
-			Operations: operations.size,
-			Tables: Object.keys(tables).length,
-			Document: el("a", { href: new URL("openapi.json", base).href }, "openapi.json"),
-		}),
+		facts({ Version: info.version, Address: el("code", base.href), Document: document }),
 		el("section", el("h2", "Tables"), tableOfTables(served.filter(({ table }) => table))),
 		others.length > 0 && el("section", el("h2", "Other operations"), others.map(operationsOf)),
 	);
 }
 
 export function resourceView({ name, description, table, operations }) {
-	return el(
-		"article",
-		heading(name, description),
-		table && tableView(table),
-		el("section", el("h2", "Operations"), list(operations)),
-	);
+	return el("article", heading(name, description), table && tableView(table), el("section", el("h2", "Operations"), list(operations)));
 }
 
 function tableOfTables(resources) {
 	if (!resources.length) return el("p", { class: "quiet" }, "This service serves no table.");
-	const rows = resources.map(({ name, table }) => [
-		el("a", { href: resourceLink(name) }, name),
-		nameOf(table),
-		keyOf(table),
-		table.columns.length,
-		table.writes,
-	]);
-	return scrolling("Tables", ["Resource", "Table", "Primary key", "Columns", "Writes"], rows);
+	const rows = resources.map(({ name, table }) => [el("a", { href: resourceLink(name) }, name), nameOf(table), keyOf(table), table.writes]);
+	return scrolling("Tables", ["Resource", "Table", "Primary key", "Writes"], rows);
 }
 
 function tableView(table) {
@@ -71,7 +55,7 @@ function operationsOf({ name, description, operations }) {
 
 function list(operations) {
 	const items = operations.map(({ id, method, path, raw }) =>
-		el("li", el("a", { href: operationLink(id) }, badge(method), el("code", path)), el("span", raw.summary ?? "")),
+		el("li", el("a", { href: operationLink(id) }, badge(method), el("code", path)), el("span", raw.summary)),
 	);
 	return el("ul", { class: "operations" }, items);
 }

@@ -3,22 +3,27 @@
 import { askForKey } from "./keys.js";
 import { base, keyFor, send } from "./service.js";
 
-// Send a request and return the response. Asks the user for a key while the service does not know the one it gets.
-export async function ask(request, signal) {
-	for (;;) {
-		const response = await send(request, signal);
-		if (response.status !== 401 || !request.credential) return response;
-		const { detail } = await problemOf(response);
-		const isNew = await askForKey(request.credential, keyFor(request.credential.purpose) && detail);
-		if (!isNew) throw new Error("This needs a key.");
+// What the service says is wrong: the members of its problem document.
+export class Problem extends Error {
+	constructor({ status, statusText }, { title = `${status} ${statusText}`, detail = "", errors = [], code }) {
+		super(title);
+		Object.assign(this, { status, title, detail, errors, code });
 	}
 }
 
-// Return what went wrong, as `title`, `detail` and `errors`; null if nothing did.
-export async function problemOf(response) {
-	if (response.ok) return null;
-	const { title = `${response.status} ${response.statusText}`, detail = "", errors = [] } = await response.json().catch(() => ({}));
-	return { title, detail, errors, status: response.status };
+export const problemOf = async (response) => new Problem(response, await response.json().catch(() => ({})));
+
+// Send a request and return the response. Throws a Problem if it is not a success. Asks the user for a key while the
+// service does not know the one it gets.
+export async function ask(request, signal) {
+	for (;;) {
+		const response = await send(request, signal);
+		if (response.ok) return response;
+		const problem = await problemOf(response);
+		const { status, detail } = problem;
+		const { credential } = request;
+		if (status !== 401 || !credential || !(await askForKey(credential, keyFor(credential.purpose) && detail))) throw problem;
+	}
 }
 
 // Return the request of the service's metrics in a format.

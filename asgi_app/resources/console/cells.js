@@ -1,17 +1,17 @@
 // Values as text: in cells, cut if they are long, and as a whole in a dialog.
 
 import { button, copyButton, el } from "./dom.js";
-import { pretty } from "./json.js";
-import { textOf } from "./tables.js";
+import { textOf } from "./json.js";
 
 const MOST_CHARACTERS = 60;
+const SIMILARITY = "$similarity"; // what a search for the nearest vectors adds to each row
 
 // Return a value as nodes. Null and an empty text are told apart from texts. A long value is cut; a click shows all of it.
 export function cell(name, value, most = MOST_CHARACTERS) {
 	if (isNothing(value)) return el("span", { class: "nothing" }, short(value));
 	const text = textOf(value);
 	if (text.length <= most) return text;
-	const open = () => showText(name, typeof value === "string" ? value : pretty(text));
+	const open = () => showText(name, typeof value === "string" ? value : JSON.stringify(value, null, 2));
 	return button(short(value, most), open, { class: "cut", title: "Show all of it" });
 }
 
@@ -61,6 +61,17 @@ export function headings({ columns }, names) {
 		const mark = kind === "regular" ? "" : ` · ${kind.replace("_key", "").replace("_", " ")}`;
 		return [el("span", { class: "column" }, name), el("span", { class: "type" }, type + mark)];
 	});
+}
+
+// Return a table of rows. The first column of the key leads to the row, or to its partition if that has only static columns.
+export function rowsTable(label, source, rows) {
+	const names = [...new Set(rows.flatMap(Object.keys))].sort((name) => (name === SIMILARITY ? -1 : 0));
+	const cells = rows.map((row) => {
+		const href = source.addressOf(row);
+		const opens = (name) => href && name === source.keys[0];
+		return names.map((name) => (opens(name) ? el("a", { href, title: "Open the row" }, short(row[name])) : cell(name, row[name])));
+	});
+	return scrolling(label, headings(source.facts, names), cells);
 }
 
 export function facts(values) {

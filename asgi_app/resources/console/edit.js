@@ -1,29 +1,24 @@
-// The views that create a row and change one: a form of the operation, as the document describes it.
+// The views that write: forms of operations, as the document describes them.
 
-import { ask, problemOf } from "./ask.js";
+import { ask } from "./ask.js";
 import { button, el } from "./dom.js";
-import { Form } from "./form.js";
-import { attempt, failure, head } from "./head.js";
-import { parseExact } from "./json.js";
-import { link } from "./links.js";
-import { editOf, readRow } from "./row.js";
+import { Form, isSend, member } from "./form.js";
+import { parseExact, textOf } from "./json.js";
+import { go, link } from "./links.js";
+import { confirmDelete, editOf, readRow } from "./row.js";
 import { asRequest, cqlOf } from "./snippet.js";
+import { View, failure } from "./view.js";
 
-class EditView {
-	constructor(table, shown) {
-		this.table = table;
-		this.controller = new AbortController();
+class EditView extends View {
+	constructor(source, shown) {
+		super(source, shown);
 		this.body = el("section");
-		this.element = el("article", head(table, shown), this.body);
+		this.element.append(this.body);
 	}
 
-	leave() {
-		this.controller.abort();
-	}
-
-	// Show the form of an operation. `more` are nodes below its fields, `back` is the address that Cancel leads to.
-	show(operation, title, back, ...more) {
-		this.form = new Form(this.table.document, operation);
+	// Show the form of an operation. `more` are nodes beside its button.
+	show(operation, title, ...more) {
+		this.form = new Form(this.source.document, operation);
 		this.wrong = el("div");
 		this.texts = asRequest("As a request", () => this.request(), cqlOf(operation));
 		const form = el(
@@ -32,119 +27,139 @@ class EditView {
 				"aria-label": title,
 				submit: (event) => this.#submit(event),
 				input: () => this.texts.refresh(),
-				keydown: (event) => event.key === "Enter" && event.ctrlKey && this.#submit(event),
+				keydown: (event) => event.ctrlKey && isSend(event) && this.#submit(event),
 			},
 			this.form.element,
 			this.wrong,
-			el("div", { class: "bar" }, el("button", { class: "primary" }, "Save"), more, el("a", { href: back }, "Cancel")),
+			el("div", { class: "bar" }, el("button", { class: "primary" }, "Save"), more),
 		);
 		this.body.replaceChildren(el("h2", title), form, this.texts);
+	}
+
+	fail(problem) {
+		this.form?.clear();
+		const place = this.wrong ?? this.body;
+		place.replaceChildren(failure({ ...problem, errors: this.form?.fail(problem.errors) ?? problem.errors }));
+	}
+
+	say(name, text) {
+		this.wrong.replaceChildren(el("p", { class: name, role: "alert" }, text));
 	}
 
 	request() {
 		return this.form.request();
 	}
 
-	async #submit(event) {
-		event.preventDefault();
-		this.wrong.replaceChildren();
-		if (!this.form.check() || !this.mayBeSent()) return;
-		const save = async () => {
-			const response = await ask(this.request());
-			const problem = await problemOf(response);
-			if (problem) this.#fail(problem);
-			else await this.done(response);
-		};
-		await attempt(this.wrong, null, save, "It is unknown whether this was saved.");
-	}
-
-	#fail(problem) {
-		this.form.clear();
-		this.wrong.replaceChildren(failure({ ...problem, errors: this.form.fail(problem.errors) }));
-	}
-}
-
-export class CreateView extends EditView {
-	constructor(table) {
-		super(table, "new");
-		const fill = button("Fill in examples", () => {
-			this.form.fillExamples();
-			this.texts.refresh();
-		});
-		if (table.create) this.show(table.create, "New row", link("rows", table.name), fill);
-		else this.body.append(el("p", "Rows of this table cannot be created here."));
-	}
-
 	mayBeSent() {
 		return true;
 	}
 
-	// Show the row that was made, if the answer has its key.
-	async done(response) {
-		const text = await response.text();
-		const row = text && parseExact(text);
-		const isWhole = row && this.table.canRead && this.table.keys.every((name) => row[name] != null);
-		location.hash = isWhole ? link("row", this.table.name, this.table.keysOf(row)) : link("rows", this.table.name);
+	#submit(event) {
+		event.preventDefault();
+		this.wrong.replaceChildren();
+		if (!this.form.check() || !this.mayBeSent()) return;
+		const save = async () => this.done(await (await ask(this.request())).text());
+		this.attempt(save, (problem) => this.fail(problem), "It is unknown whether this was saved.");
 	}
 }
 
-export class ChangeView extends EditView {
-	constructor(table, pairs) {
-		super(table, "edit");
-		this.key = new Map(pairs);
-		this.edit = editOf(table, this.key);
-		if (this.edit && table.canRead) this.#load();
-		else this.body.append(el("p", "Rows of this table cannot be changed here."));
+// Creates a row, begins counters, or runs a statement that writes.
+export class CreateView extends EditView {
+	constructor(source) {
+		super(source, "new");
+		const { title, operation } = source.views.new;
+		this.show(operation, title);
 	}
 
-	get isPart() {
-		return this.edit.operation.raw["x-cassandra"].operation === "change";
+	// Show the row that was made, if the service shows rows: its key is in the answer, or else in the form.
+	done(text) {
+		const { source, form } = this;
+		const row = text ? parseExact(text) : Object.fromEntries(form.parameters.map(({ name, text: value }) => [name, value]));
+		const key = source.canRead && source.keyOf(row);
+		if (key) go(link("row", source.name, key));
+		else this.say("ok", "Done.");
 	}
+}
 
-	async #load() {
-		const { signal } = this.controller;
-		await attempt(this.body, signal, async () => {
-			const { row, problem, etag } = await readRow(this.table, this.key, signal);
-			if (problem) this.body.replaceChildren(failure(problem));
-			else this.#fill(row, etag);
-		});
-	}
-
-	#fill(row, etag) {
-		const { operation, pairs } = this.edit;
-		const hint = this.isPart ? "Only what you change is sent." : "All columns of the form are written.";
-		this.show(operation, "Edit row", link("row", this.table.name, [...this.key]), el("span", { class: "hint" }, hint));
-		this.form.fill({ ...Object.fromEntries(pairs), ...(etag && { "If-Match": etag }) });
+// Changes columns whose values are known.
+class ChangeView extends EditView {
+	// Show the form of an operation on what `pairs` name, filled with a row.
+	fill({ operation, pairs }, title, row, hint, back, etag) {
+		this.isPart = operation.method === "PATCH";
+		this.show(operation, title, el("span", { class: "hint" }, hint), el("a", { href: back }, "Cancel"));
+		this.form.enter([...pairs, ...(etag ? [["If-Match", etag]] : [])]);
 		for (const field of this.form.parameters) if (field.required && field.text) field.input.readOnly = true;
-		const counters = this.table.facts.columns.filter(({ type }) => type === "counter").map(({ name }) => name);
-		for (const field of this.form.body) if (field.name in row && !counters.includes(field.name)) field.fill(row[field.name]);
-		this.before = new Map(this.form.body.map((field) => [field, [field.state, field.token].join()]));
+		for (const field of this.form.body) if (field.name in row) this.#fill(field, row[field.name]);
+		this.before = new Map(this.form.body.map((field) => [field, tokenOf(field)]));
+		this.back = back;
 		this.texts.refresh();
 	}
 
-	// Return the request: of a PATCH only what was changed.
+	#fill(field, value) {
+		if (field.shape.kind === "increment") field.input.placeholder = `now ${textOf(value)}`;
+		else field.fill(value);
+	}
+
+	// Return the request: of a PATCH only what was changed. An input that was emptied is null.
 	request() {
 		const request = this.form.request();
 		if (!this.isPart || !this.before) return request;
-		const members = this.#changed.map(({ name, token }) => `${JSON.stringify(name)}: ${token}`);
+		const members = this.#changed.map((field) => member(field.name, field.state === "absent" ? "null" : field.token));
 		return { ...request, body: `{${members.join(", ")}}` };
 	}
 
 	get #changed() {
-		return this.form.body.filter((field) => field.state !== "absent" && this.before.get(field) !== [field.state, field.token].join());
+		return this.form.body.filter((field) => this.before.get(field) !== tokenOf(field) && (field.state !== "absent" || !field.sent));
 	}
 
-	// Say at their fields which values were emptied: whether null is meant is for the user to say.
 	mayBeSent() {
-		const emptied = this.form.body.filter((field) => field.state === "absent" && !field.mayBeEmpty && this.before.get(field).startsWith("value"));
-		for (const field of emptied) field.fail("is empty: enter a value, or choose null");
-		emptied[0]?.show();
-		const isSame = this.isPart && !emptied.length && !this.#changed.length;
-		if (isSame) this.wrong.replaceChildren(el("p", { class: "note", role: "alert" }, "Nothing was changed."));
-		return !emptied.length && !isSame;
+		const isSame = this.isPart && !this.#changed.length;
+		if (isSame) this.say("note", "Nothing was changed.");
+		return !isSame;
 	}
 
-	async done() {
-		location.hash = link("row", this.table.name, [...this.key]);
+	done() {
+		go(this.back);
+	}
+}
+
+const tokenOf = ({ state, token }) => `${state},${token}`;
+
+export class RowEditView extends ChangeView {
+	constructor(table, pairs) {
+		super(table, "edit");
+		const key = new Map(pairs);
+		const edit = editOf(table, key);
+		const load = async (signal) => {
+			const { row, etag } = await readRow(table, key, signal);
+			const title = table.isCounter ? "Change counters" : "Edit row";
+			const hint = edit.operation.method === "PATCH" ? "Only what you change is sent." : "All columns of the form are written.";
+			this.fill(edit, title, row, hint, link("row", table.name, pairs), etag);
+		};
+		if (edit && table.canRead) this.attempt(load, (problem) => this.fail(problem));
+		else this.body.append(el("p", "Rows of this table cannot be changed here."));
+	}
+}
+
+// Shows what may be done with a partition: change its static columns, and delete rows below a part of the key.
+export class PartitionView extends ChangeView {
+	constructor(table, pairs) {
+		super(table, "partition");
+		const key = new Map(pairs);
+		const removals = table.ofPrefix("delete_prefix", key).map((removal) => {
+			const values = removal.pairs.map(([, value]) => value);
+			return el("p", button(`Delete all of ${values.join(" · ")} …`, () => confirmDelete(table, removal, "these rows", values)));
+		});
+		if (removals.length) this.element.append(el("section", el("h2", "Delete rows"), removals));
+		const [change] = table.ofPrefix("change_partition", key);
+		if (change) this.attempt((signal) => this.#load(change, key, signal), (problem) => this.fail(problem));
+	}
+
+	// Fill the form with the static columns, as the first row of the partition has them.
+	async #load(change, key, signal) {
+		const { source: table } = this;
+		const list = table.ofPrefix("list", key).find(({ pairs }) => pairs.length === change.pairs.length);
+		const rows = list ? parseExact(await (await ask(table.request(list), signal)).text()) : [];
+		this.fill(change, "Static columns", rows[0] ?? {}, "They belong to all rows of the partition.", link("rows", table.name, change.pairs.map(([, value], index) => [table.keys[index], value])));
 	}
 }

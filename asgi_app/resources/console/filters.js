@@ -1,86 +1,146 @@
-// The filters of a view of rows: what the table allows, one at a time, and those that are set.
+// The filters of a view of rows: those that are set, each with its input, and a choice of more.
 
+import { OPERATORS } from "./cql.js";
 import { button, el } from "./dom.js";
-import { namesIn } from "./tables.js";
+import { Form, isSend, member } from "./form.js";
+import { segmentsOf } from "./json.js";
+import { go, link, queryOf } from "./links.js";
+import { shapeOf, tokenOf } from "./schema.js";
 
-const WORDS = {
-	"": "is",
-	gt: "is greater than",
-	gte: "is at least",
-	lt: "is less than",
-	lte: "is at most",
-	in: "is one of",
-	contains: "contains",
-	contains_key: "has the key",
-};
+// Parameters that say how rows are sent, not which rows.
+const OTHERS = ["limit", "page_state", "fetch_size", "slice", "select", "format", "parallel"];
 
 export class Filters {
-	// `pairs` are those of the address; `go` shows the view with others.
-	constructor(table, operation, pairs, go) {
-		this.places = namesIn(operation);
-		this.pairs = pairs.filter(([name]) => name !== "page_state");
-		this.all = table.filtersOf(operation);
-		this.go = go;
-		this.set = this.all.filter(({ name }) => this.pairs.some(([other]) => other === name));
-		this.element = el("form", { class: "filters", "aria-label": "Filters", submit: (event) => this.#submit(event) }, this.#fields(), this.#chips());
+	// `pairs` are those of the address. Filters that are changed lead to the view `shown`.
+	constructor(source, operation, pairs, shown) {
+		Object.assign(this, { source, shown, pairs: pairs.filter(([name]) => name !== "page_state") });
+		this.form = new Form(source.document, operation, []);
+		this.offered = this.#offered(operation);
+		this.needed = [...this.offered].filter(([, { required }]) => required).map(([name]) => name);
+		this.set = new Map();
+		this.list = el("div");
+		for (const name of new Set([...this.needed, ...this.pairs.map(([other]) => other)])) this.#add(name);
+		const send = (event) => isSend(event) && this.#submit(event);
+		this.element = el("form", { class: "filters", "aria-label": "Filters", submit: (event) => this.#submit(event), keydown: send }, this.list, this.#bar());
 	}
 
-	// Whether the address has a value for each name in the path.
+	// Whether the address has all that the operation needs.
 	get isComplete() {
-		return this.places.every((name) => this.#valueOf(name));
+		return this.needed.every((name) => this.pairs.some(([other]) => other === name));
 	}
 
-	#valueOf(name) {
-		return this.pairs.find(([other]) => other === name)?.[1] ?? "";
+	// The field of the vector whose neighbours are searched for, if there is one.
+	get near() {
+		return [...this.set.values()].find(({ inBody }) => inBody);
 	}
 
-	#fields() {
-		this.inputs = new Map(this.places.map((name) => [name, el("input", { id: `path-${name}`, required: true, value: this.#valueOf(name), autocomplete: "off" })]));
-		const places = [...this.inputs].map(([name, input]) => el("div", el("label", { for: input.id }, name), input));
-		if (!this.all.length && !places.length) return null;
-		return el("div", { class: "bar" }, places, this.all.length > 0 && this.#choice(), el("button", { class: "small" }, places.length ? "Show rows" : "Add filter"));
+	// The filters that are set on columns, for people who read CQL.
+	get relations() {
+		return [...this.set.keys()].map((name) => this.offered.get(name)).filter((each) => each?.operator !== undefined);
 	}
 
-	#choice() {
-		const columns = [...new Set(this.all.map(({ column }) => column))];
-		this.column = el("select", { "aria-label": "Column", change: () => this.#fill() }, columns.map((name) => el("option", name)));
-		this.operator = el("select", { "aria-label": "Comparison", change: () => this.#hint() });
-		this.value = el("input", { "aria-label": "Value", autocomplete: "off", spellcheck: "false" });
-		this.#fill();
-		return [this.column, this.operator, this.value];
+	// Return the request of the rows. `more` are pairs that say which of them.
+	request(more) {
+		if (this.near) return this.#search(more);
+		const inQuery = [...this.set.values()].filter(({ place }) => place.startsWith("query."));
+		const pairs = inQuery.flatMap(({ name, values }) => values.map((value) => [name, value]));
+		return this.form.request(queryOf([...pairs, ...more]));
 	}
 
-	// Offer the comparisons of the column that is chosen.
-	#fill() {
-		const own = this.all.filter(({ column }) => column === this.column.value);
-		this.operator.replaceChildren(...own.map(({ name, operator }) => el("option", { value: name }, WORDS[operator] ?? operator)));
-		this.#hint();
+	// Show at their inputs why filters cannot be sent. Returns whether all can be.
+	check() {
+		const isRight = this.form.check();
+		const empty = this.form.fields.filter(({ state }) => state === "absent");
+		for (const field of empty) field.fail("is empty");
+		return isRight && !empty.length;
 	}
 
-	#hint() {
-		this.value.placeholder = this.all.find(({ name }) => name === this.operator.value).description ?? "";
+	// Show errors at the inputs that they name. Returns the others.
+	fail(errors) {
+		const known = errors.map((error) => ({ ...error, field: placeOf(error.field) }));
+		this.form.clear();
+		return this.form.fail(known);
 	}
 
-	#chips() {
-		const named = this.pairs.filter(([name]) => !this.places.includes(name));
-		if (!named.length) return null;
-		const chips = named.map((pair) => {
-			const { column = pair[0], operator = "" } = this.all.find(({ name }) => name === pair[0]) ?? {};
-			const text = `${column} ${WORDS[operator] ?? operator} ${pair[1]}`;
-			const remove = () => this.go(this.pairs.filter((each) => each !== pair));
-			return el("li", el("span", text), button("×", remove, { class: "small", "aria-label": `Remove the filter ${text}` }));
-		});
-		return el("ul", { class: "chips", "aria-label": "Filters that are set" }, chips);
+	#search(more) {
+		const where = [...this.set.values()].filter(({ inBody }) => !inBody).map((field) => member(field.name.replace(/\.eq$/, ""), this.#token(field)));
+		const near = member("near", `{${member(this.near.name, this.near.token)}}`);
+		const parts = [near, where.length > 0 && member("where", `{${where.join(", ")}}`), ...more.map(([name, value]) => member(name, value))];
+		return { ...new Form(this.source.document, this.source.search, []).request(), body: `{${parts.filter(Boolean).join(", ")}}` };
 	}
 
-	// Go to the rows of the path, with the filter that was entered: beside those of its name if they are a list.
+	#token(field) {
+		if (!field.isList) return field.token;
+		const shape = shapeOf(this.source.document, field.shape.schema.items);
+		return `[${field.values.map((value) => tokenOf(shape, value)).join(", ")}]`;
+	}
+
+	// Return what an operation can filter by, by the names of pairs. Vectors are compared by a search.
+	#offered(operation) {
+		const { document, search } = this.source;
+		const parameters = document.parametersOf(operation).filter(({ in: place, name }) => place !== "header" && !OTHERS.includes(name));
+		const found = parameters.map((parameter) => [parameter.name, { ...this.#words(parameter.name), parameter, required: parameter.required }]);
+		const [near] = search && this.shown === "rows" ? new Form(document, search, []).body.filter(({ name }) => name === "near") : [];
+		const vectors = Object.entries(near?.shape.schema.properties ?? {});
+		return new Map([...found, ...vectors.map(([column, schema]) => [`near:${column}`, { column, operator: "near", label: `${column} ANN OF`, schema }])]);
+	}
+
+	// Return the column and the operator of a parameter, and its label.
+	#words(name) {
+		const columns = this.source.facts.columns.map((each) => each.name).filter((each) => name === each || name.startsWith(`${each}.`));
+		const [column] = columns.sort((one, other) => other.length - one.length);
+		if (column === undefined) return { label: name };
+		const operator = name.slice(column.length + 1).replace(/^eq$/, "");
+		return { column, operator, label: `${column} ${OPERATORS[operator] ?? operator}` };
+	}
+
+	// Add the input of a filter, with what the address has for it.
+	#add(name) {
+		const { label, parameter, schema, column, required } = this.offered.get(name) ?? { label: name, parameter: { name, in: "query", schema: { type: "string" } } };
+		const options = { label, ...(column && { description: "" }) };
+		const field = parameter ? this.form.field(parameter, options) : this.form.member(column, schema, options);
+		const texts = this.pairs.filter(([other]) => other === name).map(([, text]) => text);
+		if (texts.length) field.enter(texts);
+		if (field.sent) field.fill(field.text); // the filter is there, so it is sent
+		if (!required) field.element.append(button("×", () => this.#remove(name), { class: "remove", "aria-label": `Remove the filter ${label}` }));
+		this.set.set(name, field);
+		this.form.fields.push(field);
+		this.list.append(field.element);
+		return field;
+	}
+
+	#remove(name) {
+		const field = this.set.get(name);
+		field.element.remove();
+		this.set.delete(name);
+		this.form.fields = this.form.fields.filter((each) => each !== field);
+		this.#go();
+	}
+
+	#bar() {
+		const choice = el("select", { "aria-label": "A filter to add" });
+		const names = [...this.offered.keys()].filter((name) => !this.needed.includes(name));
+		choice.append(...names.map((name) => el("option", { value: name }, this.offered.get(name).label)));
+		const add = () => (this.set.get(choice.value) ?? this.#add(choice.value)).show();
+		const more = names.length > 0 && [choice, button("Add filter", add)];
+		const show = el("button", { class: "primary" }, "Show rows");
+		return el("div", { class: "bar" }, more, this.shown === "rows" && (more || this.needed.length > 0) && show);
+	}
+
 	#submit(event) {
 		event.preventDefault();
-		const inPath = [...this.inputs].map(([name, { value }]) => [name, value]);
-		const others = this.pairs.filter(([name]) => !this.places.includes(name));
-		const [name, value] = [this.operator?.value, this.value?.value];
-		if (!value) return this.go([...inPath, ...others]);
-		const kept = others.filter(([other]) => other !== name || name.endsWith(".in"));
-		this.go([...inPath, ...kept, [name, value]]);
+		if (this.check()) this.#go();
 	}
+
+	#go() {
+		const pairs = [...this.set].flatMap(([name, field]) => (field.state === "value" ? field.values.map((value) => [name, value]) : []));
+		go(link(this.shown, this.source.name, pairs));
+	}
+}
+
+// Return the place of an error of a search as a list has it.
+function placeOf(field) {
+	const [first, name] = segmentsOf(field);
+	if (first === "where") return `query.${name}`;
+	return first === "near" ? field.slice("/near".length) : field;
 }

@@ -6,6 +6,12 @@ export const link = (view, name, pairs = []) => `#/${view}/${encode(name)}${pair
 
 export const queryOf = (pairs) => pairs.map((pair) => pair.map(encode).join("=")).join("&");
 
+// Go to an address, also to the one that is shown.
+export function go(hash) {
+	if (location.hash === hash) dispatchEvent(new Event("hashchange"));
+	else location.hash = hash;
+}
+
 // Return the view, the name and the pairs of an address.
 export function placeOf(hash) {
 	const [path, query] = hash.slice(1).split(/\?(.*)/s);

@@ -1,37 +1,28 @@
-// The list of tables.
+// The list of tables and statements, and the search in it.
 
 import { el } from "./dom.js";
-import { link } from "./links.js";
 
 export class Menu {
-	constructor(names) {
-		this.names = names;
-		this.list = el("ul");
+	constructor(sources) {
+		this.links = new Map(sources.map((source) => [source.name, el("a", { href: source.home }, source.name)]));
+		this.overview = el("a", { href: "#/" }, "Overview");
 		this.count = el("p", { class: "hint", "aria-live": "polite" });
 		this.search = el("input", { type: "search", id: "search", input: () => this.#look() });
-		this.element = [
-			el("ul", el("li", el("a", { href: "#/" }, "Overview"))),
-			el("label", { for: "search" }, "Search tables"),
-			this.search,
-			this.count,
-			this.list,
-		];
-		this.#look();
+		this.items = [...this.links].map(([name, link]) => [name.toLowerCase(), el("li", link)]);
+		const list = el("ul", this.items.map(([, item]) => item));
+		this.element = [el("ul", el("li", this.overview)), el("label", { for: "search" }, "Search tables"), this.search, this.count, list];
 	}
 
+	// Mark what is shown: a table or statement by its name, or the overview.
 	mark(name) {
-		this.shown = name;
-		for (const each of [...this.element, this.list].flatMap((part) => [...part.querySelectorAll("a")])) {
-			const isShown = each.hash === "#/" ? !name : each.textContent === name;
-			each.ariaCurrent = isShown ? "page" : null;
-		}
+		if (this.marked) this.marked.ariaCurrent = null;
+		this.marked = this.links.get(name) ?? this.overview;
+		this.marked.ariaCurrent = "page";
 	}
 
 	#look() {
 		const wanted = this.search.value.toLowerCase();
-		const found = this.names.filter((name) => name.toLowerCase().includes(wanted));
-		this.list.replaceChildren(...found.map((name) => el("li", el("a", { href: link("rows", name) }, name))));
-		this.count.textContent = wanted && `${found.length} found`;
-		this.mark(this.shown);
+		for (const [name, item] of this.items) item.hidden = !name.includes(wanted);
+		this.count.textContent = wanted && `${this.items.filter(([, item]) => !item.hidden).length} found`;
 	}
 }

@@ -1,14 +1,12 @@
 // The first view: what the service serves, how it is, and the nodes of Cassandra. It says so when it cannot know.
 
-import { ask, metricsRequest, problemOf } from "./ask.js";
+import { metricsRequest, problemOf } from "./ask.js";
 import { facts, scrolling } from "./cells.js";
-import { button, el, prose } from "./dom.js";
-import { encode } from "./form.js";
-import { link } from "./links.js";
+import { el, prose } from "./dom.js";
 import { Reading, quantile, rate } from "./metrics.js";
 import { base, send } from "./service.js";
 import { Sparkline } from "./sparkline.js";
-import { primaryKey } from "./tables.js";
+import { View } from "./view.js";
 
 const EVERY = 2000; // milliseconds between two readings
 const REQUESTS = "http_request_seconds_bucket";
@@ -28,30 +26,28 @@ const CHARTS = [
 	["Event loop lag p99", "how late timers fire", milliseconds, (old, now) => quantile(old, now, LAG, 0.99)],
 ];
 
-export class OverviewView {
-	constructor(document, tables) {
+export class OverviewView extends View {
+	constructor(document, sources) {
+		super();
 		this.document = document;
-		this.controller = new AbortController();
 		this.state = el("p", { class: "status quiet", role: "status" }, "Asking the service …");
 		this.facts = el("div");
 		this.note = el("div");
 		this.charts = CHARTS.map(([title, hint, format, ...reads]) => ({ reads, chart: new Sparkline(title, hint, format, reads.length) }));
 		this.nodes = el("div", el("p", { class: "quiet" }, "Not known yet."));
 		const { info } = document.raw;
-		this.element = el(
-			"article",
+		this.element.append(
 			el("header", el("h1", { tabindex: -1 }, info.title), this.state, prose(info.description), this.facts),
 			el("section", el("h2", "Now"), this.note, el("div", { class: "tiles" }, this.charts.map(({ chart }) => chart.element))),
 			el("section", el("h2", "Nodes of Cassandra"), this.nodes),
-			el("section", el("h2", "Tables"), tableOf(tables)),
-			operationList("Other operations", [...document.operations.values()].filter((operation) => !document.tableOf(operation))),
+			el("section", el("h2", "Tables and statements"), listOf(sources)),
 		);
 		this.#know(null);
 		this.#follow();
 	}
 
 	leave() {
-		this.controller.abort();
+		super.leave();
 		clearTimeout(this.timer);
 	}
 
@@ -72,11 +68,10 @@ export class OverviewView {
 	}
 
 	async #measure() {
-		const request = metricsRequest(this.document, "text/plain");
 		try {
-			const response = await send(request, this.#limit());
+			const response = await send(metricsRequest(this.document, "text/plain"), this.#limit());
 			if (response.ok) this.#show(new Reading(await response.text()));
-			else this.#fail(await problemOf(response), request);
+			else this.#fail(await problemOf(response));
 		} catch {
 			this.#add(null);
 		}
@@ -87,11 +82,9 @@ export class OverviewView {
 		return AbortSignal.any([this.controller.signal, AbortSignal.timeout(5000)]);
 	}
 
-	#fail({ title, detail, status }, request) {
+	#fail({ title, detail }) {
 		this.#add(null);
-		const enter = () => ask(request, this.controller.signal).catch(() => null);
-		const key = status === 401 && button("Enter a key", enter, { class: "small" });
-		this.note.replaceChildren(el("p", { class: "note" }, "The metrics are not shown: ", title, " ", detail, " ", key || ""));
+		this.note.replaceChildren(el("p", { class: "note" }, `The metrics are not shown: ${title} ${detail}`));
 	}
 
 	#show(reading) {
@@ -140,23 +133,8 @@ function reasons({ draining, connected, missing_tables: missing = [] }) {
 	return missing.length ? `tables are missing: ${missing.join(", ")}` : "it does not say why";
 }
 
-function tableOf(tables) {
-	if (!tables.length) return el("p", { class: "quiet" }, "This service serves no table.");
-	const rows = tables.map((table) => [
-		el("a", { href: link(table.browse ? "rows" : "about", table.name) }, table.name),
-		el("code", table.fullName),
-		el("code", primaryKey(table.facts)),
-		table.facts.columns.length,
-		table.facts.writes,
-	]);
-	return scrolling("Tables", ["Resource", "Table", "Primary key", "Columns", "Writes"], rows);
-}
-
-// Return a list of operations. The page /docs has a form for each.
-function operationList(title, operations) {
-	const rows = operations.map(({ id, method, path, raw }) => [
-		el("a", { href: `../docs#operation=${encode(id)}` }, el("code", `${method} ${path}`)),
-		[raw.summary, el("div", { class: "quiet" }, el("code", raw["x-cassandra"]?.cql))],
-	]);
-	return el("section", el("h2", title), scrolling(title, ["Request", "What it does"], rows));
+function listOf(sources) {
+	if (!sources.length) return el("p", { class: "quiet" }, "This service serves no table.");
+	const rows = sources.map(({ name, home, summary, facts: { writes = "" } }) => [el("a", { href: home }, name), summary, writes]);
+	return scrolling("Tables and statements", ["Name", "Table or CQL", "Writes"], rows);
 }

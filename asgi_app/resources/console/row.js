@@ -1,80 +1,68 @@
-// The view of one row: all of its values, and what may be done with it.
+// The view of one row: all of its values, and what may be done with it and with its partition.
 
-import { ask, problemOf } from "./ask.js";
+import { ask } from "./ask.js";
 import { cell, headings, scrolling, showDialog } from "./cells.js";
 import { button, el } from "./dom.js";
-import { attempt, failure, head } from "./head.js";
 import { parseExact } from "./json.js";
-import { link } from "./links.js";
+import { go, link } from "./links.js";
 import { asRequest, cqlOf } from "./snippet.js";
+import { View, failure } from "./view.js";
 
-export class RowView {
+export class RowView extends View {
 	constructor(table, pairs) {
-		this.table = table;
+		super(table, "row");
 		this.key = new Map(pairs);
-		this.controller = new AbortController();
 		this.body = el("section", { "aria-busy": "true" }, el("p", { class: "quiet" }, "Reading …"));
-		this.element = el("article", head(table, "row"), this.body);
-		this.#load();
+		this.element.append(this.body);
+		const read = async (signal) => this.#show(await readRow(table, this.key, signal));
+		this.attempt(read, (problem) => this.body.replaceChildren(failure(problem))).then(() => this.body.removeAttribute("aria-busy"));
 	}
 
-	leave() {
-		this.controller.abort();
-	}
-
-	async #load() {
-		const { signal } = this.controller;
-		await attempt(this.body, signal, async () => {
-			const { row, problem, request, etag } = await readRow(this.table, this.key, signal);
-			this.body.replaceChildren(...(problem ? [failure(problem)] : this.#show(row, request, etag)));
-		});
-		this.body.removeAttribute("aria-busy");
-	}
-
-	#show(row, request, etag) {
-		const { table, key } = this;
+	#show({ row, request, cql, etag }) {
+		const { source: table, key } = this;
 		const names = Object.keys(row);
 		const columns = headings(table.facts, names);
 		const rows = names.map((name, index) => [columns[index], el("div", { class: "whole" }, cell(name, row[name], 500))]);
-		const edit = editOf(table, key);
+		const removal = table.ofRow("delete", key);
+		const headers = etag ? [["If-Match", etag]] : [];
+		const partition = table.partitionOf(row);
 		const actions = [
-			edit && el("a", { class: "way", href: link("edit", table.name, [...key]) }, "Edit"),
-			table.ofRow("delete", key) && button("Delete …", () => confirmDelete(table, key, etag)),
+			editOf(table, key) && el("a", { class: "way", href: link("edit", table.name, [...key]) }, table.isCounter ? "Change counters" : "Edit"),
+			removal && button("Delete …", () => confirmDelete(table, { ...removal, headers }, "this row", key.values())),
+			partition && el("a", { class: "way", href: link("partition", table.name, [...key]) }, "Partition"),
 		];
-		return [
-			el("div", { class: "bar" }, el("h2", "Row"), el("code", [...key.values()].join(" · ")), actions),
+		this.body.replaceChildren(
+			el("div", { class: "bar" }, el("h2", "Row"), el("code", [...key.values()].join(" · ")), actions.filter(Boolean)),
 			scrolling("Values", ["Column", "Value"], rows),
-			asRequest("This row as a request", () => request, cqlOf(table.ofRow("read", key).operation)),
-		];
+			asRequest("This row as a request", () => request, cql),
+		);
 	}
 }
 
-// Return the operation that changes a row, and the values of its parameters: a PATCH, else a PUT, else null.
+// Return the operation that changes a row, and the pairs of its parameters: a PATCH, else a PUT, else null.
 export const editOf = (table, key) => table.ofRow("change", key) ?? table.ofRow("replace", key);
 
-// Return the row of a key, its ETag and the request, or the problem.
+// Return the row of a key, its ETag, the request and its CQL.
 export async function readRow(table, key, signal) {
-	const { operation, pairs } = table.ofRow("read", key);
-	const request = table.request(operation, pairs);
+	const read = table.ofRow("read", key);
+	const request = table.request(read);
 	const response = await ask(request, signal);
-	const problem = await problemOf(response);
-	return problem ? { problem } : { row: parseExact(await response.text()), request, etag: response.headers.get("etag") };
+	return { row: parseExact(await response.text()), request, cql: cqlOf(read.operation), etag: response.headers.get("etag") };
 }
 
-// Ask whether a row shall be deleted, and delete it: only this version, if it has one.
-function confirmDelete(table, key, etag) {
-	const { operation, pairs } = table.ofRow("delete", key);
-	const request = table.request(operation, pairs, etag ? [["If-Match", etag]] : []);
+// Ask whether what a request deletes shall be deleted: "this row", or "these rows" below `values` of the key.
+export function confirmDelete(table, removal, what, values) {
+	const request = table.request(removal);
 	const wrong = el("div");
+	const fail = (problem) => wrong.replaceChildren(failure(problem));
 	const remove = async () => {
-		const problem = await problemOf(await ask(request));
-		if (problem) return wrong.replaceChildren(failure(problem));
+		await ask(request);
 		dialog.close();
-		location.hash = link("rows", table.name);
+		go(link("rows", table.name));
 	};
-	const attempted = () => attempt(wrong, null, remove, "It is unknown whether the row was deleted.");
-	const name = el("p", "The row ", el("code", [...key.values()].join(" · ")), ` of ${table.fullName} is deleted for good.`);
-	const dialog = showDialog("Delete this row?", name, [asRequest("As a request", () => request, cqlOf(operation)), wrong], [
-		button("Delete", attempted, { class: "danger" }),
+	const attempt = () => new View().attempt(remove, fail, "It is unknown whether this was done.");
+	const name = el("p", el("code", [...values].join(" · ")), ` of ${table.fullName}: it cannot be undone.`);
+	const dialog = showDialog(`Delete ${what}?`, name, [asRequest("As a request", () => request, cqlOf(removal.operation)), wrong], [
+		button("Delete", attempt, { class: "danger" }),
 	]);
 }

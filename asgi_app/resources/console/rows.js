@@ -1,86 +1,69 @@
-// The view of a table's rows: a page of them, never how many there are. Pages and filters are addresses.
+// The view of rows: a page of them, never how many there are. Pages and filters are addresses.
 
-import { ask, problemOf } from "./ask.js";
-import { cell, headings, scrolling, short } from "./cells.js";
+import { ask } from "./ask.js";
+import { rowsTable } from "./cells.js";
 import { filtered } from "./cql.js";
 import { el } from "./dom.js";
 import { Filters } from "./filters.js";
-import { attempt, failure, head } from "./head.js";
 import { parseExact } from "./json.js";
 import { link } from "./links.js";
 import { nextQuery } from "./service.js";
-import { asRequest, asText, cqlOf } from "./snippet.js";
-import { curl } from "./snippets.js";
-import { PAGE_ROWS } from "./tables.js";
+import { asRequest, cqlOf } from "./snippet.js";
+import { PAGE_ROWS, isStream } from "./sources.js";
+import { View, failure } from "./view.js";
 
 const FILES = ["ndjson", "csv"];
 const MOST_BYTES = 4 << 20; // of the beginning of a stream
 
-export class RowsView {
-	constructor(table, pairs) {
-		Object.assign(this, { table, pairs, operation: table.browse });
-		this.controller = new AbortController();
-		this.status = el("p", { class: "status quiet", role: "status" });
+export class RowsView extends View {
+	constructor(source, pairs) {
+		super(source, "rows", pairs);
+		this.filters = new Filters(source, source.browse, pairs, "rows");
+		this.operation = this.filters.near ? source.search : source.browse;
+		this.position = pairs.filter(([name]) => name === "page_state");
+		this.status = el("p", { class: "status quiet", role: "status" }, "Enter what the rows are read by.");
 		this.rows = el("div", { class: "rows" });
 		this.next = el("div", { class: "bar" });
-		this.element = el("article", head(table, "rows", pairs));
-		if (!this.operation) this.element.append(el("p", "Rows of this table can be read only one at a time."));
-		else this.#begin();
-	}
-
-	leave() {
-		this.controller.abort();
+		this.element.append(this.filters.element, el("section", this.status, this.rows, this.next));
+		if (this.filters.isComplete && this.filters.check()) this.#begin();
 	}
 
 	#begin() {
-		const { table, operation, pairs } = this;
-		this.filters = new Filters(table, operation, pairs, (others) => (location.hash = link("rows", table.name, others)));
-		this.element.append(this.filters.element, el("section", this.status, this.rows, this.next));
-		if (!this.filters.isComplete) {
-			this.status.textContent = `Rows are read by ${this.filters.places.join(", ")}: enter a value.`;
-			return;
-		}
-		this.element.append(el("section", this.#files(), asRequest("This page as a request", () => this.request, filtered(cqlOf(operation), this.filters.set))));
-		this.#load();
-	}
-
-	get request() {
-		const { operation, pairs, table } = this;
-		const size = { pages: "fetch_size", list: "limit" }[operation.raw["x-cassandra"].operation];
-		const accept = size ? [] : [["Accept", "application/x-ndjson"]];
-		return table.request(operation, size ? [...pairs, [size, String(PAGE_ROWS)]] : pairs, accept);
-	}
-
-	// Return the ways to all rows that the filters choose, as files: links, or commands where a key is needed.
-	#files() {
-		const { table, filters } = this;
-		const files = FILES.map((format) => [format, table.exportAs(format)]).filter(([, operation]) => operation);
-		if (!files.length) return null;
-		const request = ([, operation]) => table.request(operation, filters.pairs);
-		const links = files.map((file) => el("a", { href: request(file).url, download: `${table.name}.${file[0]}` }, file[0].toUpperCase()));
-		const isOpen = files.every((file) => !request(file).credential);
-		const texts = files.map((file) => [`${file[0].toUpperCase()} by curl`, () => curl(request(file), { stream: true })]);
-		const commands = asText("All of these rows as a file", Object.fromEntries(texts));
-		return [isOpen && el("p", { class: "bar" }, "Download all of these rows:", links), commands];
-	}
-
-	async #load() {
-		const begun = performance.now();
+		const cql = filtered(cqlOf(this.operation), this.filters.relations);
+		this.element.append(el("section", !this.filters.near && this.#files(), asRequest("This page as a request", () => this.request, cql)));
 		this.status.textContent = "Reading …";
-		const { signal } = this.controller;
-		await attempt(this.rows, signal, async () => {
-			const response = await ask(this.request, signal);
-			const problem = await problemOf(response);
-			if (problem) this.#fail(problem);
-			else this.#show(await this.#read(response), performance.now() - begun);
-		});
-		if (this.status.textContent === "Reading …") this.status.textContent = "";
+		this.attempt((signal) => this.#load(signal), (problem) => this.#fail(problem));
+	}
+
+	// The request of a page. A stream has none, so its beginning is read.
+	get request() {
+		const { source, operation, filters } = this;
+		const names = filters.near ? ["limit"] : source.document.parametersOf(operation).map(({ name }) => name);
+		if (isStream(source.document, operation)) return { ...filters.request([]), headers: [["Accept", "application/x-ndjson"]] };
+		const size = ["fetch_size", "limit"].find((name) => names.includes(name));
+		return filters.request([...(size ? [[size, String(PAGE_ROWS)]] : []), ...this.position]);
+	}
+
+	// Return links to all rows that the filters choose, as files. A link sends no key.
+	#files() {
+		const { source, filters } = this;
+		const files = FILES.map((format) => [format, source.exportAs(format)]).filter(([, operation]) => operation);
+		const links = files.map(([format, operation]) => [format, source.request({ operation, pairs: filters.pairs })]).filter(([, { credential }]) => !credential);
+		const anchors = links.map(([format, { url }]) => el("a", { href: url, download: `${source.name}.${format}` }, format.toUpperCase()));
+		return anchors.length > 0 && el("p", { class: "bar" }, "Download all of these rows:", anchors);
+	}
+
+	async #load(signal) {
+		const begun = performance.now();
+		const response = await ask(this.request, signal);
+		this.#show(await this.#read(response), performance.now() - begun);
 	}
 
 	#fail(problem) {
-		const again = problem.errors?.some(({ field }) => field === "query.page_state") && el("a", { href: link("rows", this.table.name, this.filters.pairs) }, "Begin at the first page");
+		const isOld = problem.errors.some(({ field }) => field === "query.page_state");
+		const again = isOld && el("a", { href: link("rows", this.source.name, this.filters.pairs) }, "Begin at the first page");
 		this.status.textContent = "";
-		this.rows.replaceChildren(failure(problem));
+		this.rows.replaceChildren(failure({ ...problem, errors: this.filters.fail(problem.errors) }));
 		this.next.replaceChildren(again || "");
 	}
 
@@ -89,47 +72,38 @@ export class RowsView {
 		if (response.headers.get("content-type").startsWith("application/x-ndjson")) return firstRows(response);
 		const answer = parseExact(await response.text());
 		if (Array.isArray(answer)) return { rows: answer, next: new URLSearchParams(nextQuery(response.headers)).get("page_state") };
+		if (this.operation.raw["x-cassandra"].operation !== "pages") return { rows: [answer] };
 		return { rows: Object.values(answer).find(Array.isArray), next: answer.page_state };
 	}
 
 	#show({ rows, next }, took) {
-		const { table, filters } = this;
-		const isFirst = !this.pairs.some(([name]) => name === "page_state");
+		const { source, filters, position } = this;
 		const count = `${rows.length} row${rows.length === 1 ? "" : "s"}`;
-		const facts = [`${count}${isFirst ? "" : " of a later page"}`, next ? "more follow" : "the last page", `${Math.round(took)} ms`];
+		const end = filters.near ? "the nearest first" : "the last page";
+		const facts = [`${count}${position.length ? " of a later page" : ""}`, next ? "more follow" : end, `${Math.round(took)} ms`];
 		this.status.textContent = rows.length || next ? facts.join(" · ") : "No rows.";
-		const names = [...new Set(rows.flatMap(Object.keys))];
-		if (rows.length) this.rows.replaceChildren(scrolling("Rows", headings(table.facts, names), rows.map((row) => this.#cells(row, names))));
-		this.next.replaceChildren(
-			...[
-				!isFirst && el("a", { class: "way", href: link("rows", table.name, filters.pairs) }, "First page"),
-				typeof next === "string" && el("a", { class: "way", href: link("rows", table.name, [...filters.pairs, ["page_state", next]]) }, "Next page"),
-				next === true && el("a", { class: "way", href: link("stream", table.name, filters.pairs) }, "Stream all"),
-			].filter(Boolean),
-		);
-	}
-
-	#cells(row, names) {
-		const { table } = this;
-		const canOpen = table.canRead && table.keys.every((name) => row[name] != null);
-		return names.map((name, index) => {
-			if (index || !canOpen) return cell(name, row[name]);
-			return el("a", { href: link("row", table.name, table.keysOf(row)), title: "Open the row" }, short(row[name]));
-		});
+		if (rows.length) this.rows.replaceChildren(rowsTable("Rows", source, rows));
+		const way = (view, text, pairs = []) => el("a", { class: "way", href: link(view, source.name, [...filters.pairs, ...pairs]) }, text);
+		const ways = [
+			position.length > 0 && way("rows", "First page"),
+			typeof next === "string" && way("rows", "Next page", [["page_state", next]]),
+			next === true && way("stream", "Stream all"),
+		];
+		this.next.replaceChildren(...ways.filter(Boolean));
 	}
 }
 
 // Read the first rows of a stream, and stop it.
 async function firstRows(response) {
 	const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-	let text = "";
-	for (;;) {
-		const { done, value } = await reader.read();
-		text += value ?? "";
-		const lines = text.split("\n");
-		if (!done && lines.length <= PAGE_ROWS + 1 && text.length < MOST_BYTES) continue;
-		await reader.cancel();
-		const rows = lines.slice(0, -1).slice(0, PAGE_ROWS).map(parseExact);
-		return { rows, next: !done || lines.length > PAGE_ROWS + 1 ? true : null };
+	let lines = [""];
+	let isAll = false;
+	while (!isAll && lines.length <= PAGE_ROWS + 1 && lines.at(-1).length < MOST_BYTES) {
+		const { done, value = "" } = await reader.read();
+		isAll = done;
+		lines = [...lines.slice(0, -1), ...(lines.at(-1) + value).split("\n")];
 	}
+	await reader.cancel();
+	const isMore = !isAll || lines.length > PAGE_ROWS + 1;
+	return { rows: lines.slice(0, -1).slice(0, PAGE_ROWS).map(parseExact), next: isMore || null };
 }

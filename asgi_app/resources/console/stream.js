@@ -1,57 +1,67 @@
 // The view of a stream: how fast it is, its last rows, and how many streams the service has open.
 
-import { ask, metricsRequest, problemOf } from "./ask.js";
-import { headings, isNothing, short } from "./cells.js";
+import { Problem, ask, metricsRequest } from "./ask.js";
+import { rowsTable } from "./cells.js";
 import { filtered } from "./cql.js";
 import { button, el } from "./dom.js";
 import { Filters } from "./filters.js";
-import { failure, head } from "./head.js";
-import { link } from "./links.js";
+import { parseExact } from "./json.js";
 import { send } from "./service.js";
 import { asRequest, cqlOf } from "./snippet.js";
 import { Tail } from "./tail.js";
+import { View, failure } from "./view.js";
 
-const SHOWN = 100;
+const SHOWN = 50;
 const DRAW_EVERY = 250; // milliseconds: four times a second
 const ASK_EVERY = 1000;
 const MOST_AT_ONCE = 12; // milliseconds of work before the tab may do something else
 
 const FACTS = ["Rows", "Rows/s", "Bytes", "Bytes/s", "First byte", "Seconds", "open_streams"];
 
-export class StreamView {
-	constructor(table, pairs) {
-		Object.assign(this, { table, operation: table.stream });
-		this.filters = new Filters(table, table.stream, pairs, (others) => (location.hash = link("stream", table.name, others)));
+export class StreamView extends View {
+	constructor(source, pairs) {
+		super(source, "stream", pairs);
+		this.filters = new Filters(source, source.stream, pairs, "stream");
 		this.start = button("Start", () => this.#run(), { class: "primary" });
-		this.stop = button("Stop", () => this.controller?.abort(), { disabled: true });
-		this.status = el("p", { class: "status quiet", role: "status" }, this.filters.isComplete ? "Not started" : `Enter a value for ${this.filters.places.join(", ")}.`);
-		this.start.disabled = !this.filters.isComplete;
+		this.stop = button("Stop", () => this.controller.abort(), { disabled: true });
+		this.status = el("p", { class: "status quiet", role: "status" }, "Not started");
 		this.wrong = el("div");
 		this.values = new Map(FACTS.map((name) => [name, el("dd", "–")]));
-		this.rows = new LastRows(table);
-		this.element = el(
-			"article",
-			head(table, "stream", pairs),
+		this.rows = el("div", { class: "last" });
+		this.element.append(
 			this.filters.element,
 			el("div", { class: "bar" }, this.start, this.stop, this.status),
 			this.wrong,
 			el("dl", { class: "facts figures" }, [...this.values].map(([name, value]) => el("div", el("dt", name), value))),
-			this.rows.element,
-			asRequest("This stream as a request", () => this.request, filtered(cqlOf(table.stream), this.filters.set), { stream: true }),
+			this.rows,
+			asRequest("This stream as a request", () => this.request, filtered(cqlOf(source.stream), this.filters.relations), { stream: true }),
 		);
 	}
 
 	leave() {
-		this.controller?.abort();
+		super.leave();
 		clearInterval(this.asking);
 	}
 
 	get request() {
-		return this.table.request(this.operation, this.filters.pairs, [["Accept", "application/x-ndjson"]]);
+		return { ...this.filters.request([]), headers: [["Accept", "application/x-ndjson"]] };
 	}
 
 	async #run() {
-		const controller = (this.controller = new AbortController());
+		if (!this.filters.check()) return;
+		const { signal } = (this.controller = new AbortController());
+		this.#begin();
+		try {
+			await this.#read(await ask(this.request, signal));
+			this.#say("ok", "Complete: all rows have come");
+		} catch (error) {
+			if (signal.aborted) this.#say("quiet", "Stopped");
+			else this.#fail(error instanceof Problem ? error : this.tail.takeProblem(), error);
+		}
+		this.#end();
+	}
+
+	#begin() {
 		this.start.disabled = true;
 		this.stop.disabled = false;
 		this.tail = new Tail();
@@ -62,16 +72,6 @@ export class StreamView {
 		this.begun = performance.now();
 		this.first = null;
 		this.drawing = setInterval(() => this.#draw(), DRAW_EVERY);
-		try {
-			const response = await ask(this.request, controller.signal);
-			const problem = await problemOf(response);
-			if (problem) this.#fail(problem);
-			else await this.#read(response);
-		} catch (error) {
-			if (controller.signal.aborted) this.#say("quiet", "Stopped");
-			else this.#fail({ title: "The stream broke off.", detail: this.first === null ? error.message : "The rows are not all." });
-		}
-		this.#end();
 	}
 
 	async #read(response) {
@@ -87,12 +87,17 @@ export class StreamView {
 			await pause();
 			since = performance.now();
 		}
-		this.#say("ok", "Complete: all rows have come");
+		const problem = this.tail.takeProblem(); // some proxies hide that the connection was cut
+		if (problem) throw problem;
 	}
 
-	#fail(problem) {
+	// Say why there are no rows, or no more. `problem` is what the service says, undefined if it says nothing.
+	#fail(problem, { message }) {
 		this.#say("failed", "Failed");
-		this.wrong.replaceChildren(failure(problem));
+		const { code, title, detail, errors = [] } = problem ?? { title: "No answer.", detail: message };
+		const reason = problem ? `${code}: ${title}. ${detail}` : `The connection was cut, without a reason: ${message}.`;
+		const broken = { title: `The stream broke off after ${this.tail.rows.toLocaleString("en")} rows.`, detail: reason, errors };
+		this.wrong.replaceChildren(failure(this.first === null ? { title, detail, errors: this.filters.fail(errors) } : broken));
 	}
 
 	// Show the last state, and follow how many streams are open until the service has closed this one.
@@ -116,11 +121,20 @@ export class StreamView {
 			"First byte": this.first === null ? "–" : `${Math.round(this.first)} ms`,
 			Seconds: seconds.toFixed(1),
 		});
-		this.rows.draw(this.tail.lines(SHOWN));
+		this.#drawRows(this.tail.lines(SHOWN).map(parsed).filter(Boolean).reverse());
+	}
+
+	// Draw rows in the table that there is, which keeps the place to which it was scrolled.
+	#drawRows(rows) {
+		if (!rows.length) return;
+		const table = rowsTable("Last rows", this.source, rows);
+		const body = this.rows.querySelector("tbody");
+		if (body) body.replaceWith(table.querySelector("tbody"));
+		else this.rows.append(table);
 	}
 
 	async #askOpen() {
-		const response = await send(metricsRequest(this.table.document, "application/json")).catch(() => null);
+		const response = await send(metricsRequest(this.source.document, "application/json")).catch(() => null);
 		this.#set({ open_streams: response?.ok ? (await response.json()).open_streams : "not known" });
 	}
 
@@ -134,45 +148,9 @@ export class StreamView {
 	}
 }
 
-// The last rows as a plain table. Its cells are made once and filled again.
-class LastRows {
-	constructor(table) {
-		this.table = table;
-		this.head = el("thead");
-		this.body = el("tbody");
-		this.cells = [];
-		this.element = el("div", { class: "scrolling last", tabindex: 0, role: "region", "aria-label": "Last rows", hidden: true }, el("table", this.head, this.body));
-	}
-
-	draw(lines) {
-		const rows = lines.map(parsed).filter(Boolean);
-		if (!rows.length) return;
-		this.names ??= this.#begin(Object.keys(rows[0]));
-		while (this.cells.length < rows.length) this.#add();
-		rows.reverse().forEach((row, index) => this.names.forEach((name, column) => write(this.cells[index][column], row[name])));
-	}
-
-	#begin(names) {
-		this.head.append(el("tr", headings(this.table.facts, names).map((content) => el("th", { scope: "col" }, content))));
-		this.element.hidden = false;
-		return names;
-	}
-
-	#add() {
-		const cells = this.names.map(() => el("td"));
-		this.cells.push(cells);
-		this.body.append(el("tr", cells));
-	}
-}
-
-function write(cell, value) {
-	cell.textContent = short(value);
-	cell.className = isNothing(value) ? "nothing" : "";
-}
-
 function parsed(line) {
 	try {
-		return JSON.parse(line);
+		return parseExact(line);
 	} catch {
 		return null; // the beginning of the line was not kept
 	}

@@ -1,5 +1,7 @@
 // Counts the lines of a stream, and keeps the last of them.
 
+import { Problem } from "./ask.js";
+
 const NEWLINE = 10;
 const MOST_BYTES = 256 << 10;
 
@@ -9,6 +11,7 @@ export class Tail {
 		this.bytes = 0;
 		this.chunks = [];
 		this.kept = 0;
+		this.isBroken = false; // then the last line is no row
 	}
 
 	add(chunk) {
@@ -25,18 +28,18 @@ export class Tail {
 
 	// Return the last complete lines, at most `count`.
 	lines(count) {
-		const text = new TextDecoder().decode(joined(this.chunks, this.kept).subarray(-MOST_BYTES));
-		const lines = text.split("\n").slice(0, -1); // what follows the last end of a line is not complete
-		return (this.kept < this.bytes || this.kept > MOST_BYTES ? lines.slice(1) : lines).slice(-count);
+		const decoder = new TextDecoder();
+		const text = this.chunks.map((chunk) => decoder.decode(chunk, { stream: true })).join("");
+		const lines = text.split("\n").slice(0, this.isBroken ? -2 : -1); // what follows the last end of a line is not complete
+		return (this.kept < this.bytes ? lines.slice(1) : lines).slice(-count);
 	}
-}
 
-function joined(chunks, size) {
-	const all = new Uint8Array(size);
-	let at = 0;
-	for (const chunk of chunks) {
-		all.set(chunk, at);
-		at += chunk.length;
+	// Return the Problem that a stream which broke off ends with, in a line `{"error": {…}}` that is no row; else undefined.
+	takeProblem() {
+		const [last = ""] = this.lines(1);
+		const { error } = last.startsWith('{"error":{"') ? JSON.parse(last) : {};
+		this.isBroken = Boolean(error?.code);
+		this.rows -= Number(this.isBroken);
+		return this.isBroken ? new Problem({}, error) : undefined;
 	}
-	return all;
 }

@@ -13,29 +13,36 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from asgi_app.errors import FieldError, InvalidInput, InvalidPageState, NotFound
-from asgi_app.http.context import database_of, deadline_of, page_tokens_of, service_of
+from asgi_app.http.context import deadline_of, page_tokens_of, service_of
 from asgi_app.http.headers import NO_STORE
 from asgi_app.http.page_tokens import PagePosition
 from asgi_app.http.requests import query_items
 from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
-from asgi_app.resources.pages import gathered, next_link
+from asgi_app.resources.pages import gathered, next_link, position_after, scanned
 from asgi_app.resources.table.bodies import json_value
 from asgi_app.resources.table.headers import OWN_HEADERS, asked_consistency, etag_of, has_current, only_consistency
 from asgi_app.resources.table.served import ServedResource, key_of_path
-from asgi_app.scan import Extent, check_partitioner
+from asgi_app.scan.extent import Extent
 from asgi_app.stream import Export, RowStream, stream_select
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.encoding import Encoded
 from asgi_app.tables.query_plan import DEFAULT_LIMIT, Kind, Plan
 from asgi_app.tables.resource import Resource
-from asgi_app.tables.slices import WHOLE_RING, RingSelect, Slice
+from asgi_app.tables.slices import RingSelect, Slice
 from asgi_app.tables.table import Table
 
 DEFAULT_FETCH_SIZE = 1000
 """Rows of a page of a walk or of a stream."""
 
-EXPORT_PARALLEL = 8
-"""Slices of an export that are read at once, if the client does not say."""
+STREAMED = Extent(DEFAULT_FETCH_SIZE)
+"""How a stream is read if the client does not say."""
+
+EXPORTED = Extent(2000, parallel=8)
+"""How an export is read if the client does not say.
+
+Each page costs Cassandra a part of a millisecond. Pages of 5,000 rows save little more, and a read that comes now and
+then would wait longer behind eight of them. See docs/performance.md.
+"""
 
 READS_AT_ONCE = 16
 """Point reads of one request that run at the same time."""
@@ -94,21 +101,21 @@ class TableReads:
 
     async def stream(self, request: Request) -> RowStream:
         """Answer GET /-/stream: all rows that the filters leave, as a stream."""
-        return await self._stream(request, "stream", 1, None)
+        return await self._stream(request, "stream", STREAMED)
 
     def export(self, form: str) -> Callable[[Request], Awaitable[RowStream]]:
         """Return the handler that answers GET /-/export.{form}: the rows of a stream, as a file in one of `FORMATS`."""
 
         async def answer(request: Request) -> RowStream:
-            return await self._stream(request, "export", EXPORT_PARALLEL, form)
+            return await self._stream(request, "export", EXPORTED, form)
 
         return answer
 
-    async def _stream(self, request: Request, kind: Kind, parallel: int, form: str | None) -> RowStream:
-        """Return the stream. `parallel`: how many slices are read at once if the client does not say."""
+    async def _stream(self, request: Request, kind: Kind, usual: Extent, form: str | None = None) -> RowStream:
+        """Return the stream. `usual`: how it is read if the client does not say."""
         served = self._of(request)
         plan = await self._plan(served, request, served.bound_values(request), kind)
-        extent = Extent(plan.fetch_size or DEFAULT_FETCH_SIZE, plan.limit, plan.slice, plan.parallel or parallel)
+        extent = usual.asked(plan.fetch_size, plan.limit, plan.slice, plan.parallel)
         export = None if form is None else Export(form, export_name(served.resource.segment, plan.slice))
         return stream_select(request, self._select(served, request, plan), extent, export)
 
@@ -127,20 +134,12 @@ class TableReads:
         if left == 0:
             return json_response(pages_body(b"", None))
         wanted = size if left is None else min(size, left)
-        paging_state = None if position is None else position.paging_state
-        select = self._select(served, request, plan)
-        if plan.slice is not None:
-            check_partitioner(database_of(request))
-        statement, values = select.within(WHOLE_RING if plan.slice is None else plan.slice.bounds)
-        page = await gathered(request, statement, values, wanted, paging_state, exactly=False)
-        left = None if left is None else left - page.row_count
-        token = None
-        if page.paging_state is not None and left != 0:
-            following = PagePosition(
-                page.paging_state, size, limit, left, parameters=tuple(parameters), plan=plan.purpose
-            )
-            token = page_tokens_of(request).issue(following, self._walk(served, bound))
-        return json_response(pages_body(page.json_rows(), token))
+        page = await scanned(request, self._select(served, request, plan), plan.slice, wanted, position)
+        left = None if left is None else left - page.rows.row_count
+        walk = PagePosition(b"", size, limit, parameters=tuple(parameters), plan=plan.purpose)
+        following = position_after(walk, page, left)
+        token = None if following is None else page_tokens_of(request).issue(following, self._walk(served, bound))
+        return json_response(pages_body(page.rows.json_rows(), token))
 
     async def search(self, request: Request) -> ASGIApp:
         """Answer POST /-/search: the rows that the filters in the body leave, or that are nearest to a vector."""

@@ -1,13 +1,4 @@
-// A request as text to run. It reads the key from the environment.
-
-// Return the request as a command line for a POSIX shell.
-export function curl({ method, url, headers = [], body, credential = null }, { stream = false } = {}) {
-	const options = [stream && "-N", method !== "GET" && `-X ${method}`, quote(url)];
-	options.push(...headers.map(([name, value]) => `-H ${quote(`${name}: ${value}`)}`));
-	if (credential) options.push(`-H "${credential.header}: ${credential.prefix}$${credential.variable}"`);
-	if (body !== undefined) options.push(`--data-raw ${quote(body)}`);
-	return `curl ${options.filter(Boolean).join(" \\\n  ")}`;
-}
+// A request as a Python program that uses httpx. It reads the key from the environment.
 
 export function httpx({ method, url, headers = [], body, credential = null }, { stream = false } = {}) {
 	const fields = headers.map(([name, value]) => `${python(name)}: ${python(value)}`);
@@ -28,7 +19,5 @@ export function httpx({ method, url, headers = [], body, credential = null }, { 
 		: `response = httpx.request(\n${lines}\n)\nprint(response.status_code, response.text)`;
 	return `${credential ? "import os\n\n" : ""}import httpx\n\n${end}`;
 }
-
-const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 const python = JSON.stringify; // Python has all escapes of JSON

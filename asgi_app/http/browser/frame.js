@@ -1,0 +1,61 @@
+// The frame of a page: it loads the document, and shows the view that the address names.
+
+import { loadDocument } from "./document.js";
+import { button, el } from "./dom.js";
+
+const main = document.getElementById("main");
+const fold = document.getElementById("fold");
+const narrow = matchMedia("(max-width: 60rem)");
+
+export const message = (title, text, ...more) => el("article", el("h1", { tabindex: -1 }, title), el("p", text), more);
+
+// Load the document and follow the address. `open` makes a page of the document: its `title`, the nodes of its `menu`, and
+// `view`, which returns the view of an address: an `element`, and `leave` if there is something to end.
+export function run(open) {
+	let access = null; // what the document was had with
+	let page = null;
+	let view = null;
+
+	async function load() {
+		page = null;
+		replace({ element: message("Loading …") });
+		try {
+			const described = await loadDocument(access);
+			access = described.access;
+			page = open(described);
+			document.getElementById("menu").replaceChildren(...page.menu);
+			document.getElementById("title").textContent = page.title;
+			show();
+		} catch (error) {
+			replace({ element: message("No description", error.message, button("Try again", load, { class: "primary" })) });
+		}
+	}
+
+	function show() {
+		if (!page) return;
+		replace(page.view(location.hash));
+		document.title = [...new Set([main.querySelector("h1").textContent, page.title])].join(" · ");
+		fold.open = !narrow.matches;
+		scrollTo(0, 0);
+	}
+
+	// Show a view in place of the one before, which ends its requests.
+	function replace(next) {
+		view?.leave?.();
+		view = next;
+		main.replaceChildren(view.element);
+	}
+
+	const focus = () => main.querySelector("h1").focus();
+	addEventListener("hashchange", () => {
+		show();
+		focus();
+	});
+	document.querySelector(".skip").onclick = (event) => {
+		event.preventDefault(); // the address names the view
+		focus();
+	};
+	narrow.onchange = () => (fold.open = !narrow.matches);
+	document.getElementById("reload").onclick = load;
+	load();
+}
