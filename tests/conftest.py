@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import hypothesis
 import pytest
 from cassandra.cluster import Session
-from helpers.cassandra import connected, own_keyspace
+from helpers.budgets import TimeBudgets
+from helpers.cassandra import NODE_VARIABLE, connected, own_keyspace
 from helpers.loops import LOOPS
 from helpers.service import serving, settings_for
 from starlette.applications import Starlette
@@ -19,23 +23,49 @@ from starlette.applications import Starlette
 from asgi_app.local_node import NodeSpec, local_node
 from asgi_app.settings import Settings
 
-NODE_VARIABLE = "TEST_CASSANDRA_NODE"
-"""The environment variable that names a running node (host:port) to use, which saves the boot of a fresh one."""
+WORKERS_NODE = "cassandra_node"
+HEAP = "768m"
+"""Java's heap: more than the demo's, because all tests of a run share the node."""
 
 NodeAddress = tuple[str, int]
+_SHARED = pytest.StashKey[NodeAddress]()
 
 
 @pytest.fixture(scope="session")
-def node_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeAddress]:
+def node_address(request: pytest.FixtureRequest) -> Iterator[NodeAddress]:
     """Host and port of a running node, which all tests share. A test that needs a keyspace to itself creates one."""
     named = os.environ.get(NODE_VARIABLE)
+    shared = getattr(request.config, "workerinput", {}).get(WORKERS_NODE)
     if named:
         yield _running_node(named)
-        return
-    # More heap than the demo's node, because all tests of the run share it.
-    spec = NodeSpec(data=tmp_path_factory.mktemp("cassandra"), heap="768m")
-    with local_node(spec) as node:
+    elif shared:
+        yield shared
+    else:
+        with own_node() as address:
+            yield address
+
+
+@contextmanager
+def own_node() -> Iterator[NodeAddress]:
+    """Run a node for this run, and return its address."""
+    with TemporaryDirectory() as data, local_node(NodeSpec(data=Path(data), heap=HEAP, throwaway=True)) as node:
         yield node.host, node.port
+
+
+@pytest.hookimpl(optionalhook=True)  # it is a hook of pytest-xdist
+def pytest_configure_node(node: Any) -> None:
+    """Give each worker process of pytest-xdist the address of the node that they share; start it before the first."""
+    if NODE_VARIABLE not in os.environ:
+        node.workerinput[WORKERS_NODE] = _shared_node(node.config)
+
+
+def _shared_node(config: pytest.Config) -> NodeAddress:
+    """Return the address of this run's node, which ends with the run."""
+    if _SHARED not in config.stash:
+        running = ExitStack()
+        config.add_cleanup(running.close)
+        config.stash[_SHARED] = running.enter_context(own_node())
+    return config.stash[_SHARED]
 
 
 def _running_node(named: str) -> NodeAddress:
@@ -55,7 +85,8 @@ EVERY_LOOP_FOLDERS = frozenset({"driver", "http", "runtime", "tables", "telemetr
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make property tests independent of how busy the machine is and of what other threads do."""
+    """Report the time of each suite; make property tests independent of other load and of what other threads do."""
+    config.pluginmanager.register(TimeBudgets(), "time budgets")
     profile = hypothesis.settings.register_profile
     profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
     profile("fast", hypothesis.settings.get_profile("tests"), max_examples=10)  # for scripts/test-fast

@@ -35,15 +35,14 @@ ALONE_OPTIONS = (
 # On one machine gossip is much faster than the default 30 s; without a wait a joining node finds no seed.
 MEMBER_OPTIONS = ("-Dcassandra.ring_delay_ms=5000",)
 
-# What Cassandra's own tests set: a change of the schema and a TRUNCATE flush no system table, and no file is synced.
-# The schema is then only in the commit log, which Cassandra replays after it has read the schema. Java compiles once,
-# for a process that ends before a second compilation pays, and collects garbage without threads beside the program's.
+# As Cassandra's own tests do, flush no system table after a change of the schema or a TRUNCATE, and sync no file: the
+# schema is then only in the commit log, which Cassandra replays too late for it. Java compiles each method only once,
+# because most of what such a node does is to start.
 THROWAWAY_OPTIONS = (
     "-Dcassandra.test.flush_local_schema_changes=false",
     "-Dcassandra.unsafesystem=true",
     "-Dcassandra.skip_sync=true",
     "-XX:TieredStopAtLevel=1",
-    "-XX:+UseSerialGC",
 )
 
 # The JDK internals that Cassandra uses, from its own jvm*-server.options files: same exports for Java 11 and 17.

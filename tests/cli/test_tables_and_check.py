@@ -39,9 +39,16 @@ TABLES = (
 
 
 @pytest.fixture(scope="module")
+def keyspace(cql: Session) -> Iterator[str]:
+    """A keyspace with the three tables, of which `check` has nothing to say but its replication."""
+    with own_keyspace(cql, durable=True) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
 def shop(cql: Session) -> Iterator[str]:
     """A keyspace with tables of its own."""
-    with own_keyspace(cql, ()) as name:
+    with own_keyspace(cql, (), durable=True) as name:
         for ddl in TABLES:
             cql.execute(ddl.format(name))
         yield name

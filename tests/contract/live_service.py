@@ -23,7 +23,7 @@ PATIENCE = 10.0
 
 @contextmanager
 def keyspace_of(cql: Session, *statements: str) -> Iterator[str]:
-    """Create a keyspace, run the statements, and drop it at the end. `{ks}` in them is the keyspace."""
+    """Create a keyspace, run the statements, and remove it at the end. `{ks}` in them is the keyspace."""
     with own_keyspace(cql, ()) as name:
         for statement in statements:
             cql.execute(statement.replace("{ks}", name))

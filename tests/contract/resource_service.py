@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import httpx
 import msgspec
 from cassandra.cluster import Session
-from helpers.cassandra import ONE_REPLICA, unused_keyspace
+from helpers.cassandra import own_keyspace
 from helpers.service import client_of
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
@@ -20,7 +20,6 @@ from starlette.requests import HTTPConnection
 from asgi_app.app import create_app
 from asgi_app.http.auth import Action, ApiKeys, Principal
 from asgi_app.settings import Secret, Settings
-from asgi_app.tables.cql import create_keyspace
 from asgi_app.tables.ddl import schema_statements
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import CQLType, Index
@@ -39,20 +38,16 @@ def identify(connection: HTTPConnection, action: Action) -> Principal:
 
 @contextmanager
 def keyspace_with(cql: Session, resources: Sequence[Resource], *more: str) -> Iterator[str]:
-    """Create a keyspace with the tables of the resources, and drop it at the end.
+    """Create a keyspace with the tables of the resources, and remove it at the end.
 
     `more` are statements to run after that; `{ks}` in them is the keyspace.
     """
-    name = unused_keyspace()
-    cql.execute(create_keyspace(name, ONE_REPLICA))
-    try:
+    with own_keyspace(cql, ()) as name:
         for ddl in schema_statements(name, [each.table for each in resources], None, indexes=True):
             cql.execute(ddl)
         for statement in more:
             cql.execute(statement.replace("{ks}", name))
         yield name
-    finally:
-        cql.execute(f"DROP KEYSPACE {name}")
 
 
 @asynccontextmanager

@@ -22,7 +22,15 @@ from contract.samples import ADA, OWL, create, every_loop, insert_users
 pytestmark = pytest.mark.anyio
 
 GENERATED = re.compile(r"[0-9a-f]{32}")
-SANE = ["a", "0", "7f0c", "req-1_2.3:4/5+6=7@8", "x" * 128, str(uuid.uuid4()), "00-4bf92f3577b34da6a3ce929d0e0e4736-01"]
+SANE = [
+    "a",
+    "0",
+    "7f0c",
+    "req-1_2.3:4/5+6=7@8",
+    "x" * 128,
+    "87a0ac11-221c-4c91-8461-61d885d107d4",
+    "00-4bf92f3577b34da6a3ce929d0e0e4736-01",
+]
 INSANE = [
     b"",
     b"x" * 129,

@@ -26,7 +26,7 @@ PATHS = ("/health", "/readyz")
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalNode]:
     """A node of this module, which tests pause. It is resumed at the end, so that it can shut down."""
-    with local_node(NodeSpec(data=tmp_path_factory.mktemp("node"))) as node:
+    with local_node(NodeSpec(data=tmp_path_factory.mktemp("node"), throwaway=True)) as node:
         try:
             yield node
         finally:

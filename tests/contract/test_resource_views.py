@@ -45,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[tuple[str
         f"INSERT INTO {{ks}}.notes (id, kind, body) VALUES ({row['id']}, '{row['kind']}', '{row['body']}')"
         for row in ROWS
     ]
-    with local_node(NodeSpec(data=tmp_path_factory.mktemp("views"))) as node:
+    with local_node(NodeSpec(data=tmp_path_factory.mktemp("views"), throwaway=True)) as node:
         with connected(node.host, node.port) as session, keyspace_with(session, [NOTES], VIEW, *inserts) as name:
             yield (node.host, node.port), name
 

@@ -356,7 +356,7 @@ async def test_unknown_change_of_a_set_or_list_is_answered_with_the_known_ones(c
         ({"kind": {"$inc": 1}}, ["/kind"]),
         ({"kind": "x"}, ["/kind"]),
         ({"size": 1001}, ["/size"]),
-        ({"id": str(uuid.uuid4())}, ["/id"]),
+        ({"id": "40e72795-0bce-4d85-b990-8347c96cdf71"}, ["/id"]),
         ({"owner": "me"}, ["/owner"]),
         ({"a/b~c": 1, "size": 1}, ["/a~1b~0c"]),
         ({"size": "1", "kind": 1, "no": 1}, ["/kind", "/no", "/size"]),

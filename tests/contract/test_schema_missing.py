@@ -9,7 +9,7 @@ import httpx
 import pytest
 from cassandra.cluster import Session
 from helpers.cassandra import create as create_schema
-from helpers.cassandra import own_keyspace, unused_keyspace
+from helpers.cassandra import own_keyspace, remove, unused_keyspace
 from helpers.problems import problem
 from helpers.service import serving, settings_for
 
@@ -61,7 +61,7 @@ async def bare(
     keyspace = unused_keyspace()
     async with serving(settings_for(node_address, keyspace, health_ttl=0.0)) as (_, client):
         yield keyspace, client
-    cql.execute(f"DROP KEYSPACE IF EXISTS {keyspace}")
+    remove(cql, keyspace)
 
 
 @every_loop

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cassandra.cluster import Session
-from helpers.cassandra import unused_keyspace
+from helpers.cassandra import remove, unused_keyspace
 from helpers.terminals import environment_of_a_reader, run_page
 
 from asgi_app.app import app
@@ -44,7 +44,7 @@ def test_testing_an_application(tmp_path: Path, cql: Session, node_address: tupl
     try:
         assert run_page(page, tmp_path, variables, lambda shown: shown) == 1
     finally:
-        cql.execute(f"DROP KEYSPACE IF EXISTS {keyspace}")
+        remove(cql, keyspace)
 
 
 @pytest.mark.parametrize("page", [*HOWTOS, *FILES], ids=lambda page: page.name)

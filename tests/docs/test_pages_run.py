@@ -14,7 +14,7 @@ import httpx
 import pytest
 from cassandra.cluster import Session
 from click.testing import CliRunner
-from helpers.cassandra import ONE_REPLICA, unused_keyspace
+from helpers.cassandra import ONE_REPLICA, remove, unused_keyspace
 from helpers.curl import curl
 from helpers.pages import Shown, commands, matches, printed, program
 from helpers.service import client_of
@@ -53,7 +53,7 @@ def shop(cql: Session, node_address: tuple[str, int], monkeypatch: pytest.Monkey
     monkeypatch.setenv("CASSANDRA_HOSTS", ":".join(map(str, node_address)))
     monkeypatch.setenv("CASSANDRA_KEYSPACE", name)
     yield name
-    cql.execute(f"DROP KEYSPACE {name}")
+    remove(cql, name)
 
 
 def load(folder: Path, source: str, keyspace: str) -> ModuleType:

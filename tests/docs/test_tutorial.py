@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cassandra.cluster import Session
-from helpers.cassandra import unused_keyspace
+from helpers.cassandra import remove, unused_keyspace
 from helpers.pages import Shown
 from helpers.ports import free_port
 from helpers.terminals import Command, File, environment_of_a_reader, run_page, steps
@@ -29,7 +29,7 @@ def keyspace(cql: Session) -> Iterator[str]:
     """The name of a keyspace in place of the page's."""
     name = unused_keyspace()
     yield name
-    cql.execute(f"DROP KEYSPACE IF EXISTS {name}")
+    remove(cql, name)
 
 
 def on_port(shown: Shown, port: int) -> Shown:

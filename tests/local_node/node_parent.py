@@ -20,7 +20,7 @@ def report(message: dict[str, object]) -> None:
 def main() -> None:
     data, cache = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell starts with SIGINT ignored
-    with local_node(NodeSpec(data=Path(data), cache=Path(cache) if cache else None)) as node:
+    with local_node(NodeSpec(data=Path(data), cache=Path(cache) if cache else None, throwaway=True)) as node:
         place: dict[str, object] = {
             "java": node.pid,
             "supervisor": node.supervisor_pid,

@@ -26,7 +26,7 @@ START = """
 import sys
 from pathlib import Path
 from asgi_app.local_node import NodeSpec, start_detached
-print(start_detached(NodeSpec(data=Path(sys.argv[1]), cache=Path(sys.argv[2]))).pid)
+print(start_detached(NodeSpec(data=Path(sys.argv[1]), cache=Path(sys.argv[2]), throwaway=True)).pid)
 """
 
 

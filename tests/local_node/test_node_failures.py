@@ -56,7 +56,7 @@ def test_port_taken_during_the_start_is_found_in_the_log(
         chosen = Ports(choose_ports(NodeSpec(data=tmp_path)).native, stolen, None)
         monkeypatch.setattr(ports, "choose_ports", lambda spec: chosen)
         with pytest.raises(PortInUseError, match=f"ports {chosen.native}, {stolen} on 127.0.0.1 is in use"):
-            run(NodeSpec(data=tmp_path, cache=jar_cache))
+            run(NodeSpec(data=tmp_path, cache=jar_cache, throwaway=True))
 
 
 def failing_start(tried: list[Ports], failures: int) -> Callable[[Ports], Ports]:
@@ -92,7 +92,7 @@ def test_data_folder_of_another_cluster(first_boot: FirstBoot, tmp_path: Path) -
     shutil.copytree(first_boot.data, data, ignore=shutil.ignore_patterns("cache"))
 
     with pytest.raises(BootError, match="Saved cluster name asgi-cassandra != configured name other"):
-        run(NodeSpec(data=data, cache=first_boot.cache, cluster_name="other"))
+        run(NodeSpec(data=data, cache=first_boot.cache, cluster_name="other", throwaway=True))
 
 
 def test_data_folder_that_is_a_file(tmp_path: Path) -> None:

@@ -73,6 +73,16 @@ def test_serve_kill_restart_pause_and_stop(jar_cache: Path, tmp_path: Path, monk
     assert node.log_file.is_relative_to(tmp_path)
 
 
+@pytest.mark.long
+def test_throwaway_node_keeps_its_tables_if_it_is_stopped_in_order(jar_cache: Path, tmp_path: Path) -> None:
+    with local_node(NodeSpec(data=tmp_path, cache=jar_cache, throwaway=True)) as node:
+        with Cluster([node.host], port=node.port) as cluster:
+            _write_indexed_row(cluster.connect())
+        node.restart()
+        with Cluster([node.host], port=node.port) as cluster:
+            assert _find_by_index(cluster.connect()) == [1]
+
+
 def _write_indexed_row(session: Session) -> None:
     session.execute("CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
     session.execute("CREATE TABLE k.t (id int PRIMARY KEY, name text)")
@@ -102,7 +112,7 @@ def test_node_ends_with_a_killed_supervisor(jar_cache: Path, tmp_path: Path) -> 
 
 @pytest.mark.long
 def test_stop_waits_for_java_after_the_supervisor_was_killed(jar_cache: Path, tmp_path: Path) -> None:
-    with local_node(NodeSpec(data=tmp_path, cache=jar_cache)) as node:
+    with local_node(NodeSpec(data=tmp_path, cache=jar_cache, throwaway=True)) as node:
         os.kill(node.supervisor_pid, signal.SIGKILL)
         node.stop()
         wait_gone(node.pid, seconds=1)  # its new parent reaps it
@@ -122,7 +132,7 @@ def test_data_folder_with_special_characters(jar_cache: Path, tmp_path: Path, mo
     """Use characters that logback expands in names, and a locale in which Java cannot decode them."""
     monkeypatch.setenv("LC_ALL", "C")
     data = tmp_path / "a ${user.home} %i \u00fc\u20ac:'\"$#?;\nb"
-    with local_node(NodeSpec(data=data, cache=jar_cache, boot_timeout=240)) as node:
+    with local_node(NodeSpec(data=data, cache=jar_cache, boot_timeout=240, throwaway=True)) as node:
         assert "Node configuration" in node.log_file.read_text()
         assert node.log_file.is_relative_to(data)
     assert list(tmp_path.iterdir()) == [data]

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from cassandra.cluster import Session
-from helpers.cassandra import ONE_REPLICA, unused_keyspace
+from helpers.cassandra import own_keyspace
 from helpers.ports import free_port
 from helpers.service import client_of, settings_for
 from helpers.waiting import seconds_until
@@ -20,7 +20,6 @@ from starlette.routing import Mount
 from asgi_app.app import create_app, lifespan_of
 from asgi_app.resources.query import Query
 from asgi_app.settings import Secret, Settings
-from asgi_app.tables.cql import create_keyspace
 from openapi.documents import operations, parameters
 
 pytestmark = pytest.mark.anyio
@@ -31,11 +30,9 @@ KEYS = (Secret("reader:read.docs:" + "r" * 32), Secret("writer:write:" + "w" * 3
 @pytest.fixture(scope="module")
 def shop(cql: Session) -> Iterator[str]:
     """A keyspace with a table, made by CQL alone."""
-    name = unused_keyspace()
-    cql.execute(create_keyspace(name, ONE_REPLICA))
-    cql.execute(f"CREATE TABLE {name}.orders (shop text, id int, note text, PRIMARY KEY (shop, id))")
-    yield name
-    cql.execute(f"DROP KEYSPACE {name}")
+    with own_keyspace(cql, ()) as name:
+        cql.execute(f"CREATE TABLE {name}.orders (shop text, id int, note text, PRIMARY KEY (shop, id))")
+        yield name
 
 
 @pytest.fixture(scope="module")

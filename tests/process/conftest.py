@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from cassandra.cluster import Session
-from helpers.cassandra import own_keyspace, unused_keyspace
+from helpers.cassandra import own_keyspace, remove, unused_keyspace
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def settings(cql: Session, node_settings: Mapping[str, str]) -> Iterator[Mapping
 
 @pytest.fixture
 def fresh_keyspace(cql: Session) -> Iterator[str]:
-    """Yield the name of a keyspace that does not exist; drop it afterwards."""
+    """Yield the name of a keyspace that does not exist; remove it afterwards."""
     name = unused_keyspace()
     yield name
-    cql.execute(f"DROP KEYSPACE IF EXISTS {name}")
+    remove(cql, name)

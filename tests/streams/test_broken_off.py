@@ -40,7 +40,7 @@ def server(node: LocalNode) -> Iterator[Threaded]:
     """Run one service for all tests of this module: it must survive each of them without a restart."""
     keyspace = unused_keyspace()  # deleted with the node
     with connected(node.host, node.port) as cql:
-        create(cql, keyspace)
+        create(cql, keyspace, durable=True)  # a test kills the node
         write_users(cql, f"{keyspace}.users", [1] * ROWS, name=NAME)
     settings = settings_for((node.host, node.port), keyspace, request_timeout=PAGE_SECONDS)
     with threaded(settings, "h11") as server:  # httptools chunks for HTTP/1.0 too

@@ -54,7 +54,7 @@ def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with pytest.MonkeyPatch.context() as patch:
         changed = {request.param: IMPATIENT[request.param]}
         patch.setattr(server, "cassandra_yaml", lambda spec, ports: usual(spec, ports) | changed)
-        with local_node(NodeSpec(data=tmp_path_factory.mktemp("node"))) as node:
+        with local_node(NodeSpec(data=tmp_path_factory.mktemp("node"), throwaway=True)) as node:
             yield node
 
 

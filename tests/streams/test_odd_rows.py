@@ -48,7 +48,7 @@ ODD_COLUMNS = {
 @pytest.fixture(scope="module")
 def odd_table(cql: Session, keyspace: str) -> Iterator[str]:
     """Create a table with the cells of `ODD_COLUMNS` in each row, and return its name."""
-    table = f"{keyspace}.odd"
+    table = f"{keyspace}.odd_rows"
     columns = ", ".join(f"{name} {cql_type}" for name, (cql_type, _, _) in ODD_COLUMNS.items())
     cql.execute(f"CREATE TABLE IF NOT EXISTS {table} (id int PRIMARY KEY, {columns})")
     literals = ", ".join(literal for _, literal, _ in ODD_COLUMNS.values())

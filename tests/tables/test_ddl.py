@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 from cassandra.cluster import Session
-from helpers.cassandra import ONE_REPLICA, own_keyspace, unused_keyspace
+from helpers.cassandra import ONE_REPLICA, own_keyspace, remove, unused_keyspace
 from helpers.cql_values import ANY_TYPE
 from helpers.schema_rows import rows_of
 from hypothesis import given, settings
@@ -90,10 +90,10 @@ EVERYTHING = Resource(
 
 @pytest.fixture
 def keyspace(cql: Session) -> Iterator[str]:
-    """A name for a keyspace, which is dropped at the end."""
+    """A name for a keyspace, which is removed at the end."""
     name = unused_keyspace()
     yield name
-    cql.execute(f"DROP KEYSPACE IF EXISTS {name}")
+    remove(cql, name)
 
 
 @pytest.fixture(scope="module")
