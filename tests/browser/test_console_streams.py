@@ -21,7 +21,7 @@ from browser.tab import Tab
 
 pytestmark = pytest.mark.long
 
-SHOWN = 50
+SHOWN = 100
 FINE_ROWS = 1500
 """More than a page of a stream."""
 MOST_BYTES = 50_000_000

@@ -11,7 +11,7 @@ import { asRequest, cqlOf } from "./snippet.js";
 import { Tail } from "./tail.js";
 import { View, failure } from "./view.js";
 
-const SHOWN = 50;
+const SHOWN = 100;
 const DRAW_EVERY = 250; // milliseconds: four times a second
 const ASK_EVERY = 1000;
 const MOST_AT_ONCE = 12; // milliseconds of work before the tab may do something else
