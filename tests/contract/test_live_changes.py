@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 from cassandra.cluster import Cluster, Session
-from helpers.cassandra import ONE_REPLICA
+from helpers.cassandra import DDL_TIMEOUT, ONE_REPLICA
 from helpers.problems import problem
 from helpers.service import client_of, settings_for
 from helpers.waiting import eventually, in_thread
@@ -304,7 +304,7 @@ async def test_walk_goes_on_when_columns_come_and_go(running: Running, pages: st
 @pytest.fixture
 def own_session(node_address: tuple[str, int]) -> Iterator[Session]:
     """A session as a caller has it, which listens to changes of the schema."""
-    cluster = Cluster([node_address[0]], port=node_address[1])
+    cluster = Cluster([node_address[0]], port=node_address[1], control_connection_timeout=DDL_TIMEOUT)
     yield cluster.connect()
     cluster.shutdown()
 

@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 from cassandra.cluster import Cluster, Session
 from cassandra.query import dict_factory
-from helpers.cassandra import own_keyspace
+from helpers.cassandra import DDL_TIMEOUT, own_keyspace
 from helpers.problems import problem
 from helpers.service import client_of, settings_for
 from starlette.applications import Starlette
@@ -147,7 +147,7 @@ def dictionaries(session: Session) -> None:
 
 @pytest.fixture
 def own_session(node_address: tuple[str, int]) -> Iterator[Session]:
-    cluster = Cluster([node_address[0]], port=node_address[1])
+    cluster = Cluster([node_address[0]], port=node_address[1], control_connection_timeout=DDL_TIMEOUT)
     yield cluster.connect()
     cluster.shutdown()
 

@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 from cassandra.cluster import Cluster
+from helpers.cassandra import DDL_TIMEOUT
 from helpers.figures import scrape
 from helpers.forwarder import Forwarder, forwarder
 from helpers.ports import free_port
@@ -210,7 +211,7 @@ async def test_shutdown_during_a_renewal_leaves_nothing_open(
 
 @pytest.mark.usefixtures("soon")
 async def test_borrowed_session_is_not_renewed(old: Forwarder, names: Names, port: int, keyspace: str) -> None:
-    cluster = Cluster([NAME], port=port)
+    cluster = Cluster([NAME], port=port, control_connection_timeout=DDL_TIMEOUT)
     try:
         session = cluster.connect()
         app = create_app(settings_for((NAME, port), keyspace, health_ttl=0), session=session)

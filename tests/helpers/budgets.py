@@ -15,6 +15,7 @@ STATED_IN = "tests/README.md"
 LONG = " (long)"
 """What the name of a suite ends in, for its tests that scripts/test-long runs."""
 
+_IS_LONG = ("is_long", True)
 _ROW = re.compile(r"^\| `(\w+)` \| (\d+|—) \| (\d+|—) \|", re.MULTILINE)
 
 
@@ -29,8 +30,7 @@ def budgets() -> dict[str, int]:
 def suite_of(report: pytest.TestReport) -> str:
     """Return the suite of a test: its folder, and whether the test is among those of scripts/test-long."""
     folder = Path(report.nodeid.partition("::")[0]).parts[1:2]
-    is_long = not {"long", "network"}.isdisjoint(report.keywords)
-    return "".join(folder) + (LONG if is_long else "")
+    return "".join(folder) + (LONG if _IS_LONG in map(tuple, report.user_properties) else "")
 
 
 def exceeded(spent: Mapping[str, float], allowed: Mapping[str, int]) -> Iterator[str]:
@@ -51,6 +51,12 @@ class TimeBudgets:
     def __init__(self) -> None:
         """Begin with no time spent."""
         self._spent: Counter[str] = Counter()
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Note for the reports whether scripts/test-long runs a test: their keywords are not markers alone."""
+        for item in items:
+            if item.get_closest_marker("long") or item.get_closest_marker("network"):
+                item.user_properties.append(_IS_LONG)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add the time of one phase of a test: its fixtures, its call, or its end."""

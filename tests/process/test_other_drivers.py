@@ -28,7 +28,7 @@ from asgi_app.app import create_app
 from asgi_app.settings import Settings
 settings = Settings.load()
 point, = settings.cassandra_hosts
-cluster = Cluster([point.host], port=settings.cassandra_port, protocol_version=4)
+cluster = Cluster([point.host], port=settings.cassandra_port, protocol_version=4, control_connection_timeout=60)
 with TestClient(create_app(settings, session=cluster.connect())) as client:
     made = client.post("/users", json={"name": "Ada", "email": "ada@example.org", "age": 36}).json()
     assert client.get(f"/users/{made['id']}").json() == made
