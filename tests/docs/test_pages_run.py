@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute
 
 from asgi_app import Query, Resource, create_app
 from asgi_app.cli.commands import command_line
+from asgi_app.errors import StatementRefused
 
 pytestmark = pytest.mark.anyio
 
@@ -138,6 +139,16 @@ async def test_route_of_a_parent(folder: Path, shop: str) -> None:
     shown = commands(section)
     assert len(shown) == 4
     await run(module.app, shown)
+
+
+async def test_route_of_a_parent_hides_no_wrong_statement(folder: Path, shop: str) -> None:
+    source = program(EMBEDDING.partition("## From a route of the parent")[2].partition("\n## ")[0])
+    module = load(folder, source.replace("SELECT *", "SELECT of_none, city, at, id, meters"), shop)
+    create_tables(module)
+    async with module.app.router.lifespan_context(module.app), client_of(module.app) as client:
+        with pytest.raises(StatementRefused) as raised:
+            await client.get("/total/lyon")
+    assert "of_none" in str(raised.value.__cause__)
 
 
 def test_cql_for_the_local_node(cql: Session, shop: str) -> None:
