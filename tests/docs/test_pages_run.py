@@ -49,7 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def shop(cql: Session, node_address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A keyspace in place of the pages' `shop`, and the settings for it in the environment."""
+    """A keyspace in place of the pages' `shop` or `store`, and the settings for it in the environment."""
     name = unused_keyspace()
     monkeypatch.setenv("CASSANDRA_HOSTS", ":".join(map(str, node_address)))
     monkeypatch.setenv("CASSANDRA_KEYSPACE", name)
@@ -61,7 +61,7 @@ def load(folder: Path, source: str, keyspace: str) -> ModuleType:
     """Save a page's program as a module with a name of its own, and import it."""
     name = f"shop_{uuid.uuid4().hex}"
     file = folder / f"{name}.py"
-    file.write_text(re.sub(r"\bshop\.(?=[a-z])", f"{keyspace}.", source))
+    file.write_text(re.sub(r"\b(?:shop|store)\.(?=[a-z])", f"{keyspace}.", source))
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
@@ -114,7 +114,7 @@ async def test_tables(folder: Path, shop: str) -> None:
     module = load(folder, program(TABLES), shop)
     create_tables(module)
     assert isinstance(module.app, Starlette)
-    assert "asgi-cassandra schema --resources shop:events" in TABLES
+    assert "asgi-cassandra schema --resources store:events" in TABLES
     shown = commands(TABLES)
     assert len(shown) >= 20
     await run(whole(module), shown)
