@@ -14,7 +14,7 @@ from asgi_app.cli.check_report import CheckReport, report_as_values, show_report
 from asgi_app.cli.console import say
 from asgi_app.cli.declared import load_declarations
 from asgi_app.cli.failures import report_failures
-from asgi_app.cli.live import LiveView, names_of
+from asgi_app.cli.live import LiveView, absence
 from asgi_app.cli.local_hint import warn_of_missed_node
 from asgi_app.cli.options import quiet_option, settings_options
 from asgi_app.cli.peers import is_this_machine
@@ -102,8 +102,7 @@ def _look(session: Any, settings: Settings, view: LiveView, report: CheckReport)
     report.problems += replication_problems(report.cluster, report.keyspaces, settings)
     report.dangers += cluster_dangers(report.cluster, report.keyspaces, settings)
     if missing := view.missing_keyspaces(existing):
-        message = f"does not exist at {report.address}; {names_of(existing)}"
-        report.problems += [Problem(f"keyspace {name}", message) for name in missing]
+        report.problems += [Problem(f"keyspace {name}", absence(name, report.address, existing)) for name in missing]
         return
     report.tables = tables_report(view.snapshot(session), view.resources)
     report.problems += [Problem(each.name, each.reason) for each in report.tables.not_served if each.wanted]

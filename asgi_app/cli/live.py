@@ -10,7 +10,7 @@ from asgi_app.catalog.snapshot import Snapshot, compared
 from asgi_app.openapi.serving import OpenApi
 from asgi_app.resources.start_checks import shortened
 from asgi_app.routes import EXAMPLES, OPERATIONS, RESERVED, documentation
-from asgi_app.settings import Settings
+from asgi_app.settings import Settings, default_note
 from asgi_app.tables.live_schema import schema_of_session
 from asgi_app.tables.live_table import LiveTable
 from asgi_app.tables.live_wanted import Wanted
@@ -54,7 +54,13 @@ class LiveView:
         return table.name in self._wanted.writable.get(table.keyspace or "", ())
 
 
-def names_of(existing: Collection[str]) -> str:
+def absence(keyspace: str, address: str, existing: Collection[str]) -> str:
+    """Return what to say of a keyspace that is not at an address: that it does not exist, and which do."""
+    note = default_note(keyspace)
+    return f"does not exist at {address}; {f'it is {note}; ' if note else ''}{_names_of(existing)}"
+
+
+def _names_of(existing: Collection[str]) -> str:
     """Return a clause that lists the keyspaces that users have made."""
     others = sorted(each for each in existing if not each.startswith("system"))
     return f"there are: {shortened(others)}" if others else "there is none yet"

@@ -9,7 +9,7 @@ import msgspec
 
 from asgi_app.cli.console import say
 from asgi_app.cli.failures import Failure, report_failures
-from asgi_app.cli.live import LiveView, names_of
+from asgi_app.cli.live import LiveView, absence
 from asgi_app.cli.local_hint import warn_of_missed_node
 from asgi_app.cli.options import connection_fields, quiet_option, settings_options
 from asgi_app.cli.session import open_session
@@ -40,7 +40,7 @@ def tables(quiet: bool, as_json: bool, overrides: Mapping[str, str]) -> None:
     with open_session(settings) as session:
         existing = keyspaces(session)
         if missing := view.missing_keyspaces(existing):
-            raise Failure(f"The keyspace {missing[0]} does not exist at {settings.address}; {names_of(existing)}.")
+            raise Failure(f"The keyspace {missing[0]} {absence(missing[0], settings.address, existing)}.")
         report = tables_report(view.snapshot(session), {})
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(tables_as_values(report))))

@@ -2,7 +2,7 @@
 
 from asgi_app.settings.fields import SettingField
 from asgi_app.settings.metrics_directory import check_metrics_directory
-from asgi_app.settings.settings import Settings, given_variables, setting_fields, settings_table
+from asgi_app.settings.settings import Settings, default_note, given_variables, setting_fields, settings_table
 from asgi_app.settings.values import Consistency, ContactPoint, LogFormat, Problem, Secret, SettingsError
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "check_metrics_directory",
+    "default_note",
     "given_variables",
     "setting_fields",
     "settings_table",

@@ -32,6 +32,9 @@ _API_KEY = rf"[A-Za-z0-9._@-]{{1,64}}:{_SCOPE}(\+{_SCOPE})*:[!-+\--9;-~]{{32,}}"
 _MAX_BYTES = 15 * 1024 * 1024  # a node accepts at most 16 MiB in one message, headers included
 
 
+DEFAULT_KEYSPACE = "test_keyspace"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration of one application. A value of this type has passed every check.
 
@@ -58,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 9042
     cassandra_keyspace: Annotated[
         str, setting("CASSANDRA_KEYSPACE", "The keyspace that holds the served tables.", **_KEYSPACE)
-    ] = "test_keyspace"
+    ] = DEFAULT_KEYSPACE
     tables: Annotated[
         tuple[str, ...],
         setting(
@@ -628,6 +631,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if problems:
             raise SettingsError(in_order(fields, dict.fromkeys(problems)))
         return cls(**values)
+
+
+def default_note(keyspace: str) -> str:
+    """Return, for a message about a keyspace that is not there, that it is the default; empty if it is not."""
+    return "the default while CASSANDRA_KEYSPACE is not set" if keyspace == DEFAULT_KEYSPACE else ""
 
 
 def given_variables(

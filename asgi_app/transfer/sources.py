@@ -128,8 +128,8 @@ def _folder(folder: Path) -> Source:
     if manifest.finished_at is None:
         missing = len(manifest.missing())
         raise Refused(
-            f"The export in {folder} is not finished: {missing} of {manifest.slices} parts are missing. Resume it "
-            "first."
+            f"The export in {folder} is not finished: {missing} of {manifest.slices} parts are not noted in "
+            "its manifest yet. Resume it first."
         )
     files = tuple(_part(folder, manifest, part) for part in manifest.parts)
     types = {column.name: column.type for column in manifest.columns}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from asgi_app.catalog.reader import SchemaReader
 from asgi_app.db import Database
 from asgi_app.runtime.deadline import Deadline
+from asgi_app.settings import default_note
 from asgi_app.tables.table import Column, Table
 from asgi_app.transfer.outcomes import Refused
 
@@ -63,10 +64,12 @@ def chosen_columns(table: Table, names: Sequence[str]) -> tuple[Column, ...]:
 
 
 def _no_table(keyspace: str, table: str, others: Sequence[str], address: str) -> str:
+    note = default_note(keyspace)
+    named = f"{keyspace} ({note})" if note else keyspace
     if not others:
-        found = f"There is no table {table}: Cassandra at {address} has no keyspace {keyspace}, or no table in it."
+        found = f"There is no table {table}: Cassandra at {address} has no keyspace {named}, or no table in it."
     else:
-        found = f"There is no table {table} in the keyspace {keyspace} at {address}. It has {', '.join(others)}."
+        found = f"There is no table {table} in the keyspace {named} at {address}. It has {', '.join(others)}."
     return (
         f"{found} For another keyspace set CASSANDRA_KEYSPACE, or write KEYSPACE.{table}. Neither export nor import "
         "creates a table: for an import, create it first, by CQL or by `asgi-cassandra schema --resources`."

@@ -20,7 +20,7 @@ from helpers.ports import free_port
 from rich.console import Console
 
 from asgi_app.cli.commands import command_line
-from asgi_app.cli.live import LiveView
+from asgi_app.cli.live import LiveView, absence
 from asgi_app.cli.session import open_session
 from asgi_app.cli.tables_report import show_tables, tables_report
 from asgi_app.settings import ContactPoint, Settings
@@ -140,6 +140,13 @@ def test_keyspace_without_tables_and_keyspace_that_does_not_exist(
     assert ended.exit_code == 1
     assert ended.output.startswith(f"Error: The keyspace nothing_here does not exist at {address}; there are: ")
     assert run(shop, "tables", "--tables", "no such").exit_code == 2
+
+
+def test_keyspace_that_is_the_default() -> None:
+    default = Settings().keyspace
+    reason = "it is the default while CASSANDRA_KEYSPACE is not set"
+    assert absence(default, "a:1", ["shop", "system"]) == f"does not exist at a:1; {reason}; there are: shop"
+    assert absence(default, "a:1", ["system"]) == f"does not exist at a:1; {reason}; there is none yet"
 
 
 def test_schema_that_may_not_be_read(run: Run, shop: str, node_address: NodeAddress) -> None:

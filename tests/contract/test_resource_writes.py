@@ -243,7 +243,7 @@ def _lacking() -> list[str]:
 
 
 MISSING_VERBS = [
-    ("POST", "/mine/-/batch", "Batches are off for this table. The option `batch`"),
+    ("POST", "/mine/-/batch", 'Batches are off for this table. `batch="logged"`, or `"per_row"`, in'),
     ("PUT", "/mine/-/batch", "Batches are off"),
     ("POST", "/strict/-/batch", "Batches are off"),
     ("POST", "/shut/-/batch", "this table is only read"),

@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute
 
 from asgi_app import Query, Resource, create_app
 from asgi_app.cli.commands import command_line
+from asgi_app.errors import StatementRefused
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def shop(cql: Session, node_address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A keyspace in place of the pages' `shop`, and the settings for it in the environment."""
+    """A keyspace in place of the pages' `shop` or `store`, and the settings for it in the environment."""
     name = unused_keyspace()
     monkeypatch.setenv("CASSANDRA_HOSTS", ":".join(map(str, node_address)))
     monkeypatch.setenv("CASSANDRA_KEYSPACE", name)
@@ -60,7 +61,7 @@ def load(folder: Path, source: str, keyspace: str) -> ModuleType:
     """Save a page's program as a module with a name of its own, and import it."""
     name = f"shop_{uuid.uuid4().hex}"
     file = folder / f"{name}.py"
-    file.write_text(re.sub(r"\bshop\.(?=[a-z])", f"{keyspace}.", source))
+    file.write_text(re.sub(r"\b(?:shop|store)\.(?=[a-z])", f"{keyspace}.", source))
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
@@ -113,7 +114,7 @@ async def test_tables(folder: Path, shop: str) -> None:
     module = load(folder, program(TABLES), shop)
     create_tables(module)
     assert isinstance(module.app, Starlette)
-    assert "asgi-cassandra schema --resources shop:events" in TABLES
+    assert "asgi-cassandra schema --resources store:events" in TABLES
     shown = commands(TABLES)
     assert len(shown) >= 20
     await run(whole(module), shown)
@@ -138,6 +139,16 @@ async def test_route_of_a_parent(folder: Path, shop: str) -> None:
     shown = commands(section)
     assert len(shown) == 4
     await run(module.app, shown)
+
+
+async def test_route_of_a_parent_hides_no_wrong_statement(folder: Path, shop: str) -> None:
+    source = program(EMBEDDING.partition("## From a route of the parent")[2].partition("\n## ")[0])
+    module = load(folder, source.replace("SELECT *", "SELECT of_none, city, at, id, meters"), shop)
+    create_tables(module)
+    async with module.app.router.lifespan_context(module.app), client_of(module.app) as client:
+        with pytest.raises(StatementRefused) as raised:
+            await client.get("/total/lyon")
+    assert "of_none" in str(raised.value.__cause__)
 
 
 def test_cql_for_the_local_node(cql: Session, shop: str) -> None:

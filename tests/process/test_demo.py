@@ -17,6 +17,7 @@ from helpers.pages import program
 from helpers.ports import free_port
 from helpers.waiting import wait_until
 
+from asgi_app.cli.demo import demo as demo_command
 from process.running import Program, alive, started
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +75,16 @@ def wait_until_serving(program: Program, seconds: float) -> str:
         return re.search(r"^serving on (\S+)$(?s:.*) serve --tables ", program.output, re.MULTILINE)
 
     return wait_until("the demo serves", look, seconds)[1]
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_of_the_script_installs_nothing(option: str, tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    script = shutil.copy(ROOT / "scripts" / "demo", tmp_path / "scripts")  # there is no scripts/install beside it
+    ended = subprocess.run([script, "--port", "0", option], capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith("Usage: scripts/demo")
+    described = re.findall(r"^  (?:-\w, )?(--[a-z]+)", ended.stdout, re.MULTILINE)
+    assert described == [*(parameter.opts[0] for parameter in demo_command.params), "--help"]
 
 
 @pytest.mark.timeout(2 * INSTALL_AND_BOOT_SECONDS)

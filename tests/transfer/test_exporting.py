@@ -207,6 +207,7 @@ async def test_what_cannot_be_exported(database: Database, keyspace: str, tmp_pa
     for name, options, sentence in (
         ("nothing", {}, r"There is no table nothing in the keyspace .* at .*:\d+\. .* write KEYSPACE\.nothing"),
         ("nowhere.users", {}, f"Cassandra at {database.settings.address} has no keyspace nowhere"),
+        ("test_keyspace.no", {}, r" test_keyspace \(the default while CASSANDRA_KEYSPACE is not set\)"),
         ("system.local", {}, "system belongs to Cassandra"),
         ("shop.users.old", {}, "is not the name of a table"),
         ("users", {"select": ["id", "nick"]}, "has no column nick. It has id, age,"),

@@ -426,7 +426,8 @@ async def test_what_cannot_be_imported(database: Database, keyspace: str, table:
     with pytest.raises(Partial):
         (tmp_path / "out" / "part-0001-of-0001.ndjson.tmp").mkdir()
         await exported(database, f"{keyspace}.other", tmp_path / "out", slices=1)
-    assert "is not finished: 1 of 1 parts are missing. Resume it first" in await refused(table, tmp_path / "out")
+    unfinished = "is not finished: 1 of 1 parts are not noted in its manifest yet. Resume it first."
+    assert unfinished in await refused(table, tmp_path / "out")
 
 
 async def test_parquet_of_others(database: Database, table: str, tmp_path: Path) -> None:

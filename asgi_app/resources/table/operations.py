@@ -143,7 +143,9 @@ class _Addresses:
         elif not self._writes.creates:
             missing["batch"] = "No batch can be written: counters can only be incremented, row by row."
         elif self._resource.batch is None:
-            missing["batch"] = "Batches are off for this table. The option `batch` of its declaration turns them on."
+            missing["batch"] = (
+                'Batches are off for this table. `batch="logged"`, or `"per_row"`, in its declaration turns them on.'
+            )
         if not self._least or self._has_bound_clustering:
             missing["partitions"] = "There is no list of partitions: a part of the key is bound to the client."
         return missing
