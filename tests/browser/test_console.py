@@ -137,7 +137,7 @@ def test_what_a_table_cannot_do_is_not_offered(tab: Tab) -> None:
     page = show(tab, "rows/plants")
     ways = page.get_by_role("group", name="Views of the table")
     expect(ways).to_have_text("RowsStreamSchema")
-    expect(status(page)).to_have_text("Enter what the rows are read by.")
+    expect(status(page)).to_have_text("Enter what the rows are read by. The view Stream shows all rows.")
     show(tab, "rows/animals")
     tab.field("genus =").fill("Panthera")
     show_rows(page)
@@ -146,8 +146,9 @@ def test_what_a_table_cannot_do_is_not_offered(tab: Tab) -> None:
     assert page.get_by_role("link", name="NDJSON").count() == 0
     show(tab, "rows/everything")
     expect(ways).to_have_text("RowsStreamSchemaNew row")
-    show(tab, "rows/nothing")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
+    for view in ("rows/nothing", "constructor/users"):
+        show(tab, view)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
 
 
 @pytest.mark.parametrize("served", ["site", "live"])  # declared, and as the live schema has it
