@@ -137,7 +137,7 @@ def test_what_a_table_cannot_do_is_not_offered(tab: Tab) -> None:
     page = show(tab, "rows/plants")
     ways = page.get_by_role("group", name="Views of the table")
     expect(ways).to_have_text("RowsStreamSchema")
-    expect(status(page)).to_have_text("Enter what the rows are read by. The view Stream shows all rows.")
+    expect(status(page)).to_have_text("Enter what the rows are read by.")
     show(tab, "rows/animals")
     tab.field("genus =").fill("Panthera")
     show_rows(page)

@@ -21,7 +21,7 @@ export class RowsView extends View {
 		this.filters = new Filters(source, source.browse, pairs, "rows");
 		this.operation = this.filters.near ? source.search : source.browse;
 		this.position = pairs.filter(([name]) => name === "page_state");
-		this.say("quiet", `Enter what the rows are read by.${this.#others}`);
+		this.say("quiet", "Enter what the rows are read by.");
 		this.rows = el("div", { class: "rows" });
 		this.next = el("div", { class: "bar" });
 		this.element.append(this.filters.element, el("section", this.status, this.rows, this.next));
@@ -42,11 +42,6 @@ export class RowsView extends View {
 		if (isStream(source.document, operation)) return { ...filters.request([]), headers: [["Accept", "application/x-ndjson"]] };
 		const size = ["fetch_size", "limit"].find((name) => names.includes(name));
 		return filters.request([...(size ? [[size, String(PAGE_ROWS)]] : []), ...this.position]);
-	}
-
-	// Return where other rows are, if the filters are needed.
-	get #others() {
-		return this.filters.needed.length && this.source.stream ? " The view Stream shows all rows." : "";
 	}
 
 	// Return links to all rows that the filters choose, as files. A link sends no key.
@@ -86,7 +81,7 @@ export class RowsView extends View {
 		const count = `${rows.length} row${rows.length === 1 ? "" : "s"}`;
 		const end = filters.near ? "the nearest first" : "the last page";
 		const facts = [`${count}${position.length ? " of a later page" : ""}`, next ? "more follow" : end, `${Math.round(took)} ms`];
-		const none = filters.pairs.length ? `No rows with these values (case counts).${this.#others}` : "No rows.";
+		const none = filters.pairs.length ? "No rows with these values (case counts)." : "No rows.";
 		this.status.textContent = rows.length || next ? facts.join(" · ") : none;
 		if (rows.length) this.rows.replaceChildren(rowsTable("Rows", source, rows));
 		const way = (view, text, pairs = []) => el("a", { class: "way", href: link(view, source.name, [...filters.pairs, ...pairs]) }, text);
