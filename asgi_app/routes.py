@@ -10,7 +10,7 @@ from functools import partial
 
 from asgi_app.http.formats import FORMATS
 from asgi_app.http.routing import SegmentRoute, path, path_where
-from asgi_app.openapi.docs_page import DOCS_PAGE, without_slash
+from asgi_app.openapi.docs_page import DOCS_PAGE, docs_page, without_slash
 from asgi_app.openapi.serving import OpenApi, is_documented
 from asgi_app.resources import diagnostics, operations, species, users
 from asgi_app.resources.console_page import CONSOLE_PAGE, has_console, with_slash
@@ -80,7 +80,7 @@ def documentation(document: OpenApi) -> tuple[SegmentRoute, ...]:
     """Return the routes of the description of an application, and of the pages that are made from it."""
     return (
         path_where(is_documented, "/openapi.json", "docs", get=document.answer),
-        path_where(is_documented, "/docs", None, get=DOCS_PAGE.page),
+        path_where(is_documented, "/docs", None, get=docs_page),
         path_where(is_documented, "/docs/", None, get=without_slash),
         path_where(is_documented, "/docs/{file}", None, routine=True, get=DOCS_PAGE.file),
         path_where(has_console, "/console", None, get=with_slash),

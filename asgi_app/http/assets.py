@@ -44,18 +44,20 @@ class Assets:
 
     `folders` are searched for files in their order, without the folders in them; a page's own comes before those that
     pages share. Files without a media type in `MEDIA_TYPES` are left out. `prefix` leads from the page to its files: it
-    names its modules in the field Link, so that a browser need not find them one import after another. Answers have an
-    ETag, and a browser asks each time whether a file has changed: its name stays the same when a new version of the
-    service is installed.
+    names its modules in the field Link, so that a browser need not find them one import after another. `without` is
+    left out of the page. Answers have an ETag, and a browser asks each time whether a file has changed: its name stays
+    the same when a new version of the service is installed.
     """
 
-    def __init__(self, *folders: Traversable, prefix: str = "") -> None:
-        self._files = {
-            file.name: _Asset(file.read_bytes(), MEDIA_TYPES[suffix])
+    def __init__(self, *folders: Traversable, prefix: str = "", without: bytes = b"") -> None:
+        bodies = {
+            file.name: file.read_bytes()
             for folder in reversed(folders)
             for file in folder.iterdir()
-            if (suffix := f".{file.name.rpartition('.')[2]}") in MEDIA_TYPES
+            if _suffix(file.name) in MEDIA_TYPES
         }
+        bodies[_INDEX] = bodies[_INDEX].replace(without, b"")
+        self._files = {name: _Asset(body, MEDIA_TYPES[_suffix(name)]) for name, body in bodies.items()}
         modules = sorted(name for name in self._files if name.endswith(".js"))
         self._preloads = ", ".join(f"<{prefix}{name}>; rel=modulepreload" for name in modules)
 
@@ -76,6 +78,10 @@ class Assets:
         if file is None:
             raise NotFound
         return file.answer(request)
+
+
+def _suffix(name: str) -> str:
+    return f".{name.rpartition('.')[2]}"
 
 
 class _Asset:

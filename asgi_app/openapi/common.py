@@ -178,7 +178,7 @@ class Common:
 
 API_KEYS: Mapping[str, Schema] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
-    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same API key."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
 }
 """The ways to send an API key."""
 

@@ -8,9 +8,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from asgi_app.http.assets import Assets
+from asgi_app.http.context import settings_of
 
-DOCS_PAGE = Assets(files("asgi_app.openapi") / "page", files("asgi_app.http") / "browser", prefix="docs/")
+_FOLDERS = (files("asgi_app.openapi") / "page", files("asgi_app.http") / "browser")
+
+DOCS_PAGE = Assets(*_FOLDERS, prefix="docs/")
 """The files of the page: its own, and those that all pages of the service share."""
+
+_WITHOUT_CONSOLE = Assets(*_FOLDERS, prefix="docs/", without=b'<a href="console/">Console</a>\n')
+
+
+async def docs_page(request: Request) -> Response:
+    """Answer with the page. It leads to the console if there is one."""
+    page = DOCS_PAGE if settings_of(request.scope).console else _WITHOUT_CONSOLE
+    return await page.page(request)
 
 
 async def without_slash(request: Request) -> Response:

@@ -148,8 +148,9 @@ def test_what_a_table_cannot_do_is_not_offered(tab: Tab) -> None:
     assert page.get_by_role("link", name="NDJSON").count() == 0
     show(tab, "rows/everything")
     expect(ways).to_have_text("RowsStreamSchemaNew row")
-    show(tab, "rows/nothing")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
+    for view in ("rows/nothing", "constructor/users"):
+        show(tab, view)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
 
 
 @pytest.mark.parametrize("served", ["site", "live"])  # declared, and as the live schema has it

@@ -39,3 +39,11 @@ async def test_off_by_a_setting(node_address: tuple[str, int], keyspace: str, se
     async with app.router.lifespan_context(app), client_of(app) as client:
         for path in ("/console", "/console/", "/console/main.js"):
             assert (await client.get(path)).status_code == 404
+        assert "console/" not in (await client.get("/docs")).text
+
+
+async def test_docs_lead_to_the_console_and_back(node_address: tuple[str, int], keyspace: str) -> None:
+    app = create_app(settings_for(node_address, keyspace))
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        assert '<a href="console/">' in (await client.get("/docs")).text
+        assert '<a href="../docs">' in (await client.get("/console/")).text

@@ -23,8 +23,8 @@ export class Field {
 			autocomplete: "off",
 			spellcheck: "false",
 		});
-		this.sent = this.mayBeEmpty && this.#box(`send ${name}`, required);
-		this.null = shape.nullable && this.#box(`${name} is null`, false);
+		this.sent = this.mayBeEmpty && !required && this.#box(`send ${name}`);
+		this.null = shape.nullable && this.#box(`${name} is null`);
 		this.error = el("p", { id: `${id}-error`, class: "error" });
 		const need = required && el("span", { class: "required" }, "required");
 		this.element = el(
@@ -36,15 +36,17 @@ export class Field {
 		);
 	}
 
-	// "null", "value" or "absent". An empty input is a value only where a text may be empty and `send` is on.
+	// "null", "value" or "absent". An empty input is a value only where a text may be empty and is required or sent.
 	get state() {
 		if (this.null?.checked) return "null";
-		const isThere = this.sent ? this.sent.checked : this.text !== "";
+		const isThere = this.sent ? this.sent.checked : this.text !== "" || (this.mayBeEmpty && this.required);
 		return isThere ? "value" : "absent";
 	}
 
+	// What was entered. Inputs change the ends of lines, so a text that was not edited is taken as it came.
 	get text() {
-		return this.input.value;
+		const { value } = this.input;
+		return value === this.shown ? this.whole : value;
 	}
 
 	// The values of the parameters that the field is sent as.
@@ -69,20 +71,15 @@ export class Field {
 		return error ? `is not JSON: ${error}` : "";
 	}
 
-	// Enter texts: those of a list, or one.
 	enter(texts) {
 		this.fill(null);
-		this.input.value = this.isList ? texts.join("\n") : texts[0];
+		this.#show(this.isList ? texts.join("\n") : texts[0]);
 	}
 
 	fill(value) {
 		if (this.null) this.null.checked = value === null;
 		if (this.sent) this.sent.checked = value !== undefined;
-		const text = value == null ? "" : this.#textOf(value);
-		if (this.shape.kind === "choice" && text && !this.shape.choices.includes(text)) {
-			this.input.append(el("option", text)); // another program wrote it
-		}
-		this.input.value = text;
+		this.#show(value == null ? "" : this.#textOf(value));
 		this.#changed();
 	}
 
@@ -101,6 +98,13 @@ export class Field {
 		this.input.focus();
 	}
 
+	#show(text) {
+		const { kind, choices } = this.shape;
+		if (kind === "choice" && text && !choices.includes(text)) this.input.append(el("option", text)); // of other programs
+		this.input.value = this.whole = text;
+		this.shown = this.input.value;
+	}
+
 	#textOf(value) {
 		if (this.shape.kind === "increment") return value.$inc;
 		if (this.isList && Array.isArray(value)) return value.join("\n");
@@ -115,11 +119,11 @@ export class Field {
 		return el("textarea", { rows: 1, class: "line", title: "Shift+Enter begins a new line", ...attributes });
 	}
 
-	#box(label, checked) {
-		return el("input", { type: "checkbox", "aria-label": label, checked });
+	#box(label) {
+		return el("input", { type: "checkbox", "aria-label": label });
 	}
 
-	// Make the boxes and the input agree after a change of one of them, or of all.
+	// Make the boxes and the input agree after a change.
 	#changed(target) {
 		if (this.sent && target === this.input) this.sent.checked = true;
 		if (this.sent && target === this.null) this.sent.checked = this.null.checked;

@@ -85,7 +85,6 @@ export class Form {
 		return Object.entries(properties).map(([name, member]) => this.member(name, member, { required: required.includes(name) }));
 	}
 
-	// Return the field of a member of the body.
 	member(name, schema, options) {
 		const place = `/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
 		return this.#field(place, name, schema, { column: this.columns.get(name), ...options });
@@ -156,7 +155,6 @@ export class Form {
 	}
 }
 
-// Return a member of a JSON object.
 export const member = (name, token) => `${JSON.stringify(name)}: ${token}`;
 
 // Return whether a key sends a form: Ctrl+Enter does everywhere, Enter in texts that are usually one line.

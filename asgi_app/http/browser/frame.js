@@ -9,8 +9,8 @@ const narrow = matchMedia("(max-width: 60rem)");
 
 export const message = (title, text, ...more) => el("article", el("h1", { tabindex: -1 }, title), el("p", text), more);
 
-// Load the document and follow the address. `open` makes a page of the document: its `title`, the nodes of its `menu`, and
-// `view`, which returns the view of an address: an `element`, and `leave` if there is something to end.
+// Load the document and follow the address. `open` makes a page of it: a `title`, the nodes of the `menu`, and `view`, which
+// returns the view of an address: an `element`, and `leave` if there is something to end.
 export function run(open) {
 	let access = null; // what the document was had with
 	let page = null;
@@ -39,8 +39,9 @@ export function run(open) {
 		scrollTo(0, 0);
 	}
 
-	// Show a view in place of the one before, which ends its requests.
+	// Show a view in place of the one before, which ends its requests and dialogs.
 	function replace(next) {
+		for (const dialog of document.querySelectorAll("dialog")) dialog.close();
 		view?.leave?.();
 		view = next;
 		main.replaceChildren(view.element);

@@ -1,11 +1,11 @@
-// The dialog that asks for a key. Keys stay in the memory of this page.
+// The dialog that asks for a key.
 
 import { button, el } from "./dom.js";
 import { setKey } from "./service.js";
 
 // Ask for the key of a credential. Returns whether one was entered, or none on purpose.
 export function askForKey({ purpose, title, header, prefix }, message) {
-	const input = el("input", { type: "password", id: "key", autocomplete: "off" });
+	const input = el("input", { type: "password", id: "key", autocomplete: "off", pattern: "[ -~]*", title: "ASCII only" });
 	const dialog = el("dialog", { "aria-labelledby": "key-title" });
 	const submit = (event) => {
 		event.preventDefault();

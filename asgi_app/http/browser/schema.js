@@ -29,7 +29,7 @@ export function boundsOf({ schema, others }) {
 		range(schema.minimum, schema.maximum, ""),
 		range(schema.minLength, schema.maxLength, "character"),
 		range(schema.minItems, schema.maxItems, "item"),
-		pattern?.length <= 40 && `must match \`${pattern}\``,
+		pattern?.length <= 40 && !pattern.includes("\\x") && `must match \`${pattern}\``,
 		example !== undefined && `such as \`${example}\``,
 		initial !== undefined && `default ${JSON.stringify(initial)}`,
 	];

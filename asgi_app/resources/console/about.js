@@ -11,7 +11,7 @@ export class AboutView extends View {
 		const { columns, indexes, writes, cql } = table.facts;
 		const rows = columns.map(({ name, type, kind }) => {
 			const own = indexes.filter(({ column }) => column === name).map((index) => [index.name, index.kind, index.target].filter(Boolean).join(", "));
-			return [el("code", name), el("code", type), kind.replace("_", " "), own.join("; ") || "–"];
+			return [el("code", name), el("code", type), kind.replace("_", " "), el("span", { class: "whole" }, own.join("; ") || "–")];
 		});
 		const creation = () => el("section", el("h2", "CREATE TABLE"), block("CREATE TABLE", cql), el("div", copyButton("Copy", () => cql)));
 		this.element.append(

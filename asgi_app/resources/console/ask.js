@@ -26,7 +26,6 @@ export async function ask(request, signal) {
 	}
 }
 
-// Return the request of the service's metrics in a format.
 export function metricsRequest(document, accept) {
 	const operation = document.operations.get("service_metrics");
 	const credential = operation ? document.credentialOf(operation) : document.access;

@@ -6,11 +6,11 @@ import { textOf } from "./json.js";
 const MOST_CHARACTERS = 60;
 const SIMILARITY = "$similarity"; // what a search for the nearest vectors adds to each row
 
-// Return a value as nodes. Null and an empty text are told apart from texts. A long value is cut; a click shows all of it.
+// Return a value as nodes. A long value is cut; a click shows all of it.
 export function cell(name, value, most = MOST_CHARACTERS) {
 	if (isNothing(value)) return el("span", { class: "nothing" }, short(value));
 	const text = textOf(value);
-	if (text.length <= most) return text;
+	if (text.length <= most) return short(value);
 	const open = () => showText(name, typeof value === "string" ? value : JSON.stringify(value, null, 2));
 	return button(short(value, most), open, { class: "cut", title: "Show all of it" });
 }
@@ -19,11 +19,12 @@ export const block = (label, text) => el("pre", { tabindex: 0, role: "region", "
 
 export const isNothing = (value) => value == null || value === "";
 
-// Return a value as text, cut if it is long.
+// Return a value as text, cut if it is long, and quoted if nobody could see it.
 export function short(value, most = MOST_CHARACTERS) {
 	if (isNothing(value)) return value === "" ? "empty text" : "null";
 	const text = textOf(value);
-	return text.length > most ? `${text.slice(0, most)}…` : text;
+	if (text.length > most) return `${text.slice(0, most).replace(/[\ud800-\udbff]$/, "")}…`;
+	return /^[\s\p{C}]*$/u.test(text) ? JSON.stringify(text) : text;
 }
 
 function showText(title, text) {
@@ -31,7 +32,7 @@ function showText(title, text) {
 	showDialog(title, el("p", { class: "quiet" }, note), block(title, text), [copyButton("Copy", () => text)]);
 }
 
-// Show a dialog with a text below its title, a body, and buttons beside the one that closes it.
+// Show a dialog: a note below its title, a body, and buttons beside Close.
 export function showDialog(title, note, body, buttons) {
 	const dialog = el("dialog", { class: "wide", "aria-label": title });
 	const close = button("Close", () => dialog.close());
@@ -63,7 +64,7 @@ export function headings({ columns }, names) {
 	});
 }
 
-// Return a table of rows. The first column of the key leads to the row, or to its partition if that has only static columns.
+// Return a table of rows. The first column of the key leads to its address.
 export function rowsTable(label, source, rows) {
 	const names = [...new Set(rows.flatMap(Object.keys))].sort((name) => (name === SIMILARITY ? -1 : 0));
 	const cells = rows.map((row) => {

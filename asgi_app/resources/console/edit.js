@@ -42,7 +42,7 @@ class EditView extends View {
 		place.replaceChildren(failure({ ...problem, errors: this.form?.fail(problem.errors) ?? problem.errors }));
 	}
 
-	say(name, text) {
+	tell(name, text) {
 		this.wrong.replaceChildren(el("p", { class: name, role: "alert" }, text));
 	}
 
@@ -58,8 +58,12 @@ class EditView extends View {
 		event.preventDefault();
 		this.wrong.replaceChildren();
 		if (!this.form.check() || !this.mayBeSent()) return;
-		const save = async () => this.done(await (await ask(this.request())).text());
-		this.attempt(save, (problem) => this.fail(problem), "It is unknown whether this was saved.");
+		const save = async (signal) => {
+			this.tell("quiet", "Saving …");
+			const text = await (await ask(this.request())).text();
+			if (!signal.aborted) this.done(text);
+		};
+		this.attempt(save, "It is unknown whether this was saved.");
 	}
 }
 
@@ -77,7 +81,7 @@ export class CreateView extends EditView {
 		const row = text ? parseExact(text) : Object.fromEntries(form.parameters.map(({ name, text: value }) => [name, value]));
 		const key = source.canRead && source.keyOf(row);
 		if (key) go(link("row", source.name, key));
-		else this.say("ok", "Done.");
+		else this.tell("ok", "Done.");
 	}
 }
 
@@ -114,7 +118,7 @@ class ChangeView extends EditView {
 
 	mayBeSent() {
 		const isSame = this.isPart && !this.#changed.length;
-		if (isSame) this.say("note", "Nothing was changed.");
+		if (isSame) this.tell("note", "Nothing was changed.");
 		return !isSame;
 	}
 
@@ -136,7 +140,7 @@ export class RowEditView extends ChangeView {
 			const hint = edit.operation.method === "PATCH" ? "Only what you change is sent." : "All columns of the form are written.";
 			this.fill(edit, title, row, hint, link("row", table.name, pairs), etag);
 		};
-		if (edit && table.canRead) this.attempt(load, (problem) => this.fail(problem));
+		if (edit && table.canRead) this.attempt(load);
 		else this.body.append(el("p", "Rows of this table cannot be changed here."));
 	}
 }
@@ -152,7 +156,7 @@ export class PartitionView extends ChangeView {
 		});
 		if (removals.length) this.element.append(el("section", el("h2", "Delete rows"), removals));
 		const [change] = table.ofPrefix("change_partition", key);
-		if (change) this.attempt((signal) => this.#load(change, key, signal), (problem) => this.fail(problem));
+		if (change) this.attempt((signal) => this.#load(change, key, signal));
 	}
 
 	// Fill the form with the static columns, as the first row of the partition has them.

@@ -11,9 +11,9 @@ import { RowsView } from "./rows.js";
 import { sourcesOf } from "./sources.js";
 import { StreamView } from "./stream.js";
 
-// The views of all sources, and those that a table has for each of its rows.
-const VIEWS = { rows: RowsView, stream: StreamView, about: AboutView, new: CreateView };
-const OF_ROWS = { row: RowView, edit: RowEditView, partition: PartitionView };
+// The views of all sources, and those of a table's rows.
+const VIEWS = { __proto__: null, rows: RowsView, stream: StreamView, about: AboutView, new: CreateView };
+const OF_ROWS = { __proto__: null, row: RowView, edit: RowEditView, partition: PartitionView };
 
 run((described) => {
 	const sources = sourcesOf(described);

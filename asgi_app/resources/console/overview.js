@@ -1,4 +1,4 @@
-// The first view: what the service serves, how it is, and the nodes of Cassandra. It says so when it cannot know.
+// The first view: what the service serves, how it is, and the nodes of Cassandra.
 
 import { metricsRequest, problemOf } from "./ask.js";
 import { facts, scrolling } from "./cells.js";
@@ -30,14 +30,14 @@ export class OverviewView extends View {
 	constructor(document, sources) {
 		super();
 		this.document = document;
-		this.state = el("p", { class: "status quiet", role: "status" }, "Asking the service …");
+		this.say("quiet", "Asking the service …");
 		this.facts = el("div");
 		this.note = el("div");
 		this.charts = CHARTS.map(([title, hint, format, ...reads]) => ({ reads, chart: new Sparkline(title, hint, format, reads.length) }));
 		this.nodes = el("div", el("p", { class: "quiet" }, "Not known yet."));
 		const { info } = document.raw;
 		this.element.append(
-			el("header", el("h1", { tabindex: -1 }, info.title), this.state, prose(info.description), this.facts),
+			el("header", el("h1", { tabindex: -1 }, info.title), this.status, prose(info.description), this.facts),
 			el("section", el("h2", "Now"), this.note, el("div", { class: "tiles" }, this.charts.map(({ chart }) => chart.element))),
 			el("section", el("h2", "Nodes of Cassandra"), this.nodes),
 			el("section", el("h2", "Tables and statements"), listOf(sources)),
@@ -60,10 +60,10 @@ export class OverviewView extends View {
 		try {
 			const response = await fetch(new URL("readyz", base), { cache: "no-store", signal: this.#limit() });
 			const report = await response.json();
-			this.#say(response.ok ? "ok" : "failed", response.ok ? "Ready" : `Not ready: ${reasons(report)}`);
+			this.say(response.ok ? "ok" : "failed", response.ok ? "Ready" : `Not ready: ${reasons(report)}`);
 			this.answered = new Date();
 		} catch {
-			this.#say("failed", `No answer from the service${this.answered ? ` since ${this.answered.toLocaleTimeString("en-GB")}; what is shown is from before` : ""}`);
+			this.say("failed", `No answer from the service${this.answered ? ` since ${this.answered.toLocaleTimeString("en-GB")}; what is shown is from before` : ""}`);
 		}
 	}
 
@@ -118,12 +118,6 @@ export class OverviewView extends View {
 				"Open streams": reading ? `${number(reading.sum("open_streams"))} of ${number(reading.sum("open_streams_limit"))}` : "–",
 			}),
 		);
-	}
-
-	#say(name, text) {
-		if (this.state.textContent === text) return; // else it would be read out again
-		this.state.className = `status ${name}`;
-		this.state.textContent = text;
 	}
 }
 

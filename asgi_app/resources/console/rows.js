@@ -21,7 +21,7 @@ export class RowsView extends View {
 		this.filters = new Filters(source, source.browse, pairs, "rows");
 		this.operation = this.filters.near ? source.search : source.browse;
 		this.position = pairs.filter(([name]) => name === "page_state");
-		this.status = el("p", { class: "status quiet", role: "status" }, "Enter what the rows are read by.");
+		this.say("quiet", "Enter what the rows are read by.");
 		this.rows = el("div", { class: "rows" });
 		this.next = el("div", { class: "bar" });
 		this.element.append(this.filters.element, el("section", this.status, this.rows, this.next));
@@ -32,7 +32,7 @@ export class RowsView extends View {
 		const cql = filtered(cqlOf(this.operation), this.filters.relations);
 		this.element.append(el("section", !this.filters.near && this.#files(), asRequest("This page as a request", () => this.request, cql)));
 		this.status.textContent = "Reading …";
-		this.attempt((signal) => this.#load(signal), (problem) => this.#fail(problem));
+		this.attempt((signal) => this.#load(signal));
 	}
 
 	// The request of a page. A stream has none, so its beginning is read.
@@ -59,7 +59,7 @@ export class RowsView extends View {
 		this.#show(await this.#read(response), performance.now() - begun);
 	}
 
-	#fail(problem) {
+	fail(problem) {
 		const isOld = problem.errors.some(({ field }) => field === "query.page_state");
 		const again = isOld && el("a", { href: link("rows", this.source.name, this.filters.pairs) }, "Begin at the first page");
 		this.status.textContent = "";
@@ -81,7 +81,8 @@ export class RowsView extends View {
 		const count = `${rows.length} row${rows.length === 1 ? "" : "s"}`;
 		const end = filters.near ? "the nearest first" : "the last page";
 		const facts = [`${count}${position.length ? " of a later page" : ""}`, next ? "more follow" : end, `${Math.round(took)} ms`];
-		this.status.textContent = rows.length || next ? facts.join(" · ") : "No rows.";
+		const none = filters.pairs.length ? "No rows with these values (case counts)." : "No rows.";
+		this.status.textContent = rows.length || next ? facts.join(" · ") : none;
 		if (rows.length) this.rows.replaceChildren(rowsTable("Rows", source, rows));
 		const way = (view, text, pairs = []) => el("a", { class: "way", href: link(view, source.name, [...filters.pairs, ...pairs]) }, text);
 		const ways = [

@@ -4,7 +4,7 @@ import { block } from "./cells.js";
 import { curl } from "./curl.js";
 import { copyButton, el } from "./dom.js";
 
-// Return a folded section with a request, which `request` returns, as a command, and with its `cql`.
+// Return a folded section with what `request` returns as a command, and its `cql`.
 export function asRequest(title, request, cql, options) {
 	const command = block(title);
 	const refresh = () => (command.textContent = curl(request(), options));

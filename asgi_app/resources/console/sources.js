@@ -87,7 +87,7 @@ export class Table extends Source {
 		return this.#all("export").find(({ path }) => path.endsWith(`.${format}`));
 	}
 
-	// Return the pairs of a row's key, or null if it has not all of it: the partition of the row may have no other.
+	// Return the pairs of a row's key, or null if it has not all of it, as static columns alone.
 	keyOf(row) {
 		const pairs = this.keys.map((name) => [name, row[name]]);
 		return pairs.every(([, value]) => value != null) ? pairs.map(([name, value]) => [name, textOf(value)]) : null;
@@ -151,11 +151,12 @@ export const isStream = (document, operation) =>
 // Return whether a text of a key can be a segment of a path: browsers take the others for something else.
 const isSpellable = (text = "") => !/^\.{0,2}$/.test(text);
 
-// Return the names in braces in the path of an operation.
+// Return the names in the path of an operation.
 export const namesIn = ({ path }) => [...path.matchAll(/\{([^}]*)\}/g)].map(([, name]) => name);
 
-// Return the primary key as in CQL.
+// Return the primary key as in CQL, with the order of each clustering column that is not ascending.
 function primaryKey({ partition_key: partition, clustering }) {
 	const first = partition.length > 1 ? `(${partition.join(", ")})` : partition.join();
-	return `(${[first, ...clustering.map(({ name }) => name)].join(", ")})`;
+	const rest = clustering.map(({ name, order }) => (order === "desc" ? `${name} DESC` : name));
+	return `(${[first, ...rest].join(", ")})`;
 }

@@ -24,7 +24,7 @@ export class StreamView extends View {
 		this.filters = new Filters(source, source.stream, pairs, "stream");
 		this.start = button("Start", () => this.#run(), { class: "primary" });
 		this.stop = button("Stop", () => this.controller.abort(), { disabled: true });
-		this.status = el("p", { class: "status quiet", role: "status" }, "Not started");
+		this.say("quiet", "Not started");
 		this.wrong = el("div");
 		this.values = new Map(FACTS.map((name) => [name, el("dd", "–")]));
 		this.rows = el("div", { class: "last" });
@@ -53,9 +53,9 @@ export class StreamView extends View {
 		this.#begin();
 		try {
 			await this.#read(await ask(this.request, signal));
-			this.#say("ok", "Complete: all rows have come");
+			this.say("ok", "Complete: all rows have come");
 		} catch (error) {
-			if (signal.aborted) this.#say("quiet", "Stopped");
+			if (signal.aborted) this.say("quiet", "Stopped");
 			else this.#fail(error instanceof Problem ? error : this.tail.takeProblem(), error);
 		}
 		this.#end();
@@ -66,7 +66,7 @@ export class StreamView extends View {
 		this.stop.disabled = false;
 		this.tail = new Tail();
 		this.wrong.replaceChildren();
-		this.#say("quiet", "Waiting for the first byte …");
+		this.say("quiet", "Waiting for the first byte …");
 		clearInterval(this.asking);
 		this.asking = setInterval(() => this.#askOpen(), ASK_EVERY);
 		this.begun = performance.now();
@@ -80,7 +80,7 @@ export class StreamView extends View {
 		for (;;) {
 			const { done, value } = await reader.read();
 			if (done) break;
-			if (this.first === null) this.#say("quiet", "Streaming …");
+			if (this.first === null) this.say("quiet", "Streaming …");
 			this.first ??= performance.now() - this.begun;
 			this.tail.add(value);
 			if (performance.now() - since < MOST_AT_ONCE) continue;
@@ -93,7 +93,7 @@ export class StreamView extends View {
 
 	// Say why there are no rows, or no more. `problem` is what the service says, undefined if it says nothing.
 	#fail(problem, { message }) {
-		this.#say("failed", "Failed");
+		this.say("failed", "Failed");
 		const { code, title, detail, errors = [] } = problem ?? { title: "No answer.", detail: message };
 		const reason = problem ? `${code}: ${title}. ${detail}` : `The connection was cut, without a reason: ${message}.`;
 		const broken = { title: `The stream broke off after ${this.tail.rows.toLocaleString("en")} rows.`, detail: reason, errors };
@@ -141,11 +141,6 @@ export class StreamView extends View {
 	#set(values) {
 		for (const [name, text] of Object.entries(values)) this.values.get(name).textContent = text;
 	}
-
-	#say(name, text) {
-		this.status.className = `status ${name}`;
-		this.status.textContent = text;
-	}
 }
 
 function parsed(line) {
@@ -156,7 +151,7 @@ function parsed(line) {
 	}
 }
 
-// Let the tab do something else: answer a key, draw.
+// Let the tab answer a key, or draw.
 const pause = () => globalThis.scheduler?.yield?.() ?? new Promise((resolve) => setTimeout(resolve));
 
 const size = (bytes) => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);

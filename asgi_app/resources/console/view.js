@@ -1,4 +1,4 @@
-// What the views of tables and statements have in common: their head, and requests that end with the view.
+// What views have in common: their head, and requests that end with them.
 
 import { Problem } from "./ask.js";
 import { el, prose } from "./dom.js";
@@ -9,6 +9,7 @@ export class View {
 	constructor(source, shown, pairs) {
 		this.source = source;
 		this.controller = new AbortController();
+		this.status = el("p", { class: "status quiet", role: "status" });
 		this.element = el("article", source && head(source, shown, pairs));
 	}
 
@@ -16,15 +17,25 @@ export class View {
 		this.controller.abort();
 	}
 
-	// Run what reads or writes, and `fail` with the reason if it fails. A view that was left shows nothing.
-	async attempt(run, fail, more = "") {
+	// Say how it is, once: it would be read out again.
+	say(name, text) {
+		if (this.status.textContent === text) return;
+		this.status.className = `status ${name}`;
+		this.status.textContent = text;
+	}
+
+	// Run what reads or writes, once at a time, and `fail` with the reason if it fails. A view that was left shows nothing.
+	async attempt(run, more = "") {
+		if (this.isBusy) return;
+		this.isBusy = true;
 		const { signal } = this.controller;
 		try {
 			await run(signal);
 		} catch (error) {
 			const none = () => ({ title: "No answer.", detail: `${error.message}. ${more}`, errors: [] });
-			if (!signal.aborted) fail(error instanceof Problem ? error : none());
+			if (!signal.aborted) this.fail(error instanceof Problem ? error : none());
 		}
+		this.isBusy = false;
 	}
 }
 
