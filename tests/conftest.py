@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -87,6 +88,8 @@ EVERY_LOOP_FOLDERS = frozenset({"driver", "http", "runtime", "tables", "telemetr
 def pytest_configure(config: pytest.Config) -> None:
     """Report the time of each suite; make property tests independent of other load and of what other threads do."""
     config.pluginmanager.register(TimeBudgets(), "time budgets")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts its background jobs so, and tests inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     profile = hypothesis.settings.register_profile
     profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
     profile("fast", hypothesis.settings.get_profile("tests"), max_examples=10)  # for scripts/test-fast

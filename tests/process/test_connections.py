@@ -72,5 +72,5 @@ def test_ipv4_proxy_is_trusted_by_an_ipv6_listener(tmp_path: Path) -> None:
             ("hops", {"X-Forwarded-For": "192.0.2.66, ::ffff:127.0.0.1"}, "192.0.2.66"),
             ("direct", {}, "127.0.0.1"),
         ):
-            httpx.get(f"http://127.0.0.1:{port}/livez", headers={**fields, "X-Request-ID": name})
+            httpx.get(f"http://127.0.0.1:{port}/health", headers={**fields, "X-Request-ID": name})
             assert wait_until("it is logged", lambda name=name: client_of(name)) == client

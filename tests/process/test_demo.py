@@ -103,7 +103,8 @@ def test_demo_twice(checkout: Path, tmp_path: Path) -> None:
         assert len(printed) >= 8
         assert (tmp_path / "sightings.csv").stat().st_size > 100_000
         (tmp_path / "shop.py").write_text(program(README.read_text()))
-        assert "Keyspace shop has the tables events." in answer_of(own_table(demo.output, checkout), tmp_path)
+        created = answer_of(own_table(demo.output, checkout), tmp_path)
+        assert re.search(r"^Keyspace shop at 127\.0\.0\.1:\d+ has the tables events\.$", created, re.MULTILINE), created
         kept = httpx.post(f"{url}/users", json={"name": "Kept", "email": "kept@example.org", "age": 1}).json()
         family = demo.family()
         assert any("java" in process.name() for process in family)
