@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from asgi_app.cli.console import say
-from asgi_app.local_node import LocalNodeError, detached_status
+from asgi_app.local_node import LocalNodeError, detached_port
 from asgi_app.settings import Settings, given_variables
 
 DATA = Path(".cassandra")
@@ -37,15 +37,15 @@ def missed_node(settings: Settings, overrides: Mapping[str, str]) -> str | None:
     `overrides` are the options that the settings were made with. Returns None if a setting names a Cassandra, or if
     the node listens on the default port.
     """
-    if not (DATA / "node.json").exists() or not _NAMES_CASSANDRA.isdisjoint(given_variables(overrides=overrides)):
+    if not _NAMES_CASSANDRA.isdisjoint(given_variables(overrides=overrides)):
         return None
     try:
-        node = detached_status(DATA)
+        port = detached_port(DATA)
     except (LocalNodeError, OSError):  # a command that needs no local node does not end with the node's trouble
         return None
-    if node is None or node.port == CQL_PORT:
+    if port is None or port == CQL_PORT:
         return None
     return (
-        f"the node in {DATA} listens on {node.port}, and no setting names that port, so this connects to "
-        f"{settings.address}. {how_to_reach(node.port)}"
+        f"the node in {DATA} listens on {port}, and no setting names that port, so this connects to "
+        f"{settings.address}. {how_to_reach(port)}"
     )

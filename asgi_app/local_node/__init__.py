@@ -8,7 +8,7 @@ There are two ways to run it. Both use a loopback address and keep all files in 
 Running a node needs the `local` extra and Linux or macOS. Importing the package needs neither.
 """
 
-from .detached import NodeStatus, detached_status, start_detached, stop_detached
+from .detached import NodeStatus, detached_port, detached_status, start_detached, stop_detached
 from .owned import LocalNode, local_node
 from .spec import (
     BootError,
@@ -38,6 +38,7 @@ __all__ = [
     "Progress",
     "ProgressCallback",
     "Stage",
+    "detached_port",
     "detached_status",
     "local_node",
     "start_detached",

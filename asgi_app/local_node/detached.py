@@ -95,6 +95,15 @@ def detached_status(data: Path) -> NodeStatus | None:
     )
 
 
+def detached_port(data: Path) -> int | None:
+    """Return the port of the detached node on `data`, or None, as `detached_status` does but without connecting to it.
+
+    Raises the same errors.
+    """
+    state = _running(NodeFolder.at(data))
+    return None if state is None else state.port
+
+
 def stop_detached(data: Path) -> bool:
     """Stop the detached node on `data` and return True when its process has ended. Return False if none runs.
 
