@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 
 from asgi_app.db import Database
 from asgi_app.driver.result import Result
-from asgi_app.driver.row_sizes import RowSizes as RowSizes
+from asgi_app.driver.row_sizes import RowSizes
 from asgi_app.errors import CassandraUnavailable, ConsistencyUnavailable, Overloaded
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.scheduler import Lane

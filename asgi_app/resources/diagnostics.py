@@ -14,12 +14,13 @@ import anyio
 from starlette.requests import Request
 
 from asgi_app.db import PING, Database
+from asgi_app.driver.row_sizes import RowSizes
 from asgi_app.errors import NotFound, ServiceError, StatementRefused
 from asgi_app.http.context import database_of, deadline_of, diagnostics_enabled, nested_lock_of, settings_of
 from asgi_app.http.responses import JsonResponse, json_response
 from asgi_app.http.routing import Handler
 from asgi_app.http.validation import QueryValues
-from asgi_app.paging import PageReader, PageTimes, RowSizes
+from asgi_app.paging import PageReader, PageTimes
 from asgi_app.resources.nested import NestedConnections, acquired
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.scheduler import Lane

@@ -7,7 +7,8 @@ from math import inf
 
 from asgi_app.db import Database
 from asgi_app.driver.result import Result
-from asgi_app.paging import Gathered, PageTimes, RowSizes, gather
+from asgi_app.driver.row_sizes import RowSizes
+from asgi_app.paging import Gathered, PageTimes, gather
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.scan.partitioner import has_murmur3

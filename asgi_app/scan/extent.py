@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asgi_app.db import Database
-from asgi_app.paging import PageReader, PageTimes, RowReader, RowSizes
+from asgi_app.driver.row_sizes import RowSizes
+from asgi_app.paging import PageReader, PageTimes, RowReader
 from asgi_app.scan.parallel_reader import ParallelReader
 from asgi_app.scan.partitioner import check_partitioner, has_murmur3
 from asgi_app.scan.slice_reader import SliceReader

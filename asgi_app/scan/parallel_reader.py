@@ -12,7 +12,8 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from asgi_app.db import Database
 from asgi_app.driver.result import Result
-from asgi_app.paging import PageTimes, RowSizes
+from asgi_app.driver.row_sizes import RowSizes
+from asgi_app.paging import PageTimes
 from asgi_app.scan.slice_reader import SliceReader
 from asgi_app.tables.slices import WHOLE_RING, RingSelect, TokenRange
 

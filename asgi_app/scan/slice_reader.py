@@ -12,8 +12,9 @@ from typing import ClassVar
 from asgi_app.db import Database
 from asgi_app.driver.paging_position import token_of
 from asgi_app.driver.result import Result
+from asgi_app.driver.row_sizes import RowSizes
 from asgi_app.errors import ReadFailed, ReadTimeout
-from asgi_app.paging import PageReader, PageTimes, RowSizes
+from asgi_app.paging import PageReader, PageTimes
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.scheduler import Lane
 from asgi_app.tables.slices import WHOLE_RING, RingSelect, TokenRange

@@ -11,8 +11,9 @@ from functools import partial
 from asgi_app.db import Database
 from asgi_app.driver.page import RowPage
 from asgi_app.driver.result import Result
+from asgi_app.driver.row_sizes import RowSizes
 from asgi_app.errors import ServiceError
-from asgi_app.paging import PageTimes, RowSizes
+from asgi_app.paging import PageTimes
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.scan.slice_reader import SliceReader
 from asgi_app.tables.cql import Queries, Statement

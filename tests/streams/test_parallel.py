@@ -20,9 +20,10 @@ from helpers.waiting import eventually
 from starlette.applications import Starlette
 
 from asgi_app.driver.result import Result
+from asgi_app.driver.row_sizes import RowSizes
 from asgi_app.errors import ReadFailed, ServiceError, StatementRefused
 from asgi_app.http.extensions import StreamAborted
-from asgi_app.paging import PageTimes, RowSizes
+from asgi_app.paging import PageTimes
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.tasks import background_tasks
 from asgi_app.scan.parallel_reader import MOST_MERGED, SLICES_OF_A_UNIT, ParallelReader, in_stride, merged

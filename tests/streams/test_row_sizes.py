@@ -7,7 +7,7 @@ from cassandra.cqltypes import Int32Type
 
 from asgi_app.driver.page import Description, RowPage
 from asgi_app.driver.result import Result
-from asgi_app.paging import RowSizes
+from asgi_app.driver.row_sizes import RowSizes
 from asgi_app.tables.cql import Statement
 
 SELECT = Statement("SELECT n FROM numbers", idempotent=True, writes=False)

@@ -26,6 +26,7 @@ from starlette.types import Message
 from asgi_app.db import OpenStreams
 from asgi_app.driver.page import Description, RowPage
 from asgi_app.driver.result import Result
+from asgi_app.driver.row_sizes import RowSizes
 from asgi_app.errors import (
     CassandraUnavailable,
     ConsistencyUnavailable,
@@ -35,7 +36,7 @@ from asgi_app.errors import (
 )
 from asgi_app.http.extensions import ABORT, StreamAborted
 from asgi_app.http.formats import CSV, NDJSON, Gzip, JSONArray, MessagePack, RowFormat
-from asgi_app.paging import PageReader, PageTimes, RowSizes, gather
+from asgi_app.paging import PageReader, PageTimes, gather
 from asgi_app.runtime.deadline import Deadline
 from asgi_app.runtime.drain import Drain
 from asgi_app.runtime.scheduler import Lane

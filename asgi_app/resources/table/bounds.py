@@ -17,7 +17,7 @@ from msgspec import inspect
 
 from asgi_app.errors import FieldError
 from asgi_app.http.validation import explain
-from asgi_app.tables.annotations import ADDRESSES, accepts_null, choices_of
+from asgi_app.tables.annotations import ADDRESSES, accepts_null, choices_of, types_beside_none
 from asgi_app.tables.encoding import pointer_token
 
 Bounds = Callable[[Any, str], Iterator[FieldError]]
@@ -30,16 +30,12 @@ def bounds_of(described: inspect.Type, *, of_members: bool = False) -> Bounds | 
     With `of_members`, it is the check of what is added to a value: without the bounds of a collection's length, and
     without the fields of a user type that a whole value must have.
     """
-    return _bounds(described, of_members)
-
-
-def _bounds(described: inspect.Type, of_members: bool = False) -> Bounds | None:
     match described:
         case inspect.Metadata(type=inner, extra_json_schema=extra):
-            return _explained(_bounds(inner, of_members), (extra or {}).get("description", ""))
-        case inspect.UnionType(types=types):
-            members = [member for member in types if not isinstance(member, inspect.NoneType)]
-            return _bounds(members[0], of_members) if len(members) == 1 else None
+            return _explained(bounds_of(inner, of_members=of_members), (extra or {}).get("description", ""))
+        case inspect.UnionType():
+            members = types_beside_none(described)
+            return bounds_of(members[0], of_members=of_members) if len(members) == 1 else None
         case inspect.StrType():
             return _of_value(described, str, str, ("min_length", "max_length", "pattern"))
         case inspect.IntType():
@@ -55,12 +51,12 @@ def _bounds(described: inspect.Type, of_members: bool = False) -> Bounds | None:
         case inspect.ListType() | inspect.SetType() | inspect.FrozenSetType() | inspect.VarTupleType():
             item = described.item_type
             length = None if of_members else _of_length(described, len, "members")
-            return _both(length, _of_items(_bounds(item)))
+            return _both(length, _of_items(bounds_of(item)))
         case inspect.TupleType(item_types=items):
-            return _of_tuple([_bounds(item) for item in items])
+            return _of_tuple([bounds_of(item) for item in items])
         case inspect.DictType(key_type=key, value_type=value):
             length = None if of_members else _of_length(described, len, "members")
-            return _both(length, _of_entries(_bounds(key), _bounds(value)))
+            return _both(length, _of_entries(bounds_of(key), bounds_of(value)))
         case inspect.StructType(fields=fields):
             return _of_fields(fields, of_members)
     return None
@@ -191,7 +187,7 @@ def _entries(given: Any, pointer: str) -> Iterable[tuple[str, Any, str, Any]]:
 
 
 def _of_fields(fields: Sequence[inspect.Field], of_members: bool) -> Bounds:
-    rules = [(field, accepts_null(field.type), _bounds(field.type)) for field in fields]
+    rules = [(field, accepts_null(field.type), bounds_of(field.type)) for field in fields]
 
     def check(value: Any, pointer: str) -> Iterator[FieldError]:
         for field, nullable, bounds in rules:
