@@ -390,7 +390,7 @@ async def test_very_long_taxonomy_is_no_server_error(client: httpx.AsyncClient, 
     animal = OWL | {"genus": uuid.uuid4().hex, "taxonomy": [""] * 340_000}
     body = json.dumps(animal, separators=(",", ":"))
     response = await client.post("/animal", content=body, headers=JSON)
-    assert response.status_code in {201, 413, 422, 504}, response.text  # a busy node may not confirm such a row in time
+    assert response.status_code in {201, 413, 422}, response.text
     if response.status_code == 201:
         assert (await client.get(response.headers["location"])).json() == animal
     cql.execute(f"TRUNCATE {keyspace}.animals")  # a row of this size would slow every later check

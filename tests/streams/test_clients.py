@@ -187,7 +187,7 @@ def _stall(program: Program, port: int) -> None:
         for client in clients:
             ask(client, "/users/stream?fetch_size=5000")
         wait_until("they stream", lambda: _status(port)["open_streams"] == STALLED, 15)
-        wait_until("all sockets are closed", lambda: _open_sockets(program, port) == 0, 60)
+        wait_until("all sockets are closed", lambda: _open_sockets(program, port) == 0, 15)
         assert _status(port)["open_streams"] == 0
     finally:
         for client in clients:
