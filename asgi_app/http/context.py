@@ -77,7 +77,7 @@ class Service:
 
 
 def mark(app: Starlette) -> None:
-    """Mark an application as one of the service that is not started, so that others can be told from it."""
+    """Mark an application as one that `create_app` made and that is not started; other applications have no mark."""
     app.state.service = None
 
 

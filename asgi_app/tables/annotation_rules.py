@@ -127,7 +127,7 @@ def _misfit_of_union(cql_type: CqlType, union: inspect.UnionType) -> str | None:
     members = types_beside_none(union)
     if len(members) == 1:
         return _misfit(cql_type, members[0])
-    return f"a union of {' and '.join(map(_name_of, members))} is not told apart in bodies: name one of them"
+    return f"a body cannot say which type of {' | '.join(map(_name_of, members))} it has: annotate one of them"
 
 
 def _misfit_of_choices(cql_type: CqlType, found: inspect.Type) -> str | None:

@@ -68,7 +68,7 @@ def _default_values(declared: Declared) -> Iterator[str]:
             continue
         choices = listed_values(declared.hints[field.encode_name])
         if choices is not None and value is not None and json_form(cql_type, value) not in choices:
-            yield f"{field.encode_name}: the default is none of the values that its annotation lists."
+            yield f"{field.encode_name}: the default is not one of the values that its annotation lists."
 
 
 def _column_types(declared: Declared) -> Iterator[str]:

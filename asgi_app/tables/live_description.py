@@ -43,7 +43,7 @@ def filters_of(resource: Resource, table: Table) -> tuple[str, ...]:
 
 
 _NAMING: tuple[Operator, ...] = ("eq", "contains", "contains_key")
-"""The operators whose parameters are told. That ranges go with equality is in the documentation."""
+"""The operators whose parameters are listed. The documentation says which other operators go with them."""
 
 
 def filter_texts(table: Table, allow_filtering: Collection[str] = (), unnamed: Collection[str] = ()) -> Iterator[str]:

@@ -11,7 +11,7 @@ LONGEST_PAUSE = 30.0
 """Seconds without a line about the same trouble: the first pause, and the limit at which pauses stop doubling."""
 
 MOST_REASONS = 20
-"""Reasons of one trouble that are remembered; then they are forgotten, and told as if they were new."""
+"""The most reasons that are remembered for one trouble. Then all are forgotten, and logged again when they recur."""
 
 
 class RecurringWarning:

@@ -12,7 +12,7 @@ Say = Callable[[str], None]
 
 
 WAIT_SECONDS = 3.0
-"""Seconds after which it is told that something is waited for: a page or a write takes some milliseconds."""
+"""Seconds after which the progress shows a wait. A page or a write usually takes some milliseconds."""
 
 
 @dataclass(slots=True, eq=False)

@@ -58,7 +58,7 @@ class RowEncoder:
     """Encodes rows of some columns of a table, among them its primary key.
 
     `nulls`: what a null does to a row that is in the table already: UNSET leaves the value there, None deletes it.
-    `strict`: whether a member that is none of the columns is an error; else it is ignored. `of_export`: whether the
+    `strict`: whether a member that names no column is an error; else it is ignored. `of_export`: whether the
     rows are those of an export, which has partitions without rows even if it left their static values out. Immutable:
     any number of threads may use it.
 

@@ -38,7 +38,7 @@ class RowSink:
     """Writes rows by `inserts`. `run` counts the runs of this import, from 1.
 
     Each run writes lists with a later timestamp than the run before, and so does each repetition within it. `progress`
-    tells of writes that Cassandra does not take.
+    shows the writes that Cassandra has not confirmed for some seconds.
     """
 
     def __init__(self, database: Database, inserts: Inserts, run: int, progress: Progress) -> None:

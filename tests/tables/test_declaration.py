@@ -421,7 +421,10 @@ NOT_SET = "{}. Bound the type beside None, as in Annotated[int, ...] | None, and
             Literal["a", 1],
             "typing.Literal['a', 1] has no CQL type: an enumeration lists either texts or integers, and at least one.",
         ),
-        (Literal["a"] | Literal["b"], "a union of Literal and Literal is not told apart in bodies: name one of them."),
+        (
+            Literal["a"] | Literal["b"],
+            "a body cannot say which type of Literal | Literal it has: annotate one of them.",
+        ),
         (Annotated[Size, CQLType("tinyint")], "300 does not fit tinyint: it must be an integer from -128 to 127."),
         (Annotated[Color, CQLType("date")], "'red' does not fit date: it must be a date like 2024-02-29."),
         (Annotated[Color, CQLType("int")], "a list of texts does not describe int."),
@@ -433,7 +436,7 @@ NOT_SET = "{}. Bound the type beside None, as in Annotated[int, ...] | None, and
         (Annotated[int, CQLType("double")], "int does not describe double: use float."),
         (
             Annotated[int | str, CQLType("varint")],
-            "a union of int and str is not told apart in bodies: name one of them.",
+            "a body cannot say which type of int | str it has: annotate one of them.",
         ),
         (Annotated[bytearray, CQLType("blob")], "bytearray does not describe blob: use bytes."),
         (Annotated[datetime.timedelta, CQLType("duration")], "timedelta does not describe duration: use str."),
@@ -489,7 +492,7 @@ def test_bounds_of_a_counter() -> None:
 
 def test_default_that_is_not_listed() -> None:
     struct = msgspec.defstruct("Row", [("id", int), ("a", Color, Color.RED), ("b", Literal["x"], "y")])
-    sentence = "rows: b: the default is none of the values that its annotation lists."
+    sentence = "rows: b: the default is not one of the values that its annotation lists."
     assert problems_of([Resource(struct, "rows", partition_key=("id",))]) == [sentence]
 
 

@@ -157,7 +157,7 @@ class ServedResource:
 
     @cached_property
     def described(self) -> Mapping[str, inspect.Type]:
-        """What the struct says of each column."""
+        """msgspec's description of each column's annotation in the struct, by column name."""
         return {name: described_type(hint) for name, hint in column_hints(self.resource.struct).items()}
 
     def _default_of(self, column: str, field: msgspec.structs.FieldInfo) -> Callable[[], Encoded | None] | None:
