@@ -99,11 +99,13 @@ def _timestamp(_: click.Context, __: click.Parameter, text: str) -> int | str:
     type=click.IntRange(min=0),
     default=100,
     show_default=True,
-    help="Stop if more rows than this are rejected.",
+    help="Stop, as a failure, if more rows than this are rejected.",
 )
 @click.option("--rejects", type=_FILE, help="The file for rejected rows.  [default: rejected.ndjson beside the files]")
 @click.option(
-    "--state", type=_FILE, help="The file that remembers what is done.  [default: import-<table>.json in the folder]"
+    "--state",
+    type=_FILE,
+    help="The file that notes what is done.  [default: import-<keyspace>.<table>.json in the folder]",
 )
 @click.option("--resume", is_flag=True, help="Continue an import that was not finished.")
 @click.option("--dry-run", is_flag=True, help="Check everything and write no row.")
@@ -120,7 +122,7 @@ def import_table(
     export has its CREATE TABLE.
 
     Exit codes: 0 all rows are written; 1 failed; 2 wrong command line, settings, table or files; 3 a part is written,
-    and the same command with --resume does the rest; 4 rows were rejected.
+    and the same command with --resume does the rest; 4 rows were rejected, and all others are written.
     """
     settings = Settings.load(overrides=overrides)
     options = ImportOptions(format=cast(Format | None, form), **given)

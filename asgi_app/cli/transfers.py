@@ -39,7 +39,7 @@ class PartialTransfer(Failure):
 
 
 class RejectedRows(Failure):
-    """Rows were rejected: exit code 4."""
+    """Rows were rejected, and all others are written: exit code 4."""
 
     exit_code = 4
 

@@ -53,8 +53,8 @@ async def import_from(
 ) -> Rejects:
     """Import the files at `path` into the table of this name, and return its rejected rows: none, or a few.
 
-    Raises Refused before the first write, Partial if a run with `resume` can do the rest, RowsRejected if more than
-    `max_rejects` rows were rejected, and Failed otherwise.
+    Raises Refused before the first write, Partial if a run with `resume` can do the rest, also if more than
+    `max_rejects` rows were rejected, and Failed otherwise. A dry run with so many raises RowsRejected.
     """
     table = await find_table(database, name)
     paths = JournalPaths.of(table, path, options)
@@ -263,14 +263,15 @@ class _Import:
                 await self._sink.write([replace(refused, is_static=True)])
 
     def _reject(self, file: _File, rejected: Rejected) -> None:
-        """Count and keep a rejected row. Raises RowsRejected if they are too many."""
+        """Count and keep a rejected row. Raises the end of the run if they are too many."""
         self._journal.rejects.add(file.source.name, rejected)
         self._progress.rejected = self._journal.rejects.count
         if self._progress.rejected > self._options.max_rejects:
-            raise RowsRejected(
-                f"Stopped: more than {self._options.max_rejects} rows were rejected; see {self._journal.rejects.path}. "
-                "--max-rejects sets how many may be."
-            )
+            allowed, path = self._options.max_rejects, self._journal.rejects.path
+            sentence = f"More rows were rejected than --max-rejects allows ({allowed}); see {path}."
+            if self._options.dry_run:
+                raise RowsRejected(f"{sentence} Rows after them were not checked.")
+            raise Partial(f"{sentence} Rows after them were not imported; a larger number lets the import go on.")
 
     def _outcome(self, error: Exception) -> Exception:
         """Return the error with which the run ends."""

@@ -4,7 +4,7 @@ TransferError
 ├── Refused      cannot be done as it was asked for: the same command will fail again
 ├── Failed       failed; what was done so far does not help a later run
 ├── Partial      a part of it is done and kept: resume it
-└── RowsRejected every row was read, and some were not written
+└── RowsRejected rows are not rows of the table, which is all that a dry run was to find out
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Partial(TransferError):
 
 
 class RowsRejected(TransferError):
-    """Rows were not written, because they are not rows of the table. The file of rejected rows has them."""
+    """Rows are not rows of the table. The file of rejected rows has them."""
 
 
 def reason_of(error: ServiceError) -> str:

@@ -97,6 +97,16 @@ def test_through_a_pipe_and_as_json(source: Mapping[str, str], tmp_path: Path) -
     assert (end["outcome"], end["rows"], end["rejected"]) == ("rejected", ROWS, 1)
 
 
+def test_more_rejected_rows_than_allowed_are_a_failure(target: Mapping[str, str], tmp_path: Path) -> None:
+    (tmp_path / "rows.ndjson").write_text('{"genus": 1}\n' * 3)
+    ended = run([COMMAND, "import", "plants", "rows.ndjson", "--max-rejects", "1"], tmp_path, target)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "Error: More rows were rejected than --max-rejects allows (1); see rows.ndjson.rejected.ndjson. "
+        "Rows after them were not imported; a larger number lets the import go on.\n"
+    )
+
+
 def test_from_one_cluster_to_another(
     cql: Session, source: Mapping[str, str], target: Mapping[str, str], tmp_path: Path
 ) -> None:

@@ -140,11 +140,28 @@ async def test_it_stops_when_more_rows_are_rejected_than_allowed(
     database: Database, table: str, tmp_path: Path
 ) -> None:
     path = written(tmp_path, "rows.ndjson", *({"p": number} for number in range(9)))
-    with pytest.raises(RowsRejected, match=r"more than 4 rows were rejected; see \S+rejected.ndjson"):
-        await imported(database, table, path, max_rejects=4)
-    assert len(rejected(tmp_path / "rows.ndjson.rejected.ndjson")) == 5
+    for dry_run, error in ((False, Partial), (True, RowsRejected)):
+        with pytest.raises(error, match=r"than --max-rejects allows \(4\); see \S+rejected.ndjson\. "):
+            await imported(database, table, path, max_rejects=4, dry_run=dry_run)
+        assert len(rejected(tmp_path / "rows.ndjson.rejected.ndjson")) == 5
     _, rejects = await imported(database, table, written(tmp_path, "rows.ndjson", {"p": 1, "c": 1}))
     assert (rejects.count, rejects.path.exists()) == (0, False)
+
+
+async def test_resume_with_more_rejects_allowed_imports_the_rest(
+    database: Database, keyspace: str, tmp_path: Path
+) -> None:
+    source, target = f"{keyspace}.long_values", f"{keyspace}.long_keys"
+    await cql(database, f"CREATE TABLE {source} (p int PRIMARY KEY, v text)")
+    await cql(database, f"CREATE TABLE {target} (p int, v text, PRIMARY KEY (p, v))")
+    for number in range(8):
+        await cql(database, f"INSERT INTO {source} (p, v) VALUES (?, ?)", [number, "x" * (70_000 if number % 2 else 7)])
+    await exported(database, source, tmp_path, slices=4)
+    with pytest.raises(Partial, match=r"^More rows were rejected than --max-rejects allows \(1\); "):
+        await imported(database, target, tmp_path, max_rejects=1)
+    _, rejects = await imported(database, target, tmp_path, max_rejects=4, resume=True)
+    assert rejects.count == 4
+    assert sorted(await selected(database, target, "p")) == [(0,), (2,), (4,), (6,)]
 
 
 async def test_a_key_that_is_there_twice_has_the_last_row(database: Database, table: str, tmp_path: Path) -> None:
