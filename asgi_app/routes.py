@@ -9,11 +9,11 @@ from __future__ import annotations
 from functools import partial
 
 from asgi_app.http.formats import FORMATS
-from asgi_app.http.routing import SegmentRoute, path, path_where
+from asgi_app.http.routing import SegmentRoute, path, path_or, path_where
 from asgi_app.openapi.docs_page import DOCS_PAGE, docs_page, without_slash
 from asgi_app.openapi.serving import OpenApi, is_documented
 from asgi_app.resources import diagnostics, operations, species, users
-from asgi_app.resources.console_page import CONSOLE_PAGE, has_console, with_slash
+from asgi_app.resources.console_page import CONSOLE_PAGE, has_console, lead_to_page, wants_page, with_slash
 from asgi_app.resources.diagnostics import if_enabled
 from asgi_app.resources.table.reading import TableReads
 from asgi_app.resources.table.writing import TableWrites
@@ -21,7 +21,7 @@ from asgi_app.runtime.scheduler import Lane
 from asgi_app.tables.builtin import ANIMAL_RESOURCE, USER_RESOURCE
 
 OPERATIONS: tuple[SegmentRoute, ...] = (
-    path("/", "service", get=operations.welcome),
+    path_or(wants_page, lead_to_page, "/", "service", get=operations.welcome),
     path("/health", "health", lane=Lane.PROBES, while_draining=True, get=operations.health),
     path("/livez", None, while_draining=True, routine=True, get=operations.livez),
     path("/readyz", None, lane=Lane.PROBES, while_draining=True, routine=True, get=operations.readyz),

@@ -24,6 +24,9 @@ REQUEST_TIMEOUT = b"x-request-timeout"
 NO_STORE = {"Cache-Control": "no-store"}
 """A field of every response of the service's own: rows and errors must not come from a cache."""
 
+VARY_BY_ACCEPT = {"Vary": "Accept"}
+"""A field of every response that depends on the field Accept."""
+
 RAW_NO_STORE = (b"cache-control", b"no-store")
 """`NO_STORE` as ASGI has it."""
 

@@ -64,12 +64,23 @@ def path(
 def path_where(condition: Callable[[Scope], bool], template: str, resource: str | None, **options: Any) -> SegmentRoute:
     """Return a route as `path` does that exists only while `condition` holds; otherwise every method gets 404."""
     route = path(template, resource, **options)
+    return _with_endpoint(route, _Where(condition, route.endpoint))
+
+
+def path_or(
+    condition: Callable[[Request], bool], other: Handler, template: str, resource: str | None, **options: Any
+) -> SegmentRoute:
+    """Return a route as `path` does on which `other` answers each GET and HEAD request for which `condition` holds.
+
+    That answer is open to everybody: the `authorize` hook is not called.
+    """
+    route = path(template, resource, **options)
+    return _with_endpoint(route, _Or(condition, other, route.endpoint))
+
+
+def _with_endpoint(route: SegmentRoute, endpoint: ASGIApp) -> SegmentRoute:
     return SegmentRoute(
-        template,
-        _Where(condition, route.endpoint),
-        lane=route.lane,
-        while_draining=route.while_draining,
-        routine=route.routine,
+        route.path, endpoint, lane=route.lane, while_draining=route.while_draining, routine=route.routine
     )
 
 
@@ -248,7 +259,7 @@ def first_segments(router: SegmentRouter, without: Sequence[BaseRoute] = ()) -> 
 def resource_names(routes: Iterable[BaseRoute]) -> set[str]:
     """Return what the `authorize` hook is called with for these routes."""
     endpoints = (getattr(route, "endpoint", None) for route in routes)
-    return {name for each in endpoints if isinstance(each, _Methods | _Where) for name in each.resources}
+    return {name for each in endpoints if isinstance(each, _Methods | _Where | _Or) for name in each.resources}
 
 
 def others(router: SegmentRouter, without: Sequence[BaseRoute]) -> list[BaseRoute]:
@@ -425,4 +436,22 @@ class _Where:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._condition(scope):
             raise NotFound
+        await self._endpoint(scope, receive, send)
+
+
+class _Or:
+    """An endpoint, and a handler that answers in its place where a condition holds."""
+
+    def __init__(self, condition: Callable[[Request], bool], other: Handler, endpoint: ASGIApp) -> None:
+        self._condition = condition
+        self._other = other
+        self._endpoint = endpoint
+        self.resources: set[str] = getattr(endpoint, "resources", set())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        if scope["method"] in ("GET", "HEAD") and self._condition(request):
+            response = await self._other(request)
+            await response(scope, receive, send)
+            return
         await self._endpoint(scope, receive, send)

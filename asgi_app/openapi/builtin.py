@@ -236,11 +236,14 @@ def _body(schema: Schema, *, merges: bool = False) -> Schema:
 # --- the service
 
 
-def service_paths(shared: Shared, *, has_shutdown: bool) -> dict[str, Schema]:
+def service_paths(shared: Shared, *, has_console: bool, has_shutdown: bool) -> dict[str, Schema]:
     """Return the addresses that every application has."""
     service = Operations(shared, SERVICE_TAG["name"])
     about, bad = service.common.json("What it is.", service.answer("about", _ABOUT)), "BadRequest"
-    service.add("get", "/", "welcome", "What this service is", responses={"200": about, **service.common.problems(bad)})
+    responses = {"200": about, **service.common.problems(bad)}
+    if has_console:
+        responses["303"] = service.common.answer("For `Accept: text/html`, as browsers send: to the console.", {})
+    service.add("get", "/", "welcome", "What this service is", responses=responses)
     _add_probes(service)
     figures = {"application/json": {"schema": {"type": "object"}}, "text/plain": {"schema": {"type": "string"}}}
     answer = service.common.answer("Figures; for scrapers as text.", figures)

@@ -57,6 +57,7 @@ class Contents:
     examples: bool = False
     diagnostics: bool = False
     has_keys: bool = False
+    has_console: bool = False
     has_shutdown: bool = False
     longest_timeout: float = 300.0
 
@@ -106,7 +107,7 @@ def made_document(contents: Contents) -> Schema:
         paths |= _encoded(_paths_of_table(table, contents, shared))
         time.sleep(PAUSE_SECONDS)
     paths |= query_paths(contents.queries, contents.parameters, shared)
-    paths |= builtin.service_paths(shared, has_shutdown=contents.has_shutdown)
+    paths |= builtin.service_paths(shared, has_console=contents.has_console, has_shutdown=contents.has_shutdown)
     if contents.diagnostics:
         paths |= builtin.diagnostics_paths(shared)
     return {

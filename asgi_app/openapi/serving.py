@@ -126,6 +126,7 @@ class Documents:
             examples=bool(service.queries),
             diagnostics=service.diagnostics,
             has_keys=isinstance(service.authorize, ApiKeys),
+            has_console=service.settings.console,
             has_shutdown=service.settings.admin_token is not None,
             longest_timeout=service.settings.max_request_timeout,
         )

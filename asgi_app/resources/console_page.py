@@ -10,6 +10,8 @@ from starlette.types import Scope
 
 from asgi_app.http.assets import Assets
 from asgi_app.http.context import settings_of
+from asgi_app.http.headers import NO_STORE, VARY_BY_ACCEPT
+from asgi_app.http.requests import list_field, preferred
 
 CONSOLE_PAGE = Assets(files("asgi_app.resources") / "console", files("asgi_app.http") / "browser")
 """The files of the page: its own, and those that all pages of the service share."""
@@ -18,6 +20,17 @@ CONSOLE_PAGE = Assets(files("asgi_app.resources") / "console", files("asgi_app.h
 async def with_slash(request: Request) -> Response:
     """Redirect to the page, whose own address has a slash at the end: its links are relative to that."""
     return Response(status_code=308, headers={"Location": "console/"})
+
+
+def wants_page(request: Request) -> bool:
+    """Return whether a request for the root of the service asks for a page, as browsers do, and there is one."""
+    accept = list_field(request, "accept")
+    return has_console(request.scope) and preferred(accept, ("application/json", "text/html")) == "text/html"
+
+
+async def lead_to_page(request: Request) -> Response:
+    """Redirect a browser from the root of the service to the page."""
+    return Response(status_code=303, headers={"Location": "console/", **NO_STORE, **VARY_BY_ACCEPT})
 
 
 def has_console(scope: Scope) -> bool:

@@ -17,12 +17,10 @@ from asgi_app.driver.codec import timestamp_text
 from asgi_app.errors import Unauthorized
 from asgi_app.http.auth import bearer_token
 from asgi_app.http.context import database_of, drain_of, health_of, service_of, settings_of
-from asgi_app.http.headers import NO_STORE
+from asgi_app.http.headers import NO_STORE, VARY_BY_ACCEPT
 from asgi_app.http.paths import location
 from asgi_app.http.requests import list_field, preferred
 from asgi_app.http.responses import JsonResponse, json_response
-
-VARY = {"Vary": "Accept"}
 
 METRICS_MEDIA_TYPES = ("application/json", "text/plain", "application/openmetrics-text")
 """The media types that /metrics can be asked for. OpenMetrics scrapers get plain text, which they all read."""
@@ -36,7 +34,8 @@ async def welcome(request: Request) -> JsonResponse:
             "version": asgi_app.__version__,
             "docs": location(request, "/docs") if settings_of(request.scope).docs else "docs/http.md",
             "health": location(request, "/health"),
-        }
+        },
+        headers=VARY_BY_ACCEPT,
     )
 
 
@@ -81,8 +80,8 @@ async def metrics(request: Request) -> ASGIApp:
     database.publish_state()
     if preferred(list_field(request, "accept"), METRICS_MEDIA_TYPES) != "application/json":
         body = await to_thread.run_sync(database.metrics.text)
-        return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4, headers={**NO_STORE, **VARY})
-    return json_response(await to_thread.run_sync(database.metrics.summary), headers=VARY)
+        return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4, headers={**NO_STORE, **VARY_BY_ACCEPT})
+    return json_response(await to_thread.run_sync(database.metrics.summary), headers=VARY_BY_ACCEPT)
 
 
 async def shutdown(request: Request) -> JsonResponse:

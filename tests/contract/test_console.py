@@ -33,12 +33,33 @@ async def test_page_below_a_prefix_needs_no_key(node_address: tuple[str, int], k
         assert (await client.post("/db/console/")).status_code == 405
 
 
+async def test_browser_is_led_to_the_page_and_programs_get_json(node_address: tuple[str, int], keyspace: str) -> None:
+    keys = (Secret("reader:read:" + "r" * 32),)
+    service = create_app(settings_for(node_address, keyspace, api_keys=keys))
+    parent = Starlette(routes=[Mount("/db", service)], lifespan=lifespan_of(service))
+    async with parent.router.lifespan_context(parent), client_of(parent) as client:
+        for accept in ("text/html", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"):
+            led = await client.get("/db/", headers={"Accept": accept})
+            assert (led.status_code, led.headers["location"], led.headers["vary"]) == (303, "console/", "Accept")
+            assert (await client.head("/db/", headers={"Accept": accept})).status_code == 303
+            followed = await client.get("/db/", headers={"Accept": accept}, follow_redirects=True)
+            assert (followed.status_code, followed.url.path) == (200, "/db/console/")
+            assert (await client.post("/db/", headers={"Accept": accept})).status_code == 401
+        key = {"Authorization": f"Bearer {'r' * 32}"}
+        for accept in ("*/*", "application/json", "application/json, text/html", "text/html;q=0.5, */*"):
+            told = await client.get("/db/", headers={"Accept": accept, **key})
+            assert (told.status_code, told.headers["vary"]) == (200, "Accept")
+            assert told.json()["message"] == "asgi-cassandra is running"
+            assert (await client.get("/db/", headers={"Accept": accept})).status_code == 401
+
+
 @pytest.mark.parametrize("setting", ["console", "docs"])
 async def test_off_by_a_setting(node_address: tuple[str, int], keyspace: str, setting: str) -> None:
     app = create_app(settings_for(node_address, keyspace, **{setting: False}))
     async with app.router.lifespan_context(app), client_of(app) as client:
         for path in ("/console", "/console/", "/console/main.js"):
             assert (await client.get(path)).status_code == 404
+        assert (await client.get("/", headers={"Accept": "text/html"})).json()["version"]
         assert "console/" not in (await client.get("/docs")).text
 
 

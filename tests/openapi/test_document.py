@@ -30,7 +30,7 @@ GOLDEN = Path(__file__).with_name("builtin.json")
 
 def builtin_document() -> dict[str, Any]:
     """Return the document of the built-in application. Its version is that of the next release."""
-    document = document_of(*RESOURCES, examples=True, diagnostics=True, has_shutdown=True)
+    document = document_of(*RESOURCES, examples=True, diagnostics=True, has_console=True, has_shutdown=True)
     return {**document, "info": {**document["info"], "version": "VERSION"}}
 
 
