@@ -9,7 +9,7 @@ from contextlib import contextmanager
 ALLOCATIONS = 10_000
 """New objects after which the collector searches the youngest generation for cycles.
 
-Python's default is 700 (2,000 from 3.14 on). A few dozen concurrent requests allocate that many objects and leave no
+Python's default is 700 (2,000 from 3.13 on). A few dozen concurrent requests allocate that many objects and leave no
 cycle, so the collector would run in vain at each burst.
 """
 
