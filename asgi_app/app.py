@@ -57,8 +57,8 @@ def create_app(
     that need them; by default only if there is nothing of your own and the settings name no tables.
 
     Raises ResourceError with every mistake in `resources`, `queries` and `routes`. The lifespan raises SettingsError,
-    with every problem of the settings or of PROMETHEUS_MULTIPROC_DIR, and TypeError if `session` is not a driver
-    session.
+    with every problem of the settings or of PROMETHEUS_MULTIPROC_DIR, ClusterConfigError for what only the driver finds
+    wrong in them, such as a certificate that cannot be read, and TypeError if `session` is not a driver session.
 
     The process and the event loop that enter the lifespan own the application until they leave it, in the same task or
     in another. A second entry in the meantime raises AlreadyStarted; requests on other event loops and in forked

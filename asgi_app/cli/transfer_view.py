@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal, TextIO
 
 import anyio
@@ -56,10 +56,11 @@ class View:
 
     def say(self, sentence: str) -> None:
         """Tell something about the work."""
-        if self._mode == "json":
-            self._event("note", {"text": sentence})
-        elif self._mode == "text":
-            click.echo(sentence, err=True)
+        with suppress(OSError):  # nobody reads it any more
+            if self._mode == "json":
+                self._event("note", {"text": sentence})
+            elif self._mode == "text":
+                click.echo(sentence, err=True)
 
     def end(self, outcome: str, sentence: str) -> None:
         """Tell how the work has ended. Failures are told by the error too, so that text has only a good end."""
@@ -151,12 +152,13 @@ def _bar(console: Console, verb: str) -> Bars:
 
 @asynccontextmanager
 async def _repeated(show: Callable[[], None], seconds: float) -> AsyncIterator[None]:
-    """Call `show` every so many seconds for the duration of the block."""
+    """Call `show` every so many seconds for the duration of the block, or until nobody reads what it writes."""
 
     async def repeat() -> None:
-        while True:
-            await anyio.sleep(seconds)
-            show()
+        with suppress(OSError):
+            while True:
+                await anyio.sleep(seconds)
+                show()
 
     async with background_tasks() as tasks:
         tasks.start_soon(repeat)

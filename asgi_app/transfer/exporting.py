@@ -44,8 +44,8 @@ async def export_to_folder(
 ) -> Manifest:
     """Export the table of this name into a folder, and return the manifest when all of it is there.
 
-    Raises Refused before anything is written, Partial if a run with `resume` can do the rest, and Failed otherwise.
-    After a cancellation, whole parts are kept and the manifest names them.
+    Raises Refused, and what `Database.execute` raises, before anything is written, Partial if a run with `resume` can
+    do the rest, and Failed otherwise. After a cancellation, whole parts are kept and the manifest names them.
     """
     exported = await _exported(database, name, options.select)
     try:
@@ -63,7 +63,9 @@ async def export_to_folder(
 async def export_to_stream(
     database: Database, name: str, send: Send, options: ExportOptions, progress: Progress
 ) -> None:
-    """Export the table of this name as one text. Raises Refused before anything is sent, and Failed.
+    """Export the table of this name as one text.
+
+    Raises Refused, and what `Database.execute` raises, before anything is sent, and Failed after that.
 
     `send` is awaited with a whole page of rows, one at a time; it raises OSError if it cannot. The format is NDJSON or
     CSV. NDJSON that is not whole, also after a cancellation, ends with a line that `import` knows.
@@ -72,12 +74,13 @@ async def export_to_stream(
     form = TextFormat(options.format or "ndjson", exported.columns)
     consistency = options.consistency or database.settings.cassandra_consistency
     progress.total = options.slices or SLICES
+    text = _Text(send)
     stream = _StreamExport(
-        Scan(database, exported.table, exported.columns, consistency, progress), form, send, progress
+        Scan(database, exported.table, exported.columns, consistency, progress), form, text, progress
     )
     is_whole = False
     try:
-        await send(form.header)
+        await text.send(form.header)
         await _each(slices(progress.total), options.parallel, stream, progress)
         await _check_unchanged(database, exported)
         is_whole = True
@@ -86,7 +89,7 @@ async def export_to_stream(
     finally:
         if not is_whole:
             with CancelScope(shield=True), anyio.move_on_after(FINAL_SECONDS), suppress(OSError):
-                await send(form.broken_off)
+                await text.break_off(form.broken_off)
 
 
 async def _exported(database: Database, name: str, select: Sequence[str]) -> ChosenColumns:
@@ -219,10 +222,10 @@ class _FolderExport:
 class _StreamExport:
     """The export of slices as one text."""
 
-    def __init__(self, scan: Scan, form: TextFormat, send: Send, progress: Progress) -> None:
+    def __init__(self, scan: Scan, form: TextFormat, text: _Text, progress: Progress) -> None:
         self._scan = scan
         self._form = form
-        self._send = send
+        self._text = text
         self._progress = progress
         self._turn = anyio.Lock()
 
@@ -232,9 +235,28 @@ class _StreamExport:
             async for page in pages:
                 rows = await to_thread.run_sync(self._form.rows, page)
                 async with self._turn:
-                    await self._send(rows)
+                    await self._text.send(rows)
                 self._progress.rows += page.row_count
                 self._progress.bytes += len(rows)
+
+
+class _Text:
+    """A text that is sent piece by piece. A piece that failed or was cancelled may have been sent in part."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._is_cut = False
+
+    async def send(self, piece: bytes) -> None:
+        """Send whole lines."""
+        self._is_cut = True
+        await self._send(piece)
+        self._is_cut = False
+
+    async def break_off(self, last_line: bytes) -> None:
+        """End a text that is not whole, with a line that is not glued to a part of another; empty if there is none."""
+        if last_line:
+            await self._send(b"\n" + last_line if self._is_cut else last_line)
 
 
 # --- what went wrong

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -44,6 +46,8 @@ class WholeFile:
     """
 
     def __init__(self, path: Path) -> None:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # such as /dev/null, which root could replace
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         self._path = path
         self._temporary = path.with_name(path.name + TEMPORARY)
         self._file = self._temporary.open("wb")
@@ -80,6 +84,12 @@ class WholeFile:
             self._file.close()
         os.replace(self._temporary, self._path)
         return FileFacts(self._size, self._digest.hexdigest())
+
+    def lock(self) -> int:
+        """Keep other runs from writing to the file, until the descriptor that is returned is closed."""
+        descriptor = os.dup(self._file.fileno())
+        _lock(descriptor)
+        return descriptor
 
     def abort(self) -> None:
         """Remove the file. Never raises, and does nothing after `commit`."""
@@ -141,25 +151,57 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+class SoleFile:
+    """A file that only this run writes to, while it is open. One that could not be created has no lock."""
+
+    def __init__(self, path: Path, descriptor: int | None) -> None:
+        self.path = path
+        self._descriptor = descriptor
+
+    def replace(self, data: bytes) -> None:
+        """Give the file another content, as `replace_file` does, and keep the lock. Raises OSError."""
+        if self._descriptor is None:
+            replace_file(self.path, data)
+            return
+        file = WholeFile(self.path)
+        descriptor = file.lock()
+        try:
+            file.write(data)
+            file.commit()
+        except BaseException:
+            file.abort()
+            os.close(descriptor)
+            raise
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        sync_folder(self.path.parent)
+
+    def close(self) -> None:
+        """Let other runs write to the file; an empty one is removed."""
+        if self._descriptor is None:
+            return
+        status = os.fstat(self._descriptor)
+        if not status.st_size and stat.S_ISREG(status.st_mode):  # not /dev/null
+            with suppress(OSError):
+                self.path.unlink()
+        os.close(self._descriptor)
+
+
 @contextmanager
-def only_writer(path: Path) -> Iterator[None]:
+def only_writer(path: Path) -> Iterator[SoleFile]:
     """Keep other runs from writing to a file for the duration of the block; an empty one is removed at its end.
 
     The file is created if need be. Raises Refused if another run writes to it. One that cannot be created has nothing
     that could be lost.
     """
     try:
-        descriptor = _opened_alone(path)
+        file = SoleFile(path, _opened_alone(path))
     except OSError:
-        yield
-        return
+        file = SoleFile(path, None)
     try:
-        yield
+        yield file
     finally:
-        if not os.fstat(descriptor).st_size:
-            with suppress(OSError):
-                path.unlink()
-        os.close(descriptor)
+        file.close()
 
 
 def _opened_alone(path: Path) -> int:

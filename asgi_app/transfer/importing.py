@@ -19,7 +19,7 @@ from asgi_app.driver.connecting import server_message
 from asgi_app.errors import FieldError, RejectedByCassandra, SchemaMissing, ServiceError
 from asgi_app.tables.encoding import Encoded
 from asgi_app.transfer.batches import batches_of
-from asgi_app.transfer.files import locked, only_writer
+from asgi_app.transfer.files import SoleFile, locked, only_writer
 from asgi_app.transfer.import_plan import ImportOptions, columns_to_write, timestamp_of_writes
 from asgi_app.transfer.import_state import ImportState
 from asgi_app.transfer.inserts import Inserts
@@ -53,8 +53,9 @@ async def import_from(
 ) -> Rejects:
     """Import the files at `path` into the table of this name, and return its rejected rows: none, or a few.
 
-    Raises Refused before the first write, Partial if a run with `resume` can do the rest, also if more than
-    `max_rejects` rows were rejected, and Failed otherwise. A dry run with so many raises RowsRejected.
+    Raises Refused, and what `Database.execute` raises, before the first write, Partial if a run with `resume` can do
+    the rest, also if more than `max_rejects` rows were rejected, and Failed otherwise. A dry run with so many raises
+    RowsRejected.
     """
     table = await find_table(database, name)
     paths = JournalPaths.of(table, path, options)
@@ -63,8 +64,8 @@ async def import_from(
         columns = columns_to_write(table, source, options.select)
         timestamp = timestamp_of_writes(table, source, options)
         target = await ChosenColumns.now(database, table, columns)
-        with _alone(source, paths):
-            journal = await to_thread.run_sync(Journal.begin, target, source, paths, options, say)
+        with _alone(source, paths) as rejected:
+            journal = await to_thread.run_sync(Journal.begin, target, source, paths, options, say, rejected)
             if options.resume and journal.state is not None:
                 await _check_same_table(database, target, journal.state)
             await _Import(database, target, source, timestamp, options, journal, progress).run()
@@ -75,14 +76,16 @@ async def import_from(
 
 
 @contextmanager
-def _alone(source: Source, paths: JournalPaths) -> Iterator[None]:
-    """Keep other runs away from the files that this one writes, for the duration of the block."""
+def _alone(source: Source, paths: JournalPaths) -> Iterator[SoleFile]:
+    """Keep other runs away from the files that this one writes, for the duration of the block.
+
+    Yield that of the rejected rows.
+    """
     folders = {each.parent.resolve() for each in paths} if source.digest is not None else set()
     with ExitStack() as locks:
         for folder in folders:
             locks.enter_context(locked(folder))
-        locks.enter_context(only_writer(paths.rejects))
-        yield
+        yield locks.enter_context(only_writer(paths.rejects))
 
 
 def _cannot_be_used(error: OSError, paths: JournalPaths) -> str:
@@ -100,8 +103,11 @@ async def _check_same_table(database: Database, target: ChosenColumns, state: Im
 
 
 async def _check_unchanged(database: Database, target: ChosenColumns) -> None:
-    """Raise Failed if the table lost what was written to it."""
-    change = await target.change(database)
+    """Raise Failed if the table lost what was written to it, and Partial if Cassandra does not tell."""
+    try:
+        change = await target.change(database)
+    except ServiceError as error:
+        raise Partial(f"All rows are written, and whether {target.name} has kept them is not known: {error}") from error
     if change is not None:
         raise Failed(f"{target.name} {change} while rows were written to it.")
 

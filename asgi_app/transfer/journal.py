@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import anyio
 from anyio import to_thread
 from msgspec.structs import replace
 
 from asgi_app.tables.table import Table
 from asgi_app.transfer import import_state, rejects
+from asgi_app.transfer.files import SoleFile
 from asgi_app.transfer.import_plan import ImportOptions
 from asgi_app.transfer.import_state import ImportState
 from asgi_app.transfer.progress import Say
@@ -35,7 +37,10 @@ class JournalPaths(NamedTuple):
         """Return the paths for an import from `path`."""
         beside = path if path.is_dir() else path.parent
         state = options.state or beside / f"import-{table.keyspace}.{table.name}.json"
-        return cls(state, options.rejects or beside / _name_of_rejects(path))
+        rejected = options.rejects or beside / _name_of_rejects(path)
+        if options.dry_run and path.is_dir():  # a run that resumes needs the rejected rows of the runs before
+            rejected = rejected.with_name(f"dry-run-{rejected.name}")
+        return cls(state, rejected)
 
     def hint(self, file: object) -> str:
         """Return how to have another file in place of one of these, if an error names one; else nothing."""
@@ -60,10 +65,17 @@ class Journal:
         self.rejects = rejected
         self.paths = paths
         self._saved_at = time.monotonic()
+        self._saving = anyio.Lock()
 
     @classmethod
     def begin(
-        cls, target: ChosenColumns, source: Source, paths: JournalPaths, options: ImportOptions, say: Say
+        cls,
+        target: ChosenColumns,
+        source: Source,
+        paths: JournalPaths,
+        options: ImportOptions,
+        say: Say,
+        rejected: SoleFile,
     ) -> Journal:
         """Return the journal of a new import into the target, or of the one that is resumed, after it was written."""
         state = None
@@ -80,8 +92,7 @@ class Journal:
             if options.resume:
                 say(f"{len(state.files)} of {len(source.files)} files are imported already.")
             import_state.save(paths.state, state)
-        rejected = Rejects(paths.rejects, state.files if state else ())
-        return cls(state, paths, rejected)
+        return cls(state, paths, Rejects(rejected, state.files if state else ()))
 
     def is_done(self, file: SourceFile) -> bool:
         """Return whether all rows of a file are written or rejected."""
@@ -96,6 +107,7 @@ class Journal:
 
     async def save(self) -> None:
         """Write the state. Raises OSError."""
-        if self.state is not None:
-            self._saved_at = time.monotonic()
-            await to_thread.run_sync(import_state.save, self.paths.state, self.state)
+        async with self._saving:  # each writes the same temporary file
+            if self.state is not None:
+                await to_thread.run_sync(import_state.save, self.paths.state, self.state)
+                self._saved_at = time.monotonic()

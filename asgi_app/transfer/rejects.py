@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from asgi_app.transfer.files import naming, replace_file
+from asgi_app.transfer.files import SoleFile, naming
 from asgi_app.transfer.row_readers import Rejected
 
 NAME = "rejected.ndjson"
@@ -21,11 +20,11 @@ LARGEST_ROW = 1024 * 1024
 class Rejects:
     """Writes rejected rows, and counts them. Its methods raise OSError. Creates the file with the first row."""
 
-    def __init__(self, path: Path, keep_those_of: Collection[str] = ()) -> None:
+    def __init__(self, file: SoleFile, keep_those_of: Collection[str] = ()) -> None:
         """`keep_those_of`: the files whose rejected rows, from an earlier run, stay in the file."""
-        self.path = path
+        self.path = file.path
         self.count = 0
-        self._keep(keep_those_of)
+        self._keep(file, keep_those_of)
 
     def add(self, file: str, rejected: Rejected) -> None:
         """Write one row."""
@@ -37,16 +36,16 @@ class Rejects:
             opened.write(msgspec.json.encode(line) + b"\n")
         self.count += 1
 
-    def _keep(self, files: Collection[str]) -> None:
+    def _keep(self, file: SoleFile, files: Collection[str]) -> None:
         """Leave in the file what an earlier run rejected from these files."""
-        if not self.path.exists():
+        if not self.path.is_file():
             return
         lines = [line for line in self.path.read_bytes().splitlines(keepends=True) if _file_of(line) in files]
         self.count = len(lines)
         if lines:
-            replace_file(self.path, b"".join(lines))
-        else:
-            os.truncate(self.path, 0)  # it may be locked: see `only_writer`
+            file.replace(b"".join(lines))
+        elif self.path.stat().st_size:
+            os.truncate(self.path, 0)
 
 
 def _file_of(line: bytes) -> str | None:

@@ -49,6 +49,8 @@ def _ndjson(file: BinaryIO, encoder: RowEncoder) -> _Found:
         try:
             value = decode_json(line, exact=exact)
         except (msgspec.DecodeError, ValueError, RecursionError):
+            if not line.endswith(b"\n"):
+                raise Failed(f"The file ends within line {number}: it is cut.") from None
             yield _rejected(number, "is not JSON", line)
             continue
         _check_not_broken_off(value, encoder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -154,7 +155,10 @@ def _file(path: Path, form: Format | None) -> Source:
         raise Refused(
             f"The name of {path} does not end with {', '.join(FORMATS)} or one of these and {_GZIP}: add --format."
         )
-    file = SourceFile(path, found, path.suffix == _GZIP, path.stat().st_size)
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise Refused(f"{path} is not a file. Rows that come through a pipe are read from standard input: name `-`.")
+    file = SourceFile(path, found, path.suffix == _GZIP, status.st_size)
     return Source((file,), _columns_in(file), {})
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import msgspec
 import pytest
-from helpers.transfers import cql, exported, rows_of
+from helpers.transfers import cql, exported, imported, rows_of
 
 from asgi_app.db import Database
 from asgi_app.transfer import manifest as manifests
@@ -147,6 +148,27 @@ async def test_a_table_that_changed_or_was_created_again(database: Database, key
     (tmp_path / "part-0001-of-0002.ndjson").unlink()
     with pytest.raises(Refused, match="was dropped and created again"):
         await exported(database, name, tmp_path, resume=True)
+
+
+async def test_a_text_that_is_cut_within_a_row_ends_with_a_line_of_its_own(
+    database: Database, filled: str, tmp_path: Path
+) -> None:
+    sent = bytearray()
+    with anyio.CancelScope() as scope:
+
+        async def send(data: bytes) -> None:
+            if scope.cancel_called or not data:
+                sent.extend(data)
+                return
+            sent.extend(data[: len(data) // 2])
+            scope.cancel()
+            await anyio.sleep_forever()
+
+        await export_to_stream(database, filled, send, ExportOptions(slices=3), Progress())
+    assert sent.endswith(b'\n{"error":{"detail":"The export broke off."}}\n')
+    (tmp_path / "rows.ndjson").write_bytes(sent)
+    with pytest.raises(Failed, match="The file ends with an error in place of a row"):
+        await imported(database, filled, tmp_path / "rows.ndjson")
 
 
 async def test_a_table_that_loses_rows_meanwhile(database: Database, keyspace: str) -> None:

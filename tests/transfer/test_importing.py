@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import resource
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,12 @@ from helpers.transfers import cql, exported, imported, rows_of
 from pyarrow import parquet
 
 from asgi_app.db import Database
+from asgi_app.errors import NotConnected
 from asgi_app.transfer.files import locked, only_writer
 from asgi_app.transfer.outcomes import Failed, Partial, Refused, RowsRejected
 from asgi_app.transfer.row_encoding import Row
 from asgi_app.transfer.row_sink import RowSink
+from asgi_app.transfer.table_identity import ChosenColumns
 
 pytestmark = pytest.mark.anyio
 
@@ -159,6 +162,10 @@ async def test_resume_with_more_rejects_allowed_imports_the_rest(
     await exported(database, source, tmp_path, slices=4)
     with pytest.raises(Partial, match=r"^More rows were rejected than --max-rejects allows \(1\); "):
         await imported(database, target, tmp_path, max_rejects=1)
+    kept = rejected(tmp_path / "rejected.ndjson")
+    _, checked = await imported(database, target, tmp_path, dry_run=True)
+    assert checked.path.name == "dry-run-rejected.ndjson"
+    assert rejected(tmp_path / "rejected.ndjson") == kept
     _, rejects = await imported(database, target, tmp_path, max_rejects=4, resume=True)
     assert rejects.count == 4
     assert sorted(await selected(database, target, "p")) == [(0,), (2,), (4,), (6,)]
@@ -293,6 +300,31 @@ async def test_a_row_without_its_key_is_never_left_out_of_a_file(
         assert [row["errors"] for row in rejected(rejects.path)] == [[{"field": "/c", "message": "is required"}]] * 2
     progress, rejects = await imported(database, table, written(tmp_path, "r.csv", "p,c,v", "1,,"))
     assert (progress.rows, rejects.count) == (0, 1)
+
+
+async def test_all_is_written_when_cassandra_goes_away_before_the_last_check(
+    database: Database, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def change(target: ChosenColumns, database: Database) -> str | None:
+        raise NotConnected
+
+    monkeypatch.setattr(ChosenColumns, "change", change)
+    with pytest.raises(Partial, match=r"^All rows are written, and whether \S+ has kept them is not known: "):
+        await imported(database, table, written(tmp_path, "rows.ndjson", {"p": 1, "c": 1}))
+    assert await selected(database, table, "p, c") == [(1, 1)]
+
+
+async def test_a_file_that_is_cut_within_its_last_row(database: Database, table: str, tmp_path: Path) -> None:
+    path = written(tmp_path, "rows.ndjson", {"p": 1, "c": 1}, {"p": 1, "c": 2})
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(Failed, match=r"rows\.ndjson: The file ends within line 2: it is cut\."):
+        await imported(database, table, path)
+
+
+async def test_a_pipe_is_read_from_standard_input_alone(database: Database, table: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.ndjson")
+    with pytest.raises(Refused, match=r"rows\.ndjson is not a file\. Rows that come through a pipe"):
+        await imported(database, table, tmp_path / "rows.ndjson")
 
 
 async def test_imports_never_remove_the_rejected_rows_of_others(database: Database, table: str, tmp_path: Path) -> None:
