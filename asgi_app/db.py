@@ -27,7 +27,6 @@ from asgi_app.driver.schema_events import SchemaEvents
 from asgi_app.driver.session import Connection, SessionSource, borrow
 from asgi_app.errors import (
     AnswerOverdue,
-    BatchTooLarge,
     CassandraUnavailable,
     DeadlineExceeded,
     InternalError,
@@ -256,14 +255,11 @@ class Database:
     ) -> Result:
         """Run `statement` once for the values of each of `rows`, as one logged batch: all are applied, or none.
 
-        If it is not `logged`, that holds only for rows of one partition. Raises BatchTooLarge if Cassandra rejects the
+        If it is not `logged`, that holds only for rows of one partition. Raises BatchTooLarge if Cassandra refuses the
         batch for its size, and the errors that the class docstring lists.
         """
-        try:
-            batch = Batch(rows, statement.consistency, logged)
-            return await self._run(statement, batch, deadline, Lane.REQUESTS, len(rows))
-        except RejectedByCassandra as error:
-            raise BatchTooLarge from error
+        batch = Batch(rows, statement.consistency, logged)
+        return await self._run(statement, batch, deadline, Lane.REQUESTS, len(rows))
 
     async def parameters(self, statement: Statement, deadline: Deadline) -> tuple[Parameter, ...]:
         """Return the parameters of a statement, in the order in which its values are bound.

@@ -135,7 +135,9 @@ class AbortableProtocol(Limits, HTTPProtocol):
             self.transport.abort()
 
     def _end_with(self, linger: bytes) -> None:
-        """Set how the connection ends when its socket is closed."""
+        """Set how the connection ends when its socket is closed. Do nothing if it is: the client has left."""
+        if self.transport.is_closing():
+            return
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
     def unsent(self) -> int:

@@ -16,6 +16,7 @@ from cassandra import connection, metadata, pool, protocol, query, segment
 
 from asgi_app.driver.installed_driver import cluster
 from asgi_app.errors import (
+    BatchTooLarge,
     CassandraUnavailable,
     ConsistencyUnavailable,
     DeadlineExceeded,
@@ -30,6 +31,9 @@ from asgi_app.errors import (
     WriteFailed,
     WriteTimeout,
 )
+
+_BATCH_TOO_LARGE = 'message="Batch too large"'
+"""How Cassandra and ScyllaDB refuse a batch for its size. No code tells this from other refusals."""
 
 CAS_WRITE_UNKNOWN = 0x1700
 """Error code of a lightweight transaction whose outcome the coordinator does not know (protocol v5 section 9)."""
@@ -149,7 +153,10 @@ def names_what_is_absent(error: Exception) -> bool:
 
 def translate(error: Exception, *, unknown: bool) -> ServiceError:
     """Return the service's error for a failed statement; `unknown` for a write that a node may have carried out."""
-    translated = translation(error)()
+    kind = translation(error)
+    if kind is RejectedByCassandra and _BATCH_TOO_LARGE in str(error):
+        kind = BatchTooLarge
+    translated = kind()
     if unknown:
         translated.outcome = "unknown"
     return translated

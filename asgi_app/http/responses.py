@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
+from http.client import responses
 from typing import Any, cast
 
 import msgspec
@@ -22,7 +24,7 @@ from asgi_app.errors import (
     ServiceError,
 )
 from asgi_app.http.context import context_of, metrics_of
-from asgi_app.http.headers import RAW_NO_STORE, raw_headers
+from asgi_app.http.headers import NO_STORE, RAW_NO_STORE, raw_headers
 from asgi_app.http.paths import encoded_path
 from asgi_app.telemetry.metrics import SHED
 from asgi_app.telemetry.request_record import log_fields, note_failure
@@ -32,7 +34,10 @@ logger = logging.getLogger("asgi_app.errors")
 JSON_TYPE = b"application/json"
 PROBLEM_TYPE = b"application/problem+json"
 
+_TYPES = "urn:problem-type:asgi-cassandra:"
+
 _encoder = msgspec.json.Encoder()
+_no_letters = re.compile(r"[^a-z0-9]+")
 
 
 class JsonResponse(Response):
@@ -91,6 +96,11 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
     return JsonResponse(value if isinstance(value, bytes) else _encoder.encode(value), status, headers)
 
 
+def no_content() -> Response:
+    """Return the response 204."""
+    return Response(status_code=204, headers=NO_STORE)
+
+
 def problem_without_request(error: ServiceError, request_id: str) -> bytes:
     """Return a problem document for bytes that are not an HTTP request. Its `instance` is empty: there is no path."""
     return _encoder.encode(_problem(error, "", request_id))
@@ -122,16 +132,11 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
     return failure_response(cast(HTTPException, error), request.scope)
 
 
-def failure_response(error: ServiceError | HTTPException, scope: Scope) -> JsonResponse:
-    """Return the response of an error that a handler raised, and log the error if its status is 500 or above.
-
-    Starlette raises HTTPException if no route matches, or if the route does not have the method.
-    """
-    if isinstance(error, HTTPException):
-        return problem_response(_of_framework(error), scope)
-    if error.status >= 500:
+def failure_response(error: ServiceError | HTTPException, scope: Scope) -> Response:
+    """Return the response of an error that a handler raised, and log the error if its status is 500 or above."""
+    if (error.status_code if isinstance(error, HTTPException) else error.status) >= 500:
         log_failure(error, scope)
-    return problem_response(error, scope)
+    return _http_response(error, scope) if isinstance(error, HTTPException) else problem_response(error, scope)
 
 
 def log_failure(error: BaseException, scope: Scope) -> None:
@@ -143,7 +148,7 @@ def log_failure(error: BaseException, scope: Scope) -> None:
     if isinstance(error, Overloaded):
         return
     ids, path = log_fields(), encoded_path(scope)
-    is_bug = isinstance(error, InternalError) or not isinstance(error, ServiceError)
+    is_bug = isinstance(error, InternalError) or not isinstance(error, ServiceError | HTTPException)
     logger.log(
         logging.ERROR if is_bug else logging.WARNING,
         "%s %s failed: %r%s [request %s]",
@@ -157,14 +162,14 @@ def log_failure(error: BaseException, scope: Scope) -> None:
             **ids,
             "method": scope["method"],
             "path": path,
-            "error": error.code if isinstance(error, ServiceError) else InternalError.code,
+            "error": _code_of(error),
         },
     )
 
 
 def _problem(error: ServiceError, instance: str, request_id: str) -> Problem:
     return Problem(
-        type=f"urn:problem-type:asgi-cassandra:{error.code}",
+        type=f"{_TYPES}{error.code}",
         title=error.title,
         status=error.status,
         detail=error.detail,
@@ -177,9 +182,40 @@ def _problem(error: ServiceError, instance: str, request_id: str) -> Problem:
     )
 
 
-def _of_framework(error: HTTPException) -> ServiceError:
-    if error.status_code == 404:
-        return NotFound()
-    if error.status_code == 405:  # raised for a Starlette route that a user added
-        return MethodNotAllowed(tuple((error.headers or {}).get("Allow", "").split(", ")))
-    return InternalError()
+def _http_response(error: HTTPException, scope: Scope) -> Response:
+    """Return the response of an HTTPException, with its status and its header fields.
+
+    Starlette raises it if no route matches, if a route does not have the method, and for a form that it cannot read; a
+    handler may raise it for any reason. Its text is meant for the client.
+    """
+    status, headers = error.status_code, dict(error.headers or {})
+    phrase = _phrase_of(status)
+    detail = error.detail if isinstance(error.detail, str) and error.detail != phrase else ""
+    if status == 404:
+        return problem_response(NotFound(detail), scope)
+    if status == 405:
+        return problem_response(MethodNotAllowed(tuple(headers.get("Allow", "").split(", "))), scope)
+    if status < 400:
+        return Response(status_code=status, headers={**NO_STORE, **headers})
+    context, code = context_of(scope), _code_of(error)
+    problem = Problem(
+        type=f"{_TYPES}{code}",
+        title=phrase,
+        status=status,
+        detail=detail or f"{phrase}.",
+        instance=encoded_path(scope),
+        code=code,
+        request_id=context.request_id if context else "",
+    )
+    return JsonResponse(_encoder.encode(problem), status, headers, PROBLEM_TYPE)
+
+
+def _code_of(error: BaseException) -> str:
+    """Return the code of an error; that of an HTTPException is made of the name of its status: `too_many_requests`."""
+    if isinstance(error, HTTPException):
+        return _no_letters.sub("_", _phrase_of(error.status_code).lower())
+    return error.code if isinstance(error, ServiceError) else InternalError.code
+
+
+def _phrase_of(status: int) -> str:
+    return responses.get(status, f"Status {status}")

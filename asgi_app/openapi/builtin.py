@@ -139,7 +139,7 @@ class _Users:
         key = {"user_id": "$request.path.user_id"}
         links = {"delete": {"operationId": "users_delete", "parameters": key}}
         read = {"200": self._common.json("The user.", self._row, links=links), **self._missing}
-        path, changed = "/users/{user_id}", {"200": self._found, **self._missing}
+        path, changed = "/users/{user_id}", {"200": self._found, "204": self._common.no_content(), **self._missing}
         changes = self._users.answer("change", {**_bodies()["UserChanges"], "minProperties": 1})
         self._add("get", path, "read", "Read a user", responses=read)
         self._add("put", path, "replace", "Replace a user", requestBody=_body(self._fields), responses=changed)

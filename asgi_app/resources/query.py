@@ -16,10 +16,9 @@ from starlette.types import ASGIApp
 from asgi_app.db import Parameter
 from asgi_app.errors import Conflict, FieldError, InvalidInput, NotFound
 from asgi_app.http.context import database_of, deadline_of, page_tokens_of
-from asgi_app.http.headers import NO_STORE
 from asgi_app.http.page_tokens import PagePosition
 from asgi_app.http.requests import query_items
-from asgi_app.http.responses import HeadersOnly, json_response
+from asgi_app.http.responses import HeadersOnly, json_response, no_content
 from asgi_app.http.routing import SegmentRoute, path
 from asgi_app.http.validation import QueryValues
 from asgi_app.resources.pages import gathered, next_link
@@ -297,7 +296,7 @@ class QueryHandlers:
         result = await database_of(request).execute(self._statement, values, deadline=deadline_of(request))
         if not result.applied:
             raise Conflict("The condition of this statement did not hold. Nothing was written.")
-        return Response(status_code=204, headers=NO_STORE)
+        return no_content()
 
     async def _parameters(self, request: Request) -> tuple[Parameter, ...]:
         return await database_of(request).parameters(self._statement, deadline_of(request))

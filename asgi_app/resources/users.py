@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from asgi_app.driver.codec import timestamp_text
 from asgi_app.errors import BatchTooLarge, FieldError, NotFound, ServiceError
+from asgi_app.http.auth import Action
 from asgi_app.http.context import (
     database_of,
     deadline_of,
@@ -27,7 +28,8 @@ from asgi_app.http.headers import next_page
 from asgi_app.http.page_tokens import PagePosition
 from asgi_app.http.paths import location
 from asgi_app.http.requests import json_body, path_uuid
-from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response
+from asgi_app.http.responses import HeadersOnly, JsonResponse, json_response, no_content
+from asgi_app.http.routing import permits
 from asgi_app.http.validation import ArrayDecoder, BodyDecoder, QueryValues, nul_errors
 from asgi_app.resources.pages import gathered, position_after, scanned
 from asgi_app.resources.table.reading import EXPORTED, STREAMED, export_name, read_row_of, served_of
@@ -234,7 +236,10 @@ def _batch_bytes(user: NewUser) -> int:
 
 
 async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) -> Response:
-    """Set `fields` of an existing user and answer with the whole user. Raises NotFound if there is no such user."""
+    """Set `fields` of an existing user: 200 with the whole user, or 204 for a client that may not read users.
+
+    Raises NotFound if there is no such user.
+    """
     assignments = {**fields, "updated_at": _now_ms()}
     statement = _queries(request).update_if_exists(tuple(assignments))
     values = (*assignments.values(), user_id)
@@ -242,6 +247,8 @@ async def _update(request: Request, user_id: uuid.UUID, fields: dict[str, Any]) 
     if not result.applied:
         raise NotFound("User not found")
     try:
+        if not await permits(request.scope, Action("read", USER_RESOURCE.name)):
+            return no_content()
         return await read_row_of(served_of(request, USER_RESOURCE.name), request, (Encoded(user_id.bytes),))
     except NotFound:
         raise

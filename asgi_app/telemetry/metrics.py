@@ -13,6 +13,7 @@ import anyio
 from prometheus_client import Counter
 
 from asgi_app.errors import (
+    BatchTooLarge,
     CassandraUnavailable,
     ConsistencyUnavailable,
     DeadlineExceeded,
@@ -62,7 +63,15 @@ _PAGE_ERRORS = (
     ReadTimeout,
     InternalError,
 )
-_STATEMENT_ERRORS = (*_PAGE_ERRORS, NotConnected, WriteFailed, WriteTimeout, RejectedByCassandra, StatementRefused)
+_STATEMENT_ERRORS = (
+    *_PAGE_ERRORS,
+    NotConnected,
+    WriteFailed,
+    WriteTimeout,
+    BatchTooLarge,
+    RejectedByCassandra,
+    StatementRefused,
+)
 
 _METHODS = frozenset(HTTPMethod)
 

@@ -16,6 +16,7 @@ from cassandra.cluster import Session
 from helpers.cassandra import own_keyspace
 from helpers.problems import problem
 from helpers.service import client_of, settings_for
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp
 
@@ -138,10 +139,15 @@ def routes(keyspace: str) -> list[Any]:
         result = await database_of(request).execute(rows, [7], deadline=deadline_of(request))
         return json_response(len(result.rows(Labelled)))
 
+    async def refuse(request: Request) -> ASGIApp:
+        status = int(request.path_params["status"])
+        raise HTTPException(status, request.query_params.get("detail"), {"Allow": "GET", "X-Mine": "yes"})
+
     return [
         path("/things/{id}", "things", get=typed),
         path("/numbers/{part}", "numbers", get=stream, post=write),
         path("/labels", "labels", get=null_where_none_may_be),
+        path("/refused/{status}", "refused", get=refuse),
     ]
 
 
@@ -173,6 +179,39 @@ async def test_rows_have_the_types_of_the_struct(client: httpx.AsyncClient) -> N
 async def test_error_of_a_handler_is_a_problem(client: httpx.AsyncClient) -> None:
     found = problem(await client.get("/things/5f0c2a4e-0000-1000-8000-00000000000f"), 404, "not_found")
     assert found["detail"] == "There is no such thing."
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "bad_request"),
+        (401, "unauthorized"),
+        (418, "i_m_a_teapot"),
+        (429, "too_many_requests"),
+        (499, "status_499"),
+        (500, "internal_server_error"),
+        (507, "insufficient_storage"),
+    ],
+)
+async def test_http_exception_of_a_handler_is_a_problem_with_its_status(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, status: int, code: str
+) -> None:
+    answer = await client.get(f"/refused/{status}?detail=because")
+    found = answer.json()
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert (found["status"], found["code"], found["detail"]) == (status, code, "because")
+    assert (found["instance"], found["request_id"]) == (f"/refused/{status}", answer.headers["x-request-id"])
+    assert (answer.headers["x-mine"], answer.headers["cache-control"]) == ("yes", "no-store")
+    failures = [record for record in caplog.records if record.name == "asgi_app.errors"]
+    assert [getattr(record, "error", None) for record in failures] == ([code] if status >= 500 else [])
+    assert all("because" in record.getMessage() for record in failures)
+
+
+async def test_http_exceptions_that_the_service_has_errors_for(client: httpx.AsyncClient) -> None:
+    assert problem(await client.get("/refused/404?detail=gone"), 404, "not_found")["detail"] == "gone"
+    assert problem(await client.get("/refused/405?detail=no"), 405, "method_not_allowed")
+    led = await client.get("/refused/303")
+    assert (led.status_code, led.content, led.headers["x-mine"]) == (303, b"", "yes")
 
 
 async def test_handler_writes_and_streams(client: httpx.AsyncClient) -> None:

@@ -234,6 +234,14 @@ async def test_client_that_may_not_read_gets_204(
     assert (await client.delete(made[0], headers=BLIND)).status_code == 204
 
 
+async def test_applied_write_is_told_when_the_permission_to_read_cannot_be_had(
+    client: httpx.AsyncClient, cql: Session, keyspace: str, made: tuple[str, str]
+) -> None:
+    response = await client.patch(made[0], json={"title": "told"}, headers={"X-Blind": "expired"})
+    problem(response, 401, "unauthorized", outcome="applied")
+    assert stored(cql, keyspace, made[0]).title == "told"
+
+
 async def test_patch_changes_only_what_was_sent(
     client: httpx.AsyncClient, cql: Session, keyspace: str, made: tuple[str, str]
 ) -> None:

@@ -201,6 +201,29 @@ async def test_unknown_api_key_is_401(keyed: httpx.AsyncClient, headers: dict[st
     assert READER[:20] not in refused.text
 
 
+async def test_user_is_shown_only_to_clients_that_may_read(settings: Settings) -> None:
+    async with serving(changed(settings, api_keys=(Secret(f"blind:write.users:{WRITER}"),))) as (_, client):
+        client.headers["X-API-Key"] = WRITER
+        made = await client.post("/users", json=ADA)
+        for method in ("PUT", "PATCH"):
+            changed_user = await client.request(method, made.headers["location"], json=ADA)
+            assert (changed_user.status_code, changed_user.content) == (204, b"")
+        problem(await client.get(made.headers["location"]), 403, "forbidden")
+        problem(await client.patch(f"/users/{ID}", json=ADA), 404, "not_found")
+
+
+async def test_applied_change_of_a_user_is_told_when_the_permission_to_read_cannot_be_had(settings: Settings) -> None:
+    def authorize(_: HTTPConnection, action: Action) -> Principal:
+        if action == Action("read", "users"):
+            raise Unauthorized
+        return Principal("blind")
+
+    async with guarded(settings, authorize) as client:
+        made = await client.post("/users", json=ADA)
+        answer = await client.patch(made.headers["location"], json=ADA)
+        problem(answer, 401, "unauthorized", outcome="applied")
+
+
 async def test_api_keys_are_not_logged(keyed: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     for path in ("/users", "/nowhere", f"/users/{ID}"):

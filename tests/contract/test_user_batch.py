@@ -9,8 +9,9 @@ import httpx
 import pytest
 from cassandra.cluster import Session
 from helpers.cassandra import count
+from helpers.faulty_node import BATCH, faulty_node, invalid_request
 from helpers.problems import problem
-from helpers.service import serving
+from helpers.service import serving, settings_for
 
 from asgi_app.settings import Settings
 from contract.samples import ADA, BO, JSON, MOMENT, USER_FIELDS, every_loop
@@ -116,6 +117,16 @@ async def test_batch_that_cassandra_refuses_is_413_and_nothing_is_written(
         problem(await client.post("/users/batch", json=[LONG_NAME] * 100), 413, "batch_too_large")
         assert count(cql, users) == before
         assert (await client.post("/users/batch", json=[ADA])).status_code == 201
+
+
+async def test_batch_with_a_value_that_cassandra_refuses_is_not_too_large(
+    node_address: tuple[str, int], keyspace: str
+) -> None:
+    with faulty_node(node_address) as node:
+        async with serving(settings_for(("127.0.0.1", node.port), keyspace)) as (_, client):
+            node.fail(BATCH, invalid_request())
+            problem(await client.post("/users/batch", json=[ADA]), 422, "rejected_by_cassandra")
+            assert (await client.post("/users/batch", json=[ADA])).status_code == 201
 
 
 SHAPES = {

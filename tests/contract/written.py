@@ -18,7 +18,7 @@ from helpers.service import client_of, settings_for
 from starlette.requests import HTTPConnection
 
 from asgi_app.app import create_app
-from asgi_app.errors import FieldError, Forbidden
+from asgi_app.errors import FieldError, Forbidden, Unauthorized
 from asgi_app.http.auth import Action, Principal
 from asgi_app.settings import Settings
 from asgi_app.tables.cql import Queries, create_types
@@ -350,9 +350,9 @@ RESOURCES: Sequence[Resource] = (
 
 
 def authorize(connection: HTTPConnection, action: Action) -> Principal:
-    """Name the client by its field `X-Name`. One that says `X-Blind` may not read."""
+    """Name the client by its field `X-Name`. One that says `X-Blind` may not read, or is unknown when it reads."""
     if action.verb == "read" and "x-blind" in connection.headers:
-        raise Forbidden
+        raise Unauthorized if connection.headers["x-blind"] == "expired" else Forbidden
     return Principal(connection.headers.get("x-name", "acme"))
 
 

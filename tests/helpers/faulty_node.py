@@ -141,6 +141,11 @@ def not_permitted() -> bytes:
     return _error(0x2100)
 
 
+def invalid_request() -> bytes:
+    """Return the error of a coordinator for a value that it does not take."""
+    return _error(0x2200)
+
+
 def server_error() -> bytes:
     """Return the error of a coordinator that failed."""
     return _error(0x0000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,3 +75,30 @@ def test_ipv4_proxy_is_trusted_by_an_ipv6_listener(tmp_path: Path) -> None:
         ):
             httpx.get(f"http://127.0.0.1:{port}/health", headers={**fields, "X-Request-ID": name})
             assert wait_until("it is logged", lambda name=name: client_of(name)) == client
+
+
+LATE = """
+import anyio
+from asgi_app import create_app, path
+from starlette.responses import Response
+
+async def answer_late(request):
+    while not await request.is_disconnected():
+        await anyio.sleep(0.01)
+    print("it has left", flush=True)
+    return Response(status_code=204)
+
+app = create_app(routes=[path("/late", None, delete=answer_late)])
+"""
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_answer_over_http_1_0_for_a_client_that_has_left_is_no_error(tmp_path: Path, parser: str) -> None:
+    (tmp_path / "late.py").write_text(LATE)
+    with serving(tmp_path, parser, "late:app") as (program, port):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+            client.sendall(b"DELETE /late HTTP/1.0\r\nHost: x\r\n\r\n")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        wait_until("the handler has answered", lambda: "DELETE /late" in program.errors)
+        assert "Traceback" not in program.errors
+        assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200

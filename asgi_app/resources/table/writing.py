@@ -25,8 +25,7 @@ from asgi_app.errors import (
 )
 from asgi_app.http.auth import Action
 from asgi_app.http.context import deadline_of, service_of, settings_of
-from asgi_app.http.headers import NO_STORE
-from asgi_app.http.responses import json_response
+from asgi_app.http.responses import json_response, no_content
 from asgi_app.http.routing import Handler, permits
 from asgi_app.resources.table.addresses import row_location
 from asgi_app.resources.table.bodies import Cells, checked, json_value, read_row
@@ -147,7 +146,7 @@ class TableWrites:
         given = served.prefix_of_path(request)
         write = served.writes.delete_prefix(len(given)).at(asked_consistency(self._resource, request))
         await _execute(request, write, given)
-        return _no_content()
+        return no_content()
 
     async def change_partition(self, request: Request) -> Response:
         """Answer PATCH of a partition: change its static columns. 204."""
@@ -161,7 +160,7 @@ class TableWrites:
         ttl = asked_ttl(self._resource, request, allowed=self._resource.ttl_on_patch)
         write = served.writes.update_static(changes.merged).at(asked_consistency(self._resource, request))
         await _execute(request, write, {**given, **changes.values, **_ttl(ttl)})
-        return _no_content()
+        return no_content()
 
     async def _replace(self, key_of: KeyOf, request: Request) -> ASGIApp:
         """Answer PUT of a full key."""
@@ -180,7 +179,7 @@ class TableWrites:
         row: Cells = {**dict.fromkeys(served.replaced_body), **cells, **made, **key, **self._new_version(served)}
         if not self._is_conditional:
             await _execute(request, served.writes.insert.at(consistency), {**row, **_ttl(ttl)})
-            return _no_content()
+            return no_content()
         if wanted.absent:
             await self._create_absent(served, request, row, ttl, consistency)
             headers = {"Location": row_location(served, request, row), **(self._etag(served, row) or {})}
@@ -204,10 +203,10 @@ class TableWrites:
         given = {**key, **changes.values, **self._new_version(served), **_ttl(ttl)}
         if served.table.is_counter:
             await _execute(request, served.writes.add_to_counters.at(consistency), given)
-            return _no_content()
+            return no_content()
         if not self._is_conditional:
             await _execute(request, served.writes.update(changes.merged).at(consistency), given)
-            return _no_content()
+            return no_content()
         by_version = wanted.versions is not None
         update = served.writes.update_if_version if by_version else served.writes.update_if_exists
         write = update(changes.merged).at(consistency)
@@ -231,7 +230,7 @@ class TableWrites:
             result = await _execute(request, served.writes.delete_if_version.at(consistency), given)
             if not result.applied:
                 raise PreconditionFailed(await self._current(served, request, key))
-        return _no_content()
+        return no_content()
 
     async def _conditionally(
         self,
@@ -253,12 +252,12 @@ class TableWrites:
             if wanted.versions is None and not wanted.exists:
                 raise NotFound(served.not_found)
             raise PreconditionFailed(await self._current(served, request, key))
-        if not await permits(request.scope, Action("read", self._resource.name)):
-            return _no_content()
         try:
-            return await read_row_of(served, request, tuple(key.values()))
+            if await permits(request.scope, Action("read", self._resource.name)):
+                return await read_row_of(served, request, tuple(key.values()))
+            return no_content()
         except NotFound:
-            return _no_content()  # somebody else has deleted it since
+            return no_content()  # somebody else has deleted it since
         except ServiceError as error:
             error.outcome = "applied"  # the write succeeded, only reading the row back failed
             raise
@@ -438,7 +437,3 @@ def _failure(error: ServiceError) -> dict[str, Any]:
     if error.outcome is not None:
         failure["outcome"] = error.outcome
     return failure
-
-
-def _no_content() -> Response:
-    return Response(status_code=204, headers=NO_STORE)
