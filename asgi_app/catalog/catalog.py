@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from functools import partial
 
 import anyio
@@ -15,8 +14,8 @@ from asgi_app.catalog.reader import SchemaReader
 from asgi_app.catalog.report import report, report_nothing
 from asgi_app.catalog.snapshot import Snapshot, compared
 from asgi_app.db import Database
-from asgi_app.errors import DeadlineExceeded, NotConnected, SchemaMissing, ServiceError
-from asgi_app.runtime.deadline import Deadline
+from asgi_app.errors import NotConnected, SchemaMissing, ServiceError
+from asgi_app.runtime.deadline import Deadline, acquired
 from asgi_app.tables.live_wanted import Offer, Wanted
 from asgi_app.tables.resource import Resource
 from asgi_app.tables.table import Table
@@ -143,7 +142,7 @@ class Catalog:
         there may be no change. Raises what `Database.execute` raises.
         """
         failed, version = time.monotonic(), self.version
-        async with self._turn(deadline):
+        async with acquired(self._reading, deadline):
             is_done = version != self.version or self._began >= failed
             if is_done or (not is_certain and failed - self._in_vain < RECHECK_SECONDS):
                 return
@@ -180,7 +179,7 @@ class Catalog:
         """Read the schema, and return whether that succeeded."""
         try:
             deadline = Deadline.after(seconds)
-            async with self._turn(deadline):
+            async with acquired(self._reading, deadline):
                 await self._read(deadline)
         except NotConnected:
             return False
@@ -200,21 +199,9 @@ class Catalog:
             level = logging.WARNING if bug is None else logging.ERROR
             logger.log(level, "the schema could not be read, trying again: %s", failure, exc_info=bug)
 
-    @asynccontextmanager
-    async def _turn(self, deadline: Deadline) -> AsyncIterator[None]:
-        """Let one task at a time read the schema. Raises DeadlineExceeded if another one takes too long."""
-        with anyio.move_on_after(deadline.remaining()) as waiting:
-            await self._reading.acquire()
-        if waiting.cancelled_caught:
-            raise DeadlineExceeded
-        try:
-            yield
-        finally:
-            self._reading.release()
-
     async def _refresh(self, deadline: Deadline) -> None:
         """Read the schema, unless another task has just done so."""
-        async with self._turn(deadline):
+        async with acquired(self._reading, deadline):
             if not self.was_read or time.monotonic() - self._began >= RECHECK_SECONDS:
                 await self._read(deadline)
 

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import anyio
 from anyio import to_thread
 
 from asgi_app.db import Database
 from asgi_app.driver.page import RowPage
 from asgi_app.runtime.deadline import Deadline
+from asgi_app.runtime.tasks import run_together
 from asgi_app.tables import live_schema
 from asgi_app.tables.cql import Statement
 from asgi_app.tables.live_schema import LiveSchema, SchemaRows, read_schema
@@ -72,20 +72,10 @@ class SchemaReader:
         """Return the pages of each schema table, read at the same time. The first failure is raised."""
         statements = {**_STATEMENTS, **(_OF_VIRTUAL_TABLES if keyspace.startswith(_VIRTUAL) else {})}
         pages: _Pages = {name: [] for name in statements}
-        failures: list[Exception] = []
-
-        async def read(name: str) -> None:
-            try:
-                await self._append_pages(pages[name], statements[name], keyspace, deadline)
-            except Exception as error:
-                failures.append(error)
-                tasks.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as tasks:
-            for name in statements:
-                tasks.start_soon(read, name)
-        if failures:
-            raise failures[0]
+        await run_together(
+            partial(self._append_pages, pages[name], statement, keyspace, deadline)
+            for name, statement in statements.items()
+        )
         return pages
 
     async def _append_pages(

@@ -15,15 +15,16 @@ from starlette.requests import Request
 
 from asgi_app.db import PING, Database
 from asgi_app.driver.row_sizes import RowSizes
-from asgi_app.errors import NotFound, ServiceError, StatementRefused
+from asgi_app.errors import NotFound, StatementRefused
 from asgi_app.http.context import database_of, deadline_of, diagnostics_enabled, nested_lock_of, settings_of
 from asgi_app.http.responses import JsonResponse, json_response
 from asgi_app.http.routing import Handler
 from asgi_app.http.validation import QueryValues
 from asgi_app.paging import PageReader, PageTimes
-from asgi_app.resources.nested import NestedConnections, acquired
-from asgi_app.runtime.deadline import Deadline
+from asgi_app.resources.nested import NestedConnections
+from asgi_app.runtime.deadline import Deadline, acquired
 from asgi_app.runtime.scheduler import Lane
+from asgi_app.runtime.tasks import run_together
 from asgi_app.tables.cql import Statement
 
 SLOW_QUERY_INTERVAL = 0.05
@@ -138,7 +139,7 @@ async def concurrent_streams(request: Request) -> JsonResponse:
             reader = _reader(database, COLUMNS_OF_KEYSPACE, (keyspace,), deadline)
             streamed[keyspace] = await _read_rows(reader, keyspace)
 
-        await _run_concurrently([partial(stream, keyspace) for keyspace in KEYSPACES])
+        await run_together([partial(stream, keyspace) for keyspace in KEYSPACES])
         is_open = not database.session.is_shutdown
         counted = {keyspace: await _count_columns(database, keyspace, deadline) for keyspace in KEYSPACES}
         return {
@@ -265,7 +266,7 @@ async def _performance(request: Request, requests: int, concurrency: int, mode: 
             succeeded += 1
 
     began = time.perf_counter()
-    await _run_concurrently([work] * concurrency)
+    await run_together([work] * concurrency)
     seconds = time.perf_counter() - began
     return json_response(
         {
@@ -277,24 +278,6 @@ async def _performance(request: Request, requests: int, concurrency: int, mode: 
             "mode": mode,
         }
     )
-
-
-async def _run_concurrently(jobs: list[Callable[[], Awaitable[None]]]) -> None:
-    """Run all jobs. The first ServiceError cancels the rest and is raised by itself, not in an exception group."""
-    failures: list[ServiceError] = []
-    async with anyio.create_task_group() as tasks:
-
-        async def run(job: Callable[[], Awaitable[None]]) -> None:
-            try:
-                await job()
-            except ServiceError as error:
-                failures.append(error)
-                tasks.cancel_scope.cancel()
-
-        for job in jobs:
-            tasks.start_soon(run, job)
-    if failures:
-        raise failures[0]
 
 
 async def _paced_queries(request: Request, seconds: float, message: str) -> JsonResponse:

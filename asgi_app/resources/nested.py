@@ -17,24 +17,8 @@ from asgi_app.db import Database
 from asgi_app.driver.cluster import ClusterUnreachableError, build_cluster
 from asgi_app.driver.errors import is_driver_error, translate
 from asgi_app.driver.session import own_connection_class
-from asgi_app.errors import CassandraUnavailable, DeadlineExceeded
+from asgi_app.errors import CassandraUnavailable
 from asgi_app.runtime.deadline import Deadline
-
-
-@asynccontextmanager
-async def acquired(lock: anyio.Lock, deadline: Deadline) -> AsyncIterator[None]:
-    """Hold `lock` for as long as the context lasts. Raises DeadlineExceeded if it is not free by the deadline.
-
-    A cluster takes threads and connections, so at most one is open besides the service's.
-    """
-    with anyio.move_on_after(deadline.remaining()) as waiting:
-        await lock.acquire()
-    if waiting.cancelled_caught:
-        raise DeadlineExceeded
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class NestedConnections:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
 
 from asgi_app.errors import DeadlineExceeded
 
@@ -34,3 +38,16 @@ class Deadline:
     def at_most(self, seconds: float) -> Deadline:
         """Return this deadline, or the one `seconds` from now if that is earlier."""
         return Deadline(min(self.expires_at, time.monotonic() + seconds))
+
+
+@asynccontextmanager
+async def acquired(lock: anyio.Lock, deadline: Deadline) -> AsyncIterator[None]:
+    """Hold a lock for as long as the context lasts. Raises DeadlineExceeded if it is not free by the deadline."""
+    with anyio.move_on_after(deadline.remaining()) as waiting:
+        await lock.acquire()
+    if waiting.cancelled_caught:
+        raise DeadlineExceeded
+    try:
+        yield
+    finally:
+        lock.release()

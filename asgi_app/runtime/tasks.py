@@ -1,11 +1,11 @@
-"""Tasks that live as long as a block: background tasks, and a context manager that runs in a task of its own."""
+"""Tasks that live as long as a block: background tasks, jobs that run together, a context manager in its own task."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import wraps
 from types import TracebackType
@@ -40,6 +40,28 @@ async def background_tasks() -> AsyncIterator[TaskGroup]:
         tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+async def run_together(jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Run jobs at the same time, each in a task, and return when all have ended.
+
+    The first exception of a job cancels the others. It is raised when they have ended, by itself and not in an
+    exception group. A cancellation of the call cancels them all.
+    """
+    failures: list[Exception] = []
+    async with anyio.create_task_group() as tasks:
+
+        async def run(job: Callable[[], Awaitable[None]]) -> None:
+            try:
+                await job()
+            except Exception as error:
+                failures.append(error)
+                tasks.cancel_scope.cancel()
+
+        for job in jobs:
+            tasks.start_soon(run, job)
+    if failures:
+        raise failures[0]
 
 
 def in_own_task(

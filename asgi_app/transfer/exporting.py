@@ -13,6 +13,7 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 
 from asgi_app.db import Database
 from asgi_app.errors import SchemaMissing, ServiceError
+from asgi_app.runtime.tasks import run_together
 from asgi_app.scan.partitioner import has_murmur3
 from asgi_app.tables.slices import Slice, slices
 from asgi_app.transfer import manifest as manifests
@@ -135,22 +136,13 @@ class _Export(Protocol):
 
 async def _each(todo: Iterator[Slice], parallel: int, export: _Export, progress: Progress) -> None:
     """Export slices, `parallel` at once. Raises the first failure after it has ended the others."""
-    failures: list[Exception] = []
 
-    async def work(scope: CancelScope) -> None:
-        try:
-            for each in todo:
-                await export.slice(each)
-                progress.done += 1
-        except Exception as error:
-            failures.append(error)
-            scope.cancel()
+    async def work() -> None:
+        for each in todo:
+            await export.slice(each)
+            progress.done += 1
 
-    async with anyio.create_task_group() as tasks:
-        for _ in range(parallel):
-            tasks.start_soon(work, tasks.cancel_scope)
-    if failures:
-        raise failures[0]
+    await run_together([work] * parallel)
 
 
 class _FolderExport:

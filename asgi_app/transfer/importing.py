@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 from anyio import CancelScope, to_thread
-from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import UNSET
 
 from asgi_app.db import Database
 from asgi_app.driver.connecting import server_message
 from asgi_app.errors import FieldError, RejectedByCassandra, SchemaMissing, ServiceError
+from asgi_app.runtime.tasks import run_together
 from asgi_app.tables.encoding import Encoded
 from asgi_app.transfer.batches import batches_of
 from asgi_app.transfer.files import SoleFile, locked, only_writer
@@ -24,7 +25,7 @@ from asgi_app.transfer.import_plan import ImportOptions, columns_to_write, times
 from asgi_app.transfer.import_state import ImportState
 from asgi_app.transfer.inserts import Inserts
 from asgi_app.transfer.journal import Journal, JournalPaths
-from asgi_app.transfer.outcomes import Failed, Partial, Refused, RowsRejected, reason_of
+from asgi_app.transfer.outcomes import Failed, Partial, Refused, RowsRejected, TransferError, reason_of
 from asgi_app.transfer.progress import Progress, Say
 from asgi_app.transfer.rejects import Rejects
 from asgi_app.transfer.row_encoding import Row, RowEncoder
@@ -163,7 +164,6 @@ class _Import:
         self._options = options
         self._journal = journal
         self._progress = progress
-        self._failures: list[Exception] = []
 
     async def run(self) -> None:
         """Import everything that is not done. Raises the outcome, if it is not a good one."""
@@ -174,44 +174,37 @@ class _Import:
         progress.done = progress.kept = progress.total - sum(file.bytes for file in todo)
         try:
             await self._all(todo)
+        except (OSError, ServiceError) as error:
+            raise self._outcome(error) from error
         finally:
             with CancelScope(shield=True), suppress(OSError):
                 await self._journal.save()
-        if self._failures:
-            raise self._outcome(self._failures[0]) from self._failures[0]
 
     async def _all(self, todo: Sequence[SourceFile]) -> None:
         """Read all files and write their rows, until the first failure."""
         send, receive = anyio.create_memory_object_stream[_Batches](self._options.parallel)
-        async with anyio.create_task_group() as tasks:
-            for _ in range(self._options.parallel):
-                tasks.start_soon(self._guarded, tasks, self._write_all, receive.clone())
-            receive.close()
-            async with send:
-                await self._guarded(tasks, self._read_files, todo, send)
-
-    async def _guarded(self, tasks: TaskGroup, function: Callable[..., Awaitable[None]], *args: Any) -> None:
-        """Run a task; its failure ends all."""
-        try:
-            await function(*args)
-        except Exception as error:
-            self._failures.append(error)
-            tasks.cancel_scope.cancel()
+        with receive:
+            writers = [partial(self._write_all, receive.clone()) for _ in range(self._options.parallel)]
+        await run_together([partial(self._read_files, todo, send), *writers])
 
     async def _read_files(self, todo: Sequence[SourceFile], send: MemoryObjectSendStream[_Batches]) -> None:
-        for source in todo:
-            file = _File(source)
-            await to_thread.run_sync(source.check)
-            with source.open() as opened:
-                rows = rows_of(source, opened.content, self._encoder)
-                partitions = self._options.partitions if source.is_in_ring_order else 1
-                batches = batches_of(rows, self._columns, self._options.batch, partitions)
-                while some := await to_thread.run_sync(_some, batches):
-                    await self._hand_over(file, some, send)
-                    self._note_read(file, opened.position())
-            self._note_read(file, max(source.bytes, file.position))
-            file.is_read = True
-            await self._check_done(file)
+        async with send:
+            for source in todo:
+                await self._read_file(_File(source), send)
+
+    async def _read_file(self, file: _File, send: MemoryObjectSendStream[_Batches]) -> None:
+        source = file.source
+        await to_thread.run_sync(source.check)
+        with source.open() as opened:
+            rows = rows_of(source, opened.content, self._encoder)
+            partitions = self._options.partitions if source.is_in_ring_order else 1
+            batches = batches_of(rows, self._columns, self._options.batch, partitions)
+            while some := await to_thread.run_sync(_some, batches):
+                await self._hand_over(file, some, send)
+                self._note_read(file, opened.position())
+        self._note_read(file, max(source.bytes, file.position))
+        file.is_read = True
+        await self._check_done(file)
 
     async def _hand_over(
         self, file: _File, some: Sequence[list[Row] | Rejected], send: MemoryObjectSendStream[_Batches]
@@ -279,15 +272,13 @@ class _Import:
                 raise RowsRejected(f"{sentence} Rows after them were not checked.")
             raise Partial(f"{sentence} Rows after them were not imported; a larger number lets the import go on.")
 
-    def _outcome(self, error: Exception) -> Exception:
+    def _outcome(self, error: OSError | ServiceError) -> TransferError:
         """Return the error with which the run ends."""
         if isinstance(error, OSError):
             return Partial(_cannot_be_used(error, self._journal.paths))
         if isinstance(error, SchemaMissing):
             return Failed(f"{self._name} was dropped or altered while rows were written to it.")
-        if isinstance(error, ServiceError):
-            return Partial(reason_of(error))
-        return error
+        return Partial(reason_of(error))
 
 
 def _groups(batches: Sequence[list[Row]]) -> Iterator[list[list[Row]]]:

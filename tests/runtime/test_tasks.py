@@ -15,7 +15,7 @@ import anyio.lowlevel
 import pytest
 
 from asgi_app.errors import WrongEventLoop
-from asgi_app.runtime.tasks import background_tasks, in_own_task
+from asgi_app.runtime.tasks import background_tasks, in_own_task, run_together
 
 pytestmark = pytest.mark.anyio
 
@@ -116,6 +116,27 @@ def raises(error: BaseException) -> Callable[[], Any]:
         raise error
 
     return function
+
+
+async def test_first_failure_of_jobs_ends_the_others_and_is_raised_by_itself() -> None:
+    cancelled: list[str] = []
+    begun = anyio.Event()
+
+    async def wait_forever() -> None:
+        begun.set()
+        try:
+            await anyio.sleep_forever()
+        except BaseException:
+            cancelled.append("waiting")
+            raise
+
+    async def fail() -> None:
+        await begun.wait()
+        raise LookupError("of a job")
+
+    with pytest.raises(LookupError, match="of a job"):
+        await run_together([wait_forever, fail])
+    assert cancelled == ["waiting"]
 
 
 async def test_own_task_may_be_entered_in_one_task_and_left_in_another() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import anyio
 import msgspec
@@ -22,6 +23,7 @@ from asgi_app.resources.pages import gathered, next_link, position_after, scanne
 from asgi_app.resources.table.bodies import json_value
 from asgi_app.resources.table.headers import OWN_HEADERS, asked_consistency, etag_of, has_current, only_consistency
 from asgi_app.resources.table.served import ServedResource, key_of_path
+from asgi_app.runtime.tasks import run_together
 from asgi_app.scan.extent import Extent
 from asgi_app.stream import Export, RowStream, stream_select
 from asgi_app.tables.cql import Statement
@@ -312,22 +314,11 @@ async def _read_each(request: Request, statement: Statement, keys: Sequence[Sequ
     service, deadline = service_of(request.scope), deadline_of(request)
     rows: list[bytes] = [b""] * len(keys)
     limiter = anyio.CapacityLimiter(READS_AT_ONCE)
-    failures: list[Exception] = []
 
     async def read(at: int) -> None:
         async with limiter:
-            if failures:
-                return
-            try:
-                result = await service.database.execute(statement, keys[at], deadline=deadline)
-                rows[at] = result.json_rows()
-            except Exception as error:
-                failures.append(error)
-                tasks.cancel_scope.cancel()
+            result = await service.database.execute(statement, keys[at], deadline=deadline)
+            rows[at] = result.json_rows()
 
-    async with anyio.create_task_group() as tasks:
-        for at in range(len(keys)):
-            tasks.start_soon(read, at)
-    if failures:
-        raise failures[0]
+    await run_together(partial(read, at) for at in range(len(keys)))
     return rows
