@@ -17,7 +17,8 @@ from typing import Any, Protocol
 import msgspec
 from cassandra import ConsistencyLevel, InvalidRequest
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, ResponseFuture
-from cassandra.protocol import RESULT_KIND_ROWS, ExecuteMessage
+from cassandra.pool import NoConnectionsAvailable
+from cassandra.protocol import RESULT_KIND_ROWS, BatchMessage, ExecuteMessage
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement, PreparedStatement
 from msgspec import UNSET
 
@@ -104,18 +105,11 @@ class SessionExecutor:
     def send(self, prepared: PreparedStatement, query: Query | Batch, timeout: float, done: OnDone[Result]) -> Any:
         """See `Executor`."""
         if isinstance(query, Batch):
-            return self._send(_batch(prepared, query), timeout, done)
-        bound = _plainly_bound(prepared, query.values)
-        bound.fetch_size = query.fetch_size  # on the bound statement: the prepared one is shared
-        if query.consistency is not None:
-            bound.consistency_level = _level_of[query.consistency]
-        return self._send(bound, timeout, done, query.paging_state)
-
-    def _send(self, statement: Any, timeout: float, done: OnDone[Result], paging_state: bytes | None = None) -> Any:
-        try:
-            future = self._session.execute_async(statement, timeout=timeout, paging_state=paging_state)
-        except struct.error as error:
-            raise _key_too_long() from error
+            batch = _batch(prepared, query)
+            future = self._session.execute_async(batch, timeout=timeout)
+        else:
+            statement = _statement(prepared, query)
+            future = self._session.execute_async(statement, timeout=timeout, paging_state=query.paging_state)
         future.add_callbacks(_report_result, _report_error, (future, done), None, (future, done))
         return future
 
@@ -130,37 +124,55 @@ class LoopExecutor(SessionExecutor):
 
     def send(self, prepared: PreparedStatement, query: Query | Batch, timeout: float, done: OnDone[Result]) -> Any:
         """See `Executor`."""
-        if isinstance(query, Batch):
-            return super().send(prepared, query, timeout, done)
-        if type(prepared.result_metadata) is not KnownColumns:  # the driver replaces it when it prepares again
-            prepared.result_metadata = KnownColumns(prepared.result_metadata or ())
-        bound = _bound(prepared, query.values)
         profile = self._profile
-        message = ExecuteMessage(
-            prepared.query_id,
-            bound.values,
-            profile.consistency_level if query.consistency is None else _level_of[query.consistency],
-            profile.serial_consistency_level,
-            query.fetch_size,
-            query.paging_state,
-            self._timestamp() if query.writes else None,
-            result_metadata_id=prepared.result_metadata_id,
-        )
-        future = LoopFuture(self._session, profile, bound, message, timeout, done)
-        try:
-            future.send_request()
-        except struct.error as error:
-            raise _key_too_long() from error
+        level = profile.consistency_level if query.consistency is None else _level_of[query.consistency]
+        statement: Any
+        message: ExecuteMessage | BatchMessage
+        if isinstance(query, Batch):
+            statement = _batch(prepared, query)
+            rows = statement._statements_and_parameters
+            message = BatchMessage(
+                statement.batch_type, rows, level, profile.serial_consistency_level, self._timestamp()
+            )
+        else:
+            if type(prepared.result_metadata) is not KnownColumns:  # the driver replaces it when it prepares again
+                prepared.result_metadata = KnownColumns(prepared.result_metadata or ())
+            statement = _bound(prepared, query.values)
+            _check_key(statement)
+            message = ExecuteMessage(
+                prepared.query_id,
+                statement.values,
+                level,
+                profile.serial_consistency_level,
+                query.fetch_size,
+                query.paging_state,
+                self._timestamp() if query.writes else None,
+                result_metadata_id=prepared.result_metadata_id,
+            )
+        future = LoopFuture(self._session, profile, statement, message, timeout, done)
+        future.send_request()
         return future
 
 
-def _key_too_long() -> InvalidRequest:
-    """Return the error that Cassandra would raise for a partition key that the driver cannot pack.
+def _check_key(bound: BoundStatement) -> None:
+    """Raise the error that Cassandra would have for a partition key that the driver cannot pack.
 
-    To find the node, the driver packs the parts of a composite key with lengths of two bytes, after the values were
-    bound and before anything is sent.
+    To find the node, the driver packs the parts of a composite key with lengths of two bytes. If it failed at that, it
+    would leave a timer behind that runs for ever.
     """
-    return InvalidRequest("a part of the partition key has more than 65535 bytes")
+    try:
+        _ = bound.routing_key
+    except struct.error as error:
+        raise InvalidRequest("a part of the partition key has more than 65535 bytes") from error
+
+
+def _statement(prepared: PreparedStatement, query: Query) -> BoundStatement:
+    bound = _plainly_bound(prepared, query.values)
+    bound.fetch_size = query.fetch_size  # on the bound statement: the prepared one is shared
+    if query.consistency is not None:
+        bound.consistency_level = _level_of[query.consistency]
+    _check_key(bound)
+    return bound
 
 
 def _batch(prepared: PreparedStatement, query: Batch) -> BatchStatement:
@@ -169,22 +181,30 @@ def _batch(prepared: PreparedStatement, query: Batch) -> BatchStatement:
         batch.consistency_level = _level_of[query.consistency]
     batch.is_idempotent = prepared.is_idempotent
     for values in query.rows:
-        batch.add(_plainly_bound(prepared, values))
+        bound = _plainly_bound(prepared, values)
+        _check_key(bound)
+        batch.add(bound)
     return batch
 
 
 class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no types
-    """One run of a bound statement, to be sent by `send_request`."""
+    """One run of a bound statement, or of a batch of them, to be sent by `send_request`."""
 
     def __init__(
-        self, session: Any, profile: Any, bound: Any, message: ExecuteMessage, timeout: float, done: OnDone[Result]
+        self,
+        session: Any,
+        profile: Any,
+        statement: Any,
+        message: ExecuteMessage | BatchMessage,
+        timeout: float,
+        done: OnDone[Result],
     ) -> None:
         self.session = session
         self.row_factory = profile.row_factory
         self.message = message
-        self.query = bound
+        self.query = statement
         self.timeout = timeout
-        self.prepared_statement = bound.prepared_statement
+        self.prepared_statement = getattr(statement, "prepared_statement", None)  # a batch may have several
         self.attempted_hosts: list[Any] = []
         self._load_balancer = profile.load_balancing_policy
         self._retry_policy = profile.retry_policy
@@ -196,8 +216,8 @@ class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no typ
         self._done: OnDone[Result] | None = done
         self._timer: Any = None
         speculation = profile.speculative_execution_policy
-        if bound.is_idempotent and speculation is not None:
-            self._spec_execution_plan = speculation.new_plan(bound.keyspace, bound)
+        if statement.is_idempotent and speculation is not None:
+            self._spec_execution_plan = speculation.new_plan(statement.keyspace, statement)
         self._make_query_plan()
         self._start_timer()
 
@@ -214,6 +234,17 @@ class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no typ
         delay = self._spec_execution_plan.next_execution(self._current_host)
         start = self.session.cluster.connection_class.create_timer
         self._timer = start(delay, self._on_speculative_execute) if 0 <= delay < left else start(left, self._on_timeout)
+
+    def _query(self, host: Any, message: Any = None, cb: Any = None) -> Any:
+        """Send to a host as the driver does, but go on to the next one if this one's connection is full.
+
+        The driver would wait for a free stream id for two seconds. Here that stops the event loop, which frees them.
+        """
+        pool = self.session._pools.get(host)
+        if pool is not None and _is_full(pool._connection):
+            self._errors[host] = NoConnectionsAvailable("All request ids are in use")
+            return None
+        return super()._query(host, message, cb)
 
     def _set_result(self, host: Any, connection: Any, pool: Any, response: Any) -> None:
         """Take a response as the driver does, with a shortcut for rows."""
@@ -289,6 +320,14 @@ def _plainly_bound(prepared: PreparedStatement, values: Sequence[Any]) -> BoundS
     cells = _Bound(prepared, values).values
     bound.values = [bytes(cell) if type(cell) is Encoded else cell for cell in cells]  # a fork takes no subclass
     return bound
+
+
+def _is_full(connection: Any) -> bool:
+    """Return whether the driver would wait before it sends on a connection, None if there is none."""
+    if connection is None:
+        return False
+    is_replaced: bool = connection.orphaned_threshold_reached and connection.is_closed
+    return is_replaced or bool(connection.in_flight >= connection.max_request_id)
 
 
 def _give_back(connection: Any, pool: Any) -> None:

@@ -77,6 +77,7 @@ class BorrowedSession:
         self._profile = session.execution_profile_clone_update(cluster.EXEC_PROFILE_DEFAULT, **self._changes)
         self._view = copy(session)  # shallow: the same pools, but its own protocol handler and defaults
         self._view.client_protocol_handler = RawProtocolHandler
+        self._view.shutdown = _keep_open  # the driver calls it when the view is freed, and the pools are the parent's
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
@@ -92,9 +93,15 @@ class BorrowedSession:
     def _execute_without_profile(self, query: Any, timeout: float, paging_state: bytes | None) -> Any:
         """Run a statement on a cluster that refuses profiles, because its owner set legacy options on it."""
         self._view.row_factory = self._changes["row_factory"]
-        for name in ("consistency_level", "serial_consistency_level", "retry_policy"):
+        for name in ("serial_consistency_level", "retry_policy"):
             setattr(query, name, self._changes[name])
+        if query.consistency_level is None:
+            query.consistency_level = self._changes["consistency_level"]
         return self._view.execute_async(query, timeout=timeout, paging_state=paging_state)
+
+
+def _keep_open() -> None:
+    """Do nothing in place of a shutdown."""
 
 
 class Connection:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import runpy
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from cassandra import ConsistencyLevel
 from cassandra.cluster import Cluster, Session
 from cassandra.query import dict_factory
 from helpers.cassandra import DDL_TIMEOUT, own_keyspace
@@ -27,7 +30,10 @@ from starlette.routing import Mount
 from uvicorn.lifespan.on import LifespanOn
 
 from asgi_app.app import create_app, lifespan_of
+from asgi_app.driver.execution import Query, SessionExecutor
+from asgi_app.driver.session import borrow
 from asgi_app.settings import Settings
+from asgi_app.telemetry.metrics import Metrics
 from contract.samples import ADA, create
 
 pytestmark = pytest.mark.anyio
@@ -173,6 +179,36 @@ async def test_borrowed_session_is_unchanged(
     assert own_session.execute(query).one() == before
     assert own_session.client_protocol_handler is handler
     assert set(own_session.get_pool_state()) == set(connections)
+
+
+@pytest.mark.parametrize("use", [named_tuples, dictionaries])
+async def test_borrowed_session_outlives_the_application(
+    keyspace: str, own_session: Session, use: Callable[[Session], None]
+) -> None:
+    """The driver's sessions close their connections when they are freed, and so would a copy of one."""
+    use(own_session)
+    for _ in range(2):
+        app = create_app(Settings(cassandra_keyspace=keyspace), session=own_session)
+        async with running(app) as client:
+            assert (await client.get("/users?limit=1")).status_code == 200
+        del app, client
+        gc.collect()
+        assert own_session.execute("SELECT key FROM system.local").one()
+
+
+@pytest.mark.parametrize("use", [named_tuples, dictionaries])
+def test_statements_have_the_asked_consistency_on_a_borrowed_session(
+    keyspace: str, own_session: Session, use: Callable[[Session], None]
+) -> None:
+    use(own_session)
+    executor = SessionExecutor(borrow(own_session, Settings(cassandra_consistency="QUORUM"), Metrics()))
+    prepared = own_session.prepare(f"SELECT id FROM {keyspace}.users WHERE id = ?")
+    sent = {
+        executor.send(prepared, query, 30, lambda *_: None).message.consistency_level
+        for consistency in ("ONE", None)
+        for query in (Query([uuid.uuid4()], consistency=consistency),)
+    }
+    assert sent == {ConsistencyLevel.ONE, ConsistencyLevel.QUORUM}
 
 
 async def test_two_applications_share_session(keyspace: str, archive: str, own_session: Session) -> None:

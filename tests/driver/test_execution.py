@@ -18,11 +18,12 @@ import pytest
 from cassandra import InvalidRequest, OperationTimedOut, ReadTimeout, WriteTimeout
 from cassandra.cluster import NoHostAvailable, Session
 from cassandra.connection import ConnectionShutdown, DefaultEndPoint
-from cassandra.cqltypes import Int32Type
+from cassandra.cqltypes import Int32Type, UTF8Type
 from cassandra.policies import ConstantSpeculativeExecutionPolicy, HostDistance, SimpleConvictionPolicy
-from cassandra.pool import Host, HostConnection
+from cassandra.pool import Host, HostConnection, NoConnectionsAvailable
 from cassandra.protocol import ColumnMetadata, ExecuteMessage, QueryMessage, ServerError
 from cassandra.query import UNSET_VALUE, PreparedStatement
+from helpers.faulty_node import BATCH
 from helpers.scripted_node import ERROR, EXECUTE, INT, RESULT, Asked, Peer, error, rows, scripted_node
 from helpers.service import settings_for
 from helpers.waiting import LONG, eventually, in_thread
@@ -385,6 +386,15 @@ async def test_execute_message_equals_the_drivers(one: Nodes) -> None:
     assert body == expected + (1).to_bytes(8, "big")
 
 
+async def test_batch_message_equals_the_drivers(one: Nodes) -> None:
+    one.executor.send(statement(), Batch([(7,), (8,)], "ONE"), LONG, Reports())
+    asked: Asked = await in_thread(one.peers[0].read)
+    rows_sent = b"".join(b"\1\0\2id\0\1" + int32(4) + int32(value) for value in (7, 8))
+    flags = 0x10 | 0x20
+    expected = b"\0\0\2" + rows_sent + b"\0\1" + bytes([flags]) + b"\0\x09" + (1).to_bytes(8, "big")
+    assert (asked.opcode, asked.body) == (BATCH, expected)
+
+
 async def test_result_is_reported_once(one: Nodes) -> None:
     call, reports = send(one.executor, statement(), (1,))
     asked = await one.asked()
@@ -611,6 +621,41 @@ async def test_waiters_for_a_stream_id_all_get_one(one: Nodes) -> None:
         await one.answer(asked[number], number)
     assert [(await reports.page()).tuples() for reports in sent] == [[(number,)] for number in range(4)]
     assert one.in_flight() == [0]
+
+
+async def test_full_connection_sends_to_the_next_node_at_once() -> None:
+    """The driver would wait for a stream id for two seconds, on the event loop that frees them."""
+    async with nodes(2) as two:
+        two.cluster._pools[two.cluster.hosts[0]]._connection.max_request_id = 0
+        began = time.monotonic()
+        call, reports = send(two.executor, statement(), (1,))
+        assert time.monotonic() - began < 1
+        await two.answer(await two.asked(1), 5, 1)
+        assert (await reports.page()).tuples() == [(5,)]
+        assert call.attempted_hosts == two.cluster.hosts[1:]
+
+
+async def test_full_connections_are_reported_at_once(one: Nodes) -> None:
+    (pool,) = one.cluster._pools.values()
+    pool._connection.max_request_id = 0
+    began = time.monotonic()
+    _, reports = send(one.executor, statement(), (1,))
+    failure = await reports.error(1)
+    assert time.monotonic() - began < 1
+    assert isinstance(failure, NoHostAvailable)
+    assert [type(each) for each in failure.errors.values()] == [NoConnectionsAvailable]
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+async def test_partition_key_that_cannot_be_packed_leaves_no_timer(one: Nodes, is_batch: bool) -> None:
+    """The driver's own timer for an idempotent statement would go off every ten milliseconds, for ever."""
+    text = [ColumnMetadata("ks", "t", name, UTF8Type) for name in ("a", "b")]
+    prepared = PreparedStatement(text, b"id", [0, 1], "SELECT n FROM ks.t", None, 4, [], None)
+    prepared.is_idempotent = True
+    values = ("x" * 65_536, "y")
+    with pytest.raises(InvalidRequest, match="more than 65535 bytes"):
+        one.executor.send(prepared, Batch([values]) if is_batch else Query(values), LONG, Reports())
+    assert [timer for slot in one.cluster.connection_class.timers._slots.values() for timer in slot] == []
 
 
 async def test_replaced_connection_closes_after_its_last_answer(one: Nodes) -> None:
