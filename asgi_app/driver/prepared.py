@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup
@@ -15,9 +16,13 @@ from asgi_app.tables.cql import Statement
 
 __all__ = ["Prepared", "PreparedStatements"]
 
+_Key: TypeAlias = tuple[str, bool]
+
 
 class PreparedStatements:
-    """Keeps at most `limit` prepared statements by their CQL, and drops the least recently used first.
+    """Keeps at most `limit` prepared statements, and drops the least recently used first.
+
+    Their keys are the CQL and whether it is idempotent, which the driver reads from the prepared statement.
 
     Concurrent requests for a statement share one prepare. It continues if one of them is cancelled. A failure is raised
     to all that wait for it and is not kept: the next request prepares again.
@@ -32,17 +37,18 @@ class PreparedStatements:
         self._prepare = prepare
         self._tasks = tasks
         self._limit = limit
-        self._ready: OrderedDict[str, Prepared] = OrderedDict()
-        self._pending: dict[str, _Preparation] = {}
+        self._ready: OrderedDict[_Key, Prepared] = OrderedDict()
+        self._pending: dict[_Key, _Preparation] = {}
 
     def __len__(self) -> int:
         return len(self._ready)
 
     def ready(self, statement: Statement) -> Prepared | None:
         """Return the prepared statement if the cache has it, else None."""
-        prepared = self._ready.get(statement.cql)
+        key = statement.cql, statement.idempotent
+        prepared = self._ready.get(key)
         if prepared is not None:
-            self._ready.move_to_end(statement.cql)
+            self._ready.move_to_end(key)
         return prepared
 
     async def get(self, statement: Statement, deadline: Deadline) -> Prepared:
@@ -53,26 +59,27 @@ class PreparedStatements:
         prepared = self.ready(statement)
         if prepared is not None:
             return prepared
-        pending = self._pending.get(statement.cql)
+        key = statement.cql, statement.idempotent
+        pending = self._pending.get(key)
         if pending is None:
-            pending = self._pending[statement.cql] = _Preparation()
-            self._tasks.start_soon(self._fill, statement, pending)
+            pending = self._pending[key] = _Preparation()
+            self._tasks.start_soon(self._fill, key, statement, pending)
         with anyio.move_on_after(deadline.remaining()):
             await pending.finished.wait()
         return pending.outcome()
 
-    async def _fill(self, statement: Statement, pending: _Preparation) -> None:
+    async def _fill(self, key: _Key, statement: Statement, pending: _Preparation) -> None:
         try:
             pending.prepared = await self._prepare(statement)
-            self._keep(statement.cql, pending.prepared)
+            self._keep(key, pending.prepared)
         except ServiceError as error:
             pending.error = error
         finally:
-            del self._pending[statement.cql]
+            del self._pending[key]
             pending.finished.set()
 
-    def _keep(self, cql: str, prepared: Prepared) -> None:
-        self._ready[cql] = prepared
+    def _keep(self, key: _Key, prepared: Prepared) -> None:
+        self._ready[key] = prepared
         while len(self._ready) > self._limit:
             self._ready.popitem(last=False)
 

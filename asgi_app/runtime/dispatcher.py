@@ -46,7 +46,7 @@ class Call(Generic[T]):
 
     `start(timeout, done)` starts the call and returns without waiting for its end. The call must report to `done`
     within `timeout` seconds. If `start` raises, the exception is reported. It runs on the event loop, or in a worker
-    thread where starting may block. Its result is kept as `handle`, which is None until then.
+    thread where starting may block. Its result is kept as `handle`; the waiter does not learn of the end before that.
 
     Times are those of `time.perf_counter`; `started_at` and `answered_at` are None until that happens.
     """
@@ -57,6 +57,7 @@ class Call(Generic[T]):
         "deadline",
         "error",
         "handle",
+        "held",
         "lane",
         "result",
         "settled",
@@ -72,6 +73,8 @@ class Call(Generic[T]):
     def __init__(self, start: Callable[[float, OnDone[T]], Any]) -> None:
         self.start = start
         self.handle: Any = None
+        self.held: list[tuple[Any, BaseException | None]] | None = None
+        """Reports that came while a worker thread starts the call: without `handle` a waiter could not judge them."""
         self.started_at: float | None = None
         self.answered_at: float | None = None
         self.settled = False
@@ -229,7 +232,10 @@ class Dispatcher:
     def _start_all(self, batch: list[Call[Any]]) -> None:
         """Start each call, in the submitting thread."""
         for call in batch:
+            held = call.held = []
             self._start(call, call.deadline.left())
+            call.held = None
+            self._hand_over(call, held)
 
     def _start(self, call: Call[Any], left: float) -> None:
         """Start a call that has `left` seconds; if that fails, report why."""
@@ -251,8 +257,21 @@ class Dispatcher:
             if not call.settled:  # a speculative execution may report twice
                 self._settle(call, result, error)
             return
-        self._answers.append((call, result, error))
-        if not self._drain_scheduled:
+        reports = [(result, error)]
+        held = call.held
+        if held is not None:
+            held += reports
+            if call.held is not None:
+                return
+            reports = held  # the start ended in this moment
+        self._hand_over(call, reports)
+
+    def _hand_over(self, call: Call[Any], reports: list[tuple[Any, BaseException | None]]) -> None:
+        """Let the event loop settle a call by its reports. Takes them out of the list, also if two threads do so."""
+        while reports:
+            with suppress(IndexError):
+                self._answers.append((call, *reports.pop(0)))
+        if self._answers and not self._drain_scheduled:
             self._drain_scheduled = True
             # The loop may have ended when a driver thread reports after shutdown: no caller waits for that answer.
             with suppress(RuntimeError):

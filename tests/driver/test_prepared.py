@@ -59,6 +59,14 @@ async def test_a_statement_is_prepared_once(cache: PreparedStatements, server: S
     assert server.asked == ["SELECT a"]
 
 
+async def test_the_same_cql_is_prepared_for_repeats_and_without(cache: PreparedStatements, server: Server) -> None:
+    """The driver reads from the prepared statement whether it may send it twice."""
+    repeated, once = statement("a"), Statement("SELECT a", idempotent=False, writes=False)
+    for each in (repeated, once, repeated, once):
+        await cache.get(each, Deadline.after(LONG))
+    assert server.asked == ["SELECT a", "SELECT a"]
+
+
 async def test_concurrent_requests_share_one_prepare(cache: PreparedStatements, server: Server) -> None:
     server.gate = anyio.Event()
     async with anyio.create_task_group() as tasks:

@@ -15,7 +15,7 @@ from helpers.calls import call
 
 from asgi_app.errors import AnswerOverdue, DeadlineExceeded, QueueFull, QueueTimeout, ShuttingDown
 from asgi_app.runtime.deadline import Deadline
-from asgi_app.runtime.dispatcher import Dispatcher, OnDone
+from asgi_app.runtime.dispatcher import Call, Dispatcher, OnDone
 from asgi_app.runtime.scheduler import PROBE_SLOTS, Lane, SlotLimits
 
 pytestmark = pytest.mark.anyio
@@ -130,6 +130,24 @@ async def test_calls_start_in_a_worker_thread_with_the_time_left(dispatcher: Dis
     ((thread, timeout),) = seen
     assert thread != threading.get_ident()
     assert 0 < timeout <= 5.0
+
+
+async def test_waiter_learns_of_an_early_end_only_when_the_call_has_its_handle(dispatcher: Dispatcher) -> None:
+    """Without the handle, nobody could tell whether a node was sent a write that failed."""
+    woken = threading.Event()
+
+    def start(timeout: float, done: OnDone[Any]) -> str:
+        reporting = threading.Thread(target=done, args=(None, LookupError("it failed at once")))
+        reporting.start()
+        reporting.join()
+        woken.wait(0.2)
+        return "handle"
+
+    started = Call[None](start)
+    with pytest.raises(LookupError, match="at once"):
+        await dispatcher.run(started, Deadline.after(LONG))
+    assert started.handle == "handle"
+    woken.set()
 
 
 async def test_limits_of_running_and_waiting_calls(dispatcher: Dispatcher, driver: Driver) -> None:
