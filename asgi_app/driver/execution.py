@@ -29,6 +29,7 @@ from asgi_app.runtime.dispatcher import Call, OnDone
 from asgi_app.tables.encoding import Encoded
 
 _level_of = ConsistencyLevel.name_to_value
+_query_as_the_driver = ResponseFuture._query  # `super()` would take longer
 
 
 class Query(msgspec.Struct, frozen=True, gc=False):
@@ -241,10 +242,14 @@ class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no typ
         The driver would wait for a free stream id for two seconds. Here that stops the event loop, which frees them.
         """
         pool = self.session._pools.get(host)
-        if pool is not None and _is_full(pool._connection):
+        connection = None if pool is None else pool._connection
+        if connection is not None and (
+            connection.in_flight >= connection.max_request_id
+            or (connection.orphaned_threshold_reached and connection.is_closed)  # it is being replaced
+        ):
             self._errors[host] = NoConnectionsAvailable("All request ids are in use")
             return None
-        return super()._query(host, message, cb)
+        return _query_as_the_driver(self, host, message, cb)
 
     def _set_result(self, host: Any, connection: Any, pool: Any, response: Any) -> None:
         """Take a response as the driver does, with a shortcut for rows."""
@@ -320,14 +325,6 @@ def _plainly_bound(prepared: PreparedStatement, values: Sequence[Any]) -> BoundS
     cells = _Bound(prepared, values).values
     bound.values = [bytes(cell) if type(cell) is Encoded else cell for cell in cells]  # a fork takes no subclass
     return bound
-
-
-def _is_full(connection: Any) -> bool:
-    """Return whether the driver would wait before it sends on a connection, None if there is none."""
-    if connection is None:
-        return False
-    is_replaced: bool = connection.orphaned_threshold_reached and connection.is_closed
-    return is_replaced or bool(connection.in_flight >= connection.max_request_id)
 
 
 def _give_back(connection: Any, pool: Any) -> None:
