@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import msgspec
 from cassandra import ConsistencyLevel, InvalidRequest
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, ResponseFuture
-from cassandra.pool import NoConnectionsAvailable
 from cassandra.protocol import RESULT_KIND_ROWS, BatchMessage, ExecuteMessage
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement, PreparedStatement
 from msgspec import UNSET
@@ -29,7 +28,6 @@ from asgi_app.runtime.dispatcher import Call, OnDone
 from asgi_app.tables.encoding import Encoded
 
 _level_of = ConsistencyLevel.name_to_value
-_query_as_the_driver = ResponseFuture._query  # `super()` would take longer
 
 
 class Query(msgspec.Struct, frozen=True, gc=False):
@@ -235,21 +233,6 @@ class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no typ
         delay = self._spec_execution_plan.next_execution(self._current_host)
         start = self.session.cluster.connection_class.create_timer
         self._timer = start(delay, self._on_speculative_execute) if 0 <= delay < left else start(left, self._on_timeout)
-
-    def _query(self, host: Any, message: Any = None, cb: Any = None) -> Any:
-        """Send to a host as the driver does, but go on to the next one if this one's connection is full.
-
-        The driver would wait for a free stream id for two seconds. Here that stops the event loop, which frees them.
-        """
-        pool = self.session._pools.get(host)
-        connection = None if pool is None else pool._connection
-        if connection is not None and (
-            connection.in_flight >= connection.max_request_id
-            or (connection.orphaned_threshold_reached and connection.is_closed)  # it is being replaced
-        ):
-            self._errors[host] = NoConnectionsAvailable("All request ids are in use")
-            return None
-        return _query_as_the_driver(self, host, message, cb)
 
     def _set_result(self, host: Any, connection: Any, pool: Any, response: Any) -> None:
         """Take a response as the driver does, with a shortcut for rows."""

@@ -24,6 +24,7 @@ from typing import Any
 
 from cassandra import ProtocolVersion
 from cassandra.connection import Connection, ConnectionShutdown, CrcMismatchException, ProtocolError, _Frame
+from cassandra.pool import NoConnectionsAvailable
 from cassandra.segment import CrcException
 
 from asgi_app.driver.timers import Timer, Timers
@@ -51,6 +52,9 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver has no typ
         """Connect. Blocks, so the driver calls it in a worker thread. Raises what the driver's own class raises."""
         super().__init__(*args, **kwargs)
         self._thread = self.timers.thread
+        released = kwargs.get("on_orphaned_stream_released")  # a method of the pool; other connections have none
+        if released is not None:
+            _keep_the_loop_from_waiting(released.__self__, self._thread)
         self._buffer = memoryview(bytearray(READ_AT_ONCE))
         self._outgoing: deque[bytes] = deque()
         self._unsent = b""
@@ -227,6 +231,25 @@ def connection_class_for(loop: asyncio.AbstractEventLoop) -> type[LoopConnection
     timers = Timers(loop)
     members = {"loop": loop, "timers": timers, "create_timer": staticmethod(timers.start)}
     return type("LoopConnection", (LoopConnection,), members)
+
+
+class _FreeStreamIds(threading.Condition):
+    """What threads wait for if a connection has no free stream id. The event loop frees them, so it does not wait."""
+
+    def __init__(self, lock: threading.Lock, loop_thread: int) -> None:
+        super().__init__(lock)
+        self._loop_thread = loop_thread
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait as any condition does. On the event loop, raise what the driver raises after two seconds."""
+        if threading.get_ident() == self._loop_thread:
+            raise NoConnectionsAvailable("All request ids are in use")
+        return super().wait(timeout)
+
+
+def _keep_the_loop_from_waiting(pool: Any, loop_thread: int) -> None:
+    if not isinstance(pool._stream_available_condition, _FreeStreamIds):  # a replaced connection's pool has it
+        pool._stream_available_condition = _FreeStreamIds(pool._lock, loop_thread)
 
 
 def _taken(queue: deque[bytes]) -> list[bytes]:
