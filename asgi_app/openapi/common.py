@@ -254,7 +254,7 @@ _HEADERS: Mapping[str, Schema] = {
     "ContentDisposition": {"description": "`attachment`, with the name of a file.", "schema": {"type": "string"}},
     "ETag": {"description": "The version of the row.", "schema": {"type": "string"}},
     "Link": {"description": 'The next page, if there is one: `<…>; rel="next"`.', "schema": {"type": "string"}},
-    "Location": {"description": "The address of the row.", "schema": {"type": "string"}},
+    "Location": {"description": "The address of the row, or of the page.", "schema": {"type": "string"}},
     "RequestId": {"description": "The id of this request in the service's log.", "schema": {"type": "string"}},
     "RetryAfter": {"description": "Seconds after which the request may succeed.", "schema": {"type": "integer"}},
 }

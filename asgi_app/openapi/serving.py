@@ -124,7 +124,7 @@ class Documents:
             self._queries,
             dict(self._parameters),
             examples=bool(service.queries),
-            diagnostics=service.diagnostics,
+            diagnostics=service.diagnostics and bool(service.queries),
             has_keys=isinstance(service.authorize, ApiKeys),
             has_console=service.settings.console,
             has_shutdown=service.settings.admin_token is not None,

@@ -54,6 +54,23 @@ def methods_of(route: Any) -> set[str]:
     return {method for method in endpoint._methods if method != "HEAD"}
 
 
+def test_links_lead_to_operations_whatever_other_tables_are_called() -> None:
+    """The ids of two operations differ by more than case, so those of users get a number here."""
+    document = document_of(*RESOURCES, replace(RESOURCES[1], path="Users"), examples=True)
+    ids = {each["operationId"] for _, _, each in operations(document)}
+    answers = [
+        resolved(document, answer) for _, _, each in operations(document) for answer in each["responses"].values()
+    ]
+    linked = {link["operationId"] for answer in answers for link in answer.get("links", {}).values()}
+    assert linked <= ids
+    assert any(name.endswith("_n2") for name in linked)
+
+
+def test_browsers_learn_where_the_console_is() -> None:
+    document = builtin_document()
+    assert "Location" in resolved(document, operation(document, "service_welcome")["responses"]["303"])["headers"]
+
+
 def test_document_of_every_kind_of_resource_is_valid() -> None:
     document = document_of(*EVERY_KIND)
     ids = [each["operationId"] for _, _, each in operations(document)]
