@@ -1,7 +1,7 @@
 """Check typed values: each one by itself, and those that depend on each other.
 
-Every rule takes all values by field name, defaults included. No problem repeats a value that is not a name of a table: it
-may be a secret, if only under the wrong variable.
+Every rule takes all values by field name, defaults included. No problem repeats a value that is not a name of a table:
+it may be a secret, if only under the wrong variable.
 """
 
 from __future__ import annotations
