@@ -19,9 +19,12 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from asgi_app.app import create_app, lifespan_of
+from asgi_app.db import PING
 from asgi_app.http.formats import FORMATS
+from asgi_app.openapi import serving
 from asgi_app.openapi.statements import readable
 from asgi_app.resources.query import Query
+from asgi_app.runtime.deadline import Deadline
 from asgi_app.settings import Secret, Settings
 from asgi_app.tables.cql import Statement
 from asgi_app.telemetry.statements import StatementObserver
@@ -102,6 +105,25 @@ async def test_it_follows_the_schema(live: httpx.AsyncClient, cql: Session, shop
     await seconds_until("the document has the new column and the new table", has_changed, 30)
     etag = {"If-None-Match": first.headers["etag"]}
     assert (await live.get("/openapi.json", headers=etag)).status_code == 200
+
+
+async def test_it_follows_the_types_of_statements(
+    node_address: tuple[str, int], cql: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "ASK_SECONDS", 0)
+    with own_keyspace(cql, ()) as keyspace:
+        query = Query("/parts/{id}", f"SELECT id FROM {keyspace}.parts WHERE id = :id")
+        app = create_app(settings_for(node_address, keyspace, max_prepared=1), queries=[query])
+        async with app.router.lifespan_context(app), client_of(app) as client:
+            types = []
+            for name in ("int", "uuid"):
+                cql.execute(f"DROP TABLE IF EXISTS {keyspace}.parts")
+                cql.execute(f"CREATE TABLE {keyspace}.parts (id {name} PRIMARY KEY)")
+                await app.state.database.execute(PING, deadline=Deadline.after(10))  # takes the place of the statement
+                schema = parameters(await document(client), "parts_by_id")["id"]["schema"]
+                assert (await client.get(f"/parts/{uuid.uuid4()}")).status_code == (422 if name == "int" else 200)
+                types.append(schema.get("format"))
+            assert types == ["int32", "uuid"]
 
 
 async def test_what_the_client_has_is_304(live: httpx.AsyncClient) -> None:
