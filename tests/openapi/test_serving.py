@@ -28,7 +28,7 @@ from asgi_app.runtime.deadline import Deadline
 from asgi_app.settings import Secret, Settings
 from asgi_app.tables.cql import Statement
 from asgi_app.telemetry.statements import StatementObserver
-from openapi.documents import operation, operations, parameters
+from openapi.documents import operation, operations, parameters, resolved
 
 pytestmark = pytest.mark.anyio
 
@@ -219,10 +219,15 @@ async def test_off_by_a_setting(node_address: tuple[str, int], keyspace: str) ->
 async def test_a_key_for_it(node_address: tuple[str, int], keyspace: str) -> None:
     app = create_app(settings_for(node_address, keyspace, api_keys=KEYS, admin_token=Secret("a" * 32)))
     async with app.router.lifespan_context(app), client_of(app) as client:
-        assert (await client.get("/openapi.json")).status_code == 401
+        unknown = await client.get("/openapi.json")
+        assert unknown.status_code == 401
         assert (await client.get("/openapi.json", headers={"X-API-Key": "w" * 32})).status_code == 403
         answer = await client.get("/openapi.json", headers={"X-API-Key": "r" * 32})
-        assert [*answer.json()["components"]["securitySchemes"]] == ["bearer", "apiKey", "adminToken"]
+        found = answer.json()
+        assert [*found["components"]["securitySchemes"]] == ["bearer", "apiKey", "adminToken"]
+        described = resolved(found, operation(found, "users_list")["responses"]["401"])["headers"]
+        assert {name for name in described if name not in unknown.headers} == set()
+        assert "www-authenticate" in {name.lower() for name in described}
 
 
 async def test_before_cassandra_answers() -> None:
