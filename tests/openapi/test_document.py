@@ -66,6 +66,15 @@ def test_links_lead_to_operations_whatever_other_tables_are_called() -> None:
     assert any(name.endswith("_n2") for name in linked)
 
 
+def test_a_built_in_table_of_the_live_schema_has_both_kinds_of_addresses() -> None:
+    animals = replace(RESOURCES[1].table, keyspace=KEYSPACE)
+    live = {"animals": resource_of(animals, table_of_settings("animals", KEYSPACE, writable=False))}
+    document = document_of(RESOURCES[0], RESOURCES[2], live=live, current={"animals": animals}, examples=True)
+    assert {"/animal", "/animal/{genus}", "/animals", "/animals/{genus}", "/animals/-/row"} <= document["paths"].keys()
+    assert document["paths"]["/animals"].keys() == {"parameters", "get"}
+    assert [tag["name"] for tag in document["tags"]] == ["users", "plants", "animals", "service"]
+
+
 def test_browsers_learn_where_the_console_is() -> None:
     document = builtin_document()
     assert "Location" in resolved(document, operation(document, "service_welcome")["responses"]["303"])["headers"]
