@@ -23,7 +23,7 @@ from asgi_app.lifespan import Plan, lifespan_of_plan
 from asgi_app.openapi.serving import OpenApi
 from asgi_app.resources.query import Query, check_declarations, check_lists, routes_of_queries
 from asgi_app.resources.table.operations import operations_of, routes_of
-from asgi_app.routes import EXAMPLES, OPERATIONS, RESERVED, documentation
+from asgi_app.routes import EXAMPLES, OPERATIONS, RESERVED, documentation, own_scopes
 from asgi_app.runtime.ownership import Claim
 from asgi_app.settings import Settings
 from asgi_app.tables.live_table import LiveTable
@@ -71,7 +71,12 @@ def create_app(
     if examples is None and (resources or queries or routes):
         examples = False
     builtin = OPERATIONS if examples is False else (*EXAMPLES, *OPERATIONS)
-    check_declarations(resources, queries, {*RESERVED, *(route.segments[0] for route in builtin)})
+    check_declarations(
+        resources,
+        queries,
+        {*RESERVED, *(route.segments[0] for route in builtin)},
+        own_scopes(examples=examples is not False),
+    )
     plan = Plan(settings, session, diagnostics, authorize, resources, queries, examples, owns_process)
     claim = Claim()
 

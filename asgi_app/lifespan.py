@@ -19,7 +19,7 @@ from asgi_app.resources.live import Resources
 from asgi_app.resources.query import Query
 from asgi_app.resources.start_checks import report_refused, report_unknown_scopes
 from asgi_app.resources.table.served import ServedResource
-from asgi_app.routes import EXAMPLES, RESERVED
+from asgi_app.routes import EXAMPLES, RESERVED, own_scopes
 from asgi_app.runtime.drain import DRAIN, Drain, end_this_process
 from asgi_app.runtime.gc_tuning import rare_collections
 from asgi_app.runtime.ownership import Claim
@@ -80,7 +80,10 @@ async def lifespan_of_plan(
             examples, tables, without = (RESOURCES, TABLES, ()) if plan.has_examples(settings) else ((), (), EXAMPLES)
             declared = {each.name: ServedResource(each, settings.keyspace) for each in (*examples, *plan.declared)}
             reserved = {*RESERVED, *first_segments(router, without)}
-            wanted = Wanted.of_settings(settings.keyspace, plan.live, settings.tables, settings.writable, reserved)
+            scopes = own_scopes(examples=bool(examples))
+            wanted = Wanted.of_settings(
+                settings.keyspace, plan.live, settings.tables, settings.writable, reserved, scopes
+            )
             catalog = Catalog(database, {each.name: declared[each.name].table for each in plan.declared}, wanted)
             tasks.start_soon(catalog.follow, settings.request_timeout)
             tasks.start_soon(report_refused, database, plan.queries, settings.request_timeout)

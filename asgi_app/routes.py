@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from asgi_app.http.formats import FORMATS
-from asgi_app.http.routing import SegmentRoute, path, path_or, path_where
+from asgi_app.http.routing import SegmentRoute, path, path_or, path_where, resource_names
 from asgi_app.openapi.docs_page import DOCS_PAGE, docs_page, without_slash
 from asgi_app.openapi.serving import OpenApi, is_documented
 from asgi_app.resources import diagnostics, operations, species, users
@@ -91,3 +91,11 @@ def documentation(document: OpenApi) -> tuple[SegmentRoute, ...]:
 
 RESERVED = ("docs", "openapi.json", "console", "-")
 """First segments of paths that the service keeps for itself, beside those of its routes."""
+
+
+def own_scopes(*, examples: bool) -> set[str]:
+    """Return what the `authorize` hook is called with for what the service does itself: no table may be called so.
+
+    `examples`: the built-in tables are served, and the demonstrations with them.
+    """
+    return resource_names((*OPERATIONS, *documentation(OpenApi(())), *(DIAGNOSTICS if examples else ())))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +16,10 @@ from pathlib import Path
 from benchmarks.contenders import Contender
 from benchmarks.processes import ContenderFailed, finished
 
-FOLDER = Path(__file__).resolve().parent.parent / ".venv-bench"
+_ROOT = Path(__file__).resolve().parent.parent
+_MAKE_VENV = _ROOT / "scripts" / "make-venv"
+
+FOLDER = _ROOT / ".venv-bench"
 
 SHARED = ("anyio", "cassandra-driver", "httptools", "msgspec", "starlette", "uvicorn", "uvloop")
 _REPORTED = (*SHARED, "acsylla", "async-cassandra", "fastapi", "pydantic", "pydantic-core")
@@ -62,8 +64,7 @@ def run_with(contender: Contender, *arguments: str, given: str = "") -> str:
 
 
 def _make(contender: Contender, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    _run([sys.executable, "-m", "venv", str(folder)])
+    _run([str(_MAKE_VENV), sys.executable, str(folder)])
     constraints = folder / "constraints.txt"
     constraints.write_text("\n".join(_constraints()))
     pip = [str(_python(folder)), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]

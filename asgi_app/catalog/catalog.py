@@ -101,7 +101,7 @@ class Catalog:
         """Return whether a resource of the live schema of this name may be served, now or when the schema was read."""
         if name in self._snapshot.live or self.names_a_table(name):
             return True
-        return not self.was_read and bool(self._wanted.whole_keyspaces) and name not in self._wanted.reserved
+        return not self.was_read and bool(self._wanted.whole_keyspaces) and name not in self._wanted.taken
 
     def names_a_table(self, name: str) -> bool:
         """Return whether a declaration or a setting names this table of the live schema, whether it is there or not."""

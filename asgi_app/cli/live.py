@@ -9,7 +9,7 @@ from typing import Any
 from asgi_app.catalog.snapshot import Snapshot, compared
 from asgi_app.openapi.serving import OpenApi
 from asgi_app.resources.start_checks import shortened
-from asgi_app.routes import EXAMPLES, OPERATIONS, RESERVED, documentation
+from asgi_app.routes import EXAMPLES, OPERATIONS, RESERVED, documentation, own_scopes
 from asgi_app.settings import Settings, default_note
 from asgi_app.tables.live_schema import schema_of_session
 from asgi_app.tables.live_table import LiveTable
@@ -33,7 +33,8 @@ class LiveView:
         self.routes = (*(EXAMPLES if examples else ()), *OPERATIONS, *documentation(OpenApi(())))
         reserved = {*RESERVED, *self.resources, *(route.segments[0] for route in self.routes)}
         live = [each for each in declared if isinstance(each, LiveTable)]
-        self._wanted = Wanted.of_settings(settings.keyspace, live, settings.tables, settings.writable, reserved)
+        scopes = own_scopes(examples=examples)
+        self._wanted = Wanted.of_settings(settings.keyspace, live, settings.tables, settings.writable, reserved, scopes)
 
     @property
     def keyspaces(self) -> Sequence[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,8 +13,9 @@ from asgi_app.openapi.common import query_parameter
 from asgi_app.openapi.components import Schema
 from asgi_app.openapi.tables import Shared, TableDocument, created_schema, page_schema
 from asgi_app.resources.species import AnimalFields
-from asgi_app.resources.users import MAX_AGE, MAX_BATCH_USERS, UserChanges, UserFields
+from asgi_app.resources.users import MAX_AGE, MAX_BATCH_USERS, UPDATED, UserChanges, UserFields
 from asgi_app.tables.builtin import ANIMAL_RESOURCE, PLANT_RESOURCE, USER_RESOURCE
+from asgi_app.tables.cql import Queries, Statement
 
 SERVICE_TAG = {"name": "service", "description": "The state of the service."}
 DIAGNOSTICS_TAG = {
@@ -24,6 +25,14 @@ DIAGNOSTICS_TAG = {
 
 _PYTHON_SPACES = r"\x1c-\x1f\x85"
 """What `\\s` matches in Python and not in ECMA-262."""
+
+_USER_STATEMENTS: Mapping[str, Callable[[Queries], Statement]] = {
+    "batch": lambda queries: queries.insert_at,
+    "change": lambda queries: queries.update_if_exists(UPDATED),
+    "create": lambda queries: queries.insert_at,
+    "replace": lambda queries: queries.update_if_exists(UPDATED),
+}
+"""What the handlers of users run, by the kind of the operation, where those of other tables run something else."""
 
 _NO_NUL = r"^[^\x00]*$"
 _TIME = {"type": "string", "format": "date-time"}
@@ -37,13 +46,19 @@ class Operations:
         self._tag = tag
         self.common = shared.common
         self.paths: dict[str, Schema] = {}
+        self._ids: dict[str, str] = {}
+
+    def id_of(self, name: str) -> str:
+        """Return the id of the operation `name`: `<tag>_<name>`, unless a table of a similar name has that."""
+        if name not in self._ids:
+            self._ids[name] = self._shared.operation_ids.new(f"{self._tag}_{name}")
+        return self._ids[name]
 
     def add(self, method: str, path: str, name: str, summary: str, **parts: Any) -> None:
-        """Add the operation `<tag>_<name>`. Its other `parts` are those of an OpenAPI operation."""
+        """Add an operation. Its other `parts` are those of an OpenAPI operation."""
         item = self.paths.setdefault(path, {"parameters": [*_path_keys(path), *self.common.of_every_request()]})
-        wanted = f"{self._tag}_{name}"
         item[method] = {
-            "operationId": self._shared.operation_ids.new(wanted),
+            "operationId": self.id_of(name),
             "summary": summary,
             "tags": [self._tag],
             **parts,
@@ -93,7 +108,7 @@ class _Users:
         return self._users.paths
 
     def _add(self, method: str, path: str, kind: str, summary: str, **parts: Any) -> None:
-        self._users.add(method, path, kind, summary, **parts, **_purpose(self._table, kind))
+        self._users.add(method, path, kind, summary, **parts, **_purpose(self._table, kind, _USER_STATEMENTS.get(kind)))
 
     def _options(self, *names: str) -> list[Schema]:
         return [self._common.option(name) for name in names]
@@ -101,7 +116,7 @@ class _Users:
     def _collection(self) -> None:
         page = self._common.json("A page of users.", _array(self._row), "Link")
         key = {"user_id": "$response.body#/id"}
-        links = {name: {"operationId": f"users_{name}", "parameters": key} for name in ("read", "delete")}
+        links = {name: {"operationId": self._users.id_of(name), "parameters": key} for name in ("read", "delete")}
         created = self._common.json("The new user.", self._row, "Location", links=links)
         options = self._options("DefaultLimit", "PageState")
         self._add("get", "/users", "list", "List users", parameters=options, responses={"200": page, **self._invalid})
@@ -137,7 +152,7 @@ class _Users:
 
     def _item(self) -> None:
         key = {"user_id": "$request.path.user_id"}
-        links = {"delete": {"operationId": "users_delete", "parameters": key}}
+        links = {"delete": {"operationId": self._users.id_of("delete"), "parameters": key}}
         read = {"200": self._common.json("The user.", self._row, links=links), **self._missing}
         path, changed = "/users/{user_id}", {"200": self._found, "204": self._common.no_content(), **self._missing}
         changes = self._users.answer("change", {**_bodies()["UserChanges"], "minProperties": 1})
@@ -145,8 +160,9 @@ class _Users:
         self._add("put", path, "replace", "Replace a user", requestBody=_body(self._fields), responses=changed)
         body = _body(changes, merges=True)
         self._add("patch", path, "change", "Change a user", requestBody=body, responses=changed)
-        deleted = {"204": self._common.no_content(), **self._invalid}
-        self._add("delete", path, "delete", "Delete a user", responses=deleted)
+        deleted = {"204": self._common.no_content(), **self._common.problems("PreconditionFailed", "InvalidInput")}
+        condition = self._table.if_match(required=False)
+        self._add("delete", path, "delete", "Delete a user", parameters=condition, responses=deleted)
 
 
 def animal_paths(table: TableDocument, shared: Shared) -> dict[str, Schema]:
@@ -164,11 +180,11 @@ def animal_paths(table: TableDocument, shared: Shared) -> dict[str, Schema]:
 def _add_writing(animals: Operations, table: TableDocument) -> None:
     done = {"type": "object", "required": ["inserted"], "properties": {"inserted": {"type": "boolean"}}}
     key = {name: f"$request.body#/{name}" for name in ("genus", "species")}
-    links = {"read": {"operationId": "animals_read", "parameters": key}}
+    links = {"read": {"operationId": animals.id_of("read"), "parameters": key}}
     written = animals.common.json("It was written.", animals.answer("written", done), "Location", links=links)
     body = _body(animals.answer("new", _bodies()["AnimalFields"]))
     responses = {"201": written, **animals.common.problems("InvalidInput")}
-    purpose = _purpose(table, "create")
+    purpose = _purpose(table, "create", lambda queries: queries.insert)
     animals.add("post", "/animal", "create", "Write an animal", requestBody=body, responses=responses, **purpose)
 
 
@@ -183,12 +199,13 @@ def _add_stream(of_table: Operations, table: TableDocument, path: str, rows: str
     """Add the stream of a partition."""
     common = of_table.common
     answer = {"200": common.stream(f"The {rows}.", table.row()), **common.problems("InvalidInput")}
-    parts = {"parameters": [common.option("Format")], "responses": answer, **_purpose(table, "stream")}
-    of_table.add("get", path, "stream", f"Stream the {rows} of a genus", **parts)
+    parts = {"parameters": [common.option("Format")], "responses": answer}
+    purpose = _purpose(table, "stream", lambda queries: queries.partition)
+    of_table.add("get", path, "stream", f"Stream the {rows} of a genus", **parts, **purpose)
 
 
-def _purpose(table: TableDocument, kind: str) -> Schema:
-    return {"x-cassandra": table.purpose(kind)}
+def _purpose(table: TableDocument, kind: str, statement: Callable[[Queries], Statement] | None = None) -> Schema:
+    return {"x-cassandra": table.purpose(kind) if statement is None else table.own_purpose(kind, statement)}
 
 
 def _bodies() -> Mapping[str, Schema]:
@@ -242,7 +259,8 @@ def service_paths(shared: Shared, *, has_console: bool, has_shutdown: bool) -> d
     about, bad = service.common.json("What it is.", service.answer("about", _ABOUT)), "BadRequest"
     responses = {"200": about, **service.common.problems(bad)}
     if has_console:
-        responses["303"] = service.common.answer("For `Accept: text/html`, as browsers send: to the console.", {})
+        to_console = "For `Accept: text/html`, as browsers send: to the console."
+        responses["303"] = service.common.answer(to_console, {}, "Location")
     service.add("get", "/", "welcome", "What this service is", responses=responses)
     _add_probes(service)
     figures = {"application/json": {"schema": {"type": "object"}}, "text/plain": {"schema": {"type": "string"}}}

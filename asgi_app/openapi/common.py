@@ -29,7 +29,7 @@ _STATUSES = {
 }
 
 RESERVED: Mapping[str, tuple[str, ...]] = {
-    "headers": ("ETag", "Link", "Location", "RequestId", "RetryAfter"),
+    "headers": ("ContentDisposition", "ETag", "Link", "Location", "RequestId", "RetryAfter", "WwwAuthenticate"),
     "parameters": (
         "DefaultLimit",
         "FetchSize",
@@ -67,6 +67,9 @@ _DESCRIPTIONS = {
 }
 
 
+_PROBLEM_HEADERS: Mapping[str, tuple[str, ...]] = {"Problem": ("RetryAfter",), "Unauthorized": ("WwwAuthenticate",)}
+
+
 class Common:
     """Makes the shared parts of one document."""
 
@@ -98,7 +101,7 @@ class Common:
         return self._components.refer("responses", name, name, lambda: self._problem_response(name))
 
     def _problem_response(self, name: str) -> Schema:
-        headers = self.headers(*(["RetryAfter"] if name == "Problem" else []))
+        headers = self.headers(*_PROBLEM_HEADERS.get(name, ()))
         content = {PROBLEM_TYPE: {"schema": self._schema("Problem", _problem_schema(self._field_error()))}}
         return {"description": _DESCRIPTIONS[name], "headers": headers, "content": content}
 
@@ -247,6 +250,7 @@ _FIELDS: Mapping[str, str] = {
     "Link": "Link",
     "Location": "Location",
     "RetryAfter": "Retry-After",
+    "WwwAuthenticate": "WWW-Authenticate",
 }
 """The names of header fields, by those of their components."""
 
@@ -254,9 +258,10 @@ _HEADERS: Mapping[str, Schema] = {
     "ContentDisposition": {"description": "`attachment`, with the name of a file.", "schema": {"type": "string"}},
     "ETag": {"description": "The version of the row.", "schema": {"type": "string"}},
     "Link": {"description": 'The next page, if there is one: `<…>; rel="next"`.', "schema": {"type": "string"}},
-    "Location": {"description": "The address of the row.", "schema": {"type": "string"}},
+    "Location": {"description": "The address of the row, or of the page.", "schema": {"type": "string"}},
     "RequestId": {"description": "The id of this request in the service's log.", "schema": {"type": "string"}},
     "RetryAfter": {"description": "Seconds after which the request may succeed.", "schema": {"type": "integer"}},
+    "WwwAuthenticate": {"description": "The scheme to authenticate by: `Bearer`.", "schema": {"type": "string"}},
 }
 
 

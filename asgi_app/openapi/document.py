@@ -148,13 +148,15 @@ def _resources(contents: Contents) -> Iterator[ServedResource]:
 
 
 def _table(served: ServedResource, contents: Contents, shared: Shared) -> TableDocument:
-    operations = () if _is_builtin(served.name, contents) else operations_of(served.resource)
+    has_only_others = _is_builtin(served.name, contents) and served.name not in contents.live
+    operations = () if has_only_others else operations_of(served.resource)
     table = contents.current.get(served.name, served.table)
     return TableDocument(served, table, shared, operations, read_only=served.name in contents.read_only)
 
 
 def _paths_of_table(table: TableDocument, contents: Contents, shared: Shared) -> dict[str, Schema]:
-    return _BUILT_IN[table.name](table, shared) if _is_builtin(table.name, contents) else table.paths()
+    paths = table.paths()
+    return paths | _BUILT_IN[table.name](table, shared) if _is_builtin(table.name, contents) else paths
 
 
 def _tags(contents: Contents, tables: Sequence[TableDocument]) -> list[Schema]:

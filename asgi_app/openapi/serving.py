@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import anyio
@@ -27,7 +27,7 @@ from asgi_app.stream import accepts_gzip
 MEDIA_TYPE = "application/json"
 
 ASK_SECONDS = 5.0
-"""Seconds between two questions to Cassandra for what is not known yet."""
+"""Seconds between two questions for what is not known yet, or may have changed."""
 
 ANSWER_SECONDS = 2.0
 """Seconds that the document waits for these answers, at most."""
@@ -71,7 +71,7 @@ class Documents:
         self._queries = queries
         self._parameters: dict[Query, tuple[Parameter, ...]] = {}
         self._asked_at = -ASK_SECONDS
-        self._kept: tuple[Hashable, Document] | None = None
+        self._kept: tuple[object, Document] | None = None
         self._making = anyio.Lock()
 
     async def current(self, deadline: Deadline) -> Document:
@@ -90,29 +90,28 @@ class Documents:
         return self._kept[1]
 
     @property
-    def _state(self) -> Hashable:
+    def _state(self) -> object:
         """What the document depends on."""
-        return self.service.catalog.version, len(self._parameters)
+        return self.service.catalog.version, dict(self._parameters)
 
     @property
     def _should_ask(self) -> bool:
-        """Whether Cassandra should be asked for what is not known yet."""
-        knows_all = self.service.catalog.was_read and len(self._parameters) == len(set(self._queries))
-        return not knows_all and time.monotonic() - self._asked_at >= ASK_SECONDS
+        """Whether to ask for what is not known yet, or may have changed, as the parameters of statements may."""
+        is_settled = self.service.catalog.was_read and not self._queries
+        return not is_settled and time.monotonic() - self._asked_at >= ASK_SECONDS
 
     async def _ask(self, deadline: Deadline) -> None:
-        """Ask Cassandra for the schema, and for the parameters of statements, as far as they are not known yet.
+        """Ask for the schema and for the parameters of statements: Cassandra is asked where it is not known here.
 
-        What it does not answer stays unknown: the document is made without it, and again when it is known.
+        What it does not answer stays as it was: the document is made without it, and again when it is known.
         """
         self._asked_at = time.monotonic()
         deadline = deadline.at_most(ANSWER_SECONDS)
         with suppress(ServiceError):
             await self.service.catalog.ensure_read(deadline)
         for query in self._queries:
-            if query not in self._parameters:
-                with suppress(ServiceError):
-                    self._parameters[query] = await self.service.database.parameters(query.statement, deadline)
+            with suppress(ServiceError):
+                self._parameters[query] = await self.service.database.parameters(query.statement, deadline)
 
     def _contents(self) -> Contents:
         service, catalog = self.service, self.service.catalog
@@ -124,7 +123,7 @@ class Documents:
             self._queries,
             dict(self._parameters),
             examples=bool(service.queries),
-            diagnostics=service.diagnostics,
+            diagnostics=service.diagnostics and bool(service.queries),
             has_keys=isinstance(service.authorize, ApiKeys),
             has_console=service.settings.console,
             has_shutdown=service.settings.admin_token is not None,

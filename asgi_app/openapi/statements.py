@@ -21,8 +21,8 @@ def statement_of(served: ServedResource, planner: QueryPlanner, kind: str, prefi
     if resource.bound or (resource.hidden and kind not in _READS):
         return None
     if kind in _READS:
-        return _readable(_READS[kind](served, planner, prefix))
-    return _readable(_write_of(served, kind, prefix).statement.cql)
+        return readable(_READS[kind](served, planner, prefix))
+    return readable(_write_of(served, kind, prefix).statement.cql)
 
 
 def creation_of(served: ServedResource, planner: QueryPlanner) -> str | None:
@@ -31,13 +31,13 @@ def creation_of(served: ServedResource, planner: QueryPlanner) -> str | None:
     is_whole = len(planner.columns) == len(table.columns)
     if not is_whole or table.is_view or table.is_virtual or table.is_compact:
         return None
-    return _readable(Queries(served.keyspace, table).create_table())
+    return readable(Queries(served.keyspace, table).create_table())
 
 
 _quoted_name = re.compile(r'"([a-z][a-z0-9_]*)"', re.ASCII)
 
 
-def _readable(cql: str) -> str:
+def readable(cql: str) -> str:
     """Return the statement without the quotes that its names do not need."""
     return _quoted_name.sub(lambda found: found[0] if found[1] in RESERVED_WORDS else found[1], cql)
 

@@ -12,12 +12,13 @@ from asgi_app.openapi.bounds import ANYTHING, described
 from asgi_app.openapi.common import Common, query_parameter
 from asgi_app.openapi.components import Components, Names, Schema
 from asgi_app.openapi.filters import Filters
-from asgi_app.openapi.statements import creation_of, statement_of
+from asgi_app.openapi.statements import creation_of, readable, statement_of
 from asgi_app.openapi.values import Values, nullable
 from asgi_app.resources.table.headers import CONSISTENCY, TTL
 from asgi_app.resources.table.operations import Operation
 from asgi_app.resources.table.served import ServedResource
 from asgi_app.resources.table.writing import MOST_BATCH_ROWS
+from asgi_app.tables.cql import Queries, Statement
 from asgi_app.tables.table import Column, Table
 from asgi_app.tables.types import Native, is_known
 
@@ -219,6 +220,11 @@ class TableDocument:
         statement = statement_of(self._served, self._planner, kind, prefix) if with_statement else None
         return {"table": self._name, "operation": kind, **({} if statement is None else {"cql": statement})}
 
+    def own_purpose(self, kind: str, statement: Callable[[Queries], Statement]) -> Schema:
+        """Return the same for an operation whose handler runs a `statement` that other tables' handlers do not."""
+        queries = Queries(self._served.keyspace, self._resource.table)
+        return {"table": self._name, "operation": kind, "cql": readable(statement(queries).cql)}
+
     def _response(self, name: str, make: Callable[[], Schema]) -> Schema:
         """Return a reference to a response that several operations have."""
         return self._shared.components.refer("responses", (self._name, name), self._part(name), make)
@@ -365,7 +371,7 @@ class TableDocument:
         return {
             "parameters": [
                 *self._keys(operation, creates=True),
-                *self._if_match(required=False),
+                *self.if_match(required=False),
                 *absent,
                 *(self._ttl() if may_expire else ()),
                 *self._consistency(),
@@ -378,7 +384,7 @@ class TableDocument:
         return {
             "parameters": [
                 *self._keys(operation, creates=not self._is_conditional),
-                *self._if_match(required=self._resource.require_match),
+                *self.if_match(required=self._resource.require_match),
                 *(self._ttl() if self._resource.ttl_on_patch else ()),
                 *self._consistency(),
             ],
@@ -403,7 +409,7 @@ class TableDocument:
         return {
             "parameters": [
                 *self._keys(operation),
-                *self._if_match(required=self._resource.require_match),
+                *self.if_match(required=self._resource.require_match),
                 *self._consistency(),
             ],
             "responses": {"204": self._common.no_content(), **self._common.problems(*failed, "InvalidInput")},
@@ -526,7 +532,8 @@ class TableDocument:
 
         return self._own("ttl", make) if self._resource.ttl is not None else []
 
-    def _if_match(self, *, required: bool) -> list[Schema]:
+    def if_match(self, *, required: bool) -> list[Schema]:
+        """Return the parameter If-Match, or none where no condition can be honoured."""
         if not self._is_conditional:
             return []
         any_row = {"type": "string", "enum": ["*"]}

@@ -125,13 +125,21 @@ def _name_of(value: object) -> str:
 
 
 def check_declarations(
-    resources: Sequence[Resource | LiveTable], queries: Sequence[Query], reserved: Collection[str]
+    resources: Sequence[Resource | LiveTable],
+    queries: Sequence[Query],
+    reserved: Collection[str],
+    scopes: Collection[str],
 ) -> None:
-    """Raise ResourceError with every mistake of the declarations. `reserved` are the first segments of other paths."""
-    problems = problems_of(resources, reserved)
+    """Raise ResourceError with every mistake of the declarations.
+
+    `reserved` are the first segments of other paths, and `scopes` the names that the service's own operations have in
+    scopes.
+    """
+    problems = problems_of(resources, reserved, scopes)
     problems += [problem for query in queries for problem in query.problems()]
     names = {str(resource.path or resource.table_name).strip("/") for resource in resources}
     problems += _problems_between(queries, names, reserved)
+    problems += _problems_of_scopes(queries, scopes)
     if problems:
         raise ResourceError(problems)
 
@@ -204,6 +212,13 @@ def _problems_between(queries: Sequence[Query], resources: Collection[str], rese
             yield f"Query {same[0].path}: {len(same)} queries have this path. Only a GET and a POST can share one."
         elif len({query.resource for query in same}) > 1:
             yield f"Query {same[0].path}: the GET and the POST of one path need the same `name`."
+
+
+def _problems_of_scopes(queries: Sequence[Query], scopes: Collection[str]) -> Iterator[str]:
+    """Yield conflicts with the scopes of the service: a key for its metrics, say, must not open a table."""
+    for query in queries:
+        if query.resource in scopes:
+            yield f"Query {query.path}: the service has a scope {query.resource} of its own. Give another with name=."
 
 
 def _name_in(segment: str) -> str:

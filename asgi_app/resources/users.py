@@ -90,6 +90,10 @@ class UserChanges(msgspec.Struct, forbid_unknown_fields=True):
     age: Age | UnsetType = UNSET
 
 
+UPDATED = (*UserFields.__struct_fields__, "updated_at")
+"""The columns that a replacement sets. A change sets those of them that the client sent, and `updated_at`."""
+
+
 class NewUser(msgspec.Struct):
     """A user to be written. `created_at` is in milliseconds since 1970."""
 

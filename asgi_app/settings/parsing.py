@@ -63,12 +63,9 @@ def _ending(name: str) -> str:
 
 
 def contradictions(texts: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield a problem for each variable that must not be set, or has no effect, because of others."""
+    """Yield a problem for each variable that must not be set because of others, even to its default."""
     if "ASTRA_DB_SECURE_BUNDLE_PATH" in texts and "CASSANDRA_HOSTS" in texts:
         yield HOSTS_AND_BUNDLE
-    for name in ("CASSANDRA_SSL_CA_CERTS", "CASSANDRA_SSL_CERTFILE", "CASSANDRA_SSL_KEYFILE"):
-        if name in texts and "CASSANDRA_SSL_ENABLED" not in texts:  # never fall back to plain text silently
-            yield Problem(name, "has no effect while CASSANDRA_SSL_ENABLED is not set; set that to true or false")
 
 
 def _parse(field: SettingField, text: str, source: Source) -> Any:

@@ -1,6 +1,7 @@
 """Check typed values: each one by itself, and those that depend on each other.
 
-Every rule takes all values by field name, defaults included. No problem repeats a value: it may be a secret.
+Every rule takes all values by field name, defaults included. No problem repeats a value that is not a name of a table:
+it may be a secret, if only under the wrong variable.
 """
 
 from __future__ import annotations
@@ -117,11 +118,20 @@ _PAIRS = (
     ("CASSANDRA_SSL_CERTFILE", "CASSANDRA_SSL_KEYFILE"),
     ("ASTRA_DB_CLIENT_ID", "ASTRA_DB_CLIENT_SECRET"),
 )
+_TLS_FILES = {"CASSANDRA_SSL_CA_CERTS", "CASSANDRA_SSL_CERTFILE", "CASSANDRA_SSL_KEYFILE"}
 
 
 def _given(fields: Fields, values: Values) -> set[str]:
     """Return the variables whose value is not empty and not the default."""
     return {field.env for field in fields if values[field.name] and values[field.name] != field.default}
+
+
+def _tls_files_without_tls(fields: Fields, values: Values) -> Iterator[Problem]:
+    """Yield a problem for each file for TLS while nobody says whether to use TLS: never fall back to plain text."""
+    if values["cassandra_ssl_enabled"] is not None:
+        return
+    for name in sorted(_given(fields, values) & _TLS_FILES):
+        yield Problem(name, "has no effect while CASSANDRA_SSL_ENABLED is not set; set that to true or false")
 
 
 def _incomplete_pairs(fields: Fields, values: Values) -> Iterator[Problem]:
@@ -176,20 +186,24 @@ def _any_origin_and_others(_: Fields, values: Values) -> Iterator[Problem]:
         yield Problem("ASGI_CASSANDRA_CORS_ORIGINS", "combines * with other origins; use * alone, or remove it")
 
 
-def _tables(_: Fields, values: Values) -> Iterator[Problem]:
+def _tables(fields: Fields, values: Values) -> Iterator[Problem]:
     for env, setting in ((_TABLES, "tables"), (_WRITABLE, "writable")):
-        if message := _list_of_tables(_short_names(setting, values)):
+        if message := _list_of_tables(_short_names(setting, fields, values)):
             yield Problem(env, message)
-    paths = Counter(_table(name) for name in set(_short_names("tables", values)) if _table(name) != "*")
+    paths = Counter(_table(name) for name in set(_short_names("tables", fields, values)) if _table(name) != "*")
     if clash := [name for name, times in paths.items() if times > 1]:
         yield Problem(_TABLES, f"names the table {clash[0]} of two keyspaces, and both would have one path")
 
 
-def _short_names(setting: str, values: Values) -> list[str]:
-    """Return the names of tables in a setting, those of the service's own keyspace without the keyspace."""
+def _short_names(setting: str, fields: Fields, values: Values) -> list[str]:
+    """Return the names of tables in a setting, those of the service's own keyspace without the keyspace.
+
+    What cannot be a name is left out: `_disallowed_values` tells it, without repeating it.
+    """
+    (field,) = (field for field in fields if field.name == setting)
     is_astra = values["astra_db_secure_bundle_path"] and values["astra_db_keyspace"]
     keyspace = values["astra_db_keyspace" if is_astra else "cassandra_keyspace"]
-    return [name.removeprefix(f"{keyspace}.") for name in values[setting]]
+    return [name.removeprefix(f"{keyspace}.") for name in values[setting] if _is_allowed(field, name)]
 
 
 def _list_of_tables(names: Sequence[str]) -> str | None:
@@ -202,9 +216,9 @@ def _list_of_tables(names: Sequence[str]) -> str | None:
     return None
 
 
-def _writable_and_not_served(_: Fields, values: Values) -> Iterator[Problem]:
-    served = _short_names("tables", values)
-    for name in _short_names("writable", values):
+def _writable_and_not_served(fields: Fields, values: Values) -> Iterator[Problem]:
+    served = _short_names("tables", fields, values)
+    for name in _short_names("writable", fields, values):
         whole = f"{_keyspace(name)}.*".removeprefix(".")
         if name not in served and whole not in served and not (_table(name) == "*" and _names_of(name, served)):
             yield Problem(_WRITABLE, f"names {name}, which {_TABLES} does not serve; name it there too")
@@ -239,6 +253,7 @@ def _is_installed(*modules: str) -> bool:
 _RULES: tuple[Rule, ...] = (
     _disallowed_values,
     _control_characters,
+    _tls_files_without_tls,
     _unreadable_files,
     _incomplete_pairs,
     _astra_contradictions,

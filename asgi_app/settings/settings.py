@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 
@@ -130,12 +130,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 30.0
     cassandra_ssl_enabled: Annotated[
-        bool,
+        bool | None,
         setting(
             "CASSANDRA_SSL_ENABLED",
-            "Whether to connect with TLS and verify the nodes' certificates. An Astra bundle always uses TLS.",
+            "Whether to connect with TLS and verify the nodes' certificates. Not set: no, and then no file for TLS may "
+            "be set either. An Astra bundle always uses TLS.",
         ),
-    ] = False
+    ] = None
     cassandra_ssl_ca_certs: Annotated[
         Path | None,
         setting(
@@ -619,8 +620,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         fields = setting_fields()
         texts, sources, file_problems = _given(environ, env_file, overrides)
         values, unparsed = parse_values(fields, texts, sources)
-        broken_rules = violations(fields, {field.name: field.default for field in fields} | values)
-        unknown = {problem.name for problem in unparsed}  # `broken_rules` saw their defaults instead
+        unknown = {problem.name for problem in unparsed}  # the rules see something else instead
+        broken_rules = violations(fields, {field.name: _instead(field, unknown) for field in fields} | values)
         problems = [
             *file_problems,
             *unknown_variables(fields, texts),
@@ -656,6 +657,11 @@ def _given(
     from_environment = without_service_links(os.environ if environ is None else environ, ("CASSANDRA_", OWN_PREFIX))
     texts, sources = merge_sources({"file": from_file, "environment": from_environment, "option": overrides or {}})
     return texts, sources, file_problems
+
+
+def _instead(field: SettingField, unknown: Set[str]) -> Any:
+    """Return the value that rules see of a setting without one. A switch whose text is `unknown` is set, if wrongly."""
+    return False if field.type is bool and field.env in unknown else field.default
 
 
 def setting_fields() -> tuple[SettingField, ...]:

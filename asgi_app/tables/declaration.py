@@ -22,11 +22,14 @@ _RULES = (*COLUMN_RULES, *OPTION_RULES, *INDEX_RULES)
 _RULES_BESIDE_WRONG_FORMS = (*SINGLE_COLUMN_RULES, *INDEX_RULES)
 
 
-def problems_of(resources: Iterable[Resource | LiveTable], reserved: Collection[str] = ()) -> list[str]:
-    """Return every mistake in all declarations. `reserved` are the first segments of the service's own paths.
+def problems_of(
+    resources: Iterable[Resource | LiveTable], reserved: Collection[str] = (), scopes: Collection[str] = ()
+) -> list[str]:
+    """Return every mistake in all declarations.
 
-    What depends on an option of a wrong form is not looked at, and neither is what depends on the columns of a table of
-    the live schema.
+    `reserved` are the first segments of the service's own paths, and `scopes` the names that its own operations have in
+    scopes of API keys. What depends on an option of a wrong form is not looked at, and neither is what depends on the
+    columns of a table of the live schema.
     """
     problems: list[str] = []
     well_formed: list[Declared] = []
@@ -45,7 +48,7 @@ def problems_of(resources: Iterable[Resource | LiveTable], reserved: Collection[
             well_formed.append(declared)
             own += (problem for rule in _RULES for problem in rule(declared))
         problems += (f"{resource.name}: {problem}" for problem in own)
-    return [*problems, *_problems_of_names(names, reserved), *_problems_between(well_formed)]
+    return [*problems, *_problems_of_names(names, reserved, scopes), *_problems_between(well_formed)]
 
 
 def _problems_beside(resource: Resource | LiveTable, wrong: Collection[str]) -> Iterator[str]:
@@ -90,11 +93,13 @@ def _hint(error: Exception) -> str:
     return " A field has the name that stands there: import the type under another name." if hidden else ""
 
 
-def _problems_of_names(names: Iterable[str], reserved: Collection[str]) -> Iterator[str]:
-    """Yield conflicts of names with the service's own paths and with one another."""
+def _problems_of_names(names: Iterable[str], reserved: Collection[str], scopes: Collection[str]) -> Iterator[str]:
+    """Yield conflicts of names with the service's own paths and scopes, and with one another."""
     for name, times in Counter(names).items():
         if name in reserved:
             yield f"{name}: the service has a path of this name of its own. Give another with path=."
+        elif name in scopes:
+            yield f"{name}: the service has a scope of this name of its own. Give another with path=."
         if times > 1:
             yield f"{name}: {times} resources have this path. Give another with path=."
 

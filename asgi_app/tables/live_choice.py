@@ -64,21 +64,23 @@ def choose(
     tables: Sequence[str],
     writable: Sequence[str],
     reserved: Collection[str] = (),
+    scopes: Collection[str] = (),
     *,
     make: Callable[[Table, LiveTable], Resource] | None = None,
 ) -> Choice:
     """Return which of the named tables and views of a keyspace are served, and how.
 
     `tables` and `writable` are names in this keyspace, or `*` for all. `reserved` are the first segments of paths that
-    are taken. `make` makes the resource of a table, by default `resource_of`. The names that are served or left out are
-    those of the tables, sorted if `*` is asked for. Never raises.
+    are taken, and `scopes` the names in scopes that are. `make` makes the resource of a table, by default
+    `resource_of`. The names that are served or left out are those of the tables, sorted if `*` is asked for. Never
+    raises.
     """
     make = make or resource_of
     served: list[Resource] = []
     left_out: list[LeftOut] = []
     notes: dict[str, str] = {}
     for name in sorted(schema.tables) if ALL in tables else dict.fromkeys(tables):
-        if reason := _why_left_out(schema, name, reserved):
+        if reason := _why_left_out(schema, name, reserved, scopes):
             left_out.append(LeftOut(name, reason))
             continue
         table, asked = schema.tables[name], ALL in writable or name in writable
@@ -88,12 +90,14 @@ def choose(
     return Choice(tuple(served), tuple(left_out), notes)
 
 
-def _why_left_out(schema: LiveSchema, name: str, reserved: Collection[str]) -> str | None:
+def _why_left_out(schema: LiveSchema, name: str, reserved: Collection[str], scopes: Collection[str]) -> str | None:
     """Return why a name of a table is not served; None if it is."""
     if name not in schema.tables:
         return f"the keyspace {schema.keyspace} has no such table"
     if name in reserved:
         return f"the application has a path /{name} of its own"
+    if name in scopes:
+        return f"the application has a scope {name} of its own"
     return why_not_served(schema.tables[name])
 
 

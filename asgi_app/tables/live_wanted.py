@@ -27,7 +27,8 @@ class Wanted:
     """The tables to serve from the live schema: those that the application declares, and those that settings name.
 
     `tables` and `writable` have the names of the settings by keyspace; `*` stands for all. `reserved` are the first
-    segments of paths that are taken. A declaration without a keyspace is for `keyspace`.
+    segments of paths that are taken, and `scopes` the names in scopes that are. A declaration without a keyspace is for
+    `keyspace`.
     """
 
     keyspace: str = ""
@@ -35,6 +36,7 @@ class Wanted:
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     writable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     reserved: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
 
     @classmethod
     def of_settings(
@@ -44,10 +46,16 @@ class Wanted:
         tables: Collection[str],
         writable: Collection[str],
         reserved: Collection[str],
+        scopes: Collection[str] = (),
     ) -> Wanted:
         """Return what is wanted by declarations and by the settings `tables` and `writable`."""
         named, writes = by_keyspace(tuple(tables), keyspace), by_keyspace(tuple(writable), keyspace)
-        return cls(keyspace, tuple(declared), named, writes, frozenset(reserved))
+        return cls(keyspace, tuple(declared), named, writes, frozenset(reserved), frozenset(scopes))
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """The names that no table may have which the settings name."""
+        return self.reserved | self.scopes
 
     @property
     def keyspaces(self) -> frozenset[str]:
@@ -57,7 +65,7 @@ class Wanted:
     @property
     def names(self) -> frozenset[str]:
         """The names that are known before the schema was read."""
-        named = {name for names in self.tables.values() for name in names if name not in (ALL, *self.reserved)}
+        named = {name for names in self.tables.values() for name in names if name not in (ALL, *self.taken)}
         return frozenset(named) | {each.name for each in self.declared}
 
     @property
@@ -137,9 +145,10 @@ class _Offering:
         """Add the tables of a keyspace that settings name."""
         writable = self._wanted.writable.get(keyspace, ())
         others = {name: f"{each.keyspace}.{each.table_name}" for name, each in self._resources.items()}
-        taken = {*self._wanted.reserved, *others, *self._trouble}
+        reserved = {*self._wanted.reserved, *others, *self._trouble}
+        taken = reserved | self._wanted.scopes
         schema = self._schemas[keyspace]
-        choice = choose(schema, names, writable, taken, make=self._made)
+        choice = choose(schema, names, writable, reserved, self._wanted.scopes, make=self._made)
         for resource in choice.served:
             table = schema.tables[resource.table_name]
             is_writable = ALL in writable or table.name in writable

@@ -26,7 +26,10 @@ from prometheus_client.samples import Sample
 from asgi_app.settings.metrics_directory import named_directory
 
 GONE = math.nan
-"""The value of a gauge that is no longer valid, such as that of a node that has left. It is not exported."""
+"""The value of a gauge that is no longer valid, such as that of a node that has left.
+
+It is not exported, and does not count where the values of several workers are combined.
+"""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _STREAM_SECONDS = (*_SECONDS, 60, 300)
@@ -229,7 +232,7 @@ class Instruments(Collector):
             yield from self._registry.collect()
         else:
             _forget_ended_workers(self._directory)
-            yield from MultiProcessCollector(None, str(self._directory)).collect()  # type: ignore[no-untyped-call]
+            yield from _Workers(None, str(self._directory)).collect()  # type: ignore[no-untyped-call]
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         self.declared.append(Declared(name, "counter", labels, meaning))
@@ -242,6 +245,18 @@ class Instruments(Collector):
     def _histogram(self, name: str, meaning: str, *labels: str, buckets: Sequence[float] = _SECONDS) -> Histogram:
         self.declared.append(Declared(name, "histogram", labels, meaning))
         return Histogram(name, meaning, labels, registry=self._registry, buckets=buckets)
+
+
+class _Workers(MultiProcessCollector):
+    """Combines the samples of all workers, but for those that are `GONE`: the others may know more."""
+
+    @staticmethod
+    def merge(files: Iterable[str], accumulate: bool = True) -> Iterable[Metric]:
+        found: dict[str, Metric] = MultiProcessCollector._read_metrics(files)  # type: ignore[no-untyped-call]
+        for family in found.values():
+            family.samples = [sample for sample in family.samples if not math.isnan(sample.value)]
+        combined: Iterable[Metric] = MultiProcessCollector._accumulate_metrics(found, accumulate)  # type: ignore[no-untyped-call]
+        return combined
 
 
 def instruments() -> Instruments:

@@ -29,9 +29,10 @@ class Tracing:
     """Creates the spans of one application with the tracer provider of the process."""
 
     def __init__(self, keyspace: str, consistency: str) -> None:
+        """`keyspace` and `consistency` are those of statements that have none of their own."""
         self._tracer = trace.get_tracer("asgi_app", __version__)
         self._keyspace = keyspace
-        self._consistency = consistency.lower()
+        self._consistency = consistency
 
     def begin_request(self, scope: MutableMapping[str, Any], path: str, *, traceparent_is_valid: bool) -> RequestSpan:
         """Begin the span of a request and make it current until its `end`. `path` is percent-encoded.
@@ -66,13 +67,13 @@ class Tracing:
             "db.system.name": "cassandra",
             "db.operation.name": operation,
             "db.query.text": statement.cql,
-            "cassandra.consistency.level": self._consistency,
+            "cassandra.consistency.level": (statement.consistency or self._consistency).lower(),
             "cassandra.query.idempotent": statement.idempotent,
         }
         name = operation
         if statement.table is not None:
             name = f"{operation} {statement.table.name}"
-            attributes["db.namespace"] = self._keyspace
+            attributes["db.namespace"] = statement.table.keyspace or self._keyspace
             attributes["db.collection.name"] = statement.table.name
         if batch_size is not None and batch_size > 1:
             attributes["db.operation.batch.size"] = batch_size

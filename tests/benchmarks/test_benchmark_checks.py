@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ensurepip
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ import pytest
 
 from asgi_app.cli.sample_data import sample_user
 from asgi_app.settings import ContactPoint
+from benchmarks import environments
 from benchmarks.contenders import FASTAPI, SERVICE
-from benchmarks.environments import interpreter
+from benchmarks.environments import interpreter, run_with
 from benchmarks.operations import INSERT, READ, UPDATE, Operation, asks_file, check, mixed_asks
 from benchmarks.processes import ContenderFailed
 from benchmarks.site import Site
@@ -47,6 +50,32 @@ class Contender:
 def _text(user: Any) -> dict[str, Any]:
     times = {name: getattr(user, name).strftime("%Y-%m-%dT%H:%M:%S.000Z") for name in ("created_at", "updated_at")}
     return {"id": str(user.id), "name": user.name, "email": user.email, "age": user.age, **times}
+
+
+WITHOUT_ENSUREPIP = """\
+#!/bin/sh
+case " $* " in
+    *--without-pip*) ;;
+    *" -m venv "* | *ensurepip*) exit 1 ;;
+esac
+exec {python} "$@"
+"""
+"""Python as Debian has it without the package python3-venv."""
+
+
+def test_environment_is_made_without_ensurepip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "python3"
+    python.write_text(WITHOUT_ENSUREPIP.format(python=sys.executable))
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(environments, "FOLDER", tmp_path)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # the pip that comes with Python is enough
+    monkeypatch.setenv("PIP_FIND_LINKS", str(Path(ensurepip.__file__).parent / "_bundled"))
+    contender = replace(FASTAPI, name="Only pip", requirements=("pip",), python_at_least=(3, 11))
+    made = Path(interpreter(contender))
+    assert made.is_relative_to(tmp_path)
+    assert "pip" in run_with(contender, "-m", "pip", "--version")
 
 
 @pytest.fixture

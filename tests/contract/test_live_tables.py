@@ -34,6 +34,8 @@ SCHEMA = (
     'CREATE TABLE {ks}."Events" (id int PRIMARY KEY, "Mixed Case/%é" text)',
     "CREATE TABLE {ks}.health (id int PRIMARY KEY)",
     "CREATE TABLE {ks}.docs (id int PRIMARY KEY)",
+    "CREATE TABLE {ks}.service (id int PRIMARY KEY)",
+    "CREATE TABLE {ks}.diagnostics (id int PRIMARY KEY)",
     "CREATE TABLE {ks}.users (id int PRIMARY KEY)",
     'CREATE TABLE {ks}.operators (id int PRIMARY KEY, x int, "x.gt" int, "$similarity" float)',
     'CREATE TABLE {ks}.operator_in_key (id int, "x.in" int, PRIMARY KEY (id, "x.in"))',
@@ -55,6 +57,7 @@ SCHEMA = (
 LEFT_OUT = {
     "health": "the application has a path /health of its own",
     "docs": "the application has a path /docs of its own",
+    "service": "the application has a scope service of its own",
     "operator_in_key": "x.in is in its key, and its name ends in .in, which is an operator in queries",
     "hyphen_in_key": "-at is in its key, and a name that begins with a hyphen means descending order",
     "unusual_in_key": r"a\b is in its key, and its name has a quotation mark, a backslash or a control character",
@@ -285,6 +288,7 @@ async def test_options_that_do_not_fit_the_table_are_trouble_of_that_resource_al
 MISTAKES = {
     "a b": "a b: table_name must be 1 to 222 letters, digits or underscores, not 'a b'.",
     "health": "health: the service has a path of this name of its own. Give another with path=.",
+    "service": "service: the service has a scope of this name of its own. Give another with path=.",
 }
 WRONG_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"hidden": "x"}, "hidden must be a tuple of names, such as (\"x\",), not the text 'x'."),
@@ -305,6 +309,30 @@ def test_mistakes_are_told_when_the_application_is_made(resources: list[Any], pr
     with pytest.raises(ResourceError) as caught:
         create_app(resources=resources)
     assert caught.value.problems == (problem,)
+
+
+def test_the_scope_of_the_demonstrations_is_taken_while_they_are_served() -> None:
+    resource = Resource.from_table("diagnostics")
+    create_app(resources=[resource])
+    with pytest.raises(ResourceError) as caught:
+        create_app(resources=[resource], examples=True)
+    assert caught.value.problems == (
+        "diagnostics: the service has a scope of this name of its own. Give another with path=.",
+    )
+
+
+async def test_scopes_of_the_service_open_no_table(node_address: tuple[str, int], keyspace: str) -> None:
+    key = "k" * 32
+    options: dict[str, Any] = {"options": {"examples": True}, "tables": ("*",)}
+    keys = (Secret(f"operator:read.service+read.diagnostics+operate.diagnostics:{key}"),)
+    async with live_service(node_address, keyspace, api_keys=keys, **options) as (service, client):
+        client.headers["x-api-key"] = key
+        assert (await client.get("/")).status_code == 200
+        await service.catalog.ensure_read(Deadline.after(10))
+        for name in ("service", "diagnostics"):
+            problem(await client.get(f"/{name}"), 404, "not_found")
+        left_out = {each.name: each.reason for each in service.catalog.offer.left_out}
+        assert left_out["diagnostics"] == "the application has a scope diagnostics of its own"
 
 
 def test_unknown_option_is_refused() -> None:

@@ -26,6 +26,7 @@ from starlette.types import Receive, Scope, Send
 
 from asgi_app.app import create_app
 from asgi_app.settings import ContactPoint, Settings
+from asgi_app.tables.resource import Resource
 from contract.samples import every_loop
 
 pytestmark = pytest.mark.anyio
@@ -106,6 +107,22 @@ async def test_spans_of_a_request_and_its_statements(traced: Settings, spans: In
     text = "".join(span.to_json() for span in spans.get_finished_spans())
     for value in (SENT["name"], SENT["email"], "grace"):
         assert value not in text
+
+
+async def test_spans_name_the_keyspace_and_the_consistency_of_their_statement(
+    traced: Settings, spans: InMemorySpanExporter
+) -> None:
+    tables = Resource.from_table("tables", keyspace="system_schema", writes="none", consistency=("LOCAL_ONE",))
+    app = create_app(traced, resources=[tables])
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        spans.clear()
+        for headers in ({}, {"Cassandra-Consistency": "local_one"}):
+            answer = await client.get("/tables/system_schema/columns", headers=headers)
+            assert answer.status_code == 200, answer.text
+    usual, asked = (attributes(span) for span in of(spans, "SELECT tables"))
+    assert usual["db.namespace"] == asked["db.namespace"] == "system_schema"
+    assert usual["cassandra.consistency.level"] == "local_quorum"
+    assert asked["cassandra.consistency.level"] == "local_one"
 
 
 @every_loop

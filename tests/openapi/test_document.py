@@ -54,6 +54,32 @@ def methods_of(route: Any) -> set[str]:
     return {method for method in endpoint._methods if method != "HEAD"}
 
 
+def test_links_lead_to_operations_whatever_other_tables_are_called() -> None:
+    """The ids of two operations differ by more than case, so those of users get a number here."""
+    document = document_of(*RESOURCES, replace(RESOURCES[1], path="Users"), examples=True)
+    ids = {each["operationId"] for _, _, each in operations(document)}
+    answers = [
+        resolved(document, answer) for _, _, each in operations(document) for answer in each["responses"].values()
+    ]
+    linked = {link["operationId"] for answer in answers for link in answer.get("links", {}).values()}
+    assert linked <= ids
+    assert any(name.endswith("_n2") for name in linked)
+
+
+def test_a_built_in_table_of_the_live_schema_has_both_kinds_of_addresses() -> None:
+    animals = replace(RESOURCES[1].table, keyspace=KEYSPACE)
+    live = {"animals": resource_of(animals, table_of_settings("animals", KEYSPACE, writable=False))}
+    document = document_of(RESOURCES[0], RESOURCES[2], live=live, current={"animals": animals}, examples=True)
+    assert {"/animal", "/animal/{genus}", "/animals", "/animals/{genus}", "/animals/-/row"} <= document["paths"].keys()
+    assert document["paths"]["/animals"].keys() == {"parameters", "get"}
+    assert [tag["name"] for tag in document["tags"]] == ["users", "plants", "animals", "service"]
+
+
+def test_browsers_learn_where_the_console_is() -> None:
+    document = builtin_document()
+    assert "Location" in resolved(document, operation(document, "service_welcome")["responses"]["303"])["headers"]
+
+
 def test_document_of_every_kind_of_resource_is_valid() -> None:
     document = document_of(*EVERY_KIND)
     ids = [each["operationId"] for _, _, each in operations(document)]

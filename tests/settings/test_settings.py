@@ -111,7 +111,7 @@ def test_documented_defaults() -> None:
         "CASSANDRA_CONSISTENCY": "LOCAL_QUORUM",
         "CASSANDRA_CONNECTION_TIMEOUT": 5.0,
         "CASSANDRA_IDLE_HEARTBEAT_INTERVAL": 30,
-        "CASSANDRA_SSL_ENABLED": False,
+        "CASSANDRA_SSL_ENABLED": None,
         "CASSANDRA_SSL_CA_CERTS": None,
         "CASSANDRA_SSL_CERTFILE": None,
         "CASSANDRA_SSL_KEYFILE": None,
@@ -529,12 +529,21 @@ def test_tls_files(tmp_path: Path) -> None:
 def test_tls_files_without_ssl_enabled_are_refused(name: str, tmp_path: Path) -> None:
     environ = {name: str(file(tmp_path / "file.pem"))}
     assert "CASSANDRA_SSL_ENABLED is not set" in problems(environ)[name]
+    with pytest.raises(SettingsError) as caught:
+        Settings(**{name.lower(): tmp_path / "file.pem"})  # type: ignore[arg-type]
+    assert dict(caught.value.problems) == problems(environ)
 
 
 def test_tls_files_with_ssl_disabled_are_accepted(tmp_path: Path) -> None:
     path = file(tmp_path / "ca.pem")
     environ = {"CASSANDRA_SSL_ENABLED": "false", "CASSANDRA_SSL_CA_CERTS": str(path)}
     assert load(environ).cassandra_ssl_ca_certs == path
+    assert Settings(cassandra_ssl_enabled=False, cassandra_ssl_ca_certs=path) == load(environ)
+
+
+def test_tls_files_beside_a_mistake_in_ssl_enabled(tmp_path: Path) -> None:
+    environ = {"CASSANDRA_SSL_ENABLED": "perhaps", "CASSANDRA_SSL_CA_CERTS": str(file(tmp_path / "ca.pem"))}
+    assert [*problems(environ)] == ["CASSANDRA_SSL_ENABLED"]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,14 @@ def test_what_is_no_name_is_refused(text: str) -> None:
     assert list(problems(text)) == [TABLES]
 
 
+@pytest.mark.parametrize("writable", ["", "s3cr-t", "s3cr-t,s3cr-t"])
+def test_what_is_no_name_is_not_repeated(writable: str) -> None:
+    """It may be a secret under the wrong variable."""
+    with pytest.raises(SettingsError) as caught:
+        load("s3cr-t,s3cr-t", writable)
+    assert "s3cr-t" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -544,6 +544,9 @@ def test_paths_of_the_service_and_of_others_are_taken() -> None:
     assert problems_of([event(path="/health")], {"health"}) == [
         "health: the service has a path of this name of its own. Give another with path=."
     ]
+    assert problems_of([event(path="/service")], {"health"}, {"health", "service"}) == [
+        "service: the service has a scope of this name of its own. Give another with path=."
+    ]
     assert problems_of([event(), hits(path="events")]) == [
         "events: 2 resources have this path. Give another with path=."
     ]

@@ -89,6 +89,8 @@ def test_choice_by_name_and_of_all() -> None:
         ("events", "none"),
     ]
     assert everything.left_out == (LeftOut("health", "the application has a path /health of its own"),)
+    shared = choose(live, ["*"], ["b"], ["health"], ["health", "b"])
+    assert shared.left_out == (LeftOut("b", "the application has a scope b of its own"), *everything.left_out)
     some = choose(live, ["b", "nothing", "b"], ["*"])
     assert [(each.name, each.writes) for each in some.served] == [("b", "plain")]
     assert some.left_out == (LeftOut("nothing", "the keyspace shop has no such table"),)
@@ -151,6 +153,14 @@ def test_offer_keeps_what_did_not_change() -> None:
     assert third.trouble == {"c": "there is no table shop.b"}
     assert third.resources == {}
     assert third.left_out == (LeftOut("c", "the application has a path /c of its own"),)
+
+
+def test_names_in_scopes_are_taken() -> None:
+    wanted = Wanted.of_settings("shop", [], ["service", "b"], ["service"], ["health"], ["health", "service"])
+    assert wanted.names == {"b"}
+    found = offer(wanted, {"shop": schema(table("service"), table("b"))}, Offer())
+    assert (set(found.resources), found.trouble) == ({"b"}, {})
+    assert found.left_out == (LeftOut("service", "the application has a scope service of its own", is_wanted=True),)
 
 
 def test_offer_of_names_says_what_is_wrong_with_each() -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import anyio
 import pytest
@@ -55,6 +60,46 @@ def test_a_node_that_left_is_not_exported() -> None:
     assert exported(metrics).values_of("cassandra_node_connections", "node") == {stays}
     metrics.publish(snapshot({leaves: NodeState(True, 1)}))
     assert exported(metrics).of("cassandra_node_up", node=leaves) == 1
+
+
+SHARED = """
+import json, os
+from asgi_app.telemetry.metrics import Metrics, NodeState, Snapshot
+
+def publish(metrics, nodes):
+    metrics.publish(Snapshot(0, 1, 0, 1, 0, 1, 0, nodes))
+
+known = {"192.0.2.1:9042": NodeState(True, 2, 1, "5.0.9", "dc1"), "192.0.2.2:9042": NodeState(False, 1)}
+(ready, is_ready), (end, ends) = os.pipe(), os.pipe()
+worker = os.fork()
+metrics = Metrics()
+publish(metrics, known)
+if worker == 0:
+    os.close(ends)
+    os.write(is_ready, b".")
+    os.read(end, 1)
+    os._exit(0)
+publish(metrics, {"192.0.2.1:9042": NodeState(None, 1)})
+os.read(ready, 1)
+print(json.dumps([metrics.text().decode(), metrics.summary()]))
+os.close(ends)
+os.waitpid(worker, 0)
+"""
+"""Two workers that knew of two nodes, one of which has since lost sight of both."""
+
+
+def test_a_worker_that_lost_sight_of_a_node_does_not_hide_it(tmp_path: Path) -> None:
+    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", SHARED], env=environ, capture_output=True, text=True, timeout=60, check=True
+    )
+    text, summary = json.loads(done.stdout)
+    found, up, down = figures(text), "192.0.2.1:9042", "192.0.2.2:9042"
+    assert (found.of("cassandra_node_up", node=up), found.of("cassandra_node_up", node=down)) == (1, 0)
+    assert found.of("cassandra_node_connections", node=up) == 3
+    assert found.of("cassandra_node_connections", node=down) == 1
+    assert found.values_of("cassandra_node_info", "version") == {"5.0.9", ""}
+    assert (summary["nodes_up"], summary["nodes_down"], summary["active_connections"]) == (1, 1, 4)
 
 
 def performance_of(*times: float) -> dict[str, float]:

@@ -12,6 +12,8 @@ PRIVATE_PARTS = (
     "prometheus_client.Histogram._buckets",
     "prometheus_client.Histogram._sum",
     "prometheus_client.Histogram._upper_bounds",
+    "prometheus_client.multiprocess.MultiProcessCollector._accumulate_metrics",
+    "prometheus_client.multiprocess.MultiProcessCollector._read_metrics",
     "prometheus_client.multiprocess.mark_process_dead",
     "prometheus_client.values.MutexValue._multiprocess",
     "prometheus_client.values.ValueClass",
