@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from asgi_app.driver.declared_types import declared_type
 from asgi_app.driver.errors import (
+    ParametersChanged,
     names_what_is_absent,
     prepare_may_succeed_elsewhere,
     translate,
@@ -398,6 +399,8 @@ class Database:
         may_be_schema = isinstance(translated, RejectedByCassandra | InternalError)  # rejected, or values not bindable
         if may_be_schema:
             translated = await self._schema_missing(statement, deadline) or translated
+        if isinstance(error, ParametersChanged):
+            self._prepared.forget(statement)
         if names_what_is_absent(error) and not isinstance(translated, SchemaMissing):  # it is there again
             translated = SchemaMissing()
         translated.__cause__ = error

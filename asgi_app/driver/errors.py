@@ -38,6 +38,14 @@ _BATCH_TOO_LARGE = 'message="Batch too large"'
 CAS_WRITE_UNKNOWN = 0x1700
 """Error code of a lightweight transaction whose outcome the coordinator does not know (protocol v5 section 9)."""
 
+
+class ParametersChanged(cassandra.DriverException):  # type: ignore[misc]  # the driver has no types
+    """The parameters of a statement have other types than when it was prepared: its values mean something else now.
+
+    The table, or a user-defined type, was dropped and created again. Nothing was written.
+    """
+
+
 TRANSLATIONS: Mapping[type[BaseException], type[ServiceError]] = MappingProxyType(
     {
         # No node accepted the request, or the connection to the node broke.
@@ -71,6 +79,7 @@ TRANSLATIONS: Mapping[type[BaseException], type[ServiceError]] = MappingProxyTyp
         protocol.UnavailableErrorMessage: ConsistencyUnavailable,
         protocol.WriteFailureMessage: WriteFailed,
         protocol.WriteTimeoutErrorMessage: WriteTimeout,
+        ParametersChanged: SchemaMissing,
         # Cassandra refused a bound value.
         cassandra.InvalidRequest: RejectedByCassandra,
         protocol.InvalidRequestException: RejectedByCassandra,
@@ -178,6 +187,8 @@ def _is_refusal(error: BaseException) -> bool:
     """Return whether a node answered that it did not carry out the statement."""
     if isinstance(error, cluster.NoHostAvailable):
         return False
+    if isinstance(error, ParametersChanged):
+        return True
     return issubclass(translation(error), ConsistencyUnavailable | NotPermitted | RejectedByCassandra)
 
 

@@ -17,11 +17,11 @@ from typing import Any, Protocol
 import msgspec
 from cassandra import ConsistencyLevel, InvalidRequest
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, ResponseFuture
-from cassandra.protocol import RESULT_KIND_ROWS, BatchMessage, ExecuteMessage
+from cassandra.protocol import RESULT_KIND_PREPARED, RESULT_KIND_ROWS, BatchMessage, ExecuteMessage
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement, PreparedStatement
 from msgspec import UNSET
 
-from asgi_app.driver.errors import may_have_run
+from asgi_app.driver.errors import ParametersChanged, may_have_run
 from asgi_app.driver.protocol import KnownColumns, RawResultMessage
 from asgi_app.driver.result import Result
 from asgi_app.runtime.dispatcher import Call, OnDone
@@ -244,6 +244,23 @@ class LoopFuture(ResponseFuture):  # type: ignore[misc]  # the driver has no typ
         self._paging_state = response.paging_state
         self._end(response.parsed_rows, None)
 
+    def _execute_after_prepare(self, host: Any, connection: Any, pool: Any, response: Any) -> None:
+        """Run the statement after a node prepared it again, unless its parameters have other types than before.
+
+        The values were encoded for the types before. Cassandra may take the bytes of an `int` for a `text`.
+        """
+        if getattr(response, "kind", None) == RESULT_KIND_PREPARED and self._has_other_parameters(response):
+            if pool:
+                pool.return_connection(connection)
+            if not self._final_exception:
+                self._set_final_exception(ParametersChanged("the parameters of the statement have other types"))
+            return
+        super()._execute_after_prepare(host, connection, pool, response)
+
+    def _has_other_parameters(self, response: Any) -> bool:
+        known = self.prepared_statement or self.session.cluster._prepared_statements.get(response.query_id)
+        return known is not None and _types_of(known.column_metadata) != _types_of(response.bind_metadata)
+
     def _set_final_result(self, response: Any) -> None:
         self._end(response, None)
 
@@ -308,6 +325,17 @@ def _plainly_bound(prepared: PreparedStatement, values: Sequence[Any]) -> BoundS
     cells = _Bound(prepared, values).values
     bound.values = [bytes(cell) if type(cell) is Encoded else cell for cell in cells]  # a fork takes no subclass
     return bound
+
+
+def _types_of(parameters: Sequence[Any]) -> list[str]:
+    """Return the CQL types of a statement's parameters, with the fields of user-defined types."""
+    return [_type_text(parameter.type) for parameter in parameters]
+
+
+def _type_text(kind: Any) -> str:
+    fields = getattr(kind, "fieldnames", None) or ()
+    parts = [_type_text(each) for each in getattr(kind, "subtypes", ())]
+    return f"{kind.cql_parameterized_type()}({', '.join([*map(str, fields), *parts])})"
 
 
 def _give_back(connection: Any, pool: Any) -> None:

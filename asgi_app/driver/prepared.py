@@ -51,6 +51,10 @@ class PreparedStatements:
             self._ready.move_to_end(key)
         return prepared
 
+    def forget(self, statement: Statement) -> None:
+        """Prepare the statement anew when it is next asked for."""
+        self._ready.pop((statement.cql, statement.idempotent), None)
+
     async def get(self, statement: Statement, deadline: Deadline) -> Prepared:
         """Return the prepared statement; prepare it if the cache does not have it.
 

@@ -437,6 +437,24 @@ async def test_missing_table_is_503_whenever_it_is_not_there(
         cql.execute(f"DROP TABLE {tables}.appears")  # the statement stays prepared
 
 
+async def test_values_are_never_stored_as_another_type(
+    node_address: tuple[str, int], cql: Session, tables: str
+) -> None:
+    table = f"{tables}.changing"
+    write = Query("/changing", f"INSERT INTO {table} (id, n) VALUES (:id, :n)", idempotent=True, **WRITE)
+    app = create_app(settings_for(node_address, tables), queries=[write])
+    cql.execute(f"CREATE TABLE {table} (id int PRIMARY KEY, n int)")
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        assert (await client.post("/changing", json={"id": 1, "n": 65})).status_code == 204
+        cql.execute(f"DROP TABLE {table}")
+        cql.execute(f"CREATE TABLE {table} (id int PRIMARY KEY, n text)")
+        problem(await client.post("/changing", json={"id": 1, "n": 65}), 503, "schema_missing")
+        assert not cql.execute(f"SELECT * FROM {table}").all()
+        problem(await client.post("/changing", json={"id": 1, "n": 65}), 422, "invalid_input", "/n")
+        assert (await client.post("/changing", json={"id": 1, "n": "text"})).status_code == 204
+    assert cql.execute(f"SELECT n FROM {table}").one().n == "text"
+
+
 async def test_refused_statements_are_told_at_start(
     node_address: tuple[str, int], tables: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -30,6 +30,7 @@ from helpers.waiting import LONG, eventually, in_thread
 from helpers.wire import int32, string
 
 from asgi_app.driver.cluster import IdempotentRetryPolicy, build_cluster
+from asgi_app.driver.errors import ParametersChanged, may_have_run
 from asgi_app.driver.execution import Batch, LoopExecutor, Query, _bound
 from asgi_app.driver.loop_connection import LoopConnection, connection_class_for
 from asgi_app.driver.page import RowPage
@@ -254,6 +255,23 @@ async def test_table_dropped_and_created_again(session: Any, own_table: str, cql
     cql.execute(f"CREATE TABLE {own_table} (p int, n int, extra text, PRIMARY KEY (p, n))")
     cql.execute(f"INSERT INTO {own_table} (p, n, extra) VALUES (0, 1, 'x')")
     assert (await send(executor, prepared, (0,))[1].page()).dicts() == [{"p": 0, "n": 1, "extra": "x"}]
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+async def test_values_are_not_sent_for_parameters_of_other_types(
+    session: Any, own_table: str, cql: Session, is_batch: bool
+) -> None:
+    """Cassandra would take the bytes of the int 65 for the text `\\0\\0\\0A`."""
+    executor = LoopExecutor(session)
+    prepared = await prepare(session, f"INSERT INTO {own_table} (p, n) VALUES (?, ?)")
+    cql.execute(f"DROP TABLE {own_table}")
+    cql.execute(f"CREATE TABLE {own_table} (p int, n text, PRIMARY KEY (p, n))")
+    reports = Reports()
+    future = executor.send(prepared, Batch([(1, 65)]) if is_batch else Query((1, 65), writes=True), LONG, reports)
+    error = await reports.error(LONG)
+    assert isinstance(error, ParametersChanged)
+    assert not may_have_run(future, error)
+    assert not cql.execute(f"SELECT * FROM {own_table}").all()
 
 
 @pytest.mark.parametrize("values", [(1, 2, 3), ("no number",), (2**40,), (object(),)])
