@@ -82,6 +82,7 @@ def test_null_that_must_not_be_written_is_for_the_user_to_replace(
     tab.fill(secret="s").button("Save").click()
     expect(page.get_by_role("alert")).to_contain_text("Invalid input")
     assert tab.errors() == {"name": "must not be null", "motto": "must not be null"}
+    expect(tab.box("name is null")).to_be_focused()
     assert stored() == (None, None, "s")
 
     tab.box("name is null").uncheck()  # then it is an empty text

@@ -97,7 +97,7 @@ export class Field {
 
 	show() {
 		this.input.closest("details")?.setAttribute("open", "");
-		this.input.focus();
+		(this.null.checked ? this.null : this.input).focus();
 	}
 
 	#show(text) {
