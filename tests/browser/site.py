@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from typing import Annotated
 
 import httpx
+import msgspec
 from contract.written import documents, everything, founds, items, longs, readings, rides, tallies
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
@@ -19,11 +21,33 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asgi_app import Action, Principal, Query, create_app, lifespan_of
+from asgi_app import Action, CQLType, Principal, Query, Resource, create_app, lifespan_of
 from asgi_app.errors import Unauthorized
 from browser.many import multiplied
 
-RESOURCES = (everything, items, documents, tallies, founds, readings, longs, rides)
+
+class Member(msgspec.Struct):
+    """A row with columns that must not be null, and one that nobody sees."""
+
+    id: str
+    name: str
+    motto: str = "none"
+    secret: str | None = None
+
+
+class Large(msgspec.Struct):
+    """A row of integers that have more digits than JavaScript's numbers, and a map that its partition shares."""
+
+    a: Annotated[int, CQLType("bigint")]
+    b: int
+    n: Annotated[int, CQLType("bigint")] | None = None
+    ns: Annotated[list[int], CQLType("list<bigint>")] | None = None
+    counts: Annotated[dict[str, int], CQLType("map<text, bigint>")] | None = None
+
+
+members = Resource(Member, "members", partition_key=("id",), hidden=("secret",))
+larges = Resource(Large, "larges", partition_key=("a",), clustering=("b",), static=("counts",))
+RESOURCES = (everything, items, documents, tallies, founds, readings, longs, rides, members, larges)
 KEYSPACE = os.environ.get("CASSANDRA_KEYSPACE", "test_keyspace")
 QUERIES = (
     Query("/recent/{tenant}", f"SELECT id, kind, size FROM {KEYSPACE}.items WHERE tenant = :tenant AND day = :day"),

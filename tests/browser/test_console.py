@@ -122,6 +122,7 @@ def test_errors_of_filters_stand_at_their_inputs(tab: Tab) -> None:
     tab.field("age_filter").fill("")
     show_rows(page)
     assert tab.errors() == {"age_filter": "is empty"}
+    expect(tab.field("age_filter")).to_be_focused()
 
     show(tab, "rows/items?tenant=a&tenant.in=b&tenant.in=c&day=2026-11-28&nothing=1")
     expect(page.get_by_role("alert")).to_contain_text("Invalid input")

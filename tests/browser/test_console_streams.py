@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from process.running import Program
 
 from browser.conftest import USERS, OpenTab
-from browser.console import figure, show, statement, status
+from browser.console import figure, rows, show, statement, status
 from browser.site import MILLION, ROW_BYTES
 from browser.tab import Tab
 
@@ -27,6 +27,9 @@ FINE_ROWS = 1500
 MOST_BYTES = 50_000_000
 WIDE_ROWS, WIDTH = 300, 100_000
 """Rows that are larger than the buffers between service and browser: a slow reader keeps their stream open."""
+
+ERROR = '{"error":{"code":"cassandra_timeout","title":"Too late","detail":"It took too long."}}\n'
+"""The last line of a stream that broke off, as a client sees it behind a proxy that hides the end of the connection."""
 
 LONG_TASKS = """
 window.tasks = [];
@@ -92,12 +95,18 @@ def test_a_stopped_stream_is_closed_and_long_values_are_cut(tab: Tab) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_a_stream_that_breaks_off_says_why_and_after_how_many_rows(tab: Tab, site: str) -> None:
+def write_longs(site: str, fine: int) -> str:
+    """Write rows that a stream can show, and one at which it breaks off; return the name of their partition."""
     name = uuid.uuid4().hex
-    blobs = ["0x0000000000000001"] * FINE_ROWS + ["0x01"]  # the last one is no bigint: Cassandra refuses its page
+    blobs = ["0x0000000000000001"] * fine + ["0x01"]  # the last one is no bigint: Cassandra refuses its page
     longs = [{"a": name, "b": name, "c": f"{number:04}", "d": blob} for number, blob in enumerate(blobs)]
     for first in range(0, len(longs), 100):
         httpx.post(f"{site}/longs/-/batch", json=longs[first : first + 100]).raise_for_status()
+    return name
+
+
+def test_a_stream_that_breaks_off_says_why_and_after_how_many_rows(tab: Tab, site: str) -> None:
+    name = write_longs(site, FINE_ROWS)
     page = show(tab, f"{statement('GET /numbers', 'stream')}?a={name}&b={name}")
     tab.button("Start").click()
     alert = page.get_by_role("alert")
@@ -110,6 +119,35 @@ def test_a_stream_that_breaks_off_says_why_and_after_how_many_rows(tab: Tab, sit
     expect(page.get_by_role("region", name="Last rows").locator("tbody tr").first).to_contain_text(f"{received - 1:04}")
     assert all("ERR_" in fault for fault in tab.faults)  # Chromium logs that the connection was cut
     tab.faults.clear()
+
+
+def test_the_first_rows_of_a_stream_that_breaks_off_are_shown_with_the_reason(tab: Tab, site: str) -> None:
+    name = write_longs(site, 25)
+    page = show(tab, f"{statement('GET /numbers')}?a={name}&b={name}&fetch_size=10")
+    expect(page.get_by_role("alert")).to_contain_text("The stream broke off after 20 rows. rejected_by_cassandra: ")
+    expect(status(page)).to_contain_text("20 rows · broken off")
+    expect(rows(page)).to_have_count(20)
+    expect(rows(page).last).to_contain_text("0019")
+    assert all("ERR_" in fault for fault in tab.faults)
+    tab.faults.clear()
+
+
+@pytest.mark.parametrize(("end", "reason"), [("", "the last page"), (ERROR, "broken off")])
+def test_the_line_that_says_why_a_stream_broke_off_is_no_row(tab: Tab, end: str, reason: str) -> None:
+    lines = '{"id":"a","name":"Ann","age":1}\n{"id":"b","name":"Bob","age":2}\n' + end
+    page = tab.page
+    page.route("**/names", lambda route: route.fulfill(body=lines, content_type="application/x-ndjson"))
+    show(tab, statement("GET /names"))
+    expect(status(page)).to_contain_text(f"2 rows · {reason}")
+    expect(rows(page)).to_have_count(2)
+    alert = page.get_by_role("alert")
+    if end:
+        expect(alert).to_contain_text(
+            "The stream broke off after 2 rows. cassandra_timeout: Too late. It took too long."
+        )
+        assert tab.axe() == []
+    else:
+        expect(alert).to_have_count(0)
 
 
 @pytest.mark.usefixtures("wide_rows")

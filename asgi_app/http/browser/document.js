@@ -9,7 +9,7 @@ const WAYS = [["X-API-Key", ""], ["Authorization", "Bearer "]].map(([header, pre
 const METHODS = ["get", "post", "put", "patch", "delete"];
 
 export class Document {
-	// `access` is the credential that the document was had with, or null.
+	// `access` is the credential that it was had with, or null.
 	constructor(raw, access = null) {
 		this.raw = raw;
 		this.access = access;
@@ -74,7 +74,7 @@ export class Document {
 	}
 }
 
-// Load the document of the service with a credential or null. Asks the user for a key while it needs one.
+// Load the document with a credential or null. Asks the user for a key while it needs one.
 export async function loadDocument(access) {
 	let response = await fetchWith(access);
 	while (response.status === 401 || (access && response.status === 403)) {

@@ -6,8 +6,6 @@ import { segmentsOf } from "./json.js";
 import { boundsOf, shapeOf, typeName } from "./schema.js";
 import { base } from "./service.js";
 
-const MANY = 6;
-
 const UNITS = { json: "JSON", increment: "is added to the counter; a negative number is taken away" };
 
 export class Form {
@@ -25,16 +23,18 @@ export class Form {
 	}
 
 	// Return the request that the form describes. `query` replaces its own, as a link to the next page does.
-	request(query = this.#query()) {
-		const { method, path } = this.operation;
-		const values = this.pathValues;
-		const filled = path.slice(1).replace(/\{([^}]*)\}/g, (_, name) => encode(values[name] ?? ""));
-		const url = base.href + filled + (query && `?${query}`);
-		return { method, url, headers: this.#headers(), body: this.#bodyText(), credential: this.credential };
+	request(query = queryOf(this.pairs("query"))) {
+		const { credential, contentType, operation: { method, path } } = this;
+		const values = new Map(this.pairs("path"));
+		const filled = path.slice(1).replace(/\{([^}]*)\}/g, (_, name) => encode(values.get(name) ?? ""));
+		const headers = [...this.pairs("header"), ...(contentType ? [["Content-Type", contentType]] : [])];
+		return { method, url: base.href + filled + (query && `?${query}`), headers, body: this.#bodyText(), credential };
 	}
 
-	get pathValues() {
-		return Object.fromEntries(this.#sent("path").map(({ name, text }) => [name, text]));
+	// Return the parameters of a group that are sent, as pairs of a name and a text.
+	pairs(wanted) {
+		const sent = this.fields.filter(({ group, state }) => group === wanted && state === "value");
+		return sent.flatMap(({ name, values }) => values.map((value) => [name, value]));
 	}
 
 	clear() {
@@ -52,16 +52,16 @@ export class Form {
 
 	// Show errors of the service at their fields. Returns those that no field stands for.
 	fail(errors) {
-		const known = errors.filter(({ field }) => this.#at(field));
-		for (const { field: place, message } of known) {
-			const field = this.#at(place);
-			field.fail(field.inBody && place !== field.place ? `${place}: ${message}` : message);
-		}
-		this.#at(known[0]?.field ?? "-")?.show();
-		return errors.filter((error) => !known.includes(error));
+		const fields = errors.map(({ field }) => this.#at(field));
+		fields.forEach((field, index) => {
+			const { field: place, message } = errors[index];
+			field?.fail(field.group === "body" && place !== field.place ? `${place}: ${message}` : message);
+		});
+		fields.find(Boolean)?.show();
+		return errors.filter((_, index) => !fields[index]);
 	}
 
-	// Enter the texts of parameters, as pairs of a name and a text.
+	// Enter the texts of parameters.
 	enter(pairs) {
 		for (const field of this.parameters) {
 			const texts = pairs.filter(([name]) => name === field.name).map(([, text]) => text);
@@ -75,7 +75,9 @@ export class Form {
 		const isList = shapeOf(this.document, described).types.has("array") && !content;
 		const separator = explode === false && ",";
 		const column = this.#columnOf(name);
-		return this.#field(`${group}.${name}`, name, described, { required, description, column, isList, separator, ...options });
+		const { path, resource } = this.operation;
+		const isFirst = this.columns.size > 0 && path.startsWith(`/${resource}/{${name}}`);
+		return this.#field(`${group}.${name}`, name, described, { group, required, description, column, isList, separator, isFirst, ...options });
 	}
 
 	// Return the fields of the body: one for each member of an object, else one for all of it.
@@ -93,8 +95,9 @@ export class Form {
 	// Return the field of a schema. `column` is the CQL type of its column, if it has one.
 	#field(place, name, schema, { column, ...options }) {
 		const shape = shapeOf(this.document, schema);
-		const unit = options.isList ? "one value in each line" : UNITS[shape.kind];
+		const unit = options.isList ? "one value in each line, as JSON if it is empty or has several lines" : UNITS[shape.kind];
 		return new Field({
+			group: "body",
 			place,
 			name,
 			shape,
@@ -111,7 +114,7 @@ export class Form {
 	}
 
 	get element() {
-		const of = (group) => this.fields.filter(({ place }) => place.startsWith(`${group}.`));
+		const of = (wanted) => this.parameters.filter((field) => field.group === wanted);
 		const isFilter = ({ name, required }) => !required && this.#columnOf(name);
 		const filters = of("query").filter(isFilter);
 		const headers = of("header");
@@ -119,43 +122,29 @@ export class Form {
 			"div",
 			group("Path", of("path")),
 			group("Query", of("query").filter((field) => !isFilter(field))),
-			group("Filters", filters, filters.length > MANY),
+			group("Filters", filters, filters.length > 6),
 			group("Body", this.body),
 			group("Headers", headers, headers.every(({ required }) => !required)),
 		);
 	}
 
-	#query() {
-		const pairs = this.#sent("query").flatMap(({ name, values }) => values.map((value) => [name, value]));
-		return pairs.map((pair) => pair.map(encode).join("=")).join("&");
-	}
-
-	#headers() {
-		const chosen = this.#sent("header").map(({ name, text }) => [name, text]);
-		return this.contentType ? [...chosen, ["Content-Type", this.contentType]] : chosen;
-	}
-
 	#bodyText() {
 		if (!this.contentType) return undefined;
 		if (this.body[0]?.place === "") return this.body[0].token;
-		const sent = this.body.filter(({ state }) => state !== "absent");
-		return `{${sent.map(({ name, token }) => member(name, token)).join(", ")}}`;
-	}
-
-	#sent(group) {
-		return this.fields.filter(({ place, state }) => place.startsWith(`${group}.`) && state === "value");
+		return objectOf(this.body.filter(({ state }) => state !== "absent").map(({ name, token }) => [name, token]));
 	}
 
 	// Return the field at the place that an error names; for a place within a member of the body, the member's.
 	#at(place) {
 		const inHeader = place.startsWith("header.");
 		const isSame = (field) => field.place === place || (inHeader && field.place.toLowerCase() === place.toLowerCase());
-		const isAround = ({ inBody, name, place: own }) => inBody && (own === "" || name === segmentsOf(place)[0]);
+		const isAround = (field) => field.group === "body" && (field.place === "" || field.name === segmentsOf(place)[0]);
 		return this.fields.find(/^(\/|$)/.test(place) ? isAround : isSame);
 	}
 }
 
-export const member = (name, token) => `${JSON.stringify(name)}: ${token}`;
+// Return the JSON of an object, from pairs of a name and JSON.
+export const objectOf = (pairs) => `{${pairs.map(([name, token]) => `${JSON.stringify(name)}: ${token}`).join(", ")}}`;
 
 // Return whether a key sends a form: Ctrl+Enter does everywhere, Enter in texts that are usually one line.
 export function isSend({ key, ctrlKey, metaKey, shiftKey, isComposing, target }) {
@@ -164,7 +153,9 @@ export function isSend({ key, ctrlKey, metaKey, shiftKey, isComposing, target })
 
 export const encode = (text) => encodeURIComponent(text.toWellFormed?.() ?? text);
 
-function group(name, fields, isFolded = false) {
+export const queryOf = (pairs) => pairs.map((pair) => pair.map(encode).join("=")).join("&");
+
+function group(name, fields, isFolded) {
 	if (!fields.length) return null;
 	const all = fields.map(({ element }) => element);
 	if (isFolded) return el("details", { class: "group" }, el("summary", `${name} (${fields.length})`), all);

@@ -9,8 +9,8 @@ const narrow = matchMedia("(max-width: 60rem)");
 
 export const message = (title, text, ...more) => el("article", el("h1", { tabindex: -1 }, title), el("p", text), more);
 
-// Load the document and follow the address. `open` makes a page of it: a `title`, the nodes of the `menu`, and `view`, which
-// returns the view of an address: an `element`, and `leave` if there is something to end.
+// Load the document and follow the address. `open` makes a page of it: its `title`, the nodes of its `menu`, and `view`, which
+// returns the view of an address: an `element`, and `leave` if something ends with it.
 export function run(open) {
 	let access = null; // what the document was had with
 	let page = null;
@@ -35,7 +35,7 @@ export function run(open) {
 		if (!page) return;
 		replace(page.view(location.hash));
 		document.title = [...new Set([main.querySelector("h1").textContent, page.title])].join(" · ");
-		fold.open = !narrow.matches;
+		unfold();
 		scrollTo(0, 0);
 	}
 
@@ -47,6 +47,7 @@ export function run(open) {
 		main.replaceChildren(view.element);
 	}
 
+	const unfold = () => (fold.open = !narrow.matches);
 	const focus = () => main.querySelector("h1").focus();
 	addEventListener("hashchange", () => {
 		show();
@@ -56,7 +57,7 @@ export function run(open) {
 		event.preventDefault(); // the address names the view
 		focus();
 	};
-	narrow.onchange = () => (fold.open = !narrow.matches);
+	narrow.onchange = unfold;
 	document.getElementById("reload").onclick = load;
 	load();
 }

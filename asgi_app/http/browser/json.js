@@ -13,10 +13,17 @@ export function jsonError(text) {
 	}
 }
 
-// Parse JSON. Numbers keep their digits in `JSON.stringify`, where the browser can do that.
+// Parse JSON. Numbers keep their digits in `JSON.stringify`. Without `rawJSON` large integers become texts: none is rounded.
 export function parseExact(text) {
-	const keep = (_key, value, context) => (typeof value === "number" ? JSON.rawJSON(context.source) : value);
-	return JSON.parse(text, JSON.rawJSON && keep);
+	if (JSON.rawJSON) return JSON.parse(text, (_, value, { source }) => (typeof value === "number" ? JSON.rawJSON(source) : value));
+	return JSON.parse(text.replace(/"(?:[^"\\]+|\\.)*"|[\w.+-]+/g, (token) => (/^-?\d{16,}$/.test(token) ? `"${token}"` : token)));
+}
+
+// Return a line for each text, as JSON where it would be none or more than one.
+export const linesOf = (texts) => texts.map((text) => (/^("|$)|[\r\n]/.test(text) ? JSON.stringify(text) : text)).join("\n");
+
+export function valuesOf(lines) {
+	return lines.split("\n").filter(Boolean).map((line) => (line[0] === '"' && !jsonError(line) ? JSON.parse(line) : line));
 }
 
 export function segmentsOf(pointer) {

@@ -4,7 +4,7 @@ import { isNumber } from "./json.js";
 
 // Return the shape of a schema: the `schema` and its alternatives (`others`) without null, whether it is `nullable`, its
 // `types`, and the `kind` of its input: "choice" (of `choices`), "text", "exact" (a number, or a text that is not empty),
-// "increment" (a number to add to a counter) or "json".
+// "increment" (of a counter) or "json".
 export function shapeOf(document, schema = {}) {
 	const options = optionsOf(document, schema);
 	const others = options.filter(({ type }) => type !== "null");
@@ -62,7 +62,7 @@ export function matches(pattern, text) {
 	}
 }
 
-// Return the alternatives of a schema, those of alternatives too; itself if it has none.
+// Return the alternatives of a schema, and those of alternatives; itself if it has none.
 function optionsOf(document, schema) {
 	const { anyOf, oneOf, ...beside } = merged(document, schema);
 	const options = anyOf ?? oneOf;
@@ -80,9 +80,8 @@ function merged(document, schema) {
 // Return a range in words, without bounds beyond JavaScript's numbers: those of the type.
 function range(least, most, unit) {
 	const [low, high] = [least, most].map((bound) => (Math.abs(bound) < Number.MAX_SAFE_INTEGER ? bound : undefined));
-	if (low === undefined && high === undefined) return "";
 	const end = unit && ` ${unit}${(high ?? low) === 1 ? "" : "s"}`;
-	if (low === high) return `exactly ${low}${end}`;
+	if (low === high) return low === undefined ? "" : `exactly ${low}${end}`;
 	if (low === undefined) return `at most ${high}${end}`;
 	return high === undefined ? `at least ${low}${end}` : `${low} to ${high}${end}`;
 }

@@ -10,9 +10,9 @@ export const keyFor = (purpose) => secrets.get(purpose) ?? "";
 
 export const setKey = (purpose, secret) => secrets.set(purpose, secret);
 
-// Send a request: `method`, `url`, `headers` as pairs, `body` as text or undefined, and `credential` or null.
-// A credential says what its key is for (`purpose`) and the `header` and `prefix` to send the key with.
-export function send({ method, url, headers = [], body, credential = null }, signal) {
+// Send a request: its `method`, `url`, `headers` as pairs, and if it has them its `body` and `credential`, which says what
+// its key is for (`purpose`) and the `header` and `prefix` to send the key with.
+export function send({ method, url, headers = [], body, credential }, signal) {
 	const key = credential && keyFor(credential.purpose);
 	const own = key ? [[credential.header, credential.prefix + key]] : [];
 	return fetch(url, { method, headers: [...headers, ...own], body, signal, cache: "no-store" });

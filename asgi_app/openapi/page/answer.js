@@ -1,4 +1,4 @@
-// The answer to a request: its status, headers and body as far as a page can show it, with a button to stop.
+// The answer to a request, as far as a page can show it, with a button to stop.
 
 import { readBody } from "./body.js";
 import { button, el } from "./dom.js";
@@ -21,7 +21,7 @@ export class Answer {
 		this.status = el("p", { role: "status" });
 		this.stop = button("Stop", () => this.controller.abort(), { class: "small", hidden: true });
 		this.others = el("ul", { class: "error" });
-		this.details = el("div");
+		this.details = el("section");
 		this.body = el("pre", { tabindex: 0, role: "region", "aria-label": "Body of the answer", hidden: true });
 		const bar = el("div", { class: "bar" }, el("h2", "Answer"), this.stop);
 		this.element = el("section", { class: "answer" }, bar, this.status, this.details, this.body);

@@ -1,8 +1,8 @@
-// Read the body of a response bit by bit, as far as a page can show it.
+// The body of a response, as far as a page can show it.
 
-// Read a body until it ends, has more than `most` bytes, or `signal` of its request is aborted.
-// `show` gets all of the text so far, at most about four times a second. Returns the `text`, the number of `bytes` read,
-// and how it `ended`: "complete", "cut" (more than `most`), "stopped" (aborted) or "broken" (the connection failed).
+// Read a body until it ends, has more than `most` bytes, or `signal` is aborted. `show` gets the text so far, at most four
+// times a second. Returns the `text`, the number of `bytes` read, and how it `ended`: "complete", "cut" (more than `most`),
+// "stopped" (aborted) or "broken" (the connection failed).
 export async function readBody(response, most, signal, show) {
 	const asText = /^text|json|csv/.test(response.headers.get("content-type") ?? "");
 	const reader = response.body?.getReader();

@@ -11,7 +11,7 @@ const EXAMPLES = {
 const TEXTS = ["text", "1", "ann@example.org", "0x00"]; // one of them matches the usual patterns
 const TIMEUUID = "50554d6e-29bb-11e5-b345-feff819cdc9f";
 
-// Return an example of a value, as a member of JSON has it; undefined if none is known that its pattern matches.
+// Return an example of a value; undefined if none is known that its pattern matches.
 function exampleOf(document, schema, depth = 0) {
 	const { others, types } = shapeOf(document, schema);
 	const own = others.find(({ examples }) => examples) ?? others[0] ?? {};
@@ -37,6 +37,6 @@ function exampleOf(document, schema, depth = 0) {
 
 // Fill in examples: in what is required, and in all columns of the body.
 export function fillExamples(form) {
-	const isColumn = ({ name, inBody }) => inBody && (!form.columns.size || form.columns.has(name));
+	const isColumn = ({ name, group }) => group === "body" && (!form.columns.size || form.columns.has(name));
 	for (const field of form.fields) if (field.required || isColumn(field)) field.fill(exampleOf(form.document, field.schema));
 }

@@ -1,6 +1,6 @@
 // A request as a Python program that uses httpx. It reads the key from the environment.
 
-export function httpx({ method, url, headers = [], body, credential = null }, { stream = false } = {}) {
+export function httpx({ method, url, headers = [], body, credential }, { stream = false } = {}) {
 	const fields = headers.map(([name, value]) => `${python(name)}: ${python(value)}`);
 	if (credential) {
 		const secret = `os.environ[${python(credential.variable)}]`;

@@ -1,4 +1,4 @@
-// The list of all operations by resource, and the search in it. A resource is filled in when it is opened.
+// The list of operations by resource, and the search in it. A resource is filled in when it is opened.
 
 import { el } from "./dom.js";
 import { badge, operationLink, resourceLink } from "./links.js";
@@ -12,8 +12,7 @@ export class Menu {
 		this.count = el("p", { class: "hint", "aria-live": "polite" });
 		this.found = el("ul");
 		this.all = el("div", [...this.groups.values()].map(({ element }) => element));
-		const placeholder = "path, summary or method";
-		this.search = el("input", { type: "search", id: "search", placeholder, input: () => this.#look() });
+		this.search = el("input", { type: "search", id: "search", placeholder: "path, summary or method", input: () => this.#look() });
 		this.element = [el("label", { for: "search" }, "Search operations"), this.search, this.count, this.found, this.all];
 	}
 

@@ -20,14 +20,13 @@ export class OperationView {
 		this.form = new Form(document, operation);
 		this.answer = new Answer((response, text) => this.#actions(response, text));
 		this.snippet = el("pre", { tabindex: 0, role: "region", "aria-label": "The request as text" });
-		this.language = "curl";
-		const result = el("div", { class: "result" }, this.#request(), this.answer.element);
-		this.element = el("article", this.#head(), el("div", { class: "columns" }, this.#form(), result));
+		const result = el("section", { class: "result" }, this.#request(), this.answer.element);
+		this.element = el("article", this.#head(), el("section", { class: "columns" }, this.#form(), result));
 		this.#preview();
 	}
 
 	fill(values) {
-		this.form.enter(Object.entries(values).map(([name, value]) => [name, textOf(value)]));
+		this.form.enter(values.map(([name, value]) => [name, textOf(value)]));
 		this.#preview();
 	}
 
@@ -58,12 +57,9 @@ export class OperationView {
 	}
 
 	#request() {
-		const change = ({ target }) => {
-			this.language = target.value;
-			this.#preview();
-		};
-		const languages = el("select", { "aria-label": "Language", change }, Object.keys(LANGUAGES).map((name) => el("option", name)));
-		const bar = el("div", { class: "bar" }, el("h2", "Request"), languages, copyButton("Copy", () => this.snippet.textContent));
+		const options = Object.keys(LANGUAGES).map((name) => el("option", name));
+		this.language = el("select", { "aria-label": "Language", change: () => this.#preview() }, options);
+		const bar = el("div", { class: "bar" }, el("h2", "Request"), this.language, copyButton("Copy", () => this.snippet.textContent));
 		return el("section", bar, this.snippet);
 	}
 
@@ -75,7 +71,7 @@ export class OperationView {
 
 	#preview(request = this.form.request()) {
 		const stream = ["stream", "export"].includes(this.facts.operation);
-		this.snippet.textContent = LANGUAGES[this.language](request, { stream });
+		this.snippet.textContent = LANGUAGES[this.language.value](request, { stream });
 	}
 
 	#fillExamples() {
@@ -110,10 +106,9 @@ export class OperationView {
 		const target = this.document.operations.get(operationId);
 		const values = Object.entries(parameters).map(([name, expression]) => [
 			name.replace(/^(path|query)\./, ""),
-			valueOf(expression, this.form.pathValues, text),
+			valueOf(expression, Object.fromEntries(this.form.pairs("path")), text),
 		]);
 		if (!target || values.some(([, value]) => value == null)) return null;
-		const open = () => this.open(target, Object.fromEntries(values));
-		return button(`${target.method} ${target.raw.summary}`, open, { class: "small" });
+		return button(`${target.method} ${target.raw.summary}`, () => this.open(target, values), { class: "small" });
 	}
 }

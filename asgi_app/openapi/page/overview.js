@@ -72,7 +72,5 @@ function scrolling(label, head, rows) {
 
 const heading = (title, text) => el("header", el("h1", { tabindex: -1 }, title), prose(text));
 
-function facts(values) {
-	const pairs = Object.entries(values).map(([name, value]) => el("div", el("dt", name), el("dd", value)));
-	return el("dl", { class: "facts" }, pairs);
-}
+const facts = (values) =>
+	el("dl", { class: "facts" }, Object.entries(values).map(([name, value]) => el("div", el("dt", name), el("dd", value))));

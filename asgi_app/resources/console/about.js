@@ -13,11 +13,10 @@ export class AboutView extends View {
 			const own = indexes.filter(({ column }) => column === name).map((index) => [index.name, index.kind, index.target].filter(Boolean).join(", "));
 			return [el("code", name), el("code", type), kind.replace("_", " "), el("span", { class: "whole" }, own.join("; ") || "–")];
 		});
-		const creation = () => el("section", el("h2", "CREATE TABLE"), block("CREATE TABLE", cql), el("div", copyButton("Copy", () => cql)));
 		this.element.append(
 			facts({ Writes: writes }),
 			el("section", el("h2", "Columns"), scrolling("Columns", ["Column", "CQL type", "Kind", "Index"], rows)),
-			cql ? creation() : "",
+			cql ? el("section", el("h2", "CREATE TABLE"), block("CREATE TABLE", cql), el("div", copyButton("Copy", () => cql))) : "",
 			el("p", el("a", { href: `../docs#resource=${encode(table.name)}` }, "All operations of this table")),
 		);
 	}

@@ -13,8 +13,7 @@ export class Problem extends Error {
 
 export const problemOf = async (response) => new Problem(response, await response.json().catch(() => ({})));
 
-// Send a request and return the response. Throws a Problem if it is not a success. Asks the user for a key while the
-// service does not know the one it gets.
+// Send a request and return the response, or throw a Problem. Asks the user for a key while the service does not know it.
 export async function ask(request, signal) {
 	for (;;) {
 		const response = await send(request, signal);

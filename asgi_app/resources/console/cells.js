@@ -17,7 +17,7 @@ export function cell(name, value, most = MOST_CHARACTERS) {
 
 export const block = (label, text) => el("pre", { tabindex: 0, role: "region", "aria-label": label }, text);
 
-export const isNothing = (value) => value == null || value === "";
+const isNothing = (value) => value == null || value === "";
 
 // Return a value as text, cut if it is long, and quoted if nobody could see it.
 export function short(value, most = MOST_CHARACTERS) {
@@ -69,8 +69,7 @@ export function rowsTable(label, source, rows) {
 	const names = [...new Set(rows.flatMap(Object.keys))].sort((name) => (name === SIMILARITY ? -1 : 0));
 	const cells = rows.map((row) => {
 		const href = source.addressOf(row);
-		const opens = (name) => href && name === source.keys[0];
-		return names.map((name) => (opens(name) ? el("a", { href, title: "Open the row" }, short(row[name])) : cell(name, row[name])));
+		return names.map((name) => (href && name === source.keys[0] ? el("a", { href, title: "Open the row" }, short(row[name])) : cell(name, row[name])));
 	});
 	return scrolling(label, headings(source.facts, names), cells);
 }

@@ -2,8 +2,8 @@
 
 import { ask } from "./ask.js";
 import { button, el } from "./dom.js";
-import { Form, isSend, member } from "./form.js";
-import { parseExact, textOf } from "./json.js";
+import { Form, isSend, objectOf } from "./form.js";
+import { jsonError, parseExact, textOf } from "./json.js";
 import { go, link } from "./links.js";
 import { confirmDelete, editOf, readRow } from "./row.js";
 import { asRequest, cqlOf } from "./snippet.js";
@@ -89,13 +89,16 @@ export class CreateView extends EditView {
 class ChangeView extends EditView {
 	// Show the form of an operation on what `pairs` name, filled with a row.
 	fill({ operation, pairs }, title, row, hint, back, etag) {
-		this.isPart = operation.method === "PATCH";
+		const isPart = operation.method === "PATCH";
 		this.show(operation, title, el("span", { class: "hint" }, hint), el("a", { href: back }, "Cancel"));
 		this.form.enter([...pairs, ...(etag ? [["If-Match", etag]] : [])]);
 		for (const field of this.form.parameters) if (field.required && field.text) field.input.readOnly = true;
-		for (const field of this.form.body) if (field.name in row) this.#fill(field, row[field.name]);
-		this.before = new Map(this.form.body.map((field) => [field, tokenOf(field)]));
-		this.back = back;
+		for (const field of this.form.body) {
+			if (Object.hasOwn(row, field.name)) this.#fill(field, row[field.name]);
+			else if (!isPart) field.lack = "is never shown, and would be lost: enter it again, or choose null";
+			field.before = { state: field.state, token: field.token };
+		}
+		Object.assign(this, { isPart, back });
 		this.texts.refresh();
 	}
 
@@ -104,20 +107,27 @@ class ChangeView extends EditView {
 		else field.fill(value);
 	}
 
-	// Return the request: of a PATCH only what was changed. An input that was emptied is null.
+	// Return the request: of a PATCH only what was changed.
 	request() {
 		const request = this.form.request();
-		if (!this.isPart || !this.before) return request;
-		const members = this.#changed.map((field) => member(field.name, field.state === "absent" ? "null" : field.token));
-		return { ...request, body: `{${members.join(", ")}}` };
+		return this.isPart ? { ...request, body: objectOf(this.#changes) } : request;
 	}
 
-	get #changed() {
-		return this.form.body.filter((field) => this.before.get(field) !== tokenOf(field) && (field.state !== "absent" || !field.sent));
+	get #changes() {
+		return this.form.body.map((field) => [field.name, this.#changeOf(field)]).filter(([, token]) => token);
+	}
+
+	// Return what a PATCH has for a field, "" if it was not changed. An input that was emptied is null. An object is merged,
+	// unless it is frozen, so it has only the members that differ.
+	#changeOf({ before, state, token, sent, type }) {
+		if (state === "absent") return sent || before.state === "absent" ? "" : "null";
+		if (state === before.state && token === before.token) return "";
+		const isMerged = !type.startsWith("frozen<") && [before.token, token].every((each) => /^\s*\{/.test(each) && !jsonError(each));
+		return isMerged ? difference(before.token, token) : token;
 	}
 
 	mayBeSent() {
-		const isSame = this.isPart && !this.#changed.length;
+		const isSame = this.isPart && !this.#changes.length;
 		if (isSame) this.tell("note", "Nothing was changed.");
 		return !isSame;
 	}
@@ -127,7 +137,13 @@ class ChangeView extends EditView {
 	}
 }
 
-const tokenOf = ({ state, token }) => `${state},${token}`;
+// Return what a merge makes of one object the other, both as JSON, with null for what is gone; "" if they are the same.
+function difference(before, now) {
+	const [old, own] = [before, now].map((text) => new Map(Object.entries(parseExact(text))));
+	const valueIn = (object, name) => JSON.stringify(object.get(name) ?? null);
+	const names = [...new Map([...old, ...own]).keys()].filter((name) => valueIn(old, name) !== valueIn(own, name));
+	return names.length ? objectOf(names.map((name) => [name, valueIn(own, name)])) : "";
+}
 
 export class RowEditView extends ChangeView {
 	constructor(table, pairs) {
@@ -145,7 +161,7 @@ export class RowEditView extends ChangeView {
 	}
 }
 
-// Shows what may be done with a partition: change its static columns, and delete rows below a part of the key.
+// Changes the static columns of a partition, and deletes rows below a part of the key.
 export class PartitionView extends ChangeView {
 	constructor(table, pairs) {
 		super(table, "partition");

@@ -1,10 +1,10 @@
-// The filters of a view of rows: those that are set, each with its input, and a choice of more.
+// The filters of a view of rows, each with its input, and a choice of more.
 
 import { OPERATORS } from "./cql.js";
 import { button, el } from "./dom.js";
-import { Form, isSend, member } from "./form.js";
+import { Form, isSend, objectOf, queryOf } from "./form.js";
 import { segmentsOf } from "./json.js";
-import { go, link, queryOf } from "./links.js";
+import { go, link } from "./links.js";
 import { shapeOf, tokenOf } from "./schema.js";
 
 // Parameters that say how rows are sent, not which rows.
@@ -29,9 +29,9 @@ export class Filters {
 		return this.needed.every((name) => this.pairs.some(([other]) => other === name));
 	}
 
-	// The field of the vector whose neighbours are searched for, if there is one.
+	// The field of the vector whose neighbours are searched for.
 	get near() {
-		return [...this.set.values()].find(({ inBody }) => inBody);
+		return this.form.fields.find(({ group }) => group === "body");
 	}
 
 	// The filters that are set on columns, for people who read CQL.
@@ -42,17 +42,11 @@ export class Filters {
 	// Return the request of the rows. `more` are pairs that say which of them.
 	request(more) {
 		if (this.near) return this.#search(more);
-		const inQuery = [...this.set.values()].filter(({ place }) => place.startsWith("query."));
-		const pairs = inQuery.flatMap(({ name, values }) => values.map((value) => [name, value]));
-		return this.form.request(queryOf([...pairs, ...more]));
+		return this.form.request(queryOf([...this.form.pairs("query"), ...more]));
 	}
 
-	// Show at their inputs why filters cannot be sent. Returns whether all can be.
 	check() {
-		const isRight = this.form.check();
-		const empty = this.form.fields.filter(({ state }) => state === "absent");
-		for (const field of empty) field.fail("is empty");
-		return isRight && !empty.length;
+		return this.form.check();
 	}
 
 	// Show errors at the inputs that they name. Returns the others.
@@ -63,10 +57,10 @@ export class Filters {
 	}
 
 	#search(more) {
-		const where = [...this.set.values()].filter(({ inBody }) => !inBody).map((field) => member(field.name.replace(/\.eq$/, ""), this.#token(field)));
-		const near = member("near", `{${member(this.near.name, this.near.token)}}`);
-		const parts = [near, where.length > 0 && member("where", `{${where.join(", ")}}`), ...more.map(([name, value]) => member(name, value))];
-		return { ...new Form(this.source.document, this.source.search, []).request(), body: `{${parts.filter(Boolean).join(", ")}}` };
+		const { near, form: { fields }, source: { document, search } } = this;
+		const where = fields.filter((field) => field !== near).map((field) => [field.name.replace(/\.eq$/, ""), this.#token(field)]);
+		const body = objectOf([["near", objectOf([[near.name, near.token]])], ["where", objectOf(where)], ...more]);
+		return { ...new Form(document, search, []).request(), body };
 	}
 
 	#token(field) {
@@ -97,7 +91,7 @@ export class Filters {
 	// Add the input of a filter, with what the address has for it.
 	#add(name) {
 		const { label, parameter, schema, column, required } = this.offered.get(name) ?? { label: name, parameter: { name, in: "query", schema: { type: "string" } } };
-		const options = { label, ...(column && { description: "" }) };
+		const options = { label, lack: "is empty", ...(column && { description: "" }) };
 		const field = parameter ? this.form.field(parameter, options) : this.form.member(column, schema, options);
 		const texts = this.pairs.filter(([other]) => other === name).map(([, text]) => text);
 		if (texts.length) field.enter(texts);
@@ -118,9 +112,9 @@ export class Filters {
 	}
 
 	#bar() {
-		const choice = el("select", { "aria-label": "A filter to add" });
 		const names = [...this.offered.keys()].filter((name) => !this.needed.includes(name));
-		choice.append(...names.map((name) => el("option", { value: name }, this.offered.get(name).label)));
+		const options = names.map((name) => el("option", { value: name }, this.offered.get(name).label));
+		const choice = el("select", { "aria-label": "A filter to add" }, options);
 		const add = () => (this.set.get(choice.value) ?? this.#add(choice.value)).show();
 		const more = names.length > 0 && [choice, button("Add filter", add)];
 		const show = el("button", { class: "primary" }, "Show rows");

@@ -1,10 +1,8 @@
 // Addresses within the console, such as `#/rows/users?age.gte=30`.
 
-import { encode } from "./form.js";
+import { encode, queryOf } from "./form.js";
 
 export const link = (view, name, pairs = []) => `#/${view}/${encode(name)}${pairs.length ? `?${queryOf(pairs)}` : ""}`;
-
-export const queryOf = (pairs) => pairs.map((pair) => pair.map(encode).join("=")).join("&");
 
 // Go to an address, also to the one that is shown.
 export function go(hash) {

@@ -37,14 +37,14 @@ export class Reading {
 	}
 }
 
-// Return how many a second a counter grew from one reading to the next; null if the service was started in between.
-export function rate(before, now, name) {
+// Return what finds how many a second a counter grew between two readings; null if the service was started in between.
+export const rate = (name) => (before, now) => {
 	const grown = now.sum(name) - before.sum(name);
 	return grown < 0 ? null : (grown * 1000) / (now.at - before.at);
-}
+};
 
-// Return a quantile of what a histogram got between two readings, in its unit; null if that was nothing.
-export function quantile(before, now, name, share) {
+// Return what finds a quantile of what a histogram got between two readings, in its unit; null if that was nothing.
+export const quantile = (name, share) => (before, now) => {
 	const old = before.buckets.get(name);
 	const grown = [...now.buckets.get(name)].map(([bound, count]) => [bound, count - (old.get(bound) ?? 0)]);
 	grown.sort(([one], [other]) => one - other);
@@ -54,4 +54,4 @@ export function quantile(before, now, name, share) {
 	const [bound, count] = grown[index];
 	const [low, below] = grown[index - 1] ?? [0, 0];
 	return bound === Infinity ? low : low + ((bound - low) * (share * total - below)) / (count - below);
-}
+};

@@ -18,12 +18,12 @@ const number = (value) => value.toLocaleString("en", { maximumFractionDigits: va
 const milliseconds = (value) => `${number(value * 1000)} ms`;
 
 const CHARTS = [
-	["Requests/s", "without probes and this page's own", number, (old, now) => rate(old, now, "http_requests_total")],
-	["Latency p50 / p99", "of requests, streams included", milliseconds, (old, now) => quantile(old, now, REQUESTS, 0.5), (old, now) => quantile(old, now, REQUESTS, 0.99)],
+	["Requests/s", "without probes and this page's own", number, rate("http_requests_total")],
+	["Latency p50 / p99", "of requests, streams included", milliseconds, quantile(REQUESTS, 0.5), quantile(REQUESTS, 0.99)],
 	["In flight", "without this page's", number, (_, now) => Math.max(0, now.sum("http_requests_in_flight") - 1)],
-	["Refused/s", "to protect the service", number, (old, now) => rate(old, now, "shed_requests_total")],
-	["Rows/s", "sent in streams", number, (old, now) => rate(old, now, "streamed_rows_total")],
-	["Event loop lag p99", "how late timers fire", milliseconds, (old, now) => quantile(old, now, LAG, 0.99)],
+	["Refused/s", "to protect the service", number, rate("shed_requests_total")],
+	["Rows/s", "sent in streams", number, rate("streamed_rows_total")],
+	["Event loop lag p99", "how late timers fire", milliseconds, quantile(LAG, 0.99)],
 ];
 
 export class OverviewView extends View {
@@ -58,7 +58,7 @@ export class OverviewView extends View {
 
 	async #ready() {
 		try {
-			const response = await fetch(new URL("readyz", base), { cache: "no-store", signal: this.#limit() });
+			const response = await send({ method: "GET", url: new URL("readyz", base) }, this.#limit());
 			const report = await response.json();
 			this.say(response.ok ? "ok" : "failed", response.ok ? "Ready" : `Not ready: ${reasons(report)}`);
 			this.answered = new Date();

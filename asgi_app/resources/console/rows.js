@@ -10,9 +10,9 @@ import { link } from "./links.js";
 import { nextQuery } from "./service.js";
 import { asRequest, cqlOf } from "./snippet.js";
 import { PAGE_ROWS, isStream } from "./sources.js";
+import { Tail } from "./tail.js";
 import { View, failure } from "./view.js";
 
-const FILES = ["ndjson", "csv"];
 const MOST_BYTES = 4 << 20; // of the beginning of a stream
 
 export class RowsView extends View {
@@ -32,7 +32,11 @@ export class RowsView extends View {
 		const cql = filtered(cqlOf(this.operation), this.filters.relations);
 		this.element.append(el("section", !this.filters.near && this.#files(), asRequest("This page as a request", () => this.request, cql)));
 		this.status.textContent = "Reading …";
-		this.attempt((signal) => this.#load(signal));
+		this.attempt(async (signal) => {
+			const begun = performance.now();
+			const response = await ask(this.request, signal);
+			this.#show(await this.#read(response, signal), performance.now() - begun);
+		});
 	}
 
 	// The request of a page. A stream has none, so its beginning is read.
@@ -47,16 +51,10 @@ export class RowsView extends View {
 	// Return links to all rows that the filters choose, as files. A link sends no key.
 	#files() {
 		const { source, filters } = this;
-		const files = FILES.map((format) => [format, source.exportAs(format)]).filter(([, operation]) => operation);
+		const files = ["ndjson", "csv"].map((format) => [format, source.exportAs(format)]).filter(([, operation]) => operation);
 		const links = files.map(([format, operation]) => [format, source.request({ operation, pairs: filters.pairs })]).filter(([, { credential }]) => !credential);
 		const anchors = links.map(([format, { url }]) => el("a", { href: url, download: `${source.name}.${format}` }, format.toUpperCase()));
 		return anchors.length > 0 && el("p", { class: "bar" }, "Download all of these rows:", anchors);
-	}
-
-	async #load(signal) {
-		const begun = performance.now();
-		const response = await ask(this.request, signal);
-		this.#show(await this.#read(response), performance.now() - begun);
 	}
 
 	fail(problem) {
@@ -68,22 +66,24 @@ export class RowsView extends View {
 	}
 
 	// Return the rows of an answer, and the page state of the next page: null if there is none, true if it has no address.
-	async #read(response) {
-		if (response.headers.get("content-type").startsWith("application/x-ndjson")) return firstRows(response);
+	// `broken` is why a stream has no more.
+	async #read(response, signal) {
+		if (response.headers.get("content-type").startsWith("application/x-ndjson")) return firstRows(response, signal);
 		const answer = parseExact(await response.text());
 		if (Array.isArray(answer)) return { rows: answer, next: new URLSearchParams(nextQuery(response.headers)).get("page_state") };
 		if (this.operation.raw["x-cassandra"].operation !== "pages") return { rows: [answer] };
 		return { rows: Object.values(answer).find(Array.isArray), next: answer.page_state };
 	}
 
-	#show({ rows, next }, took) {
+	#show({ rows, next, broken }, took) {
 		const { source, filters, position } = this;
 		const count = `${rows.length} row${rows.length === 1 ? "" : "s"}`;
-		const end = filters.near ? "the nearest first" : "the last page";
+		const end = broken ? "broken off" : filters.near ? "the nearest first" : "the last page";
 		const facts = [`${count}${position.length ? " of a later page" : ""}`, next ? "more follow" : end, `${Math.round(took)} ms`];
 		const none = filters.pairs.length ? "No rows with these values (case counts)." : "No rows.";
-		this.status.textContent = rows.length || next ? facts.join(" · ") : none;
-		if (rows.length) this.rows.replaceChildren(rowsTable("Rows", source, rows));
+		this.status.textContent = rows.length || next || broken ? facts.join(" · ") : none;
+		if (broken) this.status.after(failure(broken));
+		if (rows.length) this.rows.append(rowsTable("Rows", source, rows));
 		const way = (view, text, pairs = []) => el("a", { class: "way", href: link(view, source.name, [...filters.pairs, ...pairs]) }, text);
 		const ways = [
 			position.length > 0 && way("rows", "First page"),
@@ -95,16 +95,16 @@ export class RowsView extends View {
 }
 
 // Read the first rows of a stream, and stop it.
-async function firstRows(response) {
-	const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-	let lines = [""];
-	let isAll = false;
-	while (!isAll && lines.length <= PAGE_ROWS + 1 && lines.at(-1).length < MOST_BYTES) {
-		const { done, value = "" } = await reader.read();
-		isAll = done;
-		lines = [...lines.slice(0, -1), ...(lines.at(-1) + value).split("\n")];
+async function firstRows(response, signal) {
+	const tail = new Tail(Infinity);
+	const result = {};
+	const isShort = () => tail.rows <= PAGE_ROWS && tail.bytes < MOST_BYTES;
+	try {
+		await tail.read(response, isShort);
+		if (!isShort()) result.next = true;
+	} catch (error) {
+		if (signal.aborted) throw error;
+		result.broken = tail.failure(error);
 	}
-	await reader.cancel();
-	const isMore = !isAll || lines.length > PAGE_ROWS + 1;
-	return { rows: lines.slice(0, -1).slice(0, PAGE_ROWS).map(parseExact), next: isMore || null };
+	return { ...result, rows: tail.lines(Infinity).slice(0, PAGE_ROWS).map(parseExact) };
 }

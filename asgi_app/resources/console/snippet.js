@@ -10,7 +10,7 @@ export function asRequest(title, request, cql, options) {
 	const refresh = () => (command.textContent = curl(request(), options));
 	refresh();
 	const parts = el("section", command, el("div", copyButton("Copy", () => command.textContent)), cql && block("CQL", cql));
-	return Object.assign(el("details", { class: "snippet" }, el("summary", title), parts), { refresh });
+	return Object.assign(el("details", { class: "group snippet" }, el("summary", title), parts), { refresh });
 }
 
 export const cqlOf = ({ raw }) => raw["x-cassandra"].cql;

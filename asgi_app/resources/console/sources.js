@@ -1,19 +1,20 @@
 // What a document offers to read and to write: its tables, and statements of the application's own.
 
 import { el } from "./dom.js";
+import { isSpellable } from "./field.js";
 import { Form } from "./form.js";
 import { textOf } from "./json.js";
 import { link } from "./links.js";
 
 export const PAGE_ROWS = 50;
 
-export class Source {
+class Source {
 	// `operations` are those of the source, `facts` what the document says of its table.
 	constructor(document, name, operations, facts) {
 		Object.assign(this, { document, name, operations, facts });
 	}
 
-	// The views that the menu and the tabs lead to, as `title`, the `operation` behind it, and whether filters apply.
+	// The views that the menu and the tabs lead to: the `title`, the `operation` behind it, and whether filters apply.
 	get views() {
 		const { browse, stream, create } = this;
 		const all = {
@@ -43,7 +44,7 @@ export class Source {
 }
 
 // A statement of the application's own. Its name is its address, as no table's is.
-export class Statement extends Source {
+class Statement extends Source {
 	constructor(document, operation) {
 		super(document, `${operation.method} ${operation.path}`, [operation], { columns: [] });
 		this.keys = [];
@@ -60,7 +61,7 @@ export class Statement extends Source {
 	}
 }
 
-export class Table extends Source {
+class Table extends Source {
 	constructor(document, { name, description, table, operations }) {
 		super(document, name, operations, table);
 		this.description = description;
@@ -108,23 +109,25 @@ export class Table extends Source {
 		return isServed ? pairs : undefined;
 	}
 
-	// Return the operation of one row that has this kind, and the pairs of its parameters, or null. `key` has the texts
-	// of the key by column. A key that no path can spell goes into the query, or nowhere.
+	// Return the operation of one row that has this kind, and the pairs of its parameters, or null. `key` has texts by column.
+	// A key that no path can spell goes into the query, or nowhere.
 	ofRow(kind, key) {
-		const [byPath, byQuery] = [true, false].map((inPath) => this.#all(kind).find(({ path }) => path.includes("{") === inPath));
-		const operation = this.keys.every((name) => isSpellable(key.get(name))) ? (byPath ?? byQuery) : byQuery;
-		return operation ? this.#below(operation, key) : null;
+		const all = this.#below(kind, key);
+		return all.find(({ inPath, isSpelled }) => inPath && isSpelled) ?? all.find(({ inPath }) => !inPath) ?? null;
 	}
 
 	// Return the operations of this kind on the rows below a part of the key, the shortest part first, with their pairs.
 	ofPrefix(kind, key) {
-		return this.#all(kind).map((operation) => this.#below(operation, key)).filter(({ pairs }) => pairs.every(([, value]) => isSpellable(value)));
+		return this.#below(kind, key).filter(({ isSpelled }) => isSpelled);
 	}
 
-	#below(operation, key) {
-		const names = namesIn(operation);
-		const columns = names.length ? this.keys.slice(0, names.length) : this.keys;
-		return { operation, pairs: columns.map((column, index) => [names[index] ?? column, key.get(column) ?? ""]) };
+	#below(kind, key) {
+		return this.#all(kind).map((operation) => {
+			const names = [...operation.path.matchAll(/\{([^}]*)\}/g)].map(([, name]) => name);
+			const columns = names.length ? this.keys.slice(0, names.length) : this.keys;
+			const pairs = columns.map((column, index) => [names[index] ?? column, key.get(column) ?? ""]);
+			return { operation, pairs, inPath: names.length > 0, isSpelled: pairs.every(([, text], index) => isSpellable(text, !index)) };
+		});
 	}
 
 	#all(kind) {
@@ -147,12 +150,6 @@ export function sourcesOf(document) {
 // Return whether an operation can answer with one row in each line.
 export const isStream = (document, operation) =>
 	document.answersOf(operation).some(([, { content = {} }]) => "application/x-ndjson" in content);
-
-// Return whether a text of a key can be a segment of a path: browsers take the others for something else.
-const isSpellable = (text = "") => !/^\.{0,2}$/.test(text);
-
-// Return the names in the path of an operation.
-export const namesIn = ({ path }) => [...path.matchAll(/\{([^}]*)\}/g)].map(([, name]) => name);
 
 // Return the primary key as in CQL, with the order of each clustering column that is not ascending.
 function primaryKey({ partition_key: partition, clustering }) {

@@ -1,7 +1,7 @@
 // The view of a stream: how fast it is, its last rows, and how many streams the service has open.
 
-import { Problem, ask, metricsRequest } from "./ask.js";
-import { rowsTable } from "./cells.js";
+import { ask, metricsRequest } from "./ask.js";
+import { facts, rowsTable } from "./cells.js";
 import { filtered } from "./cql.js";
 import { button, el } from "./dom.js";
 import { Filters } from "./filters.js";
@@ -9,7 +9,7 @@ import { parseExact } from "./json.js";
 import { send } from "./service.js";
 import { asRequest, cqlOf } from "./snippet.js";
 import { Tail } from "./tail.js";
-import { View, failure } from "./view.js";
+import { View, failure, failureOf } from "./view.js";
 
 const SHOWN = 100;
 const DRAW_EVERY = 250; // milliseconds: four times a second
@@ -26,13 +26,13 @@ export class StreamView extends View {
 		this.stop = button("Stop", () => this.controller.abort(), { disabled: true });
 		this.say("quiet", "Not started");
 		this.wrong = el("div");
-		this.values = new Map(FACTS.map((name) => [name, el("dd", "–")]));
+		this.values = Object.fromEntries(FACTS.map((name) => [name, el("span", "–")]));
 		this.rows = el("div", { class: "last" });
 		this.element.append(
 			this.filters.element,
 			el("div", { class: "bar" }, this.start, this.stop, this.status),
 			this.wrong,
-			el("dl", { class: "facts figures" }, [...this.values].map(([name, value]) => el("div", el("dt", name), value))),
+			el("div", { class: "figures" }, facts(this.values)),
 			this.rows,
 			asRequest("This stream as a request", () => this.request, filtered(cqlOf(source.stream), this.filters.relations), { stream: true }),
 		);
@@ -52,11 +52,11 @@ export class StreamView extends View {
 		const { signal } = (this.controller = new AbortController());
 		this.#begin();
 		try {
-			await this.#read(await ask(this.request, signal));
+			await this.tail.read(await ask(this.request, signal), () => this.#goOn());
 			this.say("ok", "Complete: all rows have come");
 		} catch (error) {
 			if (signal.aborted) this.say("quiet", "Stopped");
-			else this.#fail(error instanceof Problem ? error : this.tail.takeProblem(), error);
+			else this.#fail(error);
 		}
 		this.#end();
 	}
@@ -69,35 +69,27 @@ export class StreamView extends View {
 		this.say("quiet", "Waiting for the first byte …");
 		clearInterval(this.asking);
 		this.asking = setInterval(() => this.#askOpen(), ASK_EVERY);
-		this.begun = performance.now();
+		this.begun = this.since = performance.now();
 		this.first = null;
 		this.drawing = setInterval(() => this.#draw(), DRAW_EVERY);
 	}
 
-	async #read(response) {
-		const reader = response.body.getReader();
-		let since = performance.now();
-		for (;;) {
-			const { done, value } = await reader.read();
-			if (done) break;
-			if (this.first === null) this.say("quiet", "Streaming …");
-			this.first ??= performance.now() - this.begun;
-			this.tail.add(value);
-			if (performance.now() - since < MOST_AT_ONCE) continue;
+	// Note when the stream has begun, and let the tab do something else now and then.
+	async #goOn() {
+		if (this.first === null) this.say("quiet", "Streaming …");
+		this.first ??= performance.now() - this.begun;
+		if (performance.now() - this.since > MOST_AT_ONCE) {
 			await pause();
-			since = performance.now();
+			this.since = performance.now();
 		}
-		const problem = this.tail.takeProblem(); // some proxies hide that the connection was cut
-		if (problem) throw problem;
+		return true;
 	}
 
-	// Say why there are no rows, or no more. `problem` is what the service says, undefined if it says nothing.
-	#fail(problem, { message }) {
+	// Say why there are no rows, or no more.
+	#fail(error) {
 		this.say("failed", "Failed");
-		const { code, title, detail, errors = [] } = problem ?? { title: "No answer.", detail: message };
-		const reason = problem ? `${code}: ${title}. ${detail}` : `The connection was cut, without a reason: ${message}.`;
-		const broken = { title: `The stream broke off after ${this.tail.rows.toLocaleString("en")} rows.`, detail: reason, errors };
-		this.wrong.replaceChildren(failure(this.first === null ? { title, detail, errors: this.filters.fail(errors) } : broken));
+		const problem = this.first === null ? failureOf(error) : this.tail.failure(error);
+		this.wrong.replaceChildren(failure({ ...problem, errors: this.filters.fail(problem.errors) }));
 	}
 
 	// Show the last state, and follow how many streams are open until the service has closed this one.
@@ -121,7 +113,7 @@ export class StreamView extends View {
 			"First byte": this.first === null ? "–" : `${Math.round(this.first)} ms`,
 			Seconds: seconds.toFixed(1),
 		});
-		this.#drawRows(this.tail.lines(SHOWN).map(parsed).filter(Boolean).reverse());
+		this.#drawRows(this.tail.lines(SHOWN).map(parseExact).reverse());
 	}
 
 	// Draw rows in the table that there is, which keeps the place to which it was scrolled.
@@ -139,15 +131,7 @@ export class StreamView extends View {
 	}
 
 	#set(values) {
-		for (const [name, text] of Object.entries(values)) this.values.get(name).textContent = text;
-	}
-}
-
-function parsed(line) {
-	try {
-		return parseExact(line);
-	} catch {
-		return null; // the beginning of the line was not kept
+		for (const [name, text] of Object.entries(values)) this.values[name].textContent = text;
 	}
 }
 

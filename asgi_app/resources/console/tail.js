@@ -3,10 +3,11 @@
 import { Problem } from "./ask.js";
 
 const NEWLINE = 10;
-const MOST_BYTES = 256 << 10;
 
 export class Tail {
-	constructor() {
+	// `most` is how many bytes are kept.
+	constructor(most = 256 << 10) {
+		this.most = most;
 		this.rows = 0;
 		this.bytes = 0;
 		this.chunks = [];
@@ -19,11 +20,33 @@ export class Tail {
 		this.bytes += chunk.length;
 		this.chunks.push(chunk);
 		this.kept += chunk.length;
-		while (this.kept - this.chunks[0].length > MOST_BYTES) {
+		while (this.kept - this.chunks[0].length > this.most) {
 			const old = this.chunks.shift();
 			this.kept -= old.length;
 			old.buffer.transfer?.(0); // frees it at once
 		}
+	}
+
+	// Read a response to its end, or until `goesOn` says no after a chunk. Throws why it broke off.
+	async read(response, goesOn) {
+		const reader = response.body.getReader();
+		for (;;) {
+			const { done, value } = await reader.read();
+			if (done) break;
+			this.add(value);
+			if (await goesOn()) continue;
+			await reader.cancel();
+			break;
+		}
+		const problem = this.takeProblem(); // some proxies hide that the connection was cut
+		if (problem) throw problem;
+	}
+
+	// Return what to show of the error that a stream broke off with.
+	failure(error) {
+		const { code, title, detail, errors = [] } = error instanceof Problem ? error : (this.takeProblem() ?? {});
+		const reason = code ? `${code}: ${title}. ${detail}` : `The connection was cut, without a reason: ${error.message}.`;
+		return { title: `The stream broke off after ${this.rows.toLocaleString("en")} rows.`, detail: reason, errors };
 	}
 
 	// Return the last complete lines, at most `count`.
@@ -34,7 +57,7 @@ export class Tail {
 		return (this.kept < this.bytes ? lines.slice(1) : lines).slice(-count);
 	}
 
-	// Return the Problem that a stream which broke off ends with, in a line `{"error": {…}}` that is no row; else undefined.
+	// Return the Problem in the last line of a stream that broke off, `{"error": {…}}`, which is no row; else undefined.
 	takeProblem() {
 		const [last = ""] = this.lines(1);
 		const { error } = last.startsWith('{"error":{"') ? JSON.parse(last) : {};

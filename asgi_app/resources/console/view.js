@@ -24,7 +24,7 @@ export class View {
 		this.status.textContent = text;
 	}
 
-	// Run what reads or writes, once at a time, and `fail` with the reason if it fails. A view that was left shows nothing.
+	// Run what reads or writes, once at a time, and `fail` with the reason. A view that was left shows nothing.
 	async attempt(run, more = "") {
 		if (this.isBusy) return;
 		this.isBusy = true;
@@ -32,8 +32,7 @@ export class View {
 		try {
 			await run(signal);
 		} catch (error) {
-			const none = () => ({ title: "No answer.", detail: `${error.message}. ${more}`, errors: [] });
-			if (!signal.aborted) this.fail(error instanceof Problem ? error : none());
+			if (!signal.aborted) this.fail(failureOf(error, more));
 		}
 		this.isBusy = false;
 	}
@@ -52,6 +51,11 @@ function head(source, shown, pairs = []) {
 		shown === "about" && prose(source.description),
 		ways.length > 1 && el("div", { class: "tabs", role: "group", "aria-label": "Views of the table" }, ways),
 	);
+}
+
+// Return what a request failed with: what the service says, or that there is no answer.
+export function failureOf(error, more = "") {
+	return error instanceof Problem ? error : { title: "No answer.", detail: `${error.message}. ${more}`, errors: [] };
 }
 
 // Return what went wrong, read out at once by screen readers.
