@@ -10,7 +10,7 @@ from cassandra import util
 from hypothesis import strategies as st
 
 from asgi_app.driver.codec import codec_for
-from asgi_app.tables.stored_form import identity_of
+from asgi_app.tables.stored_form import order_of
 from asgi_app.tables.types import (
     NATIVE_TYPES,
     CqlType,
@@ -141,16 +141,22 @@ def in_vector(element: CqlType, cells: list[bytes]) -> bytes:
 
 
 def cells_of(cql_type: CqlType) -> st.SearchStrategy[bytes]:
+    """Return the cells of a type as the service writes them: sets and maps are in Cassandra's order."""
     match cql_type:
         case Native(name):
             return NATIVE_CELLS[name]
-        case ListOf(element) | SetOf(element):
+        case ListOf(element):
             return st.lists(cells_of(element), max_size=3).map(counted)
+        case SetOf(element):
+            order = order_of(element)
+            members = st.lists(cells_of(element), max_size=3, unique_by=order)
+            return members.map(lambda some: counted(sorted(some, key=order)))
         case MapOf(key, value):
             pairs = st.tuples(cells_of(key), cells_of(value))
-            identity = identity_of(key)
-            entries = st.lists(pairs, max_size=3, unique_by=lambda pair: identity(pair[0]))
-            return entries.map(lambda some: counted([part for entry in some for part in entry], 2))
+            place = order_of(key)
+            entries = st.lists(pairs, max_size=3, unique_by=lambda pair: place(pair[0]))
+            ordered = entries.map(lambda some: sorted(some, key=lambda pair: place(pair[0])))
+            return ordered.map(lambda some: counted([part for entry in some for part in entry], 2))
         case TupleOf(elements):
             return st.tuples(*(st.none() | cells_of(element) for element in elements)).map(list).map(framed)
         case UserType(_, fields):
@@ -159,6 +165,26 @@ def cells_of(cql_type: CqlType) -> st.SearchStrategy[bytes]:
             cells = st.lists(cells_of(element), min_size=size, max_size=size)
             return cells.map(lambda some: in_vector(element, some))
     raise AssertionError(cql_type)
+
+
+def disordered(cql_type: CqlType, value: Any) -> Any:
+    """Return a JSON value with the sets and maps in it, at any depth, in another order, and a member of a set twice."""
+    if value is None:
+        return None
+    match cql_type:
+        case ListOf(element) | VectorOf(element):
+            return [disordered(element, member) for member in value]
+        case SetOf(element):
+            return [disordered(element, member) for member in (*reversed(value), *value[:1])]
+        case MapOf(Native(), inner):
+            return {name: disordered(inner, member) for name, member in reversed(value.items())}
+        case MapOf(key, inner):
+            return [[disordered(key, name), disordered(inner, member)] for name, member in reversed(value)]
+        case TupleOf(elements):
+            return list(map(disordered, elements, value))
+        case UserType(_, fields):
+            return {name: disordered(field, value[name]) for name, field in reversed(fields)}
+    return value
 
 
 def containers(types: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
