@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
@@ -26,6 +26,7 @@ from asgi_app.tables.native_encoding import (
     NATIVE_ENCODINGS,
     NativeEncoding,
     packed_floats,
+    shortest_inet,
     width_of,
     wrong,
 )
@@ -79,12 +80,12 @@ def encoder_of(cql_type: CqlType) -> Encoder:
         case Native(name):
             return _native_encoder(cql_type, NATIVE_ENCODINGS[name])
         case ListOf(element):
-            return Encoder(cql_type, _list(encoder_of(element)), _decoded)
+            return Encoder(cql_type, _list(member_encoder_of(element)), _decoded)
         case SetOf(element):
-            return Encoder(cql_type, _set(encoder_of(element)), _decoded)
+            return Encoder(cql_type, _set(member_encoder_of(element)), _decoded)
         case MapOf(key, value):
             write = _object if isinstance(key, Native) else _pairs
-            return Encoder(cql_type, write(encoder_of(key), encoder_of(value)), _decoded)
+            return Encoder(cql_type, write(member_encoder_of(key), member_encoder_of(value)), _decoded)
         case TupleOf(elements):
             return Encoder(cql_type, _tuple(tuple(map(encoder_of, elements))), _decoded)
         case UserType(_, fields):
@@ -93,6 +94,17 @@ def encoder_of(cql_type: CqlType) -> Encoder:
             return _vector_encoder(cql_type, encoder_of(element), size)
         case _:
             return Encoder(cql_type, _refuse, str)
+
+
+def member_encoder_of(cql_type: CqlType) -> Encoder:
+    """Return the encoder of what a list, set or map holds: there Cassandra makes `1.2.3.4` of `::ffff:1.2.3.4`."""
+    match cql_type:
+        case Native("inet"):
+            return replace(encoder_of(cql_type), write=shortest_inet)
+        case VectorOf(element, size):
+            return _vector_encoder(cql_type, member_encoder_of(element), size)
+        case _:
+            return encoder_of(cql_type)
 
 
 def encoded_list(values: Sequence[bytes]) -> Encoded:

@@ -17,8 +17,8 @@ from typing import Any, Literal, NoReturn
 
 from asgi_app.errors import FieldError, InvalidInput
 from asgi_app.tables.cql import in_range, quoted
-from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of
-from asgi_app.tables.relations import OPERATORS, WHOLE, Operator, Relation
+from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, member_encoder_of
+from asgi_app.tables.relations import MEMBERS, OPERATORS, WHOLE, Operator, Relation
 from asgi_app.tables.slices import MOST_PARALLEL, Slice
 from asgi_app.tables.stored_form import order_of
 from asgi_app.tables.table import Column, Index, Table
@@ -286,7 +286,8 @@ class _Request:
         if any(fixed.column is column for fixed in self._fixed):
             self._refuse(self._at(name), "is given by the address")
             return []
-        values = self._encoded(name, encoder_of(operand), given, encode, listed=operator == "in")
+        encoder = member_encoder_of(operand) if operator in MEMBERS else encoder_of(operand)
+        values = self._encoded(name, encoder, given, encode, listed=operator == "in")
         if operator == "in":
             return [Relation(column, operator, _different(column, values), self._at(name))] if values else []
         return [Relation(column, operator, (value,), self._at(name)) for value in values]

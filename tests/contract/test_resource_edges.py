@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -22,7 +23,7 @@ from starlette.routing import Mount
 
 from asgi_app.settings import Settings
 from asgi_app.tables.resource import Resource
-from asgi_app.tables.table import CQLType
+from asgi_app.tables.table import CQLType, Index
 from contract.resource_service import keyspace_with, serving_resources
 from contract.written import JSON
 
@@ -82,6 +83,17 @@ class Tagged(msgspec.Struct):
     marks: Annotated[tuple[set[Decimal], dict[int, set[int]]], CQLType("tuple<set<decimal>, map<int, set<int>>>")]
 
 
+Address = IPv4Address | IPv6Address
+
+
+class Hosts(msgspec.Struct):
+    id: str
+    main: Address
+    addresses: Annotated[set[Address] | None, Index()] = None
+    names: dict[Address, str] | None = None
+    steps: list[Address] | None = None
+
+
 LOGS = Resource(
     Log,
     "logs",
@@ -114,11 +126,12 @@ SIGNED = Resource(
     },
 )
 TAGGED = Resource(Tagged, "tagged", partition_key=("key",), clustering=("place",))
+HOSTS = Resource(Hosts, "hosts", partition_key=("id",), clustering=("main",), patch_creates=True)
 
 
 @pytest.fixture(scope="module")
 def own_keyspace(cql: Session) -> Iterator[str]:
-    with keyspace_with(cql, [LOGS, KINDS, SIGNED, TAGGED]) as name:
+    with keyspace_with(cql, [LOGS, KINDS, SIGNED, TAGGED, HOSTS]) as name:
         yield name
 
 
@@ -127,7 +140,7 @@ async def service(
     anyio_backend: Any, settings: Settings, own_keyspace: str
 ) -> AsyncIterator[tuple[Starlette, httpx.AsyncClient]]:
     changed = msgspec.structs.replace(settings, cassandra_keyspace=own_keyspace)
-    async with serving_resources(changed, [LOGS, MINE, NOON, ODD, FIXED, KINDS, SIGNED, TAGGED]) as started:
+    async with serving_resources(changed, [LOGS, MINE, NOON, ODD, FIXED, KINDS, SIGNED, TAGGED, HOSTS]) as started:
         yield started
 
 
@@ -361,3 +374,28 @@ async def test_sets_and_maps_within_a_key_have_one_form(
     literal = f"key = ({{'b', 'a', '{number}'}}, 1) AND place = ({{2: 'b', 1: 'a'}}, 1)"
     (row,) = cql.execute(f"SELECT * FROM {own_keyspace}.tagged WHERE {literal}")
     assert [list(row.marks[0]), dict(row.marks[1])] == [[], {}]
+
+
+async def test_ipv4_addresses_that_are_written_as_ipv6(client: httpx.AsyncClient, number: str) -> None:
+    """Cassandra keeps such an address in a column, and in a collection it keeps the IPv4 address."""
+    mapped = {
+        "addresses": ["::ffff:1.2.3.4", "1.2.3.4", "::1"],
+        "names": {"::ffff:1.2.3.4": "a"},
+        "steps": ["::ffff:0:1"],
+    }
+    created = await client.post("/hosts", json={"id": number, "main": "::ffff:1.2.3.4", **mapped})
+    stored = {"addresses": ["::1", "1.2.3.4"], "names": {"1.2.3.4": "a"}, "steps": ["0.0.0.1"]}
+    assert created.json() == {"id": number, "main": "::ffff:1.2.3.4", **stored}
+    address = created.headers["location"]
+    assert (await client.get(address)).text == created.text
+    (found,) = (await client.get("/hosts", params={"addresses.contains": "::ffff:1.2.3.4", "id": number})).json()
+    assert found == created.json()
+    twice = {"::ffff:1.2.3.4": "a", "1.2.3.4": "b"}
+    problem(await client.put(address, json={"names": twice}), 422, "invalid_input", "/names/1.2.3.4")
+    problem(
+        await client.patch(address, json={"names": {**twice, "1.2.3.4": None}}), 422, "invalid_input", "/names/1.2.3.4"
+    )
+    change = {"names": {"::ffff:1.2.3.4": None}, "addresses": {"$remove": ["::ffff:1.2.3.4"]}}
+    assert (await client.patch(address, json=change)).status_code == 204
+    row = (await client.get(address)).json()
+    assert (row["names"], row["addresses"]) == (None, ["::1"])
