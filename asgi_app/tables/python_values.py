@@ -39,6 +39,8 @@ def json_form(cql_type: CqlType, value: Any) -> Any:
             return _fields(dict(fields), value)
         case Native("blob") if isinstance(value, bytes):
             return "0x" + value.hex()
+        case Native("decimal") if isinstance(value, float):
+            return float.__repr__(value)
         case _:
             return _plain(value)
 

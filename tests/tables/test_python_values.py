@@ -57,6 +57,8 @@ class Place(msgspec.Struct, rename={"id": "ID"}):
         (float, float("-inf"), "-Infinity"),
         (float, float("nan"), "NaN"),
         (Decimal, Decimal("1.50"), "1.50"),
+        (Annotated[float, CQLType("decimal")], 0.1, "0.1"),
+        (Annotated[float, CQLType("decimal")], 1e22, "1e+22"),
         (UUID, UUID(SOME_UUID), SOME_UUID),
         (datetime.date, datetime.date(2024, 2, 29), "2024-02-29"),
         (datetime.time, datetime.time(13, 14, 15), "13:14:15"),
