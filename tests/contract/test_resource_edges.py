@@ -92,6 +92,7 @@ class Hosts(msgspec.Struct):
     addresses: Annotated[set[Address] | None, Index()] = None
     names: dict[Address, str] | None = None
     steps: list[Address] | None = None
+    tags: Annotated[set[str], msgspec.Meta(min_length=2, max_length=2)] | None = None
 
 
 LOGS = Resource(
@@ -384,7 +385,7 @@ async def test_ipv4_addresses_that_are_written_as_ipv6(client: httpx.AsyncClient
         "steps": ["::ffff:0:1"],
     }
     created = await client.post("/hosts", json={"id": number, "main": "::ffff:1.2.3.4", **mapped})
-    stored = {"addresses": ["::1", "1.2.3.4"], "names": {"1.2.3.4": "a"}, "steps": ["0.0.0.1"]}
+    stored = {"addresses": ["::1", "1.2.3.4"], "names": {"1.2.3.4": "a"}, "steps": ["0.0.0.1"], "tags": None}
     assert created.json() == {"id": number, "main": "::ffff:1.2.3.4", **stored}
     address = created.headers["location"]
     assert (await client.get(address)).text == created.text
@@ -399,3 +400,11 @@ async def test_ipv4_addresses_that_are_written_as_ipv6(client: httpx.AsyncClient
     assert (await client.patch(address, json=change)).status_code == 204
     row = (await client.get(address)).json()
     assert (row["names"], row["addresses"]) == (None, ["::1"])
+
+
+async def test_members_of_a_set_that_are_sent_twice_count_once(client: httpx.AsyncClient, number: str) -> None:
+    body = {"id": number, "main": "::1"}
+    problem(await client.post("/hosts", json={**body, "tags": ["a", "a"]}), 422, "invalid_input", "/tags")
+    problem(await client.post("/hosts", json={**body, "tags": ["a", "b", "c"]}), 422, "invalid_input", "/tags")
+    created = await client.post("/hosts", json={**body, "tags": ["b", "a", "b"]})
+    assert (created.status_code, created.json()["tags"]) == (201, ["a", "b"])
