@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from cassandra.metadata import Murmur3Token
 
+from asgi_app.tables.framing import vint_at
+
 _MOST_LEFT = 2**31 - 1
 """Cassandra counts rows in 31 bits."""
 
@@ -17,27 +19,14 @@ _MOST_LEFT = 2**31 - 1
 def token_of(paging_state: bytes) -> int | None:
     """Return the token, by Murmur3, of the partition in which the page ended. None if the state is not of this form."""
     try:
-        length, at = _unsigned(paging_state, 0)
+        length, at = vint_at(paging_state, 0)
         key, at = paging_state[at : at + length], at + length
-        length, at = _unsigned(paging_state, at)
-        left, at = _unsigned(paging_state, at + length)
-        left_in_partition, at = _unsigned(paging_state, at)
-    except IndexError:
+        length, at = vint_at(paging_state, at)
+        left, at = vint_at(paging_state, at + length)
+        left_in_partition, at = vint_at(paging_state, at)
+    except (IndexError, ValueError):
         return None
     if not key or at != len(paging_state) or max(left, left_in_partition) > _MOST_LEFT:
         return None
     token: int = Murmur3Token.hash_fn(key)
     return token
-
-
-def _unsigned(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number that begins at this place, and the place after it.
-
-    The ones that lead in its first byte are the number of bytes that follow. Raises IndexError if some are missing.
-    """
-    first = data[at]
-    more = 8 - (first ^ 0xFF).bit_length()
-    end = at + 1 + more
-    if end > len(data):
-        raise IndexError
-    return int.from_bytes(bytes([first & (0xFF >> more)]) + data[at + 1 : end], "big"), end

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +15,7 @@ from asgi_app.tables.encoding import WrongValue, encoder_of
 from asgi_app.tables.option_form import COLUMN_OPTIONS
 from asgi_app.tables.python_values import json_form
 from asgi_app.tables.query_plan import SIMILARITY
-from asgi_app.tables.resource import OPERATORS
+from asgi_app.tables.relations import operator_ending
 from asgi_app.tables.types import (
     NATIVE_TYPES,
     CqlType,
@@ -28,8 +27,6 @@ from asgi_app.tables.types import (
     is_known,
     types_inside,
 )
-
-_OPERATOR = re.compile(rf"\.({'|'.join(OPERATORS)})$")
 
 
 def _unknown_columns(declared: Declared) -> Iterator[str]:
@@ -47,8 +44,8 @@ def _unknown_columns(declared: Declared) -> Iterator[str]:
 
 def _column_names(declared: Declared) -> Iterator[str]:
     for column in declared.hints:
-        if found := _OPERATOR.search(column):
-            yield f"the column {column} ends in {found[0]}, which is an operator in queries."
+        if ending := operator_ending(column):
+            yield f"the column {column} ends in {ending}, which is an operator in queries."
         if column == SIMILARITY:
             yield f"no column can have the name {SIMILARITY}, which searches give to the similarity of a vector."
 

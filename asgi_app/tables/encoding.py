@@ -2,7 +2,9 @@
 
 The JSON form of each type is the one that responses have (`docs/types.md`), so that what was read can be written back.
 The rules are strict: `true` and `1.0` are no integers, nothing is null within a collection, a vector has exactly its
-length. The binary forms follow section 6 of Cassandra's `native_protocol_v5.spec` and, for `vector`, Cassandra's class
+length. Sets and maps are put in Cassandra's order at every depth, and equal members of a set are merged: Cassandra does
+so for columns and within collections, and stores what is in a tuple, a user type or a vector as it was sent. The binary
+forms follow section 6 of Cassandra's `native_protocol_v5.spec` and, for `vector`, Cassandra's class
 `VectorType`.
 """
 
@@ -10,8 +12,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
@@ -24,10 +26,11 @@ from asgi_app.tables.native_encoding import (
     NATIVE_ENCODINGS,
     NativeEncoding,
     packed_floats,
+    shortest_inet,
     width_of,
     wrong,
 )
-from asgi_app.tables.stored_form import identity_of
+from asgi_app.tables.stored_form import order_of
 from asgi_app.tables.types import CqlType, ListOf, MapOf, Native, SetOf, TupleOf, UserType, VectorOf, types_inside
 from asgi_app.tables.wrong_value import MOST_ERRORS
 from asgi_app.tables.wrong_value import WrongValue as WrongValue
@@ -76,11 +79,13 @@ def encoder_of(cql_type: CqlType) -> Encoder:
     match cql_type:
         case Native(name):
             return _native_encoder(cql_type, NATIVE_ENCODINGS[name])
-        case ListOf(element) | SetOf(element):
-            return Encoder(cql_type, _list(encoder_of(element)), _decoded)
+        case ListOf(element):
+            return Encoder(cql_type, _list(member_encoder_of(element)), _decoded)
+        case SetOf(element):
+            return Encoder(cql_type, _set(member_encoder_of(element)), _decoded)
         case MapOf(key, value):
             write = _object if isinstance(key, Native) else _pairs
-            return Encoder(cql_type, write(encoder_of(key), encoder_of(value)), _decoded)
+            return Encoder(cql_type, write(member_encoder_of(key), member_encoder_of(value)), _decoded)
         case TupleOf(elements):
             return Encoder(cql_type, _tuple(tuple(map(encoder_of, elements))), _decoded)
         case UserType(_, fields):
@@ -89,6 +94,17 @@ def encoder_of(cql_type: CqlType) -> Encoder:
             return _vector_encoder(cql_type, encoder_of(element), size)
         case _:
             return Encoder(cql_type, _refuse, str)
+
+
+def member_encoder_of(cql_type: CqlType) -> Encoder:
+    """Return the encoder of what a list, set or map holds: there Cassandra makes `1.2.3.4` of `::ffff:1.2.3.4`."""
+    match cql_type:
+        case Native("inet"):
+            return replace(encoder_of(cql_type), write=shortest_inet)
+        case VectorOf(element, size):
+            return _vector_encoder(cql_type, member_encoder_of(element), size)
+        case _:
+            return encoder_of(cql_type)
 
 
 def encoded_list(values: Sequence[bytes]) -> Encoded:
@@ -198,6 +214,18 @@ def _list(element: Encoder) -> _Write:
     return write
 
 
+def _set(element: Encoder) -> _Write:
+    order = order_of(element.cql_type)
+
+    def write(value: Any) -> bytes:
+        kept: dict[Any, bytes] = {}
+        for member in _elements(element.write, _array(value)):
+            kept.setdefault(order(member), member)
+        return counted(len(kept), [kept[place] for place in sorted(kept)])
+
+    return write
+
+
 def _array(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise wrong("must be an array")
@@ -270,10 +298,10 @@ def pointer_token(name: str) -> str:
 
 def _object(key: Encoder, value: Encoder) -> _Write:
     """Return the encoder of a map whose keys are plain: an object, whose names are the texts of the keys."""
-    identity = identity_of(key.cql_type)
+    order = order_of(key.cql_type)
 
     def write(given: Any) -> bytes:
-        entries, errors = _Entries(identity), _Errors()
+        entries, errors = _Entries(order), _Errors()
         for name, member in _members(given).items():
             try:
                 encoded_key = key.write(key.value_of_text(name))
@@ -293,10 +321,10 @@ def _object(key: Encoder, value: Encoder) -> _Write:
 def _pairs(key: Encoder, value: Encoder) -> _Write:
     """Return the encoder of a map whose keys contain other values: an array of pairs."""
     both = (key.write, value.write)
-    identity = identity_of(key.cql_type)
+    order = order_of(key.cql_type)
 
     def write(given: Any) -> bytes:
-        entries, errors = _Entries(identity), _Errors()
+        entries, errors = _Entries(order), _Errors()
         for index, pair in enumerate(_array(given)):
             try:
                 entries.add(*_pair(both, pair))
@@ -322,24 +350,23 @@ def _pair(both: tuple[_Write, _Write], pair: Any) -> list[bytes]:
 
 
 class _Entries:
-    """Collects the encoded entries of a map. Two with the same identity are an error: Cassandra would merge them."""
+    """Collects the encoded entries of a map. Two keys that sort alike are an error: Cassandra would merge them."""
 
-    def __init__(self, identity: Callable[[bytes], Hashable]) -> None:
-        self._identity = identity
-        self._seen: set[Hashable] = set()
-        self._parts: list[bytes] = []
+    def __init__(self, order: Callable[[bytes], Any]) -> None:
+        self._order = order
+        self._entries: dict[Any, tuple[bytes, bytes]] = {}
 
     def add(self, key: bytes, value: bytes) -> None:
         """Add an entry. Raises WrongValue if there is one with its key."""
-        identity = self._identity(key)
-        if identity in self._seen:
+        place = self._order(key)
+        if place in self._entries:
             raise wrong("has the same key as an earlier entry")
-        self._seen.add(identity)
-        self._parts += (key, value)
+        self._entries[place] = (key, value)
 
     def encoded(self) -> bytes:
         """Return the encoding of the map."""
-        return counted(len(self._seen), self._parts)
+        parts = [part for place in sorted(self._entries) for part in self._entries[place]]
+        return counted(len(self._entries), parts)
 
 
 def _vector_encoder(cql_type: VectorOf, element: Encoder, size: int) -> Encoder:

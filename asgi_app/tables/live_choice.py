@@ -13,14 +13,14 @@ from asgi_app.tables.live_schema import LiveSchema
 from asgi_app.tables.live_table import LiveTable, table_of_settings
 from asgi_app.tables.option_rules import OPTIONS_OF_WRITES
 from asgi_app.tables.query_plan import SIMILARITY
-from asgi_app.tables.resource import OPERATORS, OWN_KEYSPACES, Resource
+from asgi_app.tables.relations import operator_ending
+from asgi_app.tables.resource import OWN_KEYSPACES, Resource
 from asgi_app.tables.table import Column, CQLType, Table
 from asgi_app.tables.types import is_known
 
 ALL = "*"
 """Stands for all tables of a keyspace."""
 
-_operator = re.compile(rf"\.({'|'.join(OPERATORS)})$")
 _word = re.compile(r"\w+", re.ASCII)
 _not_in_field = re.compile(r'["\\\x00-\x1f]')
 """The characters that msgspec allows in no name of a field."""
@@ -148,8 +148,8 @@ def why_not_served(table: Table) -> str | None:
 
 def why_column_left_out(column: Column) -> str | None:
     """Return why a column cannot be served; None if it can."""
-    if found := _operator.search(column.name):
-        return f"its name ends in {found[0]}, which is an operator in queries"
+    if ending := operator_ending(column.name):
+        return f"its name ends in {ending}, which is an operator in queries"
     if column.name == SIMILARITY:
         return "searches give its name to the similarity of a vector"
     if _not_in_field.search(column.name):

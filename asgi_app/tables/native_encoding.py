@@ -240,6 +240,16 @@ def _inet(text: str) -> bytes:
     return ip_address(text).packed
 
 
+_write_inet = _by_text(_inet, "must be an IPv4 or IPv6 address")
+_MAPPED = bytes(10) + b"\xff\xff"
+"""How an IPv6 address begins that stands for an IPv4 address (RFC 4291 section 2.5.5.2)."""
+
+
+def shortest_inet(value: Any) -> bytes:
+    """Return the encoding of an `inet`: of an IPv4 address also if it is written as `::ffff:1.2.3.4`."""
+    return _write_inet(value).removeprefix(_MAPPED)
+
+
 def _blob(text: str) -> bytes:
     if not text.startswith("0x"):
         raise ValueError("not in hexadecimal")
@@ -278,7 +288,7 @@ NATIVE_ENCODINGS: Mapping[str, NativeEncoding] = MappingProxyType(
         "double": _floats("d", 64),
         "duration": NativeEncoding(_by_text(_duration, "must be a duration like 1y2mo25d5h6m7s8ms9us10ns")),
         "float": _floats("f", 32),
-        "inet": NativeEncoding(_by_text(_inet, "must be an IPv4 or IPv6 address")),
+        "inet": NativeEncoding(_write_inet),
         "int": _integers("i", 4),
         "smallint": _integers("h", 2, packed=False),
         "text": NativeEncoding(_text),

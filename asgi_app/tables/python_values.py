@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from math import isfinite
 from types import MappingProxyType
@@ -38,6 +39,8 @@ def json_form(cql_type: CqlType, value: Any) -> Any:
             return _fields(dict(fields), value)
         case Native("blob") if isinstance(value, bytes):
             return "0x" + value.hex()
+        case Native("decimal") if isinstance(value, float):
+            return float.__repr__(value)
         case _:
             return _plain(value)
 
@@ -59,14 +62,33 @@ def _fields(types: Mapping[str, CqlType], value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    convert = _CONVERSIONS.get(type(value))
+    convert = _conversion_of(value.__class__)
     return value if convert is None else convert(value)
 
 
+@lru_cache(maxsize=512)
+def _conversion_of(kind: type) -> Callable[[Any], Any] | None:
+    """Return the conversion of a class or its nearest ancestor: libraries of dates and ids return subclasses."""
+    return next((_CONVERSIONS[each] for each in kind.__mro__ if each in _CONVERSIONS), None)
+
+
 def _moment(value: datetime.datetime) -> str:
-    if value.utcoffset() is None:
+    ahead = value.utcoffset()
+    if ahead is None:
         raise ValueError("a timestamp needs a zone: use datetime.now(UTC)")
-    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if ahead % _MINUTE:  # as before the time zones: no text has the seconds of an offset
+        value = _in_utc(value)
+    return datetime.datetime.isoformat(value, timespec="milliseconds").replace("+00:00", "Z")
+
+
+_MINUTE = datetime.timedelta(minutes=1)
+
+
+def _in_utc(value: datetime.datetime) -> datetime.datetime:
+    try:
+        return value.astimezone(datetime.UTC)
+    except OverflowError:
+        raise ValueError("a timestamp outside the years 1 to 9999 in UTC") from None
 
 
 def _float(value: float) -> float | str:
@@ -81,9 +103,11 @@ _CONVERSIONS: Mapping[type, Callable[[Any], Any]] = MappingProxyType(
         datetime.datetime: _moment,
         datetime.time: datetime.time.isoformat,
         Decimal: str,
+        bool: bool,
         float: _float,
+        int: int,
         IPv4Address: str,
         IPv6Address: str,
-        UUID: str,
+        UUID: UUID.__str__,
     }
 )

@@ -17,9 +17,10 @@ from typing import Any, Literal, NoReturn
 
 from asgi_app.errors import FieldError, InvalidInput
 from asgi_app.tables.cql import in_range, quoted
-from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of
-from asgi_app.tables.relations import OPERATORS, WHOLE, Operator, Relation
+from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoder_of, member_encoder_of
+from asgi_app.tables.relations import MEMBERS, OPERATORS, WHOLE, Operator, Relation
 from asgi_app.tables.slices import MOST_PARALLEL, Slice
+from asgi_app.tables.stored_form import order_of
 from asgi_app.tables.table import Column, Index, Table
 from asgi_app.tables.vectors import vector_fault
 from asgi_app.tables.where import MOST_KEYS, Where, WherePlanner
@@ -285,9 +286,10 @@ class _Request:
         if any(fixed.column is column for fixed in self._fixed):
             self._refuse(self._at(name), "is given by the address")
             return []
-        values = self._encoded(name, encoder_of(operand), given, encode, listed=operator == "in")
+        encoder = member_encoder_of(operand) if operator in MEMBERS else encoder_of(operand)
+        values = self._encoded(name, encoder, given, encode, listed=operator == "in")
         if operator == "in":
-            return [Relation(column, operator, tuple(dict.fromkeys(values)), self._at(name))] if values else []
+            return [Relation(column, operator, _different(column, values), self._at(name))] if values else []
         return [Relation(column, operator, (value,), self._at(name)) for value in values]
 
     def _split(self, name: str) -> tuple[Column | None, Operator | None]:
@@ -612,6 +614,15 @@ class _Request:
             errors.append(FieldError(error.field, error.message) if error.usable in listed else error)
             listed.add(error.usable)
         raise InvalidInput(errors=tuple(errors))
+
+
+def _different(column: Column, values: Iterable[Encoded]) -> tuple[Encoded, ...]:
+    """Return the first of the values that find the same rows: a partition key is compared as bytes."""
+    order = order_of(column.type) if column.kind == "clustering" else bytes
+    found: dict[Any, Encoded] = {}
+    for value in values:
+        found.setdefault(order(value), value)
+    return tuple(found.values())
 
 
 def _bounds(kind: Kind, option: str) -> tuple[int, int]:

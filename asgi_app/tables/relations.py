@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,6 +16,9 @@ from asgi_app.tables.types import CqlType, ListOf, MapOf, Native, SetOf, TupleOf
 Operator = Literal["eq", "gt", "gte", "lt", "lte", "in", "contains", "contains_key"]
 
 OPERATORS: tuple[Operator, ...] = get_args(Operator)
+"""The operators of query parameters: `kind.gte=3`."""
+
+_ending = re.compile(rf"\.({'|'.join(OPERATORS)})$")
 
 _CQL: Mapping[Operator, str] = MappingProxyType(
     {
@@ -66,6 +70,12 @@ class Relation:
 def parameter(column: str, operator: Operator) -> str:
     """Return the name of the parameter that compares a column: `kind.gte`, or `kind` for equality."""
     return column if operator == "eq" else f"{column}.{operator}"
+
+
+def operator_ending(name: str) -> str | None:
+    """Return the end of a column's name that a query takes for an operator, such as `.gte`; None if there is none."""
+    found = _ending.search(name)
+    return None if found is None else found[0]
 
 
 def operand_type(cql_type: CqlType, operator: Operator) -> CqlType | None:

@@ -14,9 +14,6 @@ from asgi_app.tables.table import Table
 from asgi_app.tables.table_options import TableOptions, name_of
 from asgi_app.tables.types import Native
 
-OPERATORS = ("eq", "gt", "gte", "lt", "lte", "in", "contains", "contains_key")
-"""The operators of query parameters: `kind.gte=3`. No column's name may end in one."""
-
 OWN_KEYSPACES = frozenset(
     (
         "system",

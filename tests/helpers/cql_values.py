@@ -10,7 +10,7 @@ from cassandra import util
 from hypothesis import strategies as st
 
 from asgi_app.driver.codec import codec_for
-from asgi_app.tables.stored_form import identity_of
+from asgi_app.tables.stored_form import order_of
 from asgi_app.tables.types import (
     NATIVE_TYPES,
     CqlType,
@@ -96,6 +96,9 @@ def duration(months: int, days: int, nanoseconds: int, sign: int) -> util.Durati
     return util.Duration(sign * months, sign * days, sign * nanoseconds)
 
 
+MAPPED = bytes(10) + b"\xff\xff"
+"""How an IPv6 address begins that stands for an IPv4 address."""
+
 NON_NEGATIVE_32, NON_NEGATIVE_64 = st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1)
 NATIVE_CELLS = {
     "ascii": st.text(st.characters(max_codepoint=127), max_size=9).map(str.encode),
@@ -111,7 +114,7 @@ NATIVE_CELLS = {
         st.builds(duration, NON_NEGATIVE_32, NON_NEGATIVE_32, NON_NEGATIVE_64, st.sampled_from([1, -1])),
     ),
     "float": finite_or_one_nan("f", 4),
-    "inet": st.one_of(exactly(4), exactly(16)),
+    "inet": st.one_of(exactly(4), exactly(16), exactly(4).map(MAPPED.__add__)),
     "int": exactly(4),
     "smallint": exactly(2),
     "text": st.text(max_size=9).map(str.encode),
@@ -141,24 +144,81 @@ def in_vector(element: CqlType, cells: list[bytes]) -> bytes:
 
 
 def cells_of(cql_type: CqlType) -> st.SearchStrategy[bytes]:
+    """Return the cells of a type as the service writes them: sets and maps are in Cassandra's order.
+
+    In collections no IPv4 address is written as IPv6.
+    """
     match cql_type:
         case Native(name):
             return NATIVE_CELLS[name]
-        case ListOf(element) | SetOf(element):
-            return st.lists(cells_of(element), max_size=3).map(counted)
+        case ListOf(element):
+            return st.lists(member_cells_of(element), max_size=3).map(counted)
+        case SetOf(element):
+            order = order_of(element)
+            members = st.lists(member_cells_of(element), max_size=3, unique_by=order)
+            return members.map(lambda some: counted(sorted(some, key=order)))
         case MapOf(key, value):
-            pairs = st.tuples(cells_of(key), cells_of(value))
-            identity = identity_of(key)
-            entries = st.lists(pairs, max_size=3, unique_by=lambda pair: identity(pair[0]))
-            return entries.map(lambda some: counted([part for entry in some for part in entry], 2))
+            pairs = st.tuples(member_cells_of(key), member_cells_of(value))
+            place = order_of(key)
+            entries = st.lists(pairs, max_size=3, unique_by=lambda pair: place(pair[0]))
+            ordered = entries.map(lambda some: sorted(some, key=lambda pair: place(pair[0])))
+            return ordered.map(lambda some: counted([part for entry in some for part in entry], 2))
         case TupleOf(elements):
             return st.tuples(*(st.none() | cells_of(element) for element in elements)).map(list).map(framed)
         case UserType(_, fields):
             return st.tuples(*(st.none() | cells_of(field) for _, field in fields)).map(list).map(framed)
         case VectorOf(element, size):
-            cells = st.lists(cells_of(element), min_size=size, max_size=size)
-            return cells.map(lambda some: in_vector(element, some))
+            return vectors(element, cells_of(element), size)
     raise AssertionError(cql_type)
+
+
+def vectors(element: CqlType, cells: st.SearchStrategy[bytes], size: int) -> st.SearchStrategy[bytes]:
+    return st.lists(cells, min_size=size, max_size=size).map(lambda some: in_vector(element, some))
+
+
+def member_cells_of(cql_type: CqlType) -> st.SearchStrategy[bytes]:
+    match cql_type:
+        case Native("inet"):
+            return cells_of(cql_type).map(lambda cell: cell.removeprefix(MAPPED))
+        case VectorOf(element, size):
+            return vectors(element, member_cells_of(element), size)
+    return cells_of(cql_type)
+
+
+def disordered(cql_type: CqlType, value: Any) -> Any:
+    """Return a JSON value in another form that Cassandra takes for the same.
+
+    The sets and maps in it, at any depth, are in another order, and have a member twice. IPv4 addresses in collections
+    are written as IPv6.
+    """
+    if value is None:
+        return None
+    match cql_type:
+        case ListOf(element):
+            return [_in_collection(element, member) for member in value]
+        case SetOf(element):
+            return [_in_collection(element, member) for member in (*reversed(value), *value[:1])]
+        case MapOf(Native() as key, inner):
+            entries = reversed(value.items())
+            return {_in_collection(key, name): _in_collection(inner, member) for name, member in entries}
+        case MapOf(key, inner):
+            return [[_in_collection(key, name), _in_collection(inner, member)] for name, member in reversed(value)]
+        case TupleOf(elements):
+            return list(map(disordered, elements, value))
+        case UserType(_, fields):
+            return {name: disordered(field, value[name]) for name, field in reversed(fields)}
+        case VectorOf(element):
+            return [disordered(element, member) for member in value]
+    return value
+
+
+def _in_collection(cql_type: CqlType, value: Any) -> Any:
+    match cql_type:
+        case Native("inet"):
+            return value if ":" in value else f"::ffff:{value}"
+        case VectorOf(element):
+            return [_in_collection(element, member) for member in value]
+    return disordered(cql_type, value)
 
 
 def containers(types: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from cassandra import cqltypes as driver_types
 from cassandra import util
-from helpers.cql_values import ANY_TYPE, NATIVE_CELLS, cells_of, counted, driver_type
+from helpers.cql_values import ANY_TYPE, NATIVE_CELLS, cells_of, counted, disordered, driver_type
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -61,6 +61,13 @@ def test_what_is_read_of_any_type_can_be_written_back(type_and_cell: tuple[CqlTy
     cql_type, cell = type_and_cell
     value = codec_for(driver_type(cql_type)).cell(cell)
     assert encoder_of(cql_type).from_json(as_sent(value)) == cell
+
+
+@given(ANY_TYPE_AND_CELL)
+def test_the_order_in_which_sets_and_maps_are_sent_does_not_matter(type_and_cell: tuple[CqlType, bytes]) -> None:
+    cql_type, cell = type_and_cell
+    value = codec_for(driver_type(cql_type)).cell(cell)
+    assert encoder_of(cql_type).from_json(as_sent(disordered(cql_type, value))) == cell
 
 
 @pytest.mark.parametrize("name", sorted(NATIVE_TYPES))
@@ -138,7 +145,7 @@ def test_any_text_has_an_encoding_or_an_error(cql_type: CqlType, text: str) -> N
         ("duration", "-1y2mo3w4d5h6m7s8ms9us10ns", util.Duration(-14, -25, -18367008009010)),
         ("list<int>", [1, 2], [1, 2]),
         ("set<text>", ["a", "b"], ["a", "b"]),
-        ("map<int, text>", {"1": "x", "-2": "y"}, util.OrderedMap([(1, "x"), (-2, "y")])),
+        ("map<int, text>", {"1": "x", "-2": "y"}, util.OrderedMap([(-2, "y"), (1, "x")])),
         ("map<frozen<list<int>>, text>", [[[1], "x"]], util.OrderedMap([([1], "x")])),
         ("tuple<int, text>", [1, None], (1, None)),
         ("point", {"y": "a"}, (None, "a", None)),

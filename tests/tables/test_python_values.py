@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 from decimal import Decimal
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from typing import Annotated, Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -19,7 +20,23 @@ from asgi_app.tables.types import CQLType, parse_type, type_of_hint
 
 SOME_UUID = "b26b2a23-4d70-41c3-88a7-a9aa9e135a93"
 ZONE = datetime.timezone(datetime.timedelta(hours=1))
+AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 MOMENT = datetime.datetime(2026, 11, 21, 22, 35, 19, 795_123, tzinfo=datetime.UTC)
+
+
+class Later(datetime.datetime):
+    """A datetime of a library of dates."""
+
+
+class OrderedUUID(UUID):
+    """A UUID of a library, with a text of its own."""
+
+    def __str__(self) -> str:
+        return "ordered"
+
+
+class Count(int):
+    """A number of a library."""
 
 
 class Place(msgspec.Struct, rename={"id": "ID"}):
@@ -40,11 +57,18 @@ class Place(msgspec.Struct, rename={"id": "ID"}):
         (float, float("-inf"), "-Infinity"),
         (float, float("nan"), "NaN"),
         (Decimal, Decimal("1.50"), "1.50"),
+        (Annotated[float, CQLType("decimal")], 0.1, "0.1"),
+        (Annotated[float, CQLType("decimal")], 1e22, "1e+22"),
         (UUID, UUID(SOME_UUID), SOME_UUID),
         (datetime.date, datetime.date(2024, 2, 29), "2024-02-29"),
         (datetime.time, datetime.time(13, 14, 15), "13:14:15"),
         (datetime.datetime, MOMENT, "2026-11-21T22:35:19.795Z"),
         (datetime.datetime, MOMENT.astimezone(ZONE), "2026-11-21T23:35:19.795+01:00"),
+        (datetime.datetime, Later(2026, 11, 21, tzinfo=datetime.UTC), "2026-11-21T00:00:00.000Z"),
+        (datetime.datetime, Later(1800, 1, 1, tzinfo=AMSTERDAM), "1799-12-31T23:40:28.000Z"),
+        (datetime.datetime, datetime.datetime(1, 1, 1, 1, tzinfo=AMSTERDAM), "0001-01-01T00:40:28.000Z"),
+        (dict[UUID, int], {OrderedUUID(SOME_UUID): Count(5)}, {SOME_UUID: 5}),
+        (list[bool], [True], [True]),
         (IPv4Address, IPv4Address("1.2.3.4"), "1.2.3.4"),
         (IPv6Address, IPv6Address("::1"), "::1"),
         (list[UUID], [UUID(SOME_UUID)], [SOME_UUID]),
@@ -83,9 +107,24 @@ def test_a_moment_without_a_zone_is_refused() -> None:
         json_form(parse_type("timestamp"), datetime.datetime(2026, 1, 1))
 
 
+def test_a_moment_that_utc_has_no_year_for_is_refused() -> None:
+    with pytest.raises(ValueError, match="years"):
+        json_form(parse_type("timestamp"), datetime.datetime(1, 1, 1, tzinfo=AMSTERDAM))
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("int", object()), ("text", b"a"), ("list<int>", 5), ("map<text, int>", [1]), ("tuple<int, int>", (1,))],
+    [
+        ("int", object()),
+        ("text", b"a"),
+        ("list<int>", 5),
+        ("map<text, int>", [1]),
+        ("tuple<int, int>", (1,)),
+        ("inet", IPv4Interface("1.2.3.4/24")),
+        ("int", True),
+        ("boolean", 1),
+        ("date", Later(2026, 1, 1, tzinfo=ZONE)),
+    ],
 )
 def test_what_has_no_json_form_is_left_to_the_encoder(text: str, value: Any) -> None:
     cql_type = parse_type(text)

@@ -49,9 +49,9 @@ def bounds_of(described: inspect.Type, *, of_members: bool = False) -> Bounds | 
         case inspect.BytesType():
             return _of_length(described, lambda text: len(text) // 2 - 1, "bytes")  # "0x" and two digits a byte
         case inspect.ListType() | inspect.SetType() | inspect.FrozenSetType() | inspect.VarTupleType():
-            item = described.item_type
-            length = None if of_members else _of_length(described, len, "members")
-            return _both(length, _of_items(bounds_of(item)))
+            is_set = isinstance(described, inspect.SetType | inspect.FrozenSetType)
+            length = None if of_members else _of_length(described, _different if is_set else len, "members")
+            return _both(length, _of_items(bounds_of(described.item_type)))
         case inspect.TupleType(item_types=items):
             return _of_tuple([bounds_of(item) for item in items])
         case inspect.DictType(key_type=key, value_type=value):
@@ -131,6 +131,11 @@ def _of_length(described: Any, length_of: Callable[[Any], int], things: str) -> 
         yield from (FieldError(pointer, message) for limit, fails, message in wrong if fails(length, limit))
 
     return check if wrong else None
+
+
+def _different(members: Iterable[Any]) -> int:
+    """Return how many members a set will have: those that are sent twice count once."""
+    return len(set(map(msgspec.json.encode, members)))
 
 
 def _both(first: Bounds | None, second: Bounds | None) -> Bounds | None:

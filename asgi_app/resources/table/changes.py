@@ -11,7 +11,15 @@ from msgspec import UNSET
 
 from asgi_app.errors import FieldError
 from asgi_app.resources.table.bodies import BodyColumn, read_column, unknown_columns, within
-from asgi_app.tables.encoding import Encoded, Encoder, WrongValue, encoded_list, encoder_of, pointer_token
+from asgi_app.tables.encoding import (
+    Encoded,
+    Encoder,
+    WrongValue,
+    encoded_list,
+    encoder_of,
+    member_encoder_of,
+    pointer_token,
+)
 from asgi_app.tables.stored_form import order_of
 from asgi_app.tables.table import Table
 from asgi_app.tables.types import CqlType, ListOf, MapOf, Native, SetOf, UserType, is_frozen
@@ -111,7 +119,7 @@ def _merge_fields(name: str, cql_type: UserType, change: Mapping[str, Any], chan
 
 def _merge_entries(name: str, cql_type: MapOf, change: Mapping[str, Any], changes: Changes) -> None:
     present = {key: value for key, value in change.items() if value is not None}
-    key_encoder = encoder_of(cql_type.key)
+    key_encoder = member_encoder_of(cql_type.key)
     if present:
         changes.values[added(name)] = encoder_of(cql_type).from_json(present)
     absent = {key: _key(key_encoder, key) for key in change if key not in present}
@@ -133,7 +141,7 @@ def _key(encoder: Encoder, text: str) -> Encoded:
 
 
 def _merge_members(name: str, cql_type: SetOf | ListOf, change: Mapping[str, Any], changes: Changes) -> None:
-    element = encoder_of(cql_type.element)
+    element = member_encoder_of(cql_type.element)
     cells: dict[str, list[Encoded]] = {}
     for sign, parameter in ((_ADD, added(name)), (_REMOVE, removed(name))):
         value = change.get(sign, UNSET)
