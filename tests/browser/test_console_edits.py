@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 
 import httpx
@@ -76,6 +77,8 @@ def test_a_dialog_ends_with_its_view(tab: Tab, site: str) -> None:
 
 def test_a_table_without_such_rows_says_that_case_counts(tab: Tab) -> None:
     page = show(tab, "rows/animals?genus=panthera")
+    page.get_by_text("This page as a request").click()
+    expect(page.get_by_role("region", name="CQL")).to_contain_text(re.compile(r"\.animals WHERE genus = \?$"))
     expect(status(page)).to_have_text("No rows with these values (case counts).")
 
 
