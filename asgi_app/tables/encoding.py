@@ -218,9 +218,8 @@ def _set(element: Encoder) -> _Write:
     order = order_of(element.cql_type)
 
     def write(value: Any) -> bytes:
-        kept: dict[Any, bytes] = {}
-        for member in _elements(element.write, _array(value)):
-            kept.setdefault(order(member), member)
+        members = _elements(element.write, _array(value))
+        kept = {order(member): member for member in reversed(members)}  # of equal ones the first
         return counted(len(kept), [kept[place] for place in sorted(kept)])
 
     return write

@@ -168,7 +168,8 @@ def json_values(cql_type: CqlType, array: Any) -> list[Any]:
         array = array.storage
     kind = array.type
     if pa.types.is_timestamp(kind):
-        return _each(timestamp_text, array.cast(pa.timestamp("ms", kind.tz), safe=False).cast(pa.int64()))
+        multiply, divide = _MILLISECONDS[kind.unit]
+        return _each(lambda ticks: timestamp_text(ticks * multiply // divide), array.cast(pa.int64()))
     if pa.types.is_date32(kind):
         return _each(_day_text, array.cast(pa.int32()))
     if pa.types.is_time64(kind) or pa.types.is_time32(kind):
@@ -178,6 +179,13 @@ def json_values(cql_type: CqlType, array: Any) -> list[Any]:
     if _name(cql_type) in _INTEGERS and pa.types.is_floating(kind):
         return _each(_integer, array)
     return _each(_to_json(cql_type), array)
+
+
+_MILLISECONDS: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
+)
+"""By Arrow's unit of a timestamp, what to multiply and then to divide by. Digits after the milliseconds are cut off, as
+of a text: Arrow itself would round up what is before 1970."""
 
 
 def _each(convert: _Convert, array: Any) -> list[Any]:

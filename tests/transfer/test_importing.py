@@ -511,6 +511,29 @@ async def test_parquet_with_integers_as_floats(database: Database, table: str, t
     assert [row["row"]["c"] for row in rejected(rejects.path)] == [1.5, "Infinity"]
 
 
+@pytest.mark.parametrize(
+    ("unit", "ticks", "moment"),
+    [
+        ("s", -1, "1969-12-31T23:59:59.000Z"),
+        ("ms", -1, "1969-12-31T23:59:59.999Z"),
+        ("us", -1, "1969-12-31T23:59:59.999Z"),
+        ("us", 1999, "1970-01-01T00:00:00.001Z"),
+        ("ns", -1_000_001, "1969-12-31T23:59:59.998Z"),
+        ("us", -(2**63), "-290308-12-21T19:59:05.224Z"),
+    ],
+)
+async def test_parquet_timestamps_of_any_unit_are_cut_to_milliseconds(
+    database: Database, keyspace: str, tmp_path: Path, unit: str, ticks: int, moment: str
+) -> None:
+    name = f"{keyspace}.moments"
+    await cql(database, f"CREATE TABLE IF NOT EXISTS {name} (p int PRIMARY KEY, at timestamp)")
+    for zone in (None, "UTC", "+02:00"):
+        values = pa.table({"p": [1], "at": pa.array([ticks], pa.timestamp(unit, zone))})
+        parquet.write_table(values, tmp_path / "rows.parquet")
+        await imported(database, name, tmp_path / "rows.parquet")
+        assert await selected(database, name, "p, at") == [(1, moment)]
+
+
 async def test_a_column_without_a_name(database: Database, table: str, tmp_path: Path) -> None:
     path = written(tmp_path, "rows.csv", ",p,c", "0,1,1")
     with pytest.raises(Refused, match=r"has no column \(without a name\), of which the files have values"):
