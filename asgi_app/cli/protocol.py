@@ -135,10 +135,10 @@ class AbortableProtocol(Limits, HTTPProtocol):
             self.transport.abort()
 
     def _end_with(self, linger: bytes) -> None:
-        """Set how the connection ends when its socket is closed. Do nothing if it is: the client has left."""
-        if self.transport.is_closing():
-            return
-        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        """Set how the connection ends when its socket is closed. Do nothing if it is closed: the client has left."""
+        connected = self.transport.get_extra_info("socket")
+        if connected is not None and connected.fileno() >= 0:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
     def unsent(self) -> int:
         """Return how many bytes the client has not received: those buffered here and, on Linux, in the kernel."""
