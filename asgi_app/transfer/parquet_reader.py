@@ -46,3 +46,5 @@ def _explained() -> Iterator[None]:
         yield
     except pa.ArrowException as error:
         raise Failed(f"not a whole Parquet file ({error}).") from error
+    except ValueError as error:  # Python has no value for it, as for nanoseconds within a list
+        raise Failed(f"it has a value that cannot be read ({error}).") from error

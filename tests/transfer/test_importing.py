@@ -511,6 +511,13 @@ async def test_parquet_with_integers_as_floats(database: Database, table: str, t
     assert [row["row"]["c"] for row in rejected(rejects.path)] == [1.5, "Infinity"]
 
 
+async def test_parquet_with_a_value_that_python_has_not(database: Database, table: str, tmp_path: Path) -> None:
+    moments = pa.array([[1]], pa.list_(pa.timestamp("ns")))
+    parquet.write_table(pa.table({"p": [1], "c": [1], "l": moments}), tmp_path / "rows.parquet")
+    with pytest.raises(Failed, match=r"rows\.parquet: it has a value that cannot be read \(Nanosecond"):
+        await imported(database, table, tmp_path / "rows.parquet")
+
+
 @pytest.mark.parametrize(
     ("unit", "ticks", "moment"),
     [
