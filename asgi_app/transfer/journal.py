@@ -107,7 +107,7 @@ class Journal:
 
     async def save(self) -> None:
         """Write the state. Raises OSError."""
+        self._saved_at = time.monotonic()  # before the wait: what ends during a slow save begins no further one at once
         async with self._saving:  # each writes the same temporary file
             if self.state is not None:
                 await to_thread.run_sync(import_state.save, self.paths.state, self.state)
-                self._saved_at = time.monotonic()
