@@ -156,8 +156,8 @@ class LoopExecutor(SessionExecutor):
 def _check_key(bound: BoundStatement) -> None:
     """Raise the error that Cassandra would have for a partition key that the driver cannot pack.
 
-    To find the node, the driver packs the parts of a composite key with lengths of two bytes. If it failed at that, it
-    would leave a timer behind that runs for ever.
+    To find the node, the driver packs the parts of a composite key with lengths of two bytes. Call this before the
+    driver starts its timer: if packing fails after that, the driver never stops it.
     """
     try:
         _ = bound.routing_key

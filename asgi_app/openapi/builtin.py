@@ -32,7 +32,7 @@ _USER_STATEMENTS: Mapping[str, Callable[[Queries], Statement]] = {
     "create": lambda queries: queries.insert_at,
     "replace": lambda queries: queries.update_if_exists(UPDATED),
 }
-"""What the handlers of users run, by the kind of the operation, where those of other tables run something else."""
+"""The statements of the operations on users that differ from those of other tables, by the kind of the operation."""
 
 _NO_NUL = r"^[^\x00]*$"
 _TIME = {"type": "string", "format": "date-time"}
